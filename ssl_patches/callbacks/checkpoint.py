@@ -1,0 +1,54 @@
+"""Checkpoints that a kill at any moment leaves whole: written beside, then renamed. ``last.ckpt`` is always complete."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import lightning as L
+
+
+class Checkpoints(L.Callback):
+    """Writes ``step-N.ckpt`` and points ``last.ckpt`` at it: every ``minutes``, every ``steps`` (0: not by steps), at the
+    end, and when training is interrupted. The newest ``keep`` are kept.
+    """
+
+    def __init__(self, directory: Path, *, minutes: float, steps: int, keep: int) -> None:
+        self.directory, self.minutes, self.steps, self.keep = directory, minutes, steps, keep
+        self._written, self._step = time.monotonic(), -1
+
+    @property
+    def last(self) -> Path:
+        return self.directory / "last.ckpt"
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
+        due = time.monotonic() - self._written >= 60 * self.minutes
+        if due or (self.steps and trainer.global_step % self.steps == 0):
+            self.write(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, *_: object) -> None:
+        self.write(trainer)
+
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, KeyboardInterrupt) and trainer.global_step > self._step >= 0:
+            self.write(trainer)
+
+    def on_train_start(self, trainer: L.Trainer, *_: object) -> None:
+        self._step, self._written = trainer.global_step, time.monotonic()
+
+    def write(self, trainer: L.Trainer) -> None:
+        if trainer.global_step == self._step and self.last.exists():
+            return
+        self._step, self._written = trainer.global_step, time.monotonic()
+        path = self.directory / f"step-{trainer.global_step:08d}.ckpt"
+        half = path.with_suffix(".half")
+        trainer.save_checkpoint(half)
+        if trainer.is_global_zero:
+            os.replace(half, path)
+            link = self.last.with_suffix(".half")
+            link.unlink(missing_ok=True)
+            os.link(path, link)
+            os.replace(link, self.last)
+            for old in sorted(self.directory.glob("step-*.ckpt"))[: -self.keep]:
+                old.unlink()

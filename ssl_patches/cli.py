@@ -1,0 +1,312 @@
+"""The command line: one function per command, thin; torch is imported only where a command works.
+
+Exit codes: 0 done, 1 failed or stopped, 2 bad request (one line per problem on standard error, nothing written).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssl_patches.checks import BadRequest
+
+MAIN_HELP = """\
+ssl-patches: self-supervised pretraining on image patches.
+
+  ssl-patches pretrain [KEY=VALUE ...]              pretrain an encoder, export and evaluate it
+  ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME   kNN and linear probe of a frozen encoder, floors beside it
+  ssl-patches export   model=RUN output=DIR         the encoder as a folder that timm loads, proven equal
+  ssl-patches verify   EXPORT                       prove an export again, in another process
+  ssl-patches compare  RUN_OR_DIR [...]             one table of runs
+  ssl-patches list     tasks|encoders|samplers|data|views|optimizers|experiments
+
+Each has --help with examples. Completion: eval "$(ssl-patches completion bash)".
+"""
+
+HELP = {
+    "pretrain": """\
+ssl-patches pretrain [KEY=VALUE ...] [--config-dir DIR]
+
+Pretrains an encoder, exports it to RUN/encoder and, where there are labels, evaluates it. Without data the images that
+the package draws are used.
+
+  ssl-patches pretrain task=jigsaw
+  ssl-patches pretrain task=masked data=folder data.root=my_images image_size=128
+  ssl-patches pretrain task=relative encoder=resnet18 data=folder data.root=my_images budget.epochs=50
+  ssl-patches pretrain task=jigsaw run_dir=runs/a resume=true      go on after a kill
+
+Often set: task= encoder= encoder.name= data= data.root= data.batch_size= image_size= budget.images= (or epochs, flops,
+seconds) optimizer.base_lr= trainer.precision=fp32|bf16 views=none sampler.tile= sampler.gap= seed= run_dir= resume=
+overwrite= logger=wandb. `ssl-patches list tasks` and so on show what there is; --cfg prints the composed settings.
+""",
+    "evaluate": """\
+ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME [data=... KEY=VALUE ...] [--json]
+
+Weighted kNN (k 20, T 0.07) and a linear probe of the frozen encoder, beside random initialisation and raw pixels, with
+95 % intervals. The data are those of the run unless given.
+
+  ssl-patches evaluate model=runs/a
+  ssl-patches evaluate model=runs/a/encoder data=folder data.root=labelled_images
+  ssl-patches evaluate model=resnet18 data=embedded --json
+""",
+    "export": """\
+ssl-patches export model=RUN output=DIR [checkpoint=FILE] [overwrite=true]
+
+Writes the encoder of a run (or of one of its checkpoints) as a folder that timm loads, and proves it equal in a process
+that cannot import ssl_patches before the folder gets its name.
+
+  ssl-patches export model=runs/a output=encoder_a
+  python -c "import timm; timm.create_model('local-dir:encoder_a', pretrained=True)"
+""",
+    "verify": """\
+ssl-patches verify EXPORT [--json]
+
+Checks the files of an export and repeats its proof: loaded in a process that cannot import ssl_patches, the features of
+64 images must equal those of the trained encoder to 1e-5.
+
+  ssl-patches verify encoder_a
+""",
+    "compare": """\
+ssl-patches compare RUN_OR_DIR [...] [--json] [--csv FILE] [--markdown]
+
+One table of finished runs: probes with 95 % intervals, floors, speed, budget used, where the encoder lies. Folders are
+searched for runs; a broken run is listed and left out.
+
+  ssl-patches compare runs
+  ssl-patches compare runs/a runs/b --csv results.csv
+""",
+    "list": """\
+ssl-patches list tasks|encoders|samplers|data|views|optimizers|experiments [--config-dir DIR]
+""",
+}
+GROUPS = {
+    "tasks": "task",
+    "encoders": "encoder",
+    "samplers": "sampler",
+    "data": "data",
+    "views": "views",
+    "optimizers": "optimizer",
+    "experiments": "experiment",
+}
+COMPLETION = """\
+_ssl_patches() {{ COMPREPLY=($(ssl-patches completion words "${{COMP_WORDS[@]:1:COMP_CWORD}}")); [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace; }}
+COMP_WORDBREAKS=${{COMP_WORDBREAKS//=/}}
+{before}complete -F _ssl_patches ssl-patches
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was typed after the command."""
+
+    words: list[str]  # KEY=VALUE and plain words
+    config_dirs: list[Path]
+    flags: dict[str, str | bool]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(MAIN_HELP, end="")
+        return 0
+    command, rest = words[0], words[1:]
+    if command in ("--version", "version"):
+        return _version()
+    if command == "completion":
+        return _completion(rest)
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, n=1)
+        remedy = f"did you mean '{near[0]}'?" if near else f"choose among: {', '.join(COMMANDS)}"
+        return _refuse(f"{command}: unknown command; {remedy}")
+    if "-h" in rest or "--help" in rest:
+        print(HELP[command], end="")
+        return 0
+    try:
+        return COMMANDS[command](_request(command, rest))
+    except ValueError as error:  # raised by whoever knows the rule, BadRequest among them
+        return _refuse(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _refuse(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 2
+
+
+ALLOWED_FLAGS = {
+    "pretrain": {"--cfg": False, "--config-dir": True},
+    "evaluate": {"--json": False, "--config-dir": True},
+    "export": {"--json": False},
+    "verify": {"--json": False},
+    "compare": {"--json": False, "--csv": True, "--markdown": False},
+    "list": {"--config-dir": True},
+}
+"""Flag -> does it take a value?"""
+
+
+def _request(command: str, rest: Sequence[str]) -> Request:
+    words, folders, flags, allowed = [], [], {}, ALLOWED_FLAGS[command]
+    waiting = iter(rest)
+    for word in waiting:
+        if not word.startswith("--"):
+            words.append(word)
+            continue
+        flag, sign, value = word.partition("=")
+        if flag not in allowed:
+            near = difflib.get_close_matches(flag, allowed, n=1)
+            raise BadRequest([f"{word}: unknown flag of {command}; " + (f"did you mean {near[0]}?" if near else "see --help")])
+        if allowed[flag] and not sign:
+            value = next(waiting, "")
+        if allowed[flag] and not value:
+            raise BadRequest([f"{flag}: needs a value; give {flag} DIR"])
+        if flag == "--config-dir":
+            folders.append(Path(value))
+        else:
+            flags[flag] = value or True
+    return Request(words, folders, flags)
+
+
+def _pretrain(request: Request) -> int:
+    from ssl_patches import config
+    from ssl_patches.schema import PRETRAIN, SUPPLIED
+
+    if "--cfg" in request.flags:
+        import yaml
+
+        print(yaml.safe_dump(config.compose("pretrain", request.words, config_dirs=request.config_dirs), sort_keys=False), end="")
+        return 0
+    cfg = config.request(
+        "pretrain", request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN, allowed=None
+    )
+    from ssl_patches.run import Interrupted, pretrain
+    from ssl_patches.screens import last_screen
+
+    try:
+        run_dir = pretrain(cfg, say=_say)
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        return 1
+    print(last_screen(run_dir))
+    return 0
+
+
+def _evaluate(request: Request) -> int:
+    from ssl_patches.evaluation.command import evaluate_command
+
+    return _print_rows(evaluate_command(request.words, config_dirs=request.config_dirs, say=_say), request)
+
+
+def _export(request: Request) -> int:
+    from ssl_patches import config
+    from ssl_patches.schema import EXPORT
+
+    cfg = config.request("export", request.words, schema=EXPORT)
+    from ssl_patches.export.command import export_command
+
+    found = export_command(cfg, say=_say)
+    if "--json" in request.flags:
+        print(json.dumps(found))
+    return 0
+
+
+def _verify(request: Request) -> int:
+    if len(request.words) != 1:
+        raise BadRequest([f"verify {' '.join(request.words)}: takes one folder; give ssl-patches verify DIR"])
+    from dataclasses import asdict
+
+    from ssl_patches.export import ExportMismatch, verify
+
+    folder = Path(request.words[0].removeprefix("model="))
+    try:
+        proof = verify(folder)
+    except ExportMismatch as mismatch:
+        print(mismatch, file=sys.stderr)
+        return 1
+    if "--json" in request.flags:
+        print(json.dumps({"export": str(folder), **asdict(proof)}))
+    else:
+        print(
+            f"{folder}: files unchanged; {proof.images} images through timm in a process without ssl_patches, "
+            f"largest difference {proof.largest_relative_difference:.1e} of the largest feature"
+        )
+    return 0
+
+
+def _compare(request: Request) -> int:
+    from ssl_patches.studies.table import compare
+
+    return compare(
+        [Path(word) for word in request.words],
+        as_json="--json" in request.flags,
+        markdown="--markdown" in request.flags,
+        csv_path=Path(str(request.flags["--csv"])) if "--csv" in request.flags else None,
+    )
+
+
+def _list(request: Request) -> int:
+    from ssl_patches import config
+
+    if len(request.words) != 1 or request.words[0] not in GROUPS:
+        near = difflib.get_close_matches(" ".join(request.words), GROUPS, n=1)
+        remedy = f"did you mean '{near[0]}'?" if near else f"choose among: {', '.join(GROUPS)}"
+        raise BadRequest([f"list {' '.join(request.words)}: takes one group; {remedy}"])
+    group = GROUPS[request.words[0]]
+    for name, about in config.described(group, config_dirs=request.config_dirs):
+        print(f"{group}={name:24} {about}".rstrip())
+    return 0
+
+
+def _print_rows(rows: list[dict[str, Any]], request: Request) -> int:
+    from ssl_patches.evaluation import table
+
+    print(json.dumps(rows) if "--json" in request.flags else table(rows))
+    return 0
+
+
+def _say(text: str) -> None:
+    """What a command tells on the way goes to standard error: standard output is for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _version() -> int:
+    from ssl_patches import __version__
+
+    print(__version__)
+    return 0
+
+
+def _completion(rest: Sequence[str]) -> int:
+    if rest[:1] == ["words"]:
+        from ssl_patches.config import complete
+
+        typed = list(rest[1:])
+        if len(typed) <= 1:
+            print("\n".join(name for name in COMMANDS if name.startswith("".join(typed))))
+        elif typed[0] in ("pretrain", "evaluate"):
+            print("\n".join(complete(typed)))
+        elif typed[0] == "list":
+            print("\n".join(name for name in GROUPS if name.startswith(typed[-1])))
+        return 0
+    if rest[:1] not in (["bash"], ["zsh"]):
+        return _refuse("completion: give a shell, bash or zsh")
+    print(COMPLETION.format(before="autoload -Uz bashcompinit && bashcompinit\n" if rest[0] == "zsh" else ""), end="")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Request], int]] = {
+    "pretrain": _pretrain,
+    "evaluate": _evaluate,
+    "export": _export,
+    "verify": _verify,
+    "compare": _compare,
+    "list": _list,
+}

@@ -1,0 +1,66 @@
+"""Colour treatments of the where-tasks: they hide chromatic aberration, by which a lens gives a tile's place away.
+
+* grey with probability (Noroozi & Favaro 2016; Kolesnikov et al. 2019 use 0.66);
+* a shift of each colour channel by 0..n *pixels* (Noroozi's jitter is spatial; a popular port jitters intensity by
+  mistake, which does nothing against aberration);
+* dropping: keep one random channel, replace the others by faint noise (Doersch et al. 2015);
+* projection: remove the green-magenta direction, x - a (a.x)/(a.a) with a = (-1, 2, -1) (Doersch et al. 2015).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+DROPPED_NOISE = 0.01  # range of the noise in dropped channels, of a full scale of 1
+
+
+class ColourTreatment(nn.Module):
+    """``grey``, ``drop``, ``project``: probabilities per image; at most one applies to an image, so their sum is <= 1.
+
+    ``channel_shift``: largest shift of a channel in pixels, drawn per tile and channel; the sampler keeps that room free.
+    """
+
+    def __init__(self, *, grey: float = 0.0, drop: float = 0.0, project: float = 0.0, channel_shift: int = 0) -> None:
+        super().__init__()
+        for key, value in (("grey", grey), ("drop", drop), ("project", project)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"sampler.colour.{key}={value}: a probability from 0 to 1; set sampler.colour.{key}=0.5")
+        if grey + drop + project > 1:
+            raise ValueError(
+                f"sampler.colour: grey={grey} + drop={drop} + project={project} exceed 1, but at most one applies to an image; lower one"
+            )
+        if channel_shift < 0:
+            raise ValueError(f"sampler.colour.channel_shift={channel_shift}: 0 or more pixels; the papers use 2")
+        self.grey, self.drop, self.project, self.channel_shift = grey, drop, project, channel_shift
+        direction = torch.tensor([-1.0, 2.0, -1.0])
+        self.register_buffer("without_green_magenta", torch.eye(3) - torch.outer(direction, direction) / 6, persistent=False)
+
+    def offsets(self, boxes: Tensor, channels: int) -> Tensor | None:
+        """Shift in pixels of each channel of each tile, (B, K, C, 2) y, x; None without a shift."""
+        if not self.channel_shift:
+            return None
+        shape = (*boxes.shape[:2], channels, 2)
+        return torch.randint(self.channel_shift + 1, shape, device=boxes.device)
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """``tiles`` (B, K, C, h, w) in 0..1; one treatment per image, the same for all its tiles."""
+        if tiles.shape[2] != 3 or self.grey + self.drop + self.project == 0:
+            return tiles
+        draw = torch.rand(len(tiles), 1, 1, 1, 1, device=tiles.device)
+        treated = torch.where(draw < self.grey, tiles.mean(2, keepdim=True), tiles)
+        if self.drop:
+            chosen = (draw >= self.grey) & (draw < self.grey + self.drop)
+            treated = torch.where(chosen, self._dropped(tiles), treated)
+        if self.project:
+            chosen = (draw >= self.grey + self.drop) & (draw < self.grey + self.drop + self.project)
+            projected = torch.einsum("dc,bkchw->bkdhw", self.without_green_magenta, tiles)
+            treated = torch.where(chosen, projected, treated)
+        return treated
+
+    @staticmethod
+    def _dropped(tiles: Tensor) -> Tensor:
+        kept = torch.randint(3, (len(tiles), 1, 1, 1, 1), device=tiles.device)
+        channel = torch.arange(3, device=tiles.device).view(3, 1, 1)
+        noise = tiles.mean((1, 2, 3, 4), keepdim=True) + (torch.rand_like(tiles) - 0.5) * DROPPED_NOISE
+        return torch.where(channel == kept, tiles, noise)

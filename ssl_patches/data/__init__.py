@@ -1,0 +1,16 @@
+"""Where images come from. A source's item is (uint8 (C, H, W), label with -1 = none, index of the image shown)."""
+
+from ssl_patches.data.decode import UnreadableImage, decode
+from ssl_patches.data.embedded import EmbeddedSource
+from ssl_patches.data.folder import FolderSource
+from ssl_patches.data.module import EndlessBatches, PatchDataModule, ordered_loader
+
+__all__ = [
+    "EmbeddedSource",
+    "EndlessBatches",
+    "FolderSource",
+    "PatchDataModule",
+    "UnreadableImage",
+    "decode",
+    "ordered_loader",
+]

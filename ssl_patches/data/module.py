@@ -1,0 +1,177 @@
+"""An endless stream of batches whose batch number i is a function of (seed, i), and one ordered pass for evaluation.
+
+The stream is one permutation of the images after the other; batches are cut from it without regard to where a
+permutation ends, so all are full and every image is seen equally often. A run resumed after n batches sets
+``start_batch = n`` and sees what the unbroken one would have seen, at no cost: nothing is read and thrown away.
+
+Traps: (a) Lightning replaces samplers under DDP by its own: build the Trainer with ``use_distributed_sampler=False``,
+the ranks are told apart here; (b) the stream never ends, so a run is one Lightning epoch: bound it by steps, for with
+``limit_train_batches`` each epoch would start the stream anew; (c) a DataLoader draws from torch's global generator
+whenever it is iterated, so an evaluation in between would change the training after it: each loader here has its own;
+(d) below a joblib launcher only forked workers start (the other methods need ``Process.env``).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import count
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+
+from ssl_patches.types import ImageBatch
+
+Item = tuple[Tensor, int, int]  # uint8 (C, H, W), label, index
+
+
+@lru_cache(maxsize=2)
+def permutation(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order in which ``epoch`` visits ``length`` images.
+
+    Sorted raw words of PCG64: numpy guarantees those for ever, and its own or torch's shuffling it does not.
+    """
+    order = np.random.PCG64(np.random.SeedSequence((seed, epoch))).random_raw(length).argsort(kind="stable")
+    order.flags.writeable = False  # it is shared by the cache
+    return order
+
+
+class EndlessBatches(Sampler[list[int]]):
+    """Batches of indices without end: batch i of rank r is a function of (length, batch_size, world, seed, i, r).
+
+    All ranks together take ``batch_size * world`` images per batch, rank r the r-th part of them. ``start``: the number
+    of the first batch. Raises ``ValueError`` when a batch would need more images than there are.
+    """
+
+    def __init__(self, *, length: int, batch_size: int, seed: int, start: int = 0, rank: int = 0, world: int = 1) -> None:
+        if not 0 < batch_size * world <= length:
+            of = f" on each of {world} processes" if world > 1 else ""
+            raise ValueError(
+                f"data.batch_size={batch_size}: must be 1 to {length // world}{of} ({length} images to train on); "
+                f"set data.batch_size={max(1, length // world)} or add images"
+            )
+        if seed < 0 or start < 0:
+            raise ValueError(f"seed={seed}, start_batch={start}: must not be negative; set seed=0, start_batch=0")
+        self.length, self.batch_size, self.seed, self.start = length, batch_size, seed, start
+        self.rank, self.world = rank, world
+
+    def __iter__(self) -> Iterator[list[int]]:
+        together = self.batch_size * self.world
+        for position in count(self.start * together + self.rank * self.batch_size, together):
+            epoch, offset = divmod(position, self.length)
+            batch = permutation(self.length, self.seed, epoch)[offset : offset + self.batch_size]
+            missing = self.batch_size - len(batch)
+            if missing:
+                batch = np.concatenate([batch, permutation(self.length, self.seed, epoch + 1)[:missing]])
+            yield batch.tolist()
+
+
+class PatchDataModule(LightningDataModule):
+    """The training stream of built sources. ``batch_size`` is per process; ``train`` and ``val`` stay attributes.
+
+    ``val`` is read by callbacks and probes through ``ordered_loader``; training does not look at it. Set
+    ``start_batch`` before ``fit`` to continue a run after that many batches.
+    """
+
+    def __init__(
+        self,
+        *,
+        train: Dataset[Item],
+        val: Dataset[Item] | None,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        EndlessBatches(length=len(train), batch_size=batch_size, seed=seed)  # refuses what cannot be drawn, now
+        _check_workers(num_workers)
+        self.train, self.val = train, val
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.start_batch = 0
+
+    def train_dataloader(self) -> DataLoader[ImageBatch]:
+        batches = EndlessBatches(
+            length=len(self.train),
+            batch_size=self.batch_size,
+            seed=self.seed,
+            start=self.start_batch,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world=self.trainer.world_size if self.trainer else 1,
+        )
+        return _loader(
+            self.train,
+            batch_sampler=batches,
+            num_workers=self.num_workers,
+            collate_fn=collate,
+            persistent_workers=self.num_workers > 0,
+        )
+
+
+def ordered_loader(
+    source: Dataset[Item], *, batch_size: int, num_workers: int, limit: int | None = None
+) -> DataLoader[ImageBatch]:
+    """Every image once, in order; the last batch may be smaller.
+
+    ``limit``: at most so many images, the first ones of a fixed permutation, sorted. Being drawn at random they hold
+    the classes in about their proportions, and a smaller subset lies within a larger one. Images that the source
+    replaced because they cannot be decoded are left out rather than counted twice, so ``index`` may have holes.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: must be at least 1; set batch_size=256")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit={limit}: must be at least 1 image; leave it out to take all")
+    _check_workers(num_workers)
+    chosen = np.arange(len(source)) if limit is None else np.sort(permutation(len(source), 0, 0)[:limit])
+    return _loader(_Asked(source, chosen), batch_size=batch_size, num_workers=num_workers, collate_fn=collate_asked)
+
+
+class _Asked(Dataset[tuple[int, Item]]):
+    """Items together with the index that was asked for, which differs from the item's where it is a replacement."""
+
+    def __init__(self, source: Dataset[Item], chosen: NDArray[np.int64]) -> None:
+        self.source, self.chosen = source, chosen
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, position: int) -> tuple[int, Item]:
+        index = int(self.chosen[position])
+        return index, self.source[index]
+
+
+def collate(items: list[Item]) -> ImageBatch:
+    return ImageBatch(*default_collate(items))
+
+
+def collate_asked(pairs: list[tuple[int, Item]]) -> ImageBatch:
+    batch = collate([item for _, item in pairs])
+    own = batch.index == torch.tensor([index for index, _ in pairs])
+    return batch if own.all() else ImageBatch(*(part[own] for part in batch))
+
+
+def one_thread(worker: int) -> None:
+    """Each worker is one of many: threads of its own would only fight over the cores."""
+    torch.set_num_threads(1)
+
+
+def _loader(dataset: Dataset[Any], *, num_workers: int, **options: Any) -> DataLoader[ImageBatch]:
+    return DataLoader(
+        dataset,
+        num_workers=num_workers,
+        worker_init_fn=one_thread,
+        multiprocessing_context="fork" if num_workers and sys.platform == "linux" else None,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(0),  # workers draw nothing from it; see trap (c)
+        **options,
+    )
+
+
+def _check_workers(num_workers: int) -> None:
+    if num_workers < 0:
+        raise ValueError(f"data.num_workers={num_workers}: must be 0 (load in the main process) or more; set 2")

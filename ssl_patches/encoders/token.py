@@ -1,0 +1,189 @@
+"""ViT by timm name under partial view: what is hidden is never computed, what is blind is never placed.
+
+A tile of h x w pixels becomes (h/p) x (w/p) tokens. A token of a placed tile gets the sin-cos position of its own
+centre in the view, so tiles may lie between the cells of the table; a token of a blind tile gets one learned "no place"
+vector. The held module's position table is the same sin-cos function on the whole image's grid: fixed, never trained.
+
+Traps. (a) An encoder that was only ever shown blind tiles knows no place: its exported table holds the "no place"
+vector everywhere, which is what it was trained with. (b) timm's ``fc_norm`` would pool before the norm: switched off,
+the feature is the mean of normalised patch tokens, here, in probes and in the export. Initialisation after
+facebookresearch/mae: xavier for every linear map, the patch embedding taken as one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ssl_patches.encoders.base import Encoder
+from ssl_patches.encoders.positions import sincos, sincos_table
+from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid
+
+
+class TokenEncoder(Encoder):
+    """``name``: a timm VisionTransformer; ``patch_size``: None for the name's own; ``options``: further timm arguments.
+
+    ``image_size``: side of the whole images that the exported model takes. Without a class token unless
+    ``options={class_token: true}``.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        image_size: int,
+        channels: int = 3,
+        patch_size: int | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        arguments = {"img_size": image_size, "in_chans": channels, "class_token": False, **(options or {})}
+        if patch_size is not None:
+            arguments["patch_size"] = patch_size
+        self.architecture = name
+        self.arguments = {**arguments, "global_pool": "avg", "fc_norm": False}
+        self.model = timm.create_model(name, pretrained=False, num_classes=0, **self.arguments)
+        self._refuse_other_families()
+        self.patch = self.model.patch_embed.patch_size[0]
+        self.unit = self.multiple = self.patch
+        if image_size % self.patch:
+            nearest = max(1, round(image_size / self.patch)) * self.patch
+            raise ValueError(
+                f"image_size={image_size}: must be a multiple of {name}'s patch, {self.patch} px; "
+                f"set image_size={nearest} or encoder.patch_size"
+            )
+        self.dim = self.model.embed_dim
+        self.no_place = nn.Parameter(torch.zeros(self.dim))
+        self.shown = "nothing"  # then "blind", then "places": what training has shown so far
+        self._initialise()
+        rows, cols = self.model.patch_embed.grid_size
+        self.register_buffer("table", sincos_table(rows, cols, self.dim), persistent=False)
+        self._set_table(self.table)
+
+    def check(self, grid: PatchGrid, *, places: bool) -> None:
+        if grid.tile % self.patch:
+            below, above = grid.tile // self.patch * self.patch, -(-grid.tile // self.patch) * self.patch
+            either = f"{below} or {above}" if below else f"{above}"
+            raise ValueError(
+                f"sampler.tile={grid.tile}: must be a multiple of the ViT's patch, {self.patch} px ({self.architecture}); "
+                f"set sampler.tile={either}, or encoder.patch_size"
+            )
+
+    def forward(self, patches: PatchBatch) -> Encoded:
+        tokens = self._embed(patches)
+        _, cells, each, _ = tokens.shape
+        prefix, tokens = self._blocks(tokens.flatten(1, 2))
+        return Encoded(tokens.unflatten(1, (cells, each)).mean(2) if each > 1 else tokens, prefix)
+
+    def alone(self, patches: PatchBatch) -> Encoded:
+        tokens = self._embed(patches)
+        count, cells = tokens.shape[:2]
+        _, tokens = self._blocks(tokens.flatten(0, 1))
+        return Encoded(tokens.mean(1).unflatten(0, (count, cells)), tokens.new_zeros(count, 0, self.dim))
+
+    def features(self, images: Tensor, layers: tuple[int, ...] = (-1,)) -> tuple[Features, ...]:
+        self._settle_table()
+        depth = len(self.model.blocks)
+        wanted = [layer % depth for layer in layers]
+        found = self.model.forward_intermediates(
+            images, indices=sorted(set(wanted)), return_prefix_tokens=True, norm=True, intermediates_only=True
+        )
+        by_layer = dict(zip(sorted(set(wanted)), found, strict=True))
+        return tuple(_features(*by_layer[layer]) for layer in wanted)
+
+    def calibrate(self, images: Iterable[Tensor]) -> None:
+        """Nothing to do: LayerNorm keeps no statistics."""
+
+    def export(self, image_size: int) -> nn.Module:
+        if image_size != self.arguments["img_size"]:
+            raise ValueError(
+                f"image_size={image_size}: this encoder takes {self.arguments['img_size']} px; set image_size={self.arguments['img_size']}"
+            )
+        self._settle_table()
+        return copy.deepcopy(self.model).eval()
+
+    def get_extra_state(self) -> dict[str, str]:
+        return {"shown": self.shown}
+
+    def set_extra_state(self, state: dict[str, str]) -> None:
+        self.shown = state["shown"]
+
+    def _embed(self, patches: PatchBatch) -> Tensor:
+        """(B, K, C, h, w) -> (B, K, n, dim): the patch embedding as one matrix product, positions added."""
+        p, proj = self.patch, self.model.patch_embed.proj
+        count, cells, channels, height, width = patches.tiles.shape
+        rows, cols = height // p, width // p
+        pixels = patches.tiles.reshape(count, cells, channels, rows, p, cols, p).permute(0, 1, 3, 5, 2, 4, 6)
+        tokens = nn.functional.linear(pixels.reshape(count, cells, rows * cols, -1), proj.weight.flatten(1), proj.bias)
+        tokens = self.model.patch_embed.norm(tokens)
+        if patches.uniform is False:
+            self.shown = "blind" if self.shown == "nothing" else self.shown
+            return tokens + self.no_place
+        self.shown = "places"
+        positions = self._positions(patches.boxes, rows, cols)
+        if patches.uniform is None:
+            positions = torch.where(patches.placed[..., None, None], positions, self.no_place)
+        return tokens + positions
+
+    def _positions(self, boxes: Tensor, rows: int, cols: int) -> Tensor:
+        """(B, K, 4) -> (B, K, n, dim): each token by its own centre; whole tokens of the view fall on the table."""
+        y, x, h, w = boxes[..., None].unbind(2)
+        step_y, step_x = (torch.arange(n, device=boxes.device) + 0.5 for n in (rows, cols))
+        centre_y = (y + step_y * h / rows) / self.patch - 0.5
+        centre_x = (x + step_x * w / cols) / self.patch - 0.5
+        centre_y, centre_x = torch.broadcast_tensors(centre_y[..., :, None], centre_x[..., None, :])
+        return sincos(centre_y.flatten(2), centre_x.flatten(2), self.dim)
+
+    def _blocks(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, n, dim) -> prefix (N, P, dim), tokens (N, n, dim), normalised."""
+        model = self.model
+        prefix = [part for part in (model.cls_token, model.reg_token) if part is not None]
+        if prefix:
+            tokens = torch.cat([*(part.expand(len(tokens), -1, -1) for part in prefix), tokens], 1)
+        tokens = model.norm(model.blocks(model.norm_pre(tokens)))
+        return tokens[:, : model.num_prefix_tokens], tokens[:, model.num_prefix_tokens :]
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        for module in self.model.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.xavier_uniform_(self.model.patch_embed.proj.weight.view(self.dim, -1))
+        for part in (self.model.cls_token, self.model.reg_token, self.no_place):
+            if part is not None:
+                nn.init.normal_(part, std=0.02)
+
+    @torch.no_grad()
+    def _set_table(self, rows: Tensor) -> None:
+        """Writes the positions of patch tokens; class and register tokens have none (zero)."""
+        table = self.model.pos_embed
+        table.requires_grad_(False).zero_()
+        table[:, table.shape[1] - len(rows) :] = rows
+
+    def _settle_table(self) -> None:
+        self._set_table(self.no_place.expand_as(self.table) if self.shown == "blind" else self.table)
+
+    def _refuse_other_families(self) -> None:
+        model, missing = self.model, []
+        if type(model) is not VisionTransformer:
+            missing.append(f"it is a {type(model).__name__}")
+        elif model.pos_embed is None:
+            missing.append("it has no absolute position table")
+        if missing:
+            raise ValueError(
+                f"encoder.name={self.architecture}: not supported, {missing[0]}; choose a plain VisionTransformer or ResNet of timm, "
+                "e.g. encoder.name=vit_tiny_patch16_224 or resnet18"
+            )
+
+
+def _features(dense: Tensor, prefix: Tensor | None = None) -> Features:
+    pooled = dense.flatten(2).mean(2)
+    return Features(pooled, dense, dense.new_zeros(len(dense), 0, dense.shape[1]) if prefix is None else prefix)

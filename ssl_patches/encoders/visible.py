@@ -1,0 +1,127 @@
+"""Make a dense ResNet behave like a sparse one: what is hidden stays zero through every layer.
+
+Idea (SparK, Tian et al., arXiv 2301.03580; FCMAE, Woo et al., arXiv 2301.00808): a canvas with holes is convolved
+densely, and the output of every layer is multiplied by the mask of what is visible, scaled to its size. That is
+numerically the same as a sparse convolution, and needs no other library than the one that is exported.
+Trap: zeros are values. Left in, they would enter the statistics of every BatchNorm, and the mean that a
+squeeze-and-excitation takes, so that the network learns to expect images with holes. Both count visible positions only.
+
+The mask reaches the layers through one ``Visibility`` that they share; without a mask all of this does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from timm.layers import DropBlock2d, DropPath, SEModule
+from torch import Tensor, nn
+
+SPATIAL = (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d)
+"""Layers whose output may be other than zero where the input is zero."""
+ZERO_KEEPING = (nn.ReLU, nn.Identity, nn.Dropout, DropPath, DropBlock2d)
+HEAD = (nn.AdaptiveAvgPool2d, nn.Flatten)
+
+
+class Visibility:
+    """Which positions of the maps are visible during one forward pass; shared by the layers of one model."""
+
+    def __init__(self) -> None:
+        self.cells: Tensor | None = None  # (B, 1, rows, cols) bool, at the total stride of the model
+        self.levels: dict[tuple[int, int, torch.dtype], Tensor] = {}
+
+    @contextmanager
+    def only(self, cells: Tensor) -> Iterator[None]:
+        """Within: the layers see no more than ``cells`` (B, 1, rows, cols) bool, at the total stride."""
+        self.cells = cells
+        try:
+            yield
+        finally:
+            self.cells, self.levels = None, {}
+
+    def level(self, x: Tensor) -> Tensor | None:
+        """The mask (B, 1, h, w) for a map ``x`` (B, C, h, w), a multiple of the cells in size (None: no mask)."""
+        if self.cells is None:
+            return None
+        key = (*x.shape[-2:], x.dtype)
+        if key not in self.levels:
+            mask = self.cells
+            for dim in (-2, -1):
+                mask = mask.repeat_interleave(x.shape[dim] // mask.shape[dim], dim)
+            self.levels[key] = mask.to(x.dtype)
+        return self.levels[key]
+
+    def hide(self, _: nn.Module, __: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        """Forward hook of a layer: zero where hidden."""
+        mask = self.level(out)
+        return out if mask is None else out * mask
+
+    def squeeze(self, _: nn.Module, pooled: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Forward pre-hook behind a global mean (B, C, 1, 1): the mean over all positions becomes that over visible."""
+        if self.cells is None:
+            return pooled
+        share = self.cells.float().mean((2, 3), keepdim=True)
+        return (pooled[0] / share.clamp(min=1 / self.cells[0].numel()).to(pooled[0].dtype),)
+
+
+class VisibleBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm2d that, under a mask, takes its batch statistics and running statistics from visible positions only.
+
+    Same parameters, buffers and keys as ``plain``, whose values it takes over. Expects a map that is zero where
+    hidden; its own output there is left to ``Visibility.hide``. ``SyncBatchNorm`` conversion would undo it.
+    """
+
+    def __init__(self, plain: nn.BatchNorm2d, visibility: Visibility) -> None:
+        super().__init__(plain.num_features, eps=plain.eps, momentum=plain.momentum)
+        self.load_state_dict(plain.state_dict())
+        self.visibility = visibility
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = self.visibility.level(x)
+        if mask is None or not self.training:
+            return super().forward(x)
+        values, mask = x.float(), mask.float()
+        count = mask.sum().clamp(min=1)
+        mean = values.sum((0, 2, 3)) / count
+        centred = (values - mean[:, None, None]) * mask
+        variance = centred.square().sum((0, 2, 3)) / count
+        self._track(mean.detach(), variance.detach(), count)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return torch.addcmul(self.bias[:, None, None], centred, scale[:, None, None]).to(x.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        """As torch does: the running variance is the unbiased one; momentum None means a cumulative average."""
+        self.num_batches_tracked += 1
+        momentum = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+        self.running_mean += momentum * (mean - self.running_mean)
+        self.running_var += momentum * (variance * count / (count - 1).clamp(min=1) - self.running_var)
+
+
+def unmaskable(module: nn.Module) -> str | None:
+    """What in ``module`` could carry hidden values or refuse small maps, in words; None when nothing does."""
+    if type(module) is SEModule:
+        return "a squeeze with max-pooling" if module.add_maxpool else None
+    if type(module) is nn.AvgPool2d and not module.ceil_mode:
+        return "anti-aliasing by average pooling"
+    if isinstance(module, nn.BatchNorm2d) and type(module) is not nn.BatchNorm2d:
+        return type(module).__name__
+    children = list(module.children())
+    if not children:
+        return None if isinstance(module, SPATIAL + ZERO_KEEPING + HEAD) else type(module).__name__
+    return next((found for child in children if (found := unmaskable(child))), None)
+
+
+def attach(module: nn.Module, visibility: Visibility) -> None:
+    """Let every layer below ``module`` obey ``visibility``. State-dict keys and values stay as they are."""
+    for name, child in module.named_children():
+        if isinstance(child, SEModule):
+            child.fc1.register_forward_pre_hook(visibility.squeeze)
+        elif isinstance(child, SPATIAL):
+            if isinstance(child, nn.BatchNorm2d):
+                child = VisibleBatchNorm2d(child, visibility)
+                setattr(module, name, child)
+            child.register_forward_hook(visibility.hide)
+        else:
+            attach(child, visibility)

@@ -1,0 +1,73 @@
+"""All or nothing: a folder appears under its final name when it is whole, or not at all.
+
+It is filled beside its final place (a rename is atomic within one file system only), flushed to the disk, then renamed.
+Trap: a rename without a flush can survive a power cut while what it names does not.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def check_free(target: Path, *, overwrite: bool, mark: str) -> None:
+    """ValueError when ``target`` is in use. ``overwrite`` replaces a folder only if it holds ``mark``: one of ours."""
+    if target.exists() and not target.is_dir():
+        raise ValueError(f"output={target}: must be a folder and is a file; set output to another path")
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    if not overwrite:
+        raise ValueError(f"output={target}: must be new or empty and is not; set another output, or overwrite=true")
+    if not (target / mark).is_file():
+        raise ValueError(
+            f"output={target}: overwrite=true replaces the whole folder, and must not delete one that is no export "
+            f"(it has no {mark}); set output to another path"
+        )
+
+
+@contextmanager
+def staged(directory: Path, *, overwrite: bool, mark: str) -> Iterator[Path]:
+    """An empty folder to fill; it becomes ``directory`` at the end, or vanishes when the block raises.
+
+    ValueError before anything is written when ``directory`` is in use (see ``check_free``).
+    """
+    target = Path(directory).expanduser().resolve()
+    check_free(target, overwrite=overwrite, mark=mark)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    folder.mkdir()  # not mkdtemp, whose folders nobody else may read
+    try:
+        yield folder
+        for path in (*folder.iterdir(), folder):
+            _flush(path)
+        check_free(target, overwrite=overwrite, mark=mark)
+        _publish(folder, target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # already gone when it was published
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _publish(folder: Path, target: Path) -> None:
+    if not target.exists():
+        os.rename(folder, target)
+        return
+    old = folder.with_suffix(".old.tmp")
+    os.rename(target, old)
+    try:
+        os.rename(folder, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old)

@@ -1,0 +1,118 @@
+"""One training step: views -> sum over parts of task(sampler, encoder) -> log. The path image -> loss is ``losses``.
+
+Every random draw of a step is a function of (seed, step, rank): the generators are seeded at its start. A resumed run
+thus repeats the unbroken one bit for bit and checkpoints need no generator states.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from ssl_patches.encoders.base import Encoder
+from ssl_patches.optim import Recipe
+from ssl_patches.tasks.base import PretextTask
+from ssl_patches.types import ImageBatch
+
+
+@dataclass(frozen=True)
+class Part:
+    """A pretext task with its sampler and its weight in the sum; a mixture is several of them on one encoder."""
+
+    name: str
+    sampler: nn.Module
+    task: PretextTask
+    weight: float = 1.0
+
+
+class Pretrainer(L.LightningModule):
+    """``steps``: length of the run, None when ``seconds`` decide. ``batch_size``: images per step and process."""
+
+    def __init__(
+        self,
+        *,
+        encoder: Encoder,
+        parts: Sequence[Part],
+        views: nn.Module,
+        recipe: Recipe,
+        batch_size: int,
+        seed: int = 0,
+        steps: int | None = None,
+        seconds: float | None = None,
+        origin: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.views, self.recipe = encoder, views, recipe
+        self.samplers = nn.ModuleDict({part.name: part.sampler for part in parts})
+        self.tasks = nn.ModuleDict({part.name: part.task for part in parts})
+        self.weights = {part.name: part.weight for part in parts}
+        self.batch_size, self.seed, self.steps, self.seconds = batch_size, seed, steps, seconds
+        self.origin = dict(origin or {})  # kept in checkpoints: what their weights mean
+        self.steps_done = 0
+        self.spent = 0.0  # seconds of training, kept over resumes
+        self.metrics: dict[str, Tensor] = {}  # of the last step, on the device: reading them costs a host sync
+        self._since = 0.0
+
+    def losses(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """``images`` (B, C, H, W) uint8 -> the weighted loss, and what the tasks say about it."""
+        views = self.views(images)
+        total, metrics = torch.zeros((), device=self.device), {}
+        for name, task in self.tasks.items():
+            output = task(self.samplers[name](views), self.encoder)
+            total = total + self.weights[name] * output.loss
+            prefix = f"{name}/" if len(self.tasks) > 1 else ""
+            metrics |= {f"{prefix}{key}": value for key, value in output.metrics.items()}
+        return total, {"loss": total.detach(), **metrics}
+
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        loss, self.metrics = self.losses(batch.images)
+        return loss
+
+    def on_train_batch_end(self, *_: object) -> None:
+        self.steps_done = self.global_step
+        if self.steps is None and self.progress() >= 1:
+            self.trainer.should_stop = True
+
+    def progress(self) -> float:
+        """Share of the budget that is used, 0..1."""
+        if self.steps is not None:
+            return min(1.0, self.global_step / self.steps)
+        return min(1.0, self.seconds_spent() / self.seconds) if self.seconds else 0.0
+
+    def seconds_spent(self) -> float:
+        return self.spent + (time.monotonic() - self._since if self._since else 0.0)
+
+    def on_train_start(self) -> None:
+        self._since = time.monotonic()
+
+    def on_train_end(self) -> None:
+        self.spent, self._since = self.seconds_spent(), 0.0
+
+    def on_train_batch_start(self, batch: ImageBatch, batch_idx: int) -> None:
+        torch.manual_seed(step_seed(self.seed, self.global_step, self.global_rank))
+        progress = self.progress()
+        for task in self.tasks.values():
+            task.at(progress)
+        optimizer = self.trainer.optimizers[0]
+        for group in optimizer.param_groups:
+            group["lr"] = self.recipe.peak(self.batch_size * self.trainer.world_size) * self.recipe.factor(progress)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.recipe.optimizer([self.encoder, self.tasks], batch_size=self.batch_size * self.trainer.world_size)
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["seconds"], checkpoint["origin"] = self.seconds_spent(), self.origin
+
+    def on_load_checkpoint(self, checkpoint: Mapping) -> None:
+        self.spent, self.steps_done = checkpoint["seconds"], checkpoint["global_step"]
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """One 63-bit seed for each (seed, step, rank), spread by an odd multiplier so that neighbours share nothing."""
+    return ((seed * 1_000_003 + step) * 1_000_003 + rank) * 0x9E3779B97F4A7C15 & (2**63 - 1)

@@ -1,0 +1,209 @@
+"""The patch sampler: every cell of a grid, cut once, for the whole batch, on the device. It knows no task.
+
+Geometry. A view of side S holds ``rows x cols`` cells of side c = S // rows. In each cell a tile starts at
+0..(c - extent - gap), so the last ``gap`` pixels of a cell stay free and neighbours can never touch: the gap is
+guaranteed, not hoped for. What is left of the view (S - rows * c, and the last gap) shifts the whole grid, so that
+every row and column, the last ones too, can be cut.
+
+Why gap, jitter and colour treatment: without them a network answers where-tasks from line continuation across tile
+borders and from chromatic aberration of the lens (Doersch et al. 2015, Noroozi & Favaro 2016). Tiles are cut from the
+stored bytes first and turned into floats after: a whole float image per view is what makes naive samplers slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ssl_patches.colour import ColourTreatment
+from ssl_patches.resample import as_float, reading_weights
+from ssl_patches.types import PatchBatch, PatchGrid
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class PatchSampler(nn.Module):
+    """Cuts a batch of views into tiles.
+
+    ``rows``, ``cols``: cells of the grid; None: as many tiles as the view holds side by side.
+    ``tile``: side in pixels; None: three quarters of a cell, or what the encoder sees as one position without a grid.
+    ``gap``: guaranteed free pixels between neighbours. ``jitter``: largest random offset in a cell; None: all the room.
+    ``scales``: a tile is cut at a random scale between these two and resized to ``tile``.
+    ``standardise``: each tile has mean 0 and deviation 1 by itself (Kolesnikov et al. 2019); otherwise mean and std.
+    ``colour``: treatment of the tiles' colours, see ColourTreatment; None: untouched.
+    In eval mode tiles sit in the middle of their room and colours are untouched.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        rows: int | None = None,
+        cols: int | None = None,
+        tile: int | None = None,
+        gap: int = 0,
+        jitter: int | None = None,
+        scales: Sequence[float] = (1.0, 1.0),
+        standardise: bool = False,
+        colour: ColourTreatment | None = None,
+        unit: int = 1,
+        multiple: int = 1,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+        if (rows is None) != (cols is None):
+            raise ValueError(f"sampler.rows={rows}, sampler.cols={cols}: give both, or neither for a grid that fills the view")
+        if len(scales) != 2 or not 0 < scales[0] <= scales[1]:
+            raise ValueError(f"sampler.scales={list(scales)}: two numbers 0 < low <= high; e.g. sampler.scales=[0.8,1.0]")
+        shift = colour.channel_shift if colour else 0
+        if rows is None or cols is None:
+            tile = tile or unit
+            rows = cols = max(1, image_size // max(1, tile))
+        self.cell = _cell(image_size, rows, cols)
+        self.tile = tile if tile is not None else _tile(self.cell, gap + shift, multiple)
+        self.extents = (self.tile * scales[0], self.tile * scales[1])
+        room = _room(self.cell, self.tile, self.extents[1], gap, shift, image_size, (rows, cols))
+        self.image_size, self.gap, self.standardise, self.colour = image_size, gap, standardise, colour
+        if jitter is not None and not 0 <= jitter <= room:
+            raise ValueError(
+                f"sampler.jitter={jitter}: from 0 to {room:g}, the room of a {self.tile} px tile in a {self.cell[0]} px cell with gap "
+                f"{gap}; set sampler.jitter={room:g}, or null for all of it"
+            )
+        self.jitter = jitter
+        self.left_over = tuple(image_size - n * c + gap for n, c in zip((rows, cols), self.cell, strict=True))
+        plain = gap == shift == 0 and self.cell == (self.tile, self.tile) and self.extents == (self.tile, self.tile)
+        dense = plain and self.left_over == (0, 0)
+        self.grid = PatchGrid(rows, cols, self.tile, channels=len(mean), dense=dense)
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> PatchBatch:
+        """``images`` (B, C, S, S) uint8, or float in 0..1 -> all cells in raster order, all placed."""
+        boxes = self.boxes(len(images), images.device)
+        tiles = self._normalise(self._cut(images, boxes))
+        placed = torch.ones(boxes.shape[:2], dtype=torch.bool, device=images.device)
+        return PatchBatch(tiles, boxes, placed, (self.image_size, self.image_size), uniform=True)
+
+    def boxes(self, count: int, device: torch.device) -> Tensor:
+        """(count, K, 4) float y, x, h, w: where each tile is cut, drawn anew (fixed and centred in eval mode)."""
+        cols, cells = self.grid.cols, self.grid.cells
+        low, high = self.extents
+        scaled = low != high or high != self.tile
+        draw = torch.rand(5, count, cells, device=device) if self.training else torch.full((5, count, cells), 0.5, device=device)
+        extent = low + (high - low) * draw[0]
+        raster = torch.arange(cells, device=device)
+        corners = []
+        for axis, index in enumerate((raster // cols, raster % cols)):
+            room = self.cell[axis] - extent - self.gap - self._shift
+            if self.jitter is not None:
+                room = room.clamp(max=self.jitter)
+            whole = draw[3 + axis, :, :1] * (self.left_over[axis] + (not scaled))  # one shift for the grid of an image
+            inside = draw[1 + axis] * (room + (not scaled))
+            if not scaled:  # whole pixels, each equally likely: floor of a draw from [0, n + 1)
+                whole, inside = whole.floor(), inside.floor()
+            corners.append(whole + index * self.cell[axis] + inside)
+        return torch.stack([*corners, extent, extent], -1)
+
+    @property
+    def _shift(self) -> int:
+        return self.colour.channel_shift if self.colour else 0
+
+    def _cut(self, images: Tensor, boxes: Tensor) -> Tensor:
+        if self.grid.dense:
+            return dense_tiles(images, self.grid)
+        offsets = self.colour.offsets(boxes, self.grid.channels) if self.colour and self.training else None
+        if self.extents == (self.tile, self.tile):
+            return gather_tiles(images, boxes, self.tile, offsets)
+        return scaled_tiles(images, boxes, self.tile, offsets)
+
+    def _normalise(self, tiles: Tensor) -> Tensor:
+        tiles = as_float(tiles)
+        if self.colour and self.training:
+            tiles = self.colour(tiles)
+        return standardised(tiles) if self.standardise else (tiles - self.mean) / self.std
+
+    def denormalise(self, tiles: Tensor) -> Tensor:
+        """Tiles (..., C, h, w) back in 0..1 for figures; standardised ones in an arbitrary grey scale."""
+        return tiles / 5 + 0.5 if self.standardise else tiles * self.std + self.mean
+
+
+def dense_tiles(images: Tensor, grid: PatchGrid) -> Tensor:
+    """(B, C, rows * t, cols * t) -> (B, K, C, t, t) for tiles that touch: a reshape."""
+    count, channels = images.shape[:2]
+    blocks = images.reshape(count, channels, grid.rows, grid.tile, grid.cols, grid.tile)
+    return blocks.permute(0, 2, 4, 1, 3, 5).reshape(count, grid.cells, channels, grid.tile, grid.tile)
+
+
+def gather_tiles(images: Tensor, boxes: Tensor, tile: int, offsets: Tensor | None = None) -> Tensor:
+    """``boxes`` (B, K, 4) in whole pixels -> (B, K, C, tile, tile), dtype kept. ``offsets`` (B, K, C, 2): y, x per channel."""
+    count, channels = images.shape[:2]
+    corner = boxes[:, :, None, :2] if offsets is None else boxes[:, :, None, :2] + offsets
+    span = torch.arange(tile, device=images.device)
+    rows = corner[..., 0].long()[..., None, None] + span[:, None]
+    cols = corner[..., 1].long()[..., None, None] + span
+    batch = torch.arange(count, device=images.device).view(-1, 1, 1, 1, 1)
+    channel = torch.arange(channels, device=images.device).view(-1, 1, 1)
+    return images[batch, channel, rows, cols]
+
+
+def scaled_tiles(images: Tensor, boxes: Tensor, tile: int, offsets: Tensor | None = None) -> Tensor:
+    """``boxes`` (B, K, 4), fractions allowed -> (B, K, C, tile, tile) float in 0..1, antialiased; ``offsets`` as above."""
+    size = images.shape[-2:]
+    shape = (*boxes.shape[:2], images.shape[1])
+    corner = (boxes[:, :, None, :2] + (0 if offsets is None else offsets)).expand(*shape, 2)
+    lines = [
+        reading_weights(corner[..., axis], boxes[:, :, None, 2 + axis].expand(shape), size=size[axis], out=tile)
+        for axis in (0, 1)
+    ]
+    with torch.autocast(images.device.type, enabled=False):
+        return lines[0] @ as_float(images)[:, None] @ lines[1].mT
+
+
+def standardised(tiles: Tensor) -> Tensor:
+    """Mean 0, deviation 1 over all pixels and channels of each tile; a flat tile stays near 0 (deviation >= 1/sqrt(N)/255)."""
+    flat = tiles.flatten(2)
+    deviation, mean = torch.std_mean(flat, dim=2, correction=0, keepdim=True)
+    floor = 1 / (255 * flat.shape[2] ** 0.5)
+    return ((flat - mean) / deviation.clamp(min=floor)).view_as(tiles)
+
+
+def _cell(image_size: int, rows: int, cols: int) -> tuple[int, int]:
+    for key, n in (("rows", rows), ("cols", cols)):
+        if not 1 <= n <= image_size:
+            raise ValueError(f"sampler.{key}={n}: from 1 to image_size={image_size}; set sampler.{key}=3 or a larger image_size")
+    if rows * cols < 2:
+        raise ValueError(
+            f"image_size={image_size}: holds {rows} x {cols} tiles, a pretext task needs at least 2; set a smaller sampler.tile or a larger image_size"
+        )
+    return image_size // rows, image_size // cols
+
+
+def _tile(cell: tuple[int, int], taken: int, multiple: int) -> int:
+    """The multiple nearest to three quarters of a cell that leaves the gap free (64 of 85 px in the literature)."""
+    side = min(cell)
+    fitting = range(multiple, max(side - taken, multiple) + 1, multiple)
+    return min(fitting, key=lambda tile: abs(tile - 0.75 * side))
+
+
+def _room(
+    cell: tuple[int, int], tile: int, extent: float, gap: int, shift: int, image_size: int, shape: tuple[int, int]
+) -> float:
+    """Pixels that a tile of ``extent`` can move in its cell; ValueError when it does not fit."""
+    if tile < 1:
+        raise ValueError(f"sampler.tile={tile}: at least 1 px; set sampler.tile=8, or null to have it derived")
+    if gap < 0:
+        raise ValueError(f"sampler.gap={gap}: 0 or more pixels; set sampler.gap=0 for tiles that touch")
+    room = min(cell) - extent - gap - shift
+    if room < 0:
+        largest = max(0, int((min(cell) - gap - shift) * tile / extent))
+        shifted = f" and channels shift by up to {shift} px" if shift else ""
+        smallest_image = -(-int(extent + gap + shift + 0.999) // 1) * max(shape)
+        tile_remedy = f"sampler.tile={largest} or a smaller sampler.gap, or " if largest > 0 else "a smaller sampler.gap, or "
+        raise ValueError(
+            f"sampler.tile={tile}: does not fit, a {shape[0]} x {shape[1]} grid on image_size={image_size} has cells of {min(cell)} px, "
+            f"gap is {gap}{shifted}; set {tile_remedy}image_size={smallest_image}"
+        )
+    return room

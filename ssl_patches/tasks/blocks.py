@@ -1,0 +1,44 @@
+"""The light transformer that tasks put behind the encoder; it is trained with it and never exported."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+
+class Decoder(nn.Module):
+    """dim -> width, ``depth`` blocks, norm, -> out, with facebookresearch/mae's initialisation. No positions of its own."""
+
+    def __init__(self, *, dim: int, width: int, depth: int, heads: int, out: int) -> None:
+        super().__init__()
+        if depth < 0 or heads < 1 or width % heads:
+            raise ValueError(
+                f"task.width={width}, task.heads={heads}, task.depth={depth}: width must be a multiple of heads, depth 0 or more; "
+                f"set task.width={max(heads, 1) * 64}"
+            )
+        self.enter = nn.Linear(dim, width)
+        norm = partial(nn.LayerNorm, eps=1e-6)
+        blocks = [Block(width, heads, mlp_ratio=4, qkv_bias=True, norm_layer=norm) for _ in range(depth)]
+        self.blocks = nn.Sequential(*blocks)
+        self.norm, self.leave = norm(width), nn.Linear(width, out)
+        self.apply(initialise)
+
+    def forward(self, tokens: Tensor, prefix: Tensor) -> Tensor:
+        """``tokens`` (B, K, dim), ``prefix`` (B, P, dim) -> (B, K, out)."""
+        entered = self.enter(torch.cat([prefix, tokens], 1))
+        return self.finish(entered)[:, prefix.shape[1] :]
+
+    def finish(self, entered: Tensor) -> Tensor:
+        """(B, n, width) -> (B, n, out): all after the entrance."""
+        return self.leave(self.norm(self.blocks(entered)))
+
+
+def initialise(module: nn.Module) -> None:
+    """Xavier for linear maps, zero biases (He et al. 2022)."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,77 @@
+"""Jigsaw puzzles: which of a known set of permutations shuffled the tiles? (Noroozi & Favaro, ECCV 2016.)
+
+Every tile is encoded once, alone, and many puzzles are formed from the same features (Kolesnikov et al. 2019): the
+head is cheap, the encoder is not. The permutations come from groups, so any two differ in a guaranteed number of tiles
+(the published greedy sets hold pairs that differ in two).
+
+Tiles are encoded at random places of the view (``displaced``): a ViT keeps the order of a tile's own tokens and meets
+its whole position table, and no tile tells where it was cut. So that tiles of a plane sky can be told apart at all,
+puzzles are judged as a whole, not tile by tile; per-tile answers are the task ``position``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl_patches.encoders.base import Encoder
+from ssl_patches.tasks.base import PretextTask
+from ssl_patches.tasks.permutations import permutation_table
+from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
+
+
+class Jigsaw(PretextTask):
+    """``permutations``: size of the set; ``puzzles``: puzzles formed from each encoding; ``hidden``: width of the head."""
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        grid: PatchGrid,
+        permutations: int = 72,
+        puzzles: int = 8,
+        hidden: int = 1024,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(dim=dim, grid=grid)
+        if puzzles < 1:
+            raise ValueError(f"task.puzzles={puzzles}: at least 1 puzzle per encoding; set task.puzzles=8")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"task.dropout={dropout}: from 0 to below 1; set task.dropout=0.5")
+        self.puzzles = puzzles
+        self.register_buffer("table", permutation_table(grid.cells, permutations), persistent=False)
+        self.head = nn.Sequential(
+            nn.Linear(grid.cells * dim, hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, permutations),
+        )
+
+    def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
+        count, tiles = len(patches.tiles), encoder.alone(patches.displaced(encoder.multiple)).tiles
+        answer = torch.randint(len(self.table), (count, self.puzzles), device=tiles.device)
+        logits = self._solve(tiles, answer)
+        loss = F.cross_entropy(logits, answer.flatten())
+        accuracy = (logits.detach().argmax(1) == answer.flatten()).float().mean()
+        chance = torch.full_like(accuracy, 1 / len(self.table))
+        return TaskOutput(loss, {"accuracy": accuracy, "chance": chance})
+
+    def _solve(self, tiles: Tensor, answer: Tensor) -> Tensor:
+        """``tiles`` (B, K, dim), ``answer`` (B, P) -> logits (B * P, permutations): slot s shows tile table[answer][s]."""
+        count, puzzles = answer.shape
+        shown = take(tiles, self.table[answer].flatten(1))
+        return self.head(shown.reshape(count * puzzles, -1))
+
+    def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
+        """The puzzle as shown, and as the chosen permutation solves it."""
+        count, cells = len(patches.tiles), torch.arange(self.grid.cells, device=patches.tiles.device)
+        answer = (7 * torch.arange(count, device=cells.device)[:, None] + 1) % len(self.table)
+        chosen = self._solve(encoder.alone(patches.displaced(encoder.multiple)).tiles, answer).argmax(1)
+        shown, believed = self.table[answer[:, 0]], self.table[chosen]
+        puzzle = take(patches.tiles, shown)
+        return (
+            Picture("puzzle as shown", puzzle, cells.expand(count, -1)),
+            Picture("as solved", puzzle, believed, believed == shown),
+        )

@@ -1,0 +1,92 @@
+"""Relative patch position: in which of eight directions does the second tile lie? (Doersch, Gupta & Efros, ICCV 2015.)
+
+All ordered pairs of neighbouring cells are asked at each step, from one encoding of the tiles: a pair costs only the
+head. On a 3 x 3 grid that is 40 questions instead of the 8 around the centre. Directions are not equally frequent on
+a grid (6 pairs look right, 4 look up-right), so pairs are weighted: every direction has the same share, and chance is
+exactly 1/8. Tiles are encoded alone, at random places of the view (see ``PatchBatch.displaced``).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl_patches.encoders.base import Encoder
+from ssl_patches.tasks.base import PretextTask
+from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput
+
+DIRECTIONS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))
+"""Row-major: 0 up-left ... 7 down-right; the opposite of d is 7 - d."""
+
+
+def neighbour_pairs(rows: int, cols: int) -> tuple[Tensor, Tensor, Tensor]:
+    """All ordered pairs of neighbouring cells: first (M,), second (M,), direction (M,) from the first to the second."""
+    found = [
+        (y * cols + x, (y + dy) * cols + x + dx, direction)
+        for y in range(rows)
+        for x in range(cols)
+        for direction, (dy, dx) in enumerate(DIRECTIONS)
+        if 0 <= y + dy < rows and 0 <= x + dx < cols
+    ]
+    first, second, direction = torch.tensor(found).unbind(1)
+    return first, second, direction
+
+
+class Relative(PretextTask):
+    """``hidden``: width of the head that compares two tiles."""
+
+    def __init__(self, *, dim: int, grid: PatchGrid, hidden: int = 1024, dropout: float = 0.0) -> None:
+        super().__init__(dim=dim, grid=grid)
+        if min(grid.rows, grid.cols) < 2:
+            raise ValueError(
+                f"sampler.rows={grid.rows}, sampler.cols={grid.cols}: relative needs neighbours in all eight directions; "
+                "set both to 2 or more, e.g. sampler=tiles_3x3"
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(f"task.dropout={dropout}: from 0 to below 1; set task.dropout=0.5")
+        first, second, direction = neighbour_pairs(grid.rows, grid.cols)
+        frequency = torch.bincount(direction, minlength=8)[direction]
+        for name, value in (
+            ("first", first),
+            ("second", second),
+            ("direction", direction),
+            ("share", 1 / (8 * frequency)),
+        ):
+            self.register_buffer(name, value, persistent=False)
+        self.of_first, self.of_second = nn.Linear(dim, hidden, bias=False), nn.Linear(dim, hidden, bias=False)
+        self.answer = nn.Sequential(nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(hidden, 8))
+
+    def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
+        logits = self._directions(encoder.alone(patches.displaced(encoder.multiple)).tiles)
+        truth = self.direction.expand(len(logits), -1)
+        losses = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none").view_as(truth)
+        right = (logits.detach().argmax(2) == truth).float()
+        accuracy = (right * self.share).sum(1).mean()
+        metrics = {"accuracy": accuracy, "chance": torch.full_like(accuracy, 1 / 8)}
+        return TaskOutput((losses * self.share).sum(1).mean(), metrics)
+
+    def _directions(self, tiles: Tensor) -> Tensor:
+        """``tiles`` (B, K, dim) -> logits (B, M, 8). A linear map of a joined pair is a sum: each tile is mapped once."""
+        pairs = self.of_first(tiles)[:, self.first] + self.of_second(tiles)[:, self.second]
+        return self.answer(pairs.flatten(0, 1)).unflatten(0, pairs.shape[:2])
+
+    def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
+        """The neighbours of the middle tile, one question each, laid where the network believes them to be."""
+        rows, cols, count = self.grid.rows, self.grid.cols, len(patches.tiles)
+        middle = (rows // 2) * cols + cols // 2
+        chosen = self._directions(encoder.alone(patches.displaced(encoder.multiple)).tiles).argmax(2)
+        asked = (self.first == middle).nonzero()[:, 0]
+        step = torch.tensor([dy * cols + dx for dy, dx in DIRECTIONS], device=chosen.device)
+        cells, right = middle + step[chosen[:, asked]], chosen[:, asked] == self.direction[asked]
+        here = torch.full((count, 1), middle, device=cells.device)
+        tiles = torch.cat([patches.tiles[:, self.second[asked]], patches.tiles[:, [middle]]], 1)
+        return (
+            Picture("tiles as cut", patches.tiles, torch.arange(self.grid.cells, device=cells.device).expand(count, -1)),
+            Picture(
+                "neighbours where it believes",
+                tiles,
+                torch.cat([cells.clamp(0, self.grid.cells - 1), here], 1),
+                torch.cat([right, torch.ones_like(here, dtype=torch.bool)], 1),
+            ),
+        )

@@ -1,0 +1,116 @@
+"""The records that cross the seams between parts, and nothing else.
+
+Order is always y, x; h, w; rows, cols. A *tile* is the pixels cut from a *cell* of a *grid*; its *box* says where it
+lay in the *view* (the augmented image). An encoder may use a tile's box only where the tile is *placed*: hiding the
+places is the only difference between "where does it go?" and "what is there?".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class ImageBatch(NamedTuple):
+    """What a loader yields. A NamedTuple, because collate, pinning and device transfer handle it."""
+
+    images: Tensor  # (B, C, H, W) uint8
+    labels: Tensor  # (B, ...) class, multi-label, value or mask; -1 = none. Probes read it, a task never does
+    index: Tensor  # (B,) which image of the source
+
+
+@dataclass(frozen=True, slots=True)
+class PatchGrid:
+    """Static geometry of what a sampler cuts; heads are sized from it.
+
+    ``dense`` says that tiles touch and start at multiples of ``tile``: no gap, no jitter, no shift.
+    """
+
+    rows: int
+    cols: int
+    tile: int  # side of a tile in pixels, as the encoder gets it
+    channels: int = 3
+    dense: bool = False
+
+    @property
+    def cells(self) -> int:
+        return self.rows * self.cols
+
+
+def take(values: Tensor, cells: Tensor) -> Tensor:
+    """``values`` (B, K, ...) and ``cells`` (B, M) int64 -> (B, M, ...): row b takes its own cells, in that order."""
+    index = cells.reshape(*cells.shape, *[1] * (values.dim() - 2))
+    return values.gather(1, index.expand(*cells.shape, *values.shape[2:]))
+
+
+@dataclass(frozen=True, slots=True)
+class PatchBatch:
+    """Tiles of a batch of views, in some order of cells."""
+
+    tiles: Tensor  # (B, K, C, h, w) normalised float
+    boxes: Tensor  # (B, K, 4) float: y, x, h, w in pixels of the view
+    placed: Tensor  # (B, K) bool: may the encoder use this tile's box?
+    size: tuple[int, int]  # H, W of the view
+    uniform: bool | None = None  # known without looking: True all placed, False none placed, None mixed (no host sync)
+
+    def select(self, cells: Tensor) -> PatchBatch:
+        """The tiles ``cells`` (B, M) int64, in that order: slot m shows tile ``cells[:, m]``."""
+        tiles, boxes, placed = (take(part, cells) for part in (self.tiles, self.boxes, self.placed))
+        return replace(self, tiles=tiles, boxes=boxes, placed=placed)
+
+    def blind(self, cells: Tensor | None = None) -> PatchBatch:
+        """Withhold the places of all tiles, or of ``cells`` (B, M) int64 only."""
+        if cells is None:
+            return replace(self, placed=torch.zeros_like(self.placed), uniform=False)
+        placed = self.placed.scatter(1, cells, torch.zeros_like(cells, dtype=torch.bool))
+        return replace(self, placed=placed, uniform=False if self.uniform is False else None)
+
+    def displaced(self, step: int = 1) -> PatchBatch:
+        """Each tile at a random place of the view, drawn without regard to where it was cut.
+
+        A tile encoded alone then keeps the order of its own pixels and says nothing about its cell, while an encoder
+        with a position table sees all of the table. ``step``: places are multiples of it, in pixels.
+        """
+        room = [(side - extent).clamp(min=0) for side, extent in zip(self.size, self.boxes[..., 2:].unbind(-1), strict=True)]
+        corner = [(torch.rand_like(r) * (r.div(step, rounding_mode="floor") + 1)).floor() * step for r in room]
+        boxes = torch.cat([torch.stack(corner, -1), self.boxes[..., 2:]], -1)
+        return replace(self, boxes=boxes, placed=torch.ones_like(self.placed), uniform=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What an encoder makes of a PatchBatch."""
+
+    tiles: Tensor  # (B, K, dim) one feature per tile, in the order given
+    prefix: Tensor  # (B, P, dim) CLS and register tokens; P = 0 where the encoder has none
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What an encoder makes of whole images, at one layer."""
+
+    pooled: Tensor  # (B, dim)
+    dense: Tensor  # (B, dim, h, w)
+    prefix: Tensor  # (B, P, dim)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutput:
+    """What a task says about a batch."""
+
+    loss: Tensor  # scalar
+    metrics: Mapping[str, Tensor]  # detached scalars, no host sync; chance levels beside accuracies
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a task shows of itself: tiles laid on a grid, each marked right or wrong where there is an answer."""
+
+    title: str
+    tiles: Tensor  # (N, M, C, h, w) in the tiles' own units
+    cells: Tensor  # (N, M) int64: the cell where each tile is laid
+    right: Tensor | None = None  # (N, M) bool

@@ -1,0 +1,84 @@
+"""From stored images to the views that are cut: batched on the device, parameters drawn per image.
+
+Random resized crop and flip are all that masked reconstruction wants (He et al. 2022, Table 1: colour jitter costs).
+A flip of the view before the cut leaves the labels of where-tasks correct; only a flip after the cut mirrors them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ssl_patches.resample import crop_resize
+
+
+class Whole(nn.Module):
+    """The whole image, resized to the view (``views=none``)."""
+
+    def __init__(self, *, image_size: int) -> None:
+        super().__init__()
+        self.image_size = image_size
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) uint8 -> (B, C, image_size, image_size), unchanged where it has that size already."""
+        if images.shape[-2:] == (self.image_size, self.image_size):
+            return images
+        return crop_resize(images, whole_boxes(images), out=self.image_size)
+
+
+class CropFlip(nn.Module):
+    """Random resized crop (``scale``: share of the area, ``ratio``: width / height) and flip with probability ``flip``.
+
+    In eval mode the whole image. Sides are clamped to the image where torchvision would draw again.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        scale: Sequence[float] = (0.2, 1.0),
+        ratio: Sequence[float] = (3 / 4, 4 / 3),
+        flip: float = 0.5,
+    ) -> None:
+        super().__init__()
+        for key, pair, top in (("scale", scale, 1.0), ("ratio", ratio, math.inf)):
+            if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= top:
+                limit = f" <= {top:g}" if math.isfinite(top) else ""
+                raise ValueError(f"views.{key}={list(pair)}: two numbers 0 < low <= high{limit}; e.g. views.{key}=[0.5,1.0]")
+        if not 0 <= flip <= 1:
+            raise ValueError(f"views.flip={flip}: a probability from 0 to 1; set views.flip=0.5, or 0 for no flip")
+        self.image_size, self.scale, self.ratio, self.flip = image_size, tuple(scale), tuple(ratio), flip
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) uint8 -> (B, C, image_size, image_size) float in 0..1."""
+        if not self.training:
+            return crop_resize(images, whole_boxes(images), out=self.image_size)
+        count, device = len(images), images.device
+        boxes = random_boxes(count, images.shape[-2:], scale=self.scale, ratio=self.ratio, device=device)
+        return crop_resize(images, boxes, out=self.image_size, mirror=torch.rand(count, device=device) < self.flip)
+
+
+def whole_boxes(images: Tensor) -> Tensor:
+    """(B, 4): the largest centred square of each image (y, x, h, w)."""
+    height, width = images.shape[-2:]
+    side = min(height, width)
+    box = torch.tensor([(height - side) // 2, (width - side) // 2, side, side], device=images.device, dtype=torch.float32)
+    return box.expand(len(images), 4)
+
+
+def random_boxes(
+    count: int, size: Sequence[int], *, scale: Sequence[float], ratio: Sequence[float], device: torch.device
+) -> Tensor:
+    """(count, 4) random crops in whole pixels (y, x, h, w) of images of ``size`` H, W, every row and column possible."""
+    draw = torch.rand(4, count, device=device)
+    height, width = size
+    area = height * width * (scale[0] + (scale[1] - scale[0]) * draw[0])
+    aspect = torch.exp(math.log(ratio[0]) + (math.log(ratio[1]) - math.log(ratio[0])) * draw[1])
+    h = (area / aspect).sqrt().round().clamp(1, height)
+    w = (area * aspect).sqrt().round().clamp(1, width)
+    y = (draw[2] * (height - h + 1)).floor()
+    x = (draw[3] * (width - w + 1)).floor()
+    return torch.stack([y, x, h, w], -1)

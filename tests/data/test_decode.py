@@ -1,0 +1,195 @@
+"""Each file becomes the square it shows, or an error; never something in between."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+
+from ssl_patches.data.decode import TRANSPOSE, UnreadableImage, decode, header
+
+quiet = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def smooth(height: int, width: int) -> np.ndarray:
+    """A picture (h, w, 3) uint8 whose red tells y and whose green tells x."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([y * 255 // height, x * 255 // width, np.full_like(x, 90)], -1).astype(np.uint8)
+
+
+def stored(folder: Path, image: Image.Image | np.ndarray, name: str = "a.png", **options: object) -> str:
+    path = folder / name
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(path, **options)
+    return str(path)
+
+
+def shown(path: str, *, channels: int = 3, size: int) -> np.ndarray:
+    return decode(path, channels=channels, size=size).permute(1, 2, 0).numpy()
+
+
+def failure(read: Callable[[str], object], path: str) -> str | None:
+    """Why ``read`` gave ``path`` up, None if it did not."""
+    try:
+        read(path)
+    except UnreadableImage as error:
+        return error.reason if error.path == path else ""
+    return None
+
+
+def test_an_image_of_the_right_size_keeps_its_pixels(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    assert np.array_equal(shown(stored(tmp_path, pixels), size=20), pixels)
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 34), (35, 20)])
+def test_of_an_oblong_image_the_middle_is_taken_without_resampling(tmp_path: Path, height: int, width: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    top, left = (height - 20) // 2, (width - 20) // 2
+    assert np.array_equal(shown(stored(tmp_path, pixels), size=20), pixels[top : top + 20, left : left + 20])
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(64, 64, 20), (90, 60, 24), (10, 14, 32)])
+def test_resizing_keeps_content_in_place(tmp_path: Path, height: int, width: int, size: int) -> None:
+    side = min(height, width)
+    centre = (np.arange(size) + 0.5) * side / size
+    got = shown(stored(tmp_path, smooth(height, width)), size=size).astype(float)
+    tolerance = 255 / side + 2
+    assert np.abs(got[:, :, 0] - ((centre + (height - side) // 2) * 255 / height)[:, None]).max() < tolerance
+    assert np.abs(got[:, :, 1] - ((centre + (width - side) // 2) * 255 / width)[None, :]).max() < tolerance
+
+
+def test_resizing_is_antialiased(tmp_path: Path) -> None:
+    """A one-pixel chessboard shrinks to grey; skipping pixels would leave black or white."""
+    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
+    assert np.abs(shown(stored(tmp_path, board), channels=1, size=16).astype(int) - 127).max() < 12
+
+
+def test_a_huge_jpeg_is_reduced_by_its_decoder_and_shows_the_same(tmp_path: Path) -> None:
+    path = stored(tmp_path, smooth(1200, 1800), "big.jpg", quality=95)
+    want = np.asarray(Image.fromarray(smooth(1200, 1800)).crop((300, 0, 1500, 1200)).resize((64, 64))).astype(int)
+    for channels in (1, 3):
+        expected = want if channels == 3 else (want @ [0.299, 0.587, 0.114])[..., None]
+        assert np.abs(shown(path, channels=channels, size=64) - expected).max() <= 5
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F", "YCbCr"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_mode_shows_the_grey_it_stores(tmp_path: Path, mode: str, channels: int) -> None:
+    """A white half and a dark half, stored in every mode, come back as such in 1 and 3 channels."""
+    grey = np.full((16, 16), 255, np.uint8)
+    grey[:8] = 0 if mode == "1" else 51
+    deep = {"I;16": grey.astype(np.uint16) * 257, "I": grey.astype(np.int32) * 257, "F": grey.astype(np.float32) / 255}
+    image = Image.fromarray(deep[mode]) if mode in deep else Image.fromarray(grey).convert(mode)
+    suffix = "tif" if mode in ("CMYK", "I", "F", "YCbCr") else "png"
+    path = stored(tmp_path, image, f"a.{suffix}")
+    got = shown(path, channels=channels, size=16)
+    assert got.shape == (16, 16, channels)
+    assert np.abs(got.astype(int) - grey[..., None]).max() <= 1
+
+
+def test_a_cmyk_jpeg_shows_its_colour(tmp_path: Path) -> None:
+    red = Image.new("RGB", (16, 16), (255, 0, 0)).convert("CMYK")
+    got = shown(stored(tmp_path, red, "a.jpg", quality=95), size=16).astype(int)
+    assert np.abs(got - [255, 0, 0]).max() <= 6
+
+
+def test_a_palette_keeps_its_colours_and_their_luma(tmp_path: Path) -> None:
+    path = stored(tmp_path, Image.new("RGB", (8, 8), (255, 0, 0)).convert("P"))
+    assert shown(path, size=8)[0, 0].tolist() == [255, 0, 0]
+    assert shown(path, channels=1, size=8)[0, 0].tolist() == [76]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_transparent_is_white_whatever_colour_hides_there(tmp_path: Path, channels: int) -> None:
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    pixels[..., 0] = 200
+    pixels[:4, :, 3] = 255
+    got = shown(stored(tmp_path, pixels), channels=channels, size=8)
+    assert (got[4:] == 255).all()
+    assert got[0, 0].tolist() == ([200, 0, 0] if channels == 3 else [60])
+
+
+def test_a_transparent_palette_entry_is_white(tmp_path: Path) -> None:
+    image = Image.fromarray(np.uint8([[0, 1], [0, 1]]))
+    image.putpalette([200, 0, 0, 0, 200, 0])
+    assert shown(stored(tmp_path, image, transparency=1), size=2)[0].tolist() == [[200, 0, 0], [255, 255, 255]]
+
+
+@pytest.mark.parametrize(("values", "said"), [([0, 70000], "0..65535"), ([-1, 5], "0..65535")])
+def test_integers_without_a_known_range_are_refused(tmp_path: Path, values: list[int], said: str) -> None:
+    path = stored(tmp_path, Image.fromarray(np.array([values, values], np.int32)), "a.tif")
+    with pytest.raises(UnreadableImage, match=said):
+        decode(path, channels=1, size=2)
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1, float("nan")])
+def test_floats_beyond_0_to_1_are_refused(tmp_path: Path, value: float) -> None:
+    path = stored(tmp_path, Image.fromarray(np.array([[0, value], [0, 1]], np.float32)), "a.tif")
+    with pytest.raises(UnreadableImage, match=r"0\.\.1"):
+        decode(path, channels=1, size=2)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
+def test_the_orientation_is_applied_once(tmp_path: Path, suffix: str, orientation: int) -> None:
+    image, exif = Image.fromarray(smooth(24, 24)), Image.Exif()
+    exif[0x0112] = orientation
+    path = stored(tmp_path, image, f"a.{suffix}", exif=exif, **({"lossless": True} if suffix == "webp" else {}))
+    upright = image.transpose(TRANSPOSE[orientation]) if orientation > 1 else image
+    assert np.array_equal(shown(path, size=24), np.asarray(upright))
+
+
+def test_damaged_metadata_beside_sound_pixels_is_ignored(tmp_path: Path) -> None:
+    path = stored(tmp_path, smooth(16, 16), "a.jpg", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff\xff")
+    assert shown(path, size=16).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.jpg", {}), ("p.jpg", {"progressive": True}), ("a.png", {}), ("a.webp", {}), ("a.gif", {}), ("a.bmp", {})],
+)
+@given(share=st.floats(0, 1, exclude_max=True))
+@quiet
+def test_a_truncated_file_is_an_error_or_whole(tmp_path: Path, name: str, options: dict, share: float) -> None:
+    """However much is cut off, no picture with a missing part comes back."""
+    noise = np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    whole = stored(tmp_path, noise, name, **options)
+    data = Path(whole).read_bytes()
+    cut = tmp_path / f"cut_{name}"
+    cut.write_bytes(data[: int(share * len(data))])
+    if failure(lambda path: decode(path, channels=3, size=48), str(cut)) is None:
+        assert np.array_equal(shown(str(cut), size=48), shown(whole, size=48))
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.gif", "a.bmp", "a.tif", "a.ppm"])
+@given(at=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8))
+@quiet
+def test_overwritten_bytes_raise_nothing_but_the_one_error(tmp_path: Path, name: str, at: list) -> None:
+    data = bytearray(Path(stored(tmp_path, smooth(16, 24), name)).read_bytes())
+    for share, value in at:
+        data[int(share * min(len(data), 200))] = value
+    hit = tmp_path / f"hit_{name}"
+    hit.write_bytes(data)
+    for read in (header, lambda path: decode(path, channels=3, size=16)):
+        reason = failure(read, str(hit))
+        assert reason is None or (reason and "\n" not in reason)
+
+
+def test_an_import_that_allows_truncated_images_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(stored(tmp_path, np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), "a.jpg"))
+    path.write_bytes(path.read_bytes()[:2000])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    assert Image.open(path).convert("RGB").size == (64, 64)  # the fault guarded against
+    with pytest.raises(UnreadableImage, match="truncated"):
+        decode(str(path), channels=3, size=64)
+
+
+def test_the_error_survives_the_way_out_of_a_worker() -> None:
+    error = pickle.loads(pickle.dumps(UnreadableImage("a.jpg", "is empty")))
+    assert (error.path, error.reason, str(error)) == ("a.jpg", "is empty", "a.jpg: is empty")
