@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ssl_patches.checks import build
+from ssl_patches.data.module import ordered_loader
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.optim import Recipe
 from ssl_patches.pretrainer import Part
 from ssl_patches.sampler import IMAGENET_MEAN, IMAGENET_STD
+from ssl_patches.schema import LOADER
 
-OURS = ("ssl_patches",)
+OURS = ("ssl_patches.data", "ssl_patches.encoders")
 """Packages whose classes a configuration found in a run directory may name."""
-
-LOADER = {"batch_size": int, "num_workers": int}
-"""Keys of the data group that say how to load, not what; its ``_target_`` does not get them."""
-
-SUPPLIED = {
-    "data": {"split", "image_size", "load_size"},
-    "views": {"image_size"},
-    "sampler": {"image_size", "unit", "multiple", "mean", "std"},
-    "encoder": {"image_size", "channels"},
-    "task": {"dim", "grid"},
-    "logger": {"run_dir"},
-    "optimizer": set(),
-    "trainer": set(),
-}
-"""What the program gives to each group of the configuration."""
+CALIBRATION_IMAGES = 1024
 
 
 @dataclass(frozen=True)
@@ -60,6 +48,13 @@ def source(cfg: Mapping[str, Any], split: str, *, whole: bool, allowed: tuple[st
     node = {key: value for key, value in cfg["data"].items() if key not in LOADER}
     size = cfg["image_size"]
     return build(node, allowed=allowed, split=split, image_size=size, load_size=size if whole else None)
+
+
+def whole_batches(cfg: Mapping[str, Any], *, allowed: tuple[str, ...] | None = None) -> Iterator[Tensor]:
+    """Training images as the exported model gets them, (B, C, S, S) normalised: what an encoder is calibrated with."""
+    mean, std = (torch.tensor(part).view(-1, 1, 1) for part in pixel_statistics(channels_of(cfg)))
+    for batch in ordered_loader(source(cfg, "train", whole=True, allowed=allowed), batch_size=128, num_workers=0, limit=CALIBRATION_IMAGES):
+        yield (batch.images.float().div(255) - mean) / std
 
 
 def encoder(cfg: Mapping[str, Any], *, allowed: tuple[str, ...] | None = None) -> Encoder:

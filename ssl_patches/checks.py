@@ -55,6 +55,10 @@ class BadRequest(ValueError):
         return "\n".join(self.problems)
 
 
+class Failed(RuntimeError):
+    """What the user asked for was tried and did not come to its end; the message is all that there is to say."""
+
+
 def closest(name: str, offered: Iterable[str]) -> str | None:
     """The one name that was probably meant, or None."""
     offered = sorted(offered)

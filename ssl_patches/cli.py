@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl_patches.checks import BadRequest
+from ssl_patches.checks import BadRequest, Failed
 
 MAIN_HELP = """\
 ssl-patches: self-supervised pretraining on image patches.
@@ -112,6 +112,8 @@ class Request:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
+    # a spinning team of threads stands still whenever a loader worker takes one of its cores; read when torch is loaded
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(MAIN_HELP, end="")
@@ -132,14 +134,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return COMMANDS[command](_request(command, rest))
     except ValueError as error:  # raised by whoever knows the rule, BadRequest among them
         return _refuse(str(error))
+    except Failed as error:
+        return _refuse(str(error), code=1)
+    except KeyboardInterrupt:  # a run that is training says more, see Interrupted
+        return _refuse(f"{command}: stopped", code=1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
-def _refuse(message: str) -> int:
+def _refuse(message: str, *, code: int = 2) -> int:
     print(message, file=sys.stderr)
-    return 2
+    return code
 
 
 ALLOWED_FLAGS = {
@@ -185,17 +191,12 @@ def _pretrain(request: Request) -> int:
         print(yaml.safe_dump(config.compose("pretrain", request.words, config_dirs=request.config_dirs), sort_keys=False), end="")
         return 0
     cfg = config.request(
-        "pretrain", request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN, allowed=None
+        "pretrain", request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN
     )
-    from ssl_patches.run import Interrupted, pretrain
+    from ssl_patches.run import pretrain
     from ssl_patches.screens import last_screen
 
-    try:
-        run_dir = pretrain(cfg, say=_say)
-    except Interrupted as stopped:
-        print(stopped, file=sys.stderr)
-        return 1
-    print(last_screen(run_dir))
+    print(last_screen(pretrain(cfg, say=_say)))
     return 0
 
 
@@ -223,14 +224,10 @@ def _verify(request: Request) -> int:
         raise BadRequest([f"verify {' '.join(request.words)}: takes one folder; give ssl-patches verify DIR"])
     from dataclasses import asdict
 
-    from ssl_patches.export import ExportMismatch, verify
+    from ssl_patches.export import verify
 
     folder = Path(request.words[0].removeprefix("model="))
-    try:
-        proof = verify(folder)
-    except ExportMismatch as mismatch:
-        print(mismatch, file=sys.stderr)
-        return 1
+    proof = verify(folder)
     if "--json" in request.flags:
         print(json.dumps({"export": str(folder), **asdict(proof)}))
     else:
@@ -266,9 +263,9 @@ def _list(request: Request) -> int:
 
 
 def _print_rows(rows: list[dict[str, Any]], request: Request) -> int:
-    from ssl_patches.evaluation import table
+    from ssl_patches.evaluation.intervals import Row, table
 
-    print(json.dumps(rows) if "--json" in request.flags else table(rows))
+    print(json.dumps(rows) if "--json" in request.flags else table([Row(**row) for row in rows]))
     return 0
 
 

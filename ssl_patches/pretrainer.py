@@ -103,6 +103,11 @@ class Pretrainer(L.LightningModule):
         for group in optimizer.param_groups:
             group["lr"] = self.recipe.peak(self.batch_size * self.trainer.world_size) * self.recipe.factor(progress)
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.recipe.clip:  # here, because Lightning does not clip for fused optimisers
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            self.metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.recipe.optimizer([self.encoder, self.tasks], batch_size=self.batch_size * self.trainer.world_size)
 

@@ -10,25 +10,24 @@ import platform
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning as L
 import timm
 import torch
 import torchvision
-from torch import Tensor
 
 import ssl_patches
 from ssl_patches import assemble, config
 from ssl_patches.budget import Budget, count_flops
 from ssl_patches.callbacks.checkpoint import Checkpoints
 from ssl_patches.callbacks.meter import Meter
-from ssl_patches.checks import build
-from ssl_patches.data import PatchDataModule, ordered_loader
-from ssl_patches.evaluation import evaluate_run
+from ssl_patches.checks import Failed, build
+from ssl_patches.data.module import PatchDataModule
+from ssl_patches.evaluation.command import evaluate_run
 from ssl_patches.export import export_encoder
 from ssl_patches.figures import draw_task
 from ssl_patches.pretrainer import Pretrainer
@@ -42,42 +41,14 @@ from ssl_patches.run_dir import (
     origin_of,
     write_json,
 )
+from ssl_patches.trainer import PRECISIONS, TrainerSettings
 from ssl_patches.views import Whole
 
-PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
-CALIBRATION_IMAGES = 1024
 FIGURE_IMAGES = 4
 
 
-class Interrupted(RuntimeError):
+class Interrupted(Failed):
     """The user stopped a run; it can be resumed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainerSettings:
-    """How a run is executed; none of it changes what is learned but ``precision``.
-
-    ``device``: auto takes a GPU when there is one. ``log_every``: steps between rows of metrics.csv.
-    Checkpoints are written every ``checkpoint_minutes``, every ``checkpoint_steps`` (0: not by steps), and at the end.
-    """
-
-    precision: Literal["fp32", "bf16"] = "fp32"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    log_every: int = 20
-    checkpoint_minutes: float = 5.0
-    checkpoint_steps: int = 0
-    checkpoints_kept: int = 2
-
-    def __post_init__(self) -> None:
-        for key, low in (("log_every", 1), ("checkpoint_minutes", 0), ("checkpoint_steps", 0), ("checkpoints_kept", 1)):
-            if getattr(self, key) < low:
-                raise ValueError(f"trainer.{key}={getattr(self, key)}: must be {low} or more; set trainer.{key}={max(low, 1)}")
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise ValueError("trainer.device=cuda: this machine shows torch no CUDA device; set trainer.device=auto")
-
-    @property
-    def accelerator(self) -> str:
-        return "gpu" if self.device == "cuda" or (self.device == "auto" and torch.cuda.is_available()) else "cpu"
 
 
 def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Path:
@@ -138,7 +109,7 @@ def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> P
         mean=statistics[0],
         std=statistics[1],
         card=card,
-        calibration=calibration_batches(cfg, statistics),
+        calibration=assemble.whole_batches(cfg),
         overwrite=True,
     )
     say(
@@ -189,7 +160,7 @@ def _fit(
         steps=settings.checkpoint_steps,
         keep=settings.checkpoints_kept,
     )
-    logger = build(cfg["logger"], run_dir=run_dir) if cfg["logger"] else False
+    logger = build(cfg["logger"], run_dir=run_dir) if cfg.get("logger") else False
     _hush()
     trainer = L.Trainer(
         accelerator=settings.accelerator,
@@ -197,7 +168,6 @@ def _fit(
         precision=PRECISIONS[settings.precision],
         max_steps=-1 if module.steps is None else module.steps,
         max_epochs=-1,  # the stream of batches never ends: a run is one Lightning epoch
-        gradient_clip_val=module.recipe.clip or None,
         logger=logger,
         callbacks=[meter, checkpoints],
         enable_checkpointing=False,
@@ -218,14 +188,6 @@ def _fit(
         raise Interrupted(
             f"stopped after {trainer.global_step} steps, saved in {checkpoints.last}; go on with run_dir={run_dir} resume=true"
         )
-
-
-def calibration_batches(cfg: Mapping[str, Any], statistics: tuple[Any, Any]) -> Iterator[Tensor]:
-    """Whole training images as the exported model gets them: (B, C, S, S) normalised."""
-    mean, std = (torch.tensor(part).view(-1, 1, 1) for part in statistics)
-    whole = assemble.source(cfg, "train", whole=True)
-    for batch in ordered_loader(whole, batch_size=128, num_workers=0, limit=CALIBRATION_IMAGES):
-        yield (batch.images.float().div(255) - mean) / std
 
 
 def versions() -> dict[str, str]:

@@ -91,8 +91,13 @@ def differences(before: Any, now: Any, key: str = "") -> dict[str, tuple[Any, An
     return {} if before == now else {key: (before, now)}
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_text(path: Path, content: str) -> None:
     """A reader sees the old file or the new one, never half of it."""
     half = path.with_name(f".{path.name}.half")
-    half.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    half.write_text(content, encoding="utf-8")
     os.replace(half, path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """``content`` as JSON, written like ``write_text``."""
+    write_text(path, json.dumps(content, indent=2) + "\n")

@@ -29,7 +29,7 @@ class PatchSampler(nn.Module):
 
     ``rows``, ``cols``: cells of the grid; None: as many tiles as the view holds side by side.
     ``tile``: side in pixels; None: three quarters of a cell, or what the encoder sees as one position without a grid.
-    ``gap``: guaranteed free pixels between neighbours. ``jitter``: largest random offset in a cell; None: all the room.
+    ``gap``: guaranteed free pixels between neighbours; None: a tenth of a cell, or 0 without a grid. ``jitter``: largest random offset in a cell; None: all the room.
     ``scales``: a tile is cut at a random scale between these two and resized to ``tile``.
     ``standardise``: each tile has mean 0 and deviation 1 by itself (Kolesnikov et al. 2019); otherwise mean and std.
     ``colour``: treatment of the tiles' colours, see ColourTreatment; None: untouched.
@@ -43,7 +43,7 @@ class PatchSampler(nn.Module):
         rows: int | None = None,
         cols: int | None = None,
         tile: int | None = None,
-        gap: int = 0,
+        gap: int | None = None,
         jitter: int | None = None,
         scales: Sequence[float] = (1.0, 1.0),
         standardise: bool = False,
@@ -60,9 +60,10 @@ class PatchSampler(nn.Module):
             raise ValueError(f"sampler.scales={list(scales)}: two numbers 0 < low <= high; e.g. sampler.scales=[0.8,1.0]")
         shift = colour.channel_shift if colour else 0
         if rows is None or cols is None:
-            tile = tile or unit
+            tile, gap = tile or unit, gap or 0
             rows = cols = max(1, image_size // max(1, tile))
         self.cell = _cell(image_size, rows, cols)
+        gap = max(1, min(self.cell) // 10) if gap is None else gap
         self.tile = tile if tile is not None else _tile(self.cell, gap + shift, multiple)
         self.extents = (self.tile * scales[0], self.tile * scales[1])
         room = _room(self.cell, self.tile, self.extents[1], gap, shift, image_size, (rows, cols))

@@ -3,14 +3,10 @@
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.embedded import EmbeddedSource
 from ssl_patches.data.folder import FolderSource
-from ssl_patches.data.module import EndlessBatches, PatchDataModule, ordered_loader
 
 __all__ = [
     "EmbeddedSource",
-    "EndlessBatches",
     "FolderSource",
-    "PatchDataModule",
     "UnreadableImage",
     "decode",
-    "ordered_loader",
 ]

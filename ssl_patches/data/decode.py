@@ -93,7 +93,7 @@ def decode(path: str, *, channels: int, size: int) -> Tensor:
     with _reading(path), Image.open(path) as image:
         if image.format == "JPEG":
             # The decoder itself halves large pictures, but never below twice the size asked for: there it gets visible.
-            image.draft("L" if channels == 1 else None, _covering(image.size, 2 * size))
+            image.draft("L" if channels == 1 else None, (2 * size, 2 * size))
         image.load()
         turn = _orientation(image)
         image = _eight_bits(_central_square(image), "L" if channels == 1 else "RGB")
@@ -103,12 +103,6 @@ def decode(path: str, *, channels: int, size: int) -> Tensor:
         image = image.transpose(turn)
     pixels = torch.from_numpy(np.array(image))
     return pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1).contiguous()
-
-
-def _covering(extent: tuple[int, int], side: int) -> tuple[int, int]:
-    """The extent (width, height) of the same shape whose shorter side is ``side``, rounded up."""
-    width, height = extent
-    return -(-width * side // min(extent)), -(-height * side // min(extent))
 
 
 def _central_square(image: Image.Image) -> Image.Image:

@@ -19,6 +19,7 @@ import hashlib
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from statistics import median_low
 from typing import Literal
 
@@ -87,7 +88,7 @@ class FolderSource(Dataset[tuple[Tensor, int, int]]):
         """The image ``index``, or the next readable one: (uint8 (C, S, S), its label, its own index)."""
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
-        for at in (*range(index, len(self)), *range(index)):
+        for at in chain(range(index, len(self)), range(index)):
             if self._broken[at]:
                 continue
             try:

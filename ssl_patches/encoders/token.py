@@ -13,6 +13,7 @@ facebookresearch/mae: xavier for every linear map, the patch embedding taken as 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,7 +28,9 @@ from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid
 
 
 class TokenEncoder(Encoder):
-    """``name``: a timm VisionTransformer; ``patch_size``: None for the name's own; ``options``: further timm arguments.
+    """``name``: a timm VisionTransformer; ``options``: further timm arguments.
+
+    ``patch_size``: None takes the name's own, and less where that would leave fewer than 8 x 8 tokens.
 
     ``image_size``: side of the whole images that the exported model takes. Without a class token unless
     ``options={class_token: true}``.
@@ -43,12 +46,20 @@ class TokenEncoder(Encoder):
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        arguments = {"img_size": image_size, "in_chans": channels, "class_token": False, **(options or {})}
-        if patch_size is not None:
-            arguments["patch_size"] = patch_size
+        arguments = {
+            "img_size": image_size,
+            "patch_size": patch_size or usual_patch(name, image_size),
+            "in_chans": channels,
+            "class_token": False,
+            **(options or {}),
+        }
         self.architecture = name
         self.arguments = {**arguments, "global_pool": "avg", "fc_norm": False}
-        self.model = timm.create_model(name, pretrained=False, num_classes=0, **self.arguments)
+        try:
+            self.model = timm.create_model(name, pretrained=False, num_classes=0, **self.arguments)
+        except (TypeError, AssertionError, ValueError) as error:  # timm's own words for arguments that it does not take
+            reason = " ".join(str(error).split()) or "they do not fit each other"
+            raise ValueError(f"encoder.options={options}: {name} does not take them ({reason}); set others or remove them") from error
         self._refuse_other_families()
         self.patch = self.model.patch_embed.patch_size[0]
         self.unit = self.multiple = self.patch
@@ -182,6 +193,15 @@ class TokenEncoder(Encoder):
                 f"encoder.name={self.architecture}: not supported, {missing[0]}; choose a plain VisionTransformer or ResNet of timm, "
                 "e.g. encoder.name=vit_tiny_patch16_224 or resnet18"
             )
+
+
+def usual_patch(name: str, image_size: int) -> int:
+    """The patch in the name of a model (16 in vit_tiny_patch16_224), halved until an image has 8 x 8 tokens or more."""
+    found = re.search(r"patch(\d+)", name)
+    patch = int(found[1]) if found else 16
+    while patch > 1 and patch * 8 > image_size:
+        patch //= 2
+    return patch
 
 
 def _features(dense: Tensor, prefix: Tensor | None = None) -> Features:

@@ -24,6 +24,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from ssl_patches.checks import Failed
 from ssl_patches.export.readme import readme
 from ssl_patches.export.staging import staged
 
@@ -33,7 +34,7 @@ NOT_ARCHITECTURE = {"num_classes", "pretrained", "checkpoint_path"}
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
 
-class ExportMismatch(RuntimeError):
+class ExportMismatch(Failed):
     """An export is not what was trained, or not what was written."""
 
 

@@ -64,7 +64,10 @@ def test_a_row_is_in_percent_with_the_columns_of_every_result_table():
 
 
 def test_the_table_is_aligned_and_shows_value_and_bounds():
-    rows = [Row("trained", "toy", "knn20_top1", 37.71, 36.74, 38.68, 10000), Row("random_init", "toy", "knn20_top1", 9, 8, 10, 10000)]
+    rows = [
+        Row("trained", "toy", "knn20_top1", 37.71, 36.74, 38.68, 10000),
+        Row("random_init", "toy", "knn20_top1", 9, 8, 10, 10000),
+    ]
     head, *lines = table([*rows, Row("trained", "toy", "linear_top1", 100, 99.96, 100, 10000)]).splitlines()
     assert "37.7 [36.7, 38.7]  100.0 [100.0, 100.0]" in lines[0]
     assert re.search(r"9\.0 \[8\.0, 10\.0\]\s+-\s", lines[1])  # the metric that this model lacks

@@ -31,8 +31,12 @@ def test_features_that_are_the_labels_give_100_percent():
 
 def test_shuffled_labels_give_chance():
     (train, labels), (test, wanted) = toy(1000, 12, 4, 0, spread=0.3), toy(1000, 12, 4, 1, spread=0.3)
-    shuffled = labels[torch.randperm(1000, generator=torch.Generator().manual_seed(0))]
-    assert abs(accuracy(train, shuffled, test, wanted, classes=4) - 25) < 10  # the spread over test images is 1.4
+    # Images of a class lie together and are predicted together, so one shuffle strays by some 14 points; twenty by 3.
+    found = []
+    for seed in range(20):
+        shuffled = labels[torch.randperm(1000, generator=torch.Generator().manual_seed(seed))]
+        found.append(accuracy(train, shuffled, test, wanted, classes=4))
+    assert abs(sum(found) / 20 - 25) < 9
     assert accuracy(train, labels, test, wanted, classes=4) > 90  # the same features do tell the labels
 
 
@@ -43,9 +47,11 @@ def test_the_minimum_is_scikit_learns(strength):
     x = (features - mean) / scale
     model = Softmax(x, labels, classes=3)
     assert model.fit(strength)
-    theirs = LogisticRegression(C=1 / (strength * 300), solver="newton-cg", tol=1e-8, max_iter=2000).fit(x.double().numpy(), labels)
+    theirs = LogisticRegression(C=1 / (strength * 300), solver="newton-cg", tol=1e-8, max_iter=2000).fit(
+        x.double().numpy(), labels
+    )
     # sklearn's penalty leaves the bias of each class free, as ours does; only differences between classes are determined
-    ours = model.weight.T - model.weight.T.mean(0)
+    ours = model.weight - model.weight.mean(0)
     assert np.allclose(ours, theirs.coef_ - theirs.coef_.mean(0), atol=0.02 * np.abs(theirs.coef_).max())
     assert (model(x).numpy() == theirs.predict(x.double().numpy())).mean() > 0.99
 
@@ -120,3 +126,17 @@ def test_the_size_of_the_chunks_changes_nothing(monkeypatch):
 def test_one_class_only_is_refused():
     with pytest.raises(ValueError, match="at least 2"):
         linear_probe(torch.randn(9, 2), torch.ones(9, dtype=torch.int64), torch.randn(2, 2), classes=2)
+
+
+def test_the_number_of_threads_comes_back_and_does_not_move_the_figure():
+    (train, labels), (test, _) = toy(400, 12, 4, 0), toy(50, 12, 4, 1)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(linear_probe(train, labels, test, classes=4))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]

@@ -1,0 +1,59 @@
+"""One tiny run for all tests that need a finished one, and the words that make a run tiny."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from ssl_patches.cli import main
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SMALL_VIT = ("encoder.options={depth:2,embed_dim:48,num_heads:3}", "encoder.patch_size=8")
+SMALL_DATA = ("image_size=32", "data.count=64", "data.num_workers=0", "data.batch_size=16")
+SMALL = (*SMALL_VIT, *SMALL_DATA, "budget.images=64", "evaluation.train_images=64", "evaluation.test_images=32")
+"""Words after ``pretrain`` for a run of seconds: 4 steps of 16 images."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Tests of this size are slower with more, and what they start as a process must compute the same bits."""
+    before, os.environ["OMP_NUM_THREADS"] = torch.get_num_threads(), "1"
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> Path:
+    """A run of ``pretrain`` with SMALL: never write into it, see ``run_copy``."""
+    run_dir = tmp_path_factory.mktemp("runs") / "finished"
+    assert main(["pretrain", *SMALL, f"run_dir={run_dir}"]) == 0
+    return run_dir
+
+
+@pytest.fixture
+def run_copy(finished_run, tmp_path) -> Path:
+    """The finished run, to be damaged."""
+    return Path(shutil.copytree(finished_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def only_training(monkeypatch) -> Callable[..., Path]:
+    """``pretrain(WORDS)`` in this process up to the last checkpoint: no figures, no export, no probes."""
+    from ssl_patches import run
+    from ssl_patches.export import Proof
+
+    monkeypatch.setattr(run, "draw_task", lambda *_, **__: None)
+    monkeypatch.setattr(run, "export_encoder", lambda *_, **__: Proof(0.0, 64, True))
+    monkeypatch.setattr(run, "evaluate_run", lambda *_, **__: [])
+
+    def pretrain(run_dir: Path, *words: str, code: int = 0) -> Path:
+        assert main(["pretrain", *SMALL, "trainer.log_every=1", *words, f"run_dir={run_dir}"]) == code
+        return run_dir
+
+    return pretrain

@@ -1,0 +1,142 @@
+"""Every YAML that is shipped is composed, checked, built and trained for one step: none is there for show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ssl_patches import assemble, config
+from ssl_patches.checks import build
+from ssl_patches.encoders import create
+from ssl_patches.pretrainer import Pretrainer
+from ssl_patches.schema import PRETRAIN, SUPPLIED
+
+CONF = config.conf_dir()
+GROUPS = sorted(place.name for place in CONF.iterdir() if place.is_dir())
+NAMES = [(group, file.stem) for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]
+SMALL_VIT = ("encoder.options={depth:2,embed_dim:48,num_heads:3}", "encoder.patch_size=8", "image_size=32")
+SMALL_RESNET = ("encoder=resnet18", "image_size=64", "encoder.output_stride=8")
+WIDTHS = {"vit_tiny_patch16_224": 192, "vit_small_patch16_224": 384, "vit_base_patch16_224": 768, "resnet18": 512, "resnet50": 2048}
+
+
+def composed(*words: str) -> dict:
+    return config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN)
+
+
+def trains(cfg: dict, count: int = 4) -> dict[str, float]:
+    """One step on noise; returns the gradient's size for each parameter of encoder and task that got one."""
+    parts = assemble.parts(cfg)
+    module = Pretrainer(encoder=parts.encoder, parts=[parts.part], views=parts.views, recipe=parts.recipe, batch_size=count).train()
+    optimizer = parts.recipe.optimizer([module.encoder, module.tasks], batch_size=count)
+    size = cfg["image_size"]
+    loss, metrics = module.losses(torch.randint(256, (count, 3, size, size), dtype=torch.uint8))
+    loss.backward()
+    optimizer.step()
+    assert torch.isfinite(loss), metrics
+    assert all(torch.isfinite(parameter).all() for parameter in module.parameters())
+    return {name: float(p.grad.abs().max()) for name, p in module.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize(("group", "name"), NAMES)
+def test_every_yaml_composes_and_passes_the_check(group, name):
+    root = ("data.root=images",) if group == "experiment" or (group, name) == ("data", "folder") else ()
+    cfg = composed(f"{group}={name}", *root)
+    assert cfg["data"].get("root") in (None, "images", f"data/{name}")
+
+
+@pytest.mark.parametrize("name", ["folder", "cifar10", "imagenette160"])
+def test_folders_take_a_root(name):
+    assert composed(f"data={name}", "data.root=my_images")["data"]["root"] == "my_images"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export"])
+def test_the_other_commands_compose(command):
+    words = ["model=x"] + (["output=y"] if command == "export" else [])
+    assert config.compose(command, words)["model"] == "x"
+
+
+@pytest.mark.parametrize("group", ["task", "sampler", "encoder", "data", "views", "optimizer", "trainer", "logger", "experiment"])
+def test_every_name_says_what_it_is(group):
+    found = config.described(group)
+    assert {name for name, _ in found} == {name for place, name in NAMES if place == group}
+    assert [name for name, about in found if len(about) < 20 or not about.endswith(".")] == []
+
+
+def test_no_group_is_left_out():
+    assert set(GROUPS) == {"task", "sampler", "encoder", "data", "views", "optimizer", "trainer", "logger", "experiment"}
+
+
+@pytest.mark.parametrize("encoder", [SMALL_VIT, SMALL_RESNET], ids=["vit", "resnet"])
+@pytest.mark.parametrize("task", config.options("task"))
+def test_every_task_trains_on_every_family(task, encoder):
+    gradients = trains(composed(f"task={task}", *encoder))
+    assert any(name.startswith("encoder.") and value > 0 for name, value in gradients.items())
+    assert any(name.startswith("tasks.") and value > 0 for name, value in gradients.items())
+
+
+@pytest.mark.parametrize("sampler", config.options("sampler"))
+@pytest.mark.parametrize("task", ["jigsaw", "position"])
+def test_every_sampler_trains(sampler, task):
+    words = ("task.permutations=4", "image_size=24") if (task, sampler[:6]) == ("jigsaw", "tokens") else ()
+    assert trains(composed(f"task={task}", *SMALL_VIT, f"sampler={sampler}", *words))
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [(group, name) for group in ("views", "optimizer") for name in config.options(group)]
+)
+def test_every_view_and_optimizer_trains(group, name):
+    assert trains(composed(f"{group}={name}", *SMALL_VIT))
+
+
+@pytest.mark.parametrize("encoder", config.options("encoder"))
+def test_every_encoder_is_the_one_its_name_says_and_trains(encoder):
+    cfg = composed(f"encoder={encoder}", "image_size=64")
+    with torch.device("meta"):
+        assert create(name=cfg["encoder"]["name"], image_size=64).dim == WIDTHS[cfg["encoder"]["name"]]
+    small = {"embed_dim": 48, "num_heads": 3, "depth": 2} if "vit" in encoder else {"layers": [1, 1, 1, 1]}
+    cfg["encoder"]["options"] = {**cfg["encoder"].get("options", {}), **small}
+    assert trains(cfg, count=2)
+
+
+@pytest.mark.parametrize("experiment", config.options("experiment"))
+def test_every_experiment_builds_all_but_its_data(experiment):
+    cfg = composed(f"experiment={experiment}", "data.root=images")
+    parts = assemble.parts(cfg)
+    assert parts.encoder.dim == WIDTHS[cfg["encoder"]["name"]]
+    build(cfg["trainer"])
+
+
+def test_what_a_yaml_says_is_not_the_default_already():
+    """A value equal to the constructor's default is not repeated: it would go stale."""
+    import yaml
+
+    from ssl_patches.checks import locate, signature
+
+    repeated = []
+    for group, name in NAMES:
+        tree = yaml.safe_load((CONF / group / f"{name}.yaml").read_text()) or {}
+        if "_target_" in tree:
+            knobs, _ = signature(locate(tree["_target_"]))
+            repeated += [(group, name, key) for key, value in tree.items() if key in knobs and knobs[key].default == value]
+    assert repeated == []
+
+
+def test_the_check_of_this_file_would_see_a_task_that_does_not_train(tmp_path: Path, monkeypatch):
+    (tmp_path / "idle_task.py").write_text(
+        "import torch\n"
+        "from ssl_patches.tasks.base import PretextTask\n"
+        "from ssl_patches.types import TaskOutput\n"
+        "class Idle(PretextTask):\n"
+        "    def __init__(self, *, dim, grid):\n"
+        "        super().__init__(dim=dim, grid=grid)\n"
+        "        self.bias = torch.nn.Parameter(torch.zeros(()))\n"
+        "    def forward(self, patches, encoder):\n"
+        "        return TaskOutput(self.bias * float('nan'), {})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    cfg = composed("task=jigsaw", *SMALL_VIT)
+    cfg["task"] = {"_target_": "idle_task.Idle"}
+    with pytest.raises(AssertionError):
+        trains(cfg)
