@@ -125,9 +125,9 @@ def describe(annotation: Any) -> str | None:
 def placeholder(key: str, annotation: Any) -> str:
     """What stands for the value in ``give KEY=...``."""
     name = key.rpartition(".")[2]
-    if name in ("root", "dir", "folder") or name.endswith(("_dir", "_root")):
+    if name in ("root", "dir", "folder", "output") or name.endswith(("_dir", "_root")):
         return "DIR"
-    if name in ("file", "path", "output", "checkpoint"):
+    if name in ("file", "path", "checkpoint"):
         return "FILE"
     return _EXAMPLES.get(annotation, "VALUE")
 
@@ -173,7 +173,7 @@ def locate(path: Any, *, key: str = "_target_", allowed: Sequence[str] | None = 
     """The class or function that a dotted path names. Raises ValueError: not found, not callable, not allowed."""
     if not isinstance(path, str) or path.count(".") < 1 or not all(part.isidentifier() for part in path.split(".")):
         raise ValueError(f"{key}={shown(path)}: must be a dotted path; give one such as package.module.Class")
-    refusal = f"{key}={path}: is not from an allowed package; allowed: {', '.join(allowed or ())}"
+    refusal = f"{key}={path}: is not from an allowed package; allowed: {', '.join(allowed or ())}; give a class of these"
     if allowed is not None and not _inside(path, allowed):
         raise ValueError(refusal)
     found, rest = _module(path, key)

@@ -27,7 +27,7 @@ from ssl_patches.callbacks.checkpoint import Checkpoints
 from ssl_patches.callbacks.meter import Meter
 from ssl_patches.checks import Failed, build
 from ssl_patches.data.module import PatchDataModule
-from ssl_patches.evaluation.command import evaluate_run
+from ssl_patches.evaluation.command import check_probes, evaluate_run
 from ssl_patches.export import export_encoder
 from ssl_patches.figures import draw_task
 from ssl_patches.pretrainer import Pretrainer
@@ -41,7 +41,7 @@ from ssl_patches.run_dir import (
     origin_of,
     write_json,
 )
-from ssl_patches.trainer import PRECISIONS, TrainerSettings
+from ssl_patches.trainer import PRECISIONS, TrainerSettings, choose_attention
 from ssl_patches.views import Whole
 
 FIGURE_IMAGES = 4
@@ -55,6 +55,7 @@ def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> P
     """Runs ``cfg`` (checked) and returns its run directory. ValueError for a bad request, before anything is written."""
     began = time.monotonic()
     settings: TrainerSettings = build(cfg["trainer"])
+    check_probes(cfg["evaluation"], "evaluation.")
     parts = assemble.parts(cfg)
     train, val = (assemble.source(cfg, split, whole=False) for split in ("train", "val"))
     batch_size = cfg["data"]["batch_size"]
@@ -161,6 +162,7 @@ def _fit(
         keep=settings.checkpoints_kept,
     )
     logger = build(cfg["logger"], run_dir=run_dir) if cfg.get("logger") else False
+    choose_attention(module, accelerator=settings.accelerator, precision=settings.precision)
     _hush()
     trainer = L.Trainer(
         accelerator=settings.accelerator,

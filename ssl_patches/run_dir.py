@@ -41,7 +41,10 @@ def claim(directory: Path, *, resume: bool, overwrite: bool) -> None:
         if not (directory / CONFIG).is_file():
             raise ValueError(f"run_dir={directory}: overwrite=true replaces runs only, and this holds no {CONFIG}; set another run_dir")
         shutil.rmtree(directory)
-    (directory / LAST).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        (directory / LAST).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"run_dir={directory}: cannot be made ({error.strerror}); set another run_dir") from None
 
 
 def checkpoint_to_resume(directory: Path, origin: Mapping[str, Any], *, resume: bool) -> dict[str, Any] | None:
@@ -67,7 +70,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, KeyError, ValueError, OSError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0][:120]
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise ValueError(f"checkpoint={path}: cannot be read ({reason}); delete it, an older step-*.ckpt beside it may do") from None
     if not isinstance(found, dict) or "origin" not in found:
         raise ValueError(f"checkpoint={path}: was not written by ssl-patches pretrain; name a .ckpt in a run's checkpoints folder")

@@ -2,8 +2,8 @@
 
 Geometry. A view of side S holds ``rows x cols`` cells of side c = S // rows. In each cell a tile starts at
 0..(c - extent - gap), so the last ``gap`` pixels of a cell stay free and neighbours can never touch: the gap is
-guaranteed, not hoped for. What is left of the view (S - rows * c, and the last gap) shifts the whole grid, so that
-every row and column, the last ones too, can be cut.
+guaranteed, not hoped for. What is left of the view (S - rows * c, the last gap, and the room that a small ``jitter``
+does not use) shifts the whole grid, so that every row and column, the last ones too, can be cut.
 
 Why gap, jitter and colour treatment: without them a network answers where-tasks from line continuation across tile
 borders and from chromatic aberration of the lens (Doersch et al. 2015, Noroozi & Favaro 2016). Tiles are cut from the
@@ -12,6 +12,7 @@ stored bytes first and turned into floats after: a whole float image per view is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -22,6 +23,7 @@ from ssl_patches.resample import as_float, reading_weights
 from ssl_patches.types import PatchBatch, PatchGrid
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+FUZZ = 1e-6  # px; below it a difference is rounding
 
 
 class PatchSampler(nn.Module):
@@ -29,7 +31,8 @@ class PatchSampler(nn.Module):
 
     ``rows``, ``cols``: cells of the grid; None: as many tiles as the view holds side by side.
     ``tile``: side in pixels; None: three quarters of a cell, or what the encoder sees as one position without a grid.
-    ``gap``: guaranteed free pixels between neighbours; None: a tenth of a cell, or 0 without a grid. ``jitter``: largest random offset in a cell; None: all the room.
+    ``gap``: guaranteed free pixels between neighbours; None: a tenth of a cell, or 0 without a grid.
+    ``jitter``: largest random offset in a cell; None: all the room.
     ``scales``: a tile is cut at a random scale between these two and resized to ``tile``.
     ``standardise``: each tile has mean 0 and deviation 1 by itself (Kolesnikov et al. 2019); otherwise mean and std.
     ``colour``: treatment of the tiles' colours, see ColourTreatment; None: untouched.
@@ -60,21 +63,23 @@ class PatchSampler(nn.Module):
             raise ValueError(f"sampler.scales={list(scales)}: two numbers 0 < low <= high; e.g. sampler.scales=[0.8,1.0]")
         shift = colour.channel_shift if colour else 0
         if rows is None or cols is None:
-            tile, gap = tile or unit, gap or 0
-            rows = cols = max(1, image_size // max(1, tile))
+            tile, gap = unit if tile is None else tile, gap or 0
+            rows = cols = _filling(image_size, tile, scales[1], gap + shift, multiple)
         self.cell = _cell(image_size, rows, cols)
         gap = max(1, min(self.cell) // 10) if gap is None else gap
-        self.tile = tile if tile is not None else _tile(self.cell, gap + shift, multiple)
+        self.tile = tile if tile is not None else _tile(self.cell, scales[1], gap + shift, multiple)
         self.extents = (self.tile * scales[0], self.tile * scales[1])
-        room = _room(self.cell, self.tile, self.extents[1], gap, shift, image_size, (rows, cols))
+        _refuse_misfit(self.cell, self.tile, scales[1], gap, shift, (rows, cols), multiple)
+        room = max(0, int(min(self.cell) - self.extents[1] - gap - shift + FUZZ))
         self.image_size, self.gap, self.standardise, self.colour = image_size, gap, standardise, colour
         if jitter is not None and not 0 <= jitter <= room:
             raise ValueError(
-                f"sampler.jitter={jitter}: from 0 to {room:g}, the room of a {self.tile} px tile in a {self.cell[0]} px cell with gap "
-                f"{gap}; set sampler.jitter={room:g}, or null for all of it"
+                f"sampler.jitter={jitter}: from 0 to {room}, the room of a {self.tile} px tile in a {min(self.cell)} px cell "
+                f"with gap {gap}; set sampler.jitter={room}, or null for all of it"
             )
         self.jitter = jitter
-        self.left_over = tuple(image_size - n * c + gap for n, c in zip((rows, cols), self.cell, strict=True))
+        unused = [0 if jitter is None else int(c - self.extents[1] - gap - shift - jitter + FUZZ) for c in self.cell]
+        self.left_over = tuple(image_size - n * c + gap + u for n, c, u in zip((rows, cols), self.cell, unused, strict=True))
         plain = gap == shift == 0 and self.cell == (self.tile, self.tile) and self.extents == (self.tile, self.tile)
         dense = plain and self.left_over == (0, 0)
         self.grid = PatchGrid(rows, cols, self.tile, channels=len(mean), dense=dense)
@@ -101,10 +106,10 @@ class PatchSampler(nn.Module):
             room = self.cell[axis] - extent - self.gap - self._shift
             if self.jitter is not None:
                 room = room.clamp(max=self.jitter)
-            whole = draw[3 + axis, :, :1] * (self.left_over[axis] + (not scaled))  # one shift for the grid of an image
-            inside = draw[1 + axis] * (room + (not scaled))
-            if not scaled:  # whole pixels, each equally likely: floor of a draw from [0, n + 1)
-                whole, inside = whole.floor(), inside.floor()
+            # one shift for the grid of an image, in whole pixels: cells that began between pixels would share one
+            whole = (draw[3 + axis, :, :1] * (self.left_over[axis] + 1)).floor()
+            # unscaled tiles too: each pixel equally likely is the floor of a draw from [0, n + 1)
+            inside = draw[1 + axis] * room if scaled else (draw[1 + axis] * (room + 1)).floor()
             corners.append(whole + index * self.cell[axis] + inside)
         return torch.stack([*corners, extent, extent], -1)
 
@@ -171,40 +176,59 @@ def standardised(tiles: Tensor) -> Tensor:
     return ((flat - mean) / deviation.clamp(min=floor)).view_as(tiles)
 
 
+def _filling(image_size: int, tile: int, scale: float, taken: int, multiple: int) -> int:
+    """Cells along a side when as many tiles lie there as fit, ``taken`` px between; ValueError for fewer than two."""
+    pitch = max(1, tile, math.ceil(tile * scale + taken - FUZZ))
+    if image_size // pitch < 2:
+        half = _fitting(image_size // 2, scale, taken, multiple)
+        smaller = f"sampler.tile={half} or " if half else ""
+        raise ValueError(
+            f"sampler.tile={tile}: a view of image_size={image_size} holds one, a pretext task needs at least 2 side by side "
+            f"({taken} px apart); set {smaller}image_size={2 * pitch}"
+        )
+    return image_size // pitch
+
+
 def _cell(image_size: int, rows: int, cols: int) -> tuple[int, int]:
     for key, n in (("rows", rows), ("cols", cols)):
         if not 1 <= n <= image_size:
             raise ValueError(f"sampler.{key}={n}: from 1 to image_size={image_size}; set sampler.{key}=3 or a larger image_size")
     if rows * cols < 2:
-        raise ValueError(
-            f"image_size={image_size}: holds {rows} x {cols} tiles, a pretext task needs at least 2; set a smaller sampler.tile or a larger image_size"
-        )
+        raise ValueError("sampler.rows=1, sampler.cols=1: 1 x 1, but a pretext task needs at least 2 cells; set sampler.rows=3")
     return image_size // rows, image_size // cols
 
 
-def _tile(cell: tuple[int, int], taken: int, multiple: int) -> int:
+def _tile(cell: tuple[int, int], scale: float, taken: int, multiple: int) -> int:
     """The multiple nearest to three quarters of a cell that leaves the gap free (64 of 85 px in the literature)."""
     side = min(cell)
-    fitting = range(multiple, max(side - taken, multiple) + 1, multiple)
+    fitting = range(multiple, max(_fitting(side, scale, taken, multiple), multiple) + 1, multiple)
     return min(fitting, key=lambda tile: abs(tile - 0.75 * side))
 
 
-def _room(
-    cell: tuple[int, int], tile: int, extent: float, gap: int, shift: int, image_size: int, shape: tuple[int, int]
-) -> float:
-    """Pixels that a tile of ``extent`` can move in its cell; ValueError when it does not fit."""
+def _fitting(side: int, scale: float, taken: int, multiple: int) -> int:
+    """The largest tile, a multiple of ``multiple``, that leaves ``taken`` px of ``side`` free at ``scale``; 0: none."""
+    return max(0, int((side - taken) / max(1.0, scale) + FUZZ) // multiple * multiple)
+
+
+def _refuse_misfit(
+    cell: tuple[int, int], tile: int, scale: float, gap: int, shift: int, shape: tuple[int, int], multiple: int
+) -> None:
+    """ValueError when a tile of ``tile`` px, cut at ``scale``, does not fit into a cell."""
     if tile < 1:
         raise ValueError(f"sampler.tile={tile}: at least 1 px; set sampler.tile=8, or null to have it derived")
     if gap < 0:
         raise ValueError(f"sampler.gap={gap}: 0 or more pixels; set sampler.gap=0 for tiles that touch")
-    room = min(cell) - extent - gap - shift
-    if room < 0:
-        largest = max(0, int((min(cell) - gap - shift) * tile / extent))
-        shifted = f" and channels shift by up to {shift} px" if shift else ""
-        smallest_image = -(-int(extent + gap + shift + 0.999) // 1) * max(shape)
-        tile_remedy = f"sampler.tile={largest} or a smaller sampler.gap, or " if largest > 0 else "a smaller sampler.gap, or "
-        raise ValueError(
-            f"sampler.tile={tile}: does not fit, a {shape[0]} x {shape[1]} grid on image_size={image_size} has cells of {min(cell)} px, "
-            f"gap is {gap}{shifted}; set {tile_remedy}image_size={smallest_image}"
-        )
-    return room
+    side = min(cell)
+    if side - tile * scale - gap - shift >= -FUZZ:
+        return
+    needed = math.ceil(tile * scale + gap + shift - FUZZ)
+    while needed - tile * scale - shift < max(gap, needed // 10):  # a gap that is not set grows with the cell
+        needed += 1
+    smaller, narrower = _fitting(side, scale, gap + shift, multiple), math.floor(side - tile * scale - shift + FUZZ)
+    remedies = [f"sampler.tile={smaller}"] * (smaller > 0) + [f"sampler.gap={narrower}"] * (narrower >= 0)
+    shifted = f", channels shift by up to {shift} px" if shift else ""
+    scaled = f", scales reach {scale:g}" if scale != 1 else ""
+    raise ValueError(
+        f"sampler.tile={tile}, sampler.gap={gap}: does not fit, a {shape[0]} x {shape[1]} grid has cells of {side} px"
+        f"{shifted}{scaled}; set {' or '.join([*remedies, f'image_size={needed * max(shape)}'])}"
+    )

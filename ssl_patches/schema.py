@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 LOADER = {"batch_size": int, "num_workers": int}
 """Keys of the data group that say how to load, not what; its ``_target_`` does not get them."""
 
@@ -35,6 +37,6 @@ PRETRAIN = {
     "logger": dict | None,
 }
 
-EVALUATE = {"model": str, "pretrained": bool, **EVALUATION}
+EVALUATE = {"model": str, "pretrained": bool, "precision": Literal["fp32", "bf16"], **EVALUATION}
 
 EXPORT = {"model": str, "output": str, "formats": list[str], "checkpoint": str | None, "overwrite": bool}

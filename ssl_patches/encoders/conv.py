@@ -39,7 +39,7 @@ def create_resnet(name: str, options: dict[str, Any]) -> ResNet:
         raise ValueError(f"encoder.name={name}: must be a plain timm ResNet to be a ConvEncoder; {remedy}")
     try:
         model = timm.create_model(name, pretrained=False, num_classes=0, **options)
-    except TypeError as error:
+    except (TypeError, AssertionError, ValueError, RuntimeError) as error:
         raise ValueError(f"encoder.options={options}: {name} does not take them ({error}); remove it") from error
     if (found := unmaskable(model)) is not None:
         rule = "only Conv2d, BatchNorm2d, ReLU, pooling and SE layers keep hidden tiles hidden"
@@ -107,7 +107,8 @@ class ConvEncoder(Encoder):
         self.name = self.architecture = name
         self.unit = stride
         self.arguments = {"in_chans": channels, "output_stride": stride, **(options or {})}
-        self.model = create_resnet(name, self.arguments)
+        # 1.3x to 3x faster on a CPU than channels first, and what tensor cores want
+        self.model = create_resnet(name, self.arguments).to(memory_format=torch.channels_last)
         self.dim = self.model.num_features
         self.visibility = Visibility()
         attach(self.model, self.visibility)
@@ -123,7 +124,7 @@ class ConvEncoder(Encoder):
         if not grid.dense:
             raise ValueError(
                 f"sampler.tile={grid.tile}: tiles must touch and start at multiples of the tile, because {self.architecture} "
-                "lays placed tiles on a canvas; use a dense sampler (no gap, no jitter) or a vit as encoder.name"
+                "lays placed tiles on a canvas; set sampler=tokens (no gap, no jitter), or encoder=vit_tiny"
             )
         if grid.tile % self.unit:
             remedy = f"set sampler.tile={-(-grid.tile // self.unit) * self.unit}"
@@ -145,7 +146,8 @@ class ConvEncoder(Encoder):
         return self._encoded(together)
 
     def alone(self, patches: PatchBatch) -> Encoded:
-        final = self.model.forward_features(patches.tiles.flatten(0, 1))
+        tiles = patches.tiles.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        final = self.model.forward_features(tiles)
         return self._encoded(final.mean((2, 3)).unflatten(0, patches.tiles.shape[:2]))
 
     def _together(self, patches: PatchBatch) -> Tensor:

@@ -26,6 +26,8 @@ from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.positions import sincos, sincos_table
 from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid
 
+RESERVED = ("img_size", "in_chans", "num_classes", "global_pool", "fc_norm", "pretrained", "features_only")
+
 
 class TokenEncoder(Encoder):
     """``name``: a timm VisionTransformer; ``options``: further timm arguments.
@@ -46,6 +48,7 @@ class TokenEncoder(Encoder):
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        _check_sizes(image_size, patch_size, options or {})
         arguments = {
             "img_size": image_size,
             "patch_size": patch_size or usual_patch(name, image_size),
@@ -57,7 +60,7 @@ class TokenEncoder(Encoder):
         self.arguments = {**arguments, "global_pool": "avg", "fc_norm": False}
         try:
             self.model = timm.create_model(name, pretrained=False, num_classes=0, **self.arguments)
-        except (TypeError, AssertionError, ValueError) as error:  # timm's own words for arguments that it does not take
+        except (TypeError, AssertionError, ValueError, RuntimeError, ZeroDivisionError) as error:  # timm's own words for arguments that it does not take
             reason = " ".join(str(error).split()) or "they do not fit each other"
             raise ValueError(f"encoder.options={options}: {name} does not take them ({reason}); set others or remove them") from error
         self._refuse_other_families()
@@ -193,6 +196,16 @@ class TokenEncoder(Encoder):
                 f"encoder.name={self.architecture}: not supported, {missing[0]}; choose a plain VisionTransformer or ResNet of timm, "
                 "e.g. encoder.name=vit_tiny_patch16_224 or resnet18"
             )
+
+
+def _check_sizes(image_size: int, patch_size: int | None, options: dict[str, Any]) -> None:
+    if image_size < 1:
+        raise ValueError(f"image_size={image_size}: must be at least 1 pixel; set image_size=64")
+    if patch_size is not None and patch_size < 1:
+        raise ValueError(f"encoder.patch_size={patch_size}: must be at least 1 pixel; set encoder.patch_size=8, or null")
+    for key in RESERVED:
+        if key in options:
+            raise ValueError(f"encoder.options.{key}={options[key]}: is set by the encoder itself; remove it")
 
 
 def usual_patch(name: str, image_size: int) -> int:

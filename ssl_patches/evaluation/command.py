@@ -40,6 +40,7 @@ def evaluate_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: 
     supplied = {"data": SUPPLIED["data"]}
     schema = EVALUATE | ({"data": LOADER} if any(word.startswith("data=") for word in words) else {})
     cfg = config.request("evaluate", words, config_dirs=config_dirs, supplied=supplied, schema=schema)
+    check_probes(cfg)
     subject = _subject(cfg["model"], pretrained=cfg["pretrained"])
     if cfg.get("data"):
         data, allowed = cfg["data"], None
@@ -51,6 +52,13 @@ def evaluate_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: 
     return _evaluate(subject, data, cfg, floors=floors, num_workers=data["num_workers"], allowed=allowed, say=say)
 
 
+def check_probes(settings: Mapping[str, Any], prefix: str = "") -> None:
+    """ValueError for what would only be found out after training."""
+    for key in ("train_images", "test_images", "batch_size"):
+        if settings[key] is not None and settings[key] < 1:
+            raise ValueError(f"{prefix}{key}={settings[key]}: must be at least 1; set {prefix}{key}=256")
+
+
 def evaluate_run(export: Path, cfg: Mapping[str, Any], *, say: Say) -> list[dict[str, Any]]:
     """Rows for the export of a run on the run's own data; none, after saying so, when these carry no labels."""
     val = assemble.source(cfg, "val", whole=True)
@@ -59,7 +67,7 @@ def evaluate_run(export: Path, cfg: Mapping[str, Any], *, say: Say) -> list[dict
         return []
     subject = _subject(str(export), pretrained=True)
     floors = Path(cfg["run_dir"]).parent / ".floors"
-    settings = cfg["evaluation"]
+    settings = {**cfg["evaluation"], "precision": cfg["trainer"].get("precision", "fp32")}
     return _evaluate(subject, cfg["data"], settings, floors=floors, num_workers=cfg["data"]["num_workers"], allowed=None, say=say)
 
 
@@ -73,6 +81,9 @@ def _evaluate(
     allowed: tuple[str, ...] | None,
     say: Say,
 ) -> list[dict[str, Any]]:
+    device, untrained = "cuda" if torch.cuda.is_available() else "cpu", _untrained(subject)
+    for model in (subject.model, untrained):
+        choose_attention(model, accelerator=device, precision=settings["precision"])
     node = {"data": data, "image_size": subject.image_size}
     train, test = (assemble.source(node, split, whole=True, allowed=allowed) for split in ("train", "val"))
     limits = settings["train_images"], settings["test_images"]
@@ -81,7 +92,7 @@ def _evaluate(
     with tqdm(total=total, unit="image", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
         rows = evaluate_encoder(
             encoder=subject.model,
-            random_init=_untrained(subject),
+            random_init=untrained,
             train_source=train,
             test_source=test,
             batch_size=settings["batch_size"],
@@ -93,7 +104,8 @@ def _evaluate(
             limit_train=limits[0],
             limit_test=limits[1],
             floors_cache=floors,
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            device=device,
+            precision=settings["precision"],
             progress=bar.update,
         )
     return [row.as_dict() for row in rows]

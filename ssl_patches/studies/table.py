@@ -22,11 +22,13 @@ def compare(
     """Prints the table of all runs below ``places``. ValueError when there is none."""
     if not places:
         raise ValueError("compare: give runs or folders of runs, e.g. ssl-patches compare runs")
+    if csv_path is not None and not csv_path.parent.is_dir():
+        raise ValueError(f"--csv={csv_path}: there is no folder {csv_path.parent}; make it, or give another FILE")
     runs, broken = find_runs(places)
     for path, reason in broken:
         print(f"left out {path}: {reason}", file=sys.stderr)
     if not runs:
-        raise ValueError(f"compare {' '.join(map(str, places))}: no finished run below; finished runs hold {SUMMARY}")
+        raise ValueError(f"compare {' '.join(map(str, places))}: no finished run below; name a run_dir that holds {SUMMARY}, or a folder of such")
     rows = [{"run": str(path), "task": run["task"], "encoder": run["encoder"], **row} for path, run in runs for row in run["results"]]
     if csv_path is not None:
         write_text(csv_path, _csv(rows))

@@ -10,15 +10,21 @@ from torch import Tensor, nn
 
 
 class Decoder(nn.Module):
-    """dim -> width, ``depth`` blocks, norm, -> out, with facebookresearch/mae's initialisation. No positions of its own."""
+    """dim -> width, ``depth`` blocks, norm, -> out, initialised as facebookresearch/mae does. No positions of its own.
 
-    def __init__(self, *, dim: int, width: int, depth: int, heads: int, out: int) -> None:
+    ``width`` None: ``usual_width``; ``heads`` None: one for each 64 of the width.
+    """
+
+    def __init__(self, *, dim: int, width: int | None, depth: int, heads: int | None, out: int) -> None:
         super().__init__()
-        if depth < 0 or heads < 1 or width % heads:
+        width = usual_width(dim) if width is None else width
+        heads = max(1, width // 64) if heads is None else heads
+        if depth < 0 or heads < 1 or width < 1 or width % heads:
             raise ValueError(
-                f"task.width={width}, task.heads={heads}, task.depth={depth}: width must be a multiple of heads, depth 0 or more; "
-                f"set task.width={max(heads, 1) * 64}"
+                f"task.width={width}, task.heads={heads}, task.depth={depth}: width must be a multiple of heads, and depth 0 or more; "
+                f"set task.width={max(heads, 1) * 64}, or leave width and heads out"
             )
+        self.width = width
         self.enter = nn.Linear(dim, width)
         norm = partial(nn.LayerNorm, eps=1e-6)
         blocks = [Block(width, heads, mlp_ratio=4, qkv_bias=True, norm_layer=norm) for _ in range(depth)]
@@ -34,6 +40,11 @@ class Decoder(nn.Module):
     def finish(self, entered: Tensor) -> Tensor:
         """(B, n, width) -> (B, n, out): all after the entrance."""
         return self.leave(self.norm(self.blocks(entered)))
+
+
+def usual_width(dim: int) -> int:
+    """As wide as the encoder, in heads of 64, and 512 at most (He et al. 2022 use 512 behind 768 and 1024)."""
+    return min(512, max(64, 64 * round(dim / 64)))
 
 
 def initialise(module: nn.Module) -> None:

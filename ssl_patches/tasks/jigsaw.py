@@ -37,6 +37,8 @@ class Jigsaw(PretextTask):
         super().__init__(dim=dim, grid=grid)
         if puzzles < 1:
             raise ValueError(f"task.puzzles={puzzles}: at least 1 puzzle per encoding; set task.puzzles=8")
+        if hidden < 1:
+            raise ValueError(f"task.hidden={hidden}: at least 1 unit; set task.hidden=1024")
         if not 0 <= dropout < 1:
             raise ValueError(f"task.dropout={dropout}: from 0 to below 1; set task.dropout=0.5")
         self.puzzles = puzzles

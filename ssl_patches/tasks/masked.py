@@ -27,7 +27,7 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput
 
 
 class Masked(PretextTask):
-    """``mask_ratio``: share of hidden tiles; ``depth``, ``width``, ``heads``: the decoder; ``uniformity``: 0.01 in U-MAE."""
+    """``mask_ratio``: share of hidden tiles; ``depth``, ``width``, ``heads``: the decoder (None: as wide as the encoder, 512 at most); ``uniformity``: 0.01 in U-MAE."""
 
     places = True
 
@@ -41,17 +41,17 @@ class Masked(PretextTask):
         normalise_target: bool = True,
         uniformity: float = 0.0,
         depth: int = 4,
-        width: int = 192,
-        heads: int = 3,
+        width: int | None = None,
+        heads: int | None = None,
     ) -> None:
         super().__init__(dim=dim, grid=grid)
         if uniformity < 0:
-            raise ValueError(f"task.uniformity={uniformity}: a weight of 0 or more; U-MAE uses 0.01")
+            raise ValueError(f"task.uniformity={uniformity}: a weight of 0 or more; set task.uniformity=0.01 as in U-MAE")
         self.keep, self.mask = keep_count(grid.cells, mask_ratio), mask
         self.normalise_target, self.uniformity = normalise_target, uniformity
         self.decoder = Decoder(dim=dim, width=width, depth=depth, heads=heads, out=grid.channels * grid.tile**2)
-        self.hidden_token = nn.Parameter(torch.empty(width).normal_(std=0.02))
-        self.register_buffer("positions", sincos_table(grid.rows, grid.cols, width), persistent=False)
+        self.hidden_token = nn.Parameter(torch.empty(self.decoder.width).normal_(std=0.02))
+        self.register_buffer("positions", sincos_table(grid.rows, grid.cols, self.decoder.width), persistent=False)
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
         visible, hidden = self.draw(len(patches.tiles), patches.tiles.device)

@@ -22,7 +22,7 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
 
 class Position(PretextTask):
     """``mask_ratio``: share of hidden tiles; ``placed``: share of the shown ones whose place is told;
-    ``smoothing``: sigma at the start, in cells; ``depth``, ``width``, ``heads``: the decoder.
+    ``smoothing``: sigma at the start, in cells; ``depth``, ``width``, ``heads``: the decoder (None: as wide as the encoder, 512 at most).
     """
 
     places = True
@@ -36,15 +36,15 @@ class Position(PretextTask):
         placed: float = 0.25,
         smoothing: float = 1.0,
         depth: int = 2,
-        width: int = 192,
-        heads: int = 3,
+        width: int | None = None,
+        heads: int | None = None,
     ) -> None:
         super().__init__(dim=dim, grid=grid)
         self.keep = keep_count(grid.cells, mask_ratio)
         self.asked = asked_count(self.keep, placed)
         self.places = self.asked < self.keep
         if smoothing < 0:
-            raise ValueError(f"task.smoothing={smoothing}: 0 (no smoothing) or more cells; DropPos starts at 1")
+            raise ValueError(f"task.smoothing={smoothing}: 0 (no smoothing) or more cells; set task.smoothing=1")
         self.smoothing = smoothing
         cell = torch.arange(grid.cells)
         where = torch.stack([cell // grid.cols, cell % grid.cols], 1).float()
@@ -88,5 +88,5 @@ class Position(PretextTask):
 def asked_count(shown: int, placed: float) -> int:
     """How many of ``shown`` tiles have their place withheld, at least one."""
     if not 0 <= placed < 1:
-        raise ValueError(f"task.placed={placed}: a share from 0 to below 1; DropPos uses 0.25")
+        raise ValueError(f"task.placed={placed}: a share from 0 to below 1; set task.placed=0.25")
     return max(1, shown - int(shown * placed + 0.5))

@@ -44,10 +44,12 @@ class Relation(PretextTask):
         self.places = self.asked < self.keep
         if self.asked < 2:
             raise ValueError(
-                f"task.mask_ratio={mask_ratio}, task.placed={placed}: leave {self.asked} tile to ask about, a relation needs 2; lower one"
+                f"task.mask_ratio={mask_ratio}, task.placed={placed}: leave {self.asked} tile to ask about, a relation needs 2; set one lower"
             )
+        if width < 1:
+            raise ValueError(f"task.width={width}: at least 1; set task.width=64")
         if own_cell < 0:
-            raise ValueError(f"task.own_cell={own_cell}: a weight of 0 or more; the paper adds both questions (1)")
+            raise ValueError(f"task.own_cell={own_cell}: a weight of 0 or more; set task.own_cell=1 as in the paper")
         self.width, self.own_cell = width, own_cell
         self.query, self.key = nn.Linear(dim, 8 * width), nn.Linear(dim, 8 * width)
         self.cell = nn.Linear(dim, grid.cells)

@@ -43,6 +43,8 @@ class Relative(PretextTask):
                 f"sampler.rows={grid.rows}, sampler.cols={grid.cols}: relative needs neighbours in all eight directions; "
                 "set both to 2 or more, e.g. sampler=tiles_3x3"
             )
+        if hidden < 1:
+            raise ValueError(f"task.hidden={hidden}: at least 1 unit; set task.hidden=1024")
         if not 0 <= dropout < 1:
             raise ValueError(f"task.dropout={dropout}: from 0 to below 1; set task.dropout=0.5")
         first, second, direction = neighbour_pairs(grid.rows, grid.cols)
