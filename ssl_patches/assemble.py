@@ -53,7 +53,8 @@ def source(cfg: Mapping[str, Any], split: str, *, whole: bool, allowed: tuple[st
 def whole_batches(cfg: Mapping[str, Any], *, allowed: tuple[str, ...] | None = None) -> Iterator[Tensor]:
     """Training images as the exported model gets them, (B, C, S, S) normalised: what an encoder is calibrated with."""
     mean, std = (torch.tensor(part).view(-1, 1, 1) for part in pixel_statistics(channels_of(cfg)))
-    for batch in ordered_loader(source(cfg, "train", whole=True, allowed=allowed), batch_size=128, num_workers=0, limit=CALIBRATION_IMAGES):
+    train = source(cfg, "train", whole=True, allowed=allowed)
+    for batch in ordered_loader(train, batch_size=128, num_workers=0, limit=CALIBRATION_IMAGES):
         yield (batch.images.float().div(255) - mean) / std
 
 

@@ -46,7 +46,7 @@ seconds) optimizer.base_lr= trainer.precision=fp32|bf16 views=none sampler.tile=
 overwrite= logger=wandb. `ssl-patches list tasks` and so on show what there is; --cfg prints the composed settings.
 """,
     "evaluate": """\
-ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME [data=... KEY=VALUE ...] [--json]
+ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME [data=... KEY=VALUE ...] [--json] [--config-dir DIR]
 
 Weighted kNN (k 20, T 0.07) and a linear probe of the frozen encoder, beside random initialisation and raw pixels, with
 95 % intervals. The data are those of the run unless given.
@@ -56,7 +56,7 @@ Weighted kNN (k 20, T 0.07) and a linear probe of the frozen encoder, beside ran
   ssl-patches evaluate model=resnet18 data=embedded --json
 """,
     "export": """\
-ssl-patches export model=RUN output=DIR [checkpoint=FILE] [overwrite=true]
+ssl-patches export model=RUN output=DIR [checkpoint=FILE] [overwrite=true] [--json]
 
 Writes the encoder of a run (or of one of its checkpoints) as a folder that timm loads, and proves it equal in a process
 that cannot import ssl_patches before the folder gets its name.

@@ -28,7 +28,8 @@ class ColourTreatment(nn.Module):
                 raise ValueError(f"sampler.colour.{key}={value}: a probability from 0 to 1; set sampler.colour.{key}=0.5")
         if grey + drop + project > 1:
             raise ValueError(
-                f"sampler.colour: grey={grey} + drop={drop} + project={project} exceed 1, but at most one applies to an image; lower one"
+                f"sampler.colour: grey={grey} + drop={drop} + project={project} exceed 1, and at most one applies to an image; "
+                "set sampler.colour.grey lower"
             )
         if channel_shift < 0:
             raise ValueError(f"sampler.colour.channel_shift={channel_shift}: 0 or more pixels; the papers use 2")

@@ -23,7 +23,7 @@ import torchvision
 import ssl_patches
 from ssl_patches import assemble, config
 from ssl_patches.budget import Budget, count_flops
-from ssl_patches.callbacks.checkpoint import Checkpoints
+from ssl_patches.callbacks.checkpoint import Checkpoints, stopping_between_steps
 from ssl_patches.callbacks.meter import Meter
 from ssl_patches.checks import Failed, build
 from ssl_patches.data.module import PatchDataModule
@@ -179,17 +179,19 @@ def _fit(
         num_sanity_val_steps=0,
         default_root_dir=run_dir,
     )
+    stopped = False
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoints.last if resumed else None, weights_only=True)
-    except (KeyboardInterrupt, SystemExit):
-        trainer.interrupted = True
+        with stopping_between_steps(trainer) as came:
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoints.last if resumed else None, weights_only=True)
+        stopped = bool(came) and module.progress() < 1
+    except (KeyboardInterrupt, SystemExit):  # SIGTERM becomes a SystemExit of Lightning's
+        stopped = True
     finally:
         if "wandb" in sys.modules and logger:
-            sys.modules["wandb"].finish(quiet=True)
-    if trainer.interrupted:
-        raise Interrupted(
-            f"stopped after {trainer.global_step} steps, saved in {checkpoints.last}; go on with run_dir={run_dir} resume=true"
-        )
+            sys.modules["wandb"].finish()
+    if stopped:
+        saved = f", saved in {checkpoints.last}" if checkpoints.last.exists() else ""
+        raise Interrupted(f"stopped after {trainer.global_step} steps{saved}; go on with run_dir={run_dir} resume=true")
 
 
 def versions() -> dict[str, str]:

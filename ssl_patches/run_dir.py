@@ -39,7 +39,9 @@ def claim(directory: Path, *, resume: bool, overwrite: bool) -> None:
                 "overwrite=true to replace it, or another run_dir"
             )
         if not (directory / CONFIG).is_file():
-            raise ValueError(f"run_dir={directory}: overwrite=true replaces runs only, and this holds no {CONFIG}; set another run_dir")
+            raise ValueError(
+                f"run_dir={directory}: overwrite=true replaces runs only, and this holds no {CONFIG}; set another run_dir"
+            )
         shutil.rmtree(directory)
     try:
         (directory / LAST).parent.mkdir(parents=True, exist_ok=True)
@@ -71,9 +73,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, KeyError, ValueError, OSError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise ValueError(f"checkpoint={path}: cannot be read ({reason}); delete it, an older step-*.ckpt beside it may do") from None
+        raise ValueError(
+            f"checkpoint={path}: cannot be read ({reason}); delete it, an older step-*.ckpt beside it may do"
+        ) from None
     if not isinstance(found, dict) or "origin" not in found:
-        raise ValueError(f"checkpoint={path}: was not written by ssl-patches pretrain; name a .ckpt in a run's checkpoints folder")
+        raise ValueError(
+            f"checkpoint={path}: was not written by ssl-patches pretrain; name a .ckpt in a run's checkpoints folder"
+        )
     return found
 
 

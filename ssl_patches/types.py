@@ -69,6 +69,11 @@ class PatchBatch:
         placed = self.placed.scatter(1, cells, torch.zeros_like(cells, dtype=torch.bool))
         return replace(self, placed=placed, uniform=False if self.uniform is False else None)
 
+    def shuffled(self) -> PatchBatch:
+        """Each tile at the place of another of its image, by a random permutation: a puzzle, which tells no true place."""
+        order = torch.rand(self.boxes.shape[:2], device=self.boxes.device).argsort(1)
+        return replace(self, boxes=take(self.boxes, order), placed=torch.ones_like(self.placed), uniform=True)
+
     def displaced(self, step: int = 1) -> PatchBatch:
         """Each tile at a random place of the view, drawn without regard to where it was cut.
 

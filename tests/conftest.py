@@ -53,7 +53,9 @@ def only_training(monkeypatch) -> Callable[..., Path]:
     monkeypatch.setattr(run, "evaluate_run", lambda *_, **__: [])
 
     def pretrain(run_dir: Path, *words: str, code: int = 0) -> Path:
-        assert main(["pretrain", *SMALL, "trainer.log_every=1", *words, f"run_dir={run_dir}"]) == code
+        given = {word.partition("=")[0] for word in words}
+        small = [word for word in SMALL if word.partition("=")[0] not in given]
+        assert main(["pretrain", *small, "trainer.log_every=1", *words, f"run_dir={run_dir}"]) == code
         return run_dir
 
     return pretrain

@@ -17,7 +17,8 @@ from ssl_patches import config
 from ssl_patches.cli import main
 
 REMEDY = re.compile(
-    r"\b(?:set|give|did you mean|choose|choose among|take it out|take the others out|there are|remove|name|delete|see|quote|use|leave it out|the default is|make)\b|\be\.g\. "
+    r"\b(set|give|did you mean|choose|take it out|take the others out|there are|remove|name|delete|see|quote|use|leave it out"
+    r"|the default is|make)\b|\be\.g\. "
 )
 
 
@@ -127,6 +128,7 @@ VALUES = [  # words that compose, and that the part which knows the rule refuses
     (["task=masked", "task.mask_ratio=0"], ["task.mask_ratio=0"]),
     (["task=masked", "task.mask_ratio=-0.5"], ["task.mask_ratio=-0.5"]),
     (["task=masked", "task.width=7"], ["task.width=7"]),
+    (["task=masked", "task.width=18"], ["task.width=18", "of 4"]),
     (["task=masked", "task.heads=0"], ["task.heads=0"]),
     (["task=masked", "task.depth=-1"], ["task.depth=-1"]),
     (["task=position", "task.placed=1.5"], ["task.placed=1.5"]),
@@ -174,7 +176,7 @@ VALUES = [  # words that compose, and that the part which knows the rule refuses
     (["encoder.options={num_classes:3}"], ["encoder.options.num_classes=3"]),
     (["encoder=resnet18", "encoder.patch_size=null", "encoder.options={colour:3}"], ["encoder.options", "colour"]),
     (["encoder=resnet18", "encoder.patch_size=null", "encoder.options={layers:4}"], ["encoder.options", "layers"]),
-    (["encoder=resnet18", "encoder.patch_size=null", "encoder.options={}", "encoder.output_stride=7"], ["encoder.output_stride=7"]),
+    (["encoder=resnet18", "encoder.patch_size=null", "encoder.output_stride=7"], ["encoder.output_stride=7"]),
 ]  # fmt: skip
 
 
@@ -189,7 +191,12 @@ def test_a_folder_that_is_missing_empty_or_a_file(refused, here):
     (here / "empty").mkdir()
     (here / "texts").mkdir()
     (here / "texts" / "a.txt").write_text("no image")
-    for name, rule in (("nowhere", "does not exist"), ("empty", "0 images"), ("texts", "1 other files"), ("texts/a.txt", "is a file")):
+    for name, rule in (
+        ("nowhere", "does not exist"),
+        ("empty", "0 images"),
+        ("texts", "1 other files"),
+        ("texts/a.txt", "is a file"),
+    ):
         (line,) = refused("pretrain", *SMALL_VIT, "image_size=32", "data=folder", f"data.root={name}")
         assert f"data.root={name}: must" in line
         assert rule in line
@@ -197,8 +204,7 @@ def test_a_folder_that_is_missing_empty_or_a_file(refused, here):
 
 def test_a_folder_of_nothing_but_damaged_images(refused, here):
     for at in range(4):
-        path = images(here / str(at), 3) / "0.png"
-        for path in path.parent.iterdir():
+        for path in images(here / str(at), 3).iterdir():
             path.write_bytes(path.read_bytes()[:20])
     (line,) = refused("pretrain", *SMALL_VIT, "image_size=32", "data=folder", "data.root=.", "data.batch_size=2")
     assert line.startswith("data.root=.: must hold readable images, but none of")
@@ -340,6 +346,12 @@ def test_export_onto_what_is_no_export(refused, finished_run, here):
     (here / "thesis" / "chapter.tex").write_text("years of work")
     assert "must be new or empty" in refused("export", f"model={finished_run}", "output=thesis")[0]
     assert "no export" in refused("export", f"model={finished_run}", "output=thesis", "overwrite=true")[0]
+
+
+def test_images_of_other_channels_than_the_model_takes(refused, finished_run):
+    words = ["data=embedded", "data.channels=1", "data.num_workers=0"]
+    (line,) = refused("evaluate", f"model={finished_run}", *words)
+    assert line == f"data.channels=1: {finished_run} takes images of 3; set data.channels=3"
 
 
 def test_compare_into_a_folder_that_is_not_there(refused, finished_run):

@@ -18,7 +18,13 @@ GROUPS = sorted(place.name for place in CONF.iterdir() if place.is_dir())
 NAMES = [(group, file.stem) for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]
 SMALL_VIT = ("encoder.options={depth:2,embed_dim:48,num_heads:3}", "encoder.patch_size=8", "image_size=32")
 SMALL_RESNET = ("encoder=resnet18", "image_size=64", "encoder.output_stride=8")
-WIDTHS = {"vit_tiny_patch16_224": 192, "vit_small_patch16_224": 384, "vit_base_patch16_224": 768, "resnet18": 512, "resnet50": 2048}
+WIDTHS = {
+    "vit_tiny_patch16_224": 192,
+    "vit_small_patch16_224": 384,
+    "vit_base_patch16_224": 768,
+    "resnet18": 512,
+    "resnet50": 2048,
+}
 
 
 def composed(*words: str) -> dict:
@@ -36,7 +42,9 @@ def needing_a_root(group: str, name: str) -> tuple[str, ...]:
 def trains(cfg: dict, count: int = 4) -> dict[str, float]:
     """One step on noise; returns the gradient's size for each parameter of encoder and task that got one."""
     parts = assemble.parts(cfg)
-    module = Pretrainer(encoder=parts.encoder, parts=[parts.part], views=parts.views, recipe=parts.recipe, batch_size=count).train()
+    module = Pretrainer(
+        encoder=parts.encoder, parts=[parts.part], views=parts.views, recipe=parts.recipe, batch_size=count
+    ).train()
     optimizer = parts.recipe.optimizer([module.encoder, module.tasks], batch_size=count)
     size = cfg["image_size"]
     loss, metrics = module.losses(torch.randint(256, (count, 3, size, size), dtype=torch.uint8))
@@ -91,9 +99,7 @@ def test_every_sampler_trains(sampler, task):
     assert trains(composed(f"task={task}", *SMALL_VIT, f"sampler={sampler}", *words))
 
 
-@pytest.mark.parametrize(
-    ("group", "name"), [(group, name) for group in ("views", "optimizer") for name in config.options(group)]
-)
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group in ("views", "optimizer") for name in config.options(group)])
 def test_every_view_and_optimizer_trains(group, name):
     assert trains(composed(f"{group}={name}", *SMALL_VIT))
 
@@ -112,7 +118,7 @@ def test_every_encoder_is_the_one_its_name_says_and_trains(encoder):
 def test_every_experiment_builds_all_but_its_data(experiment):
     cfg = composed(f"experiment={experiment}", *needing_a_root("experiment", experiment))
     parts = assemble.parts(cfg)
-    assert parts.encoder.dim == WIDTHS[cfg["encoder"]["name"]]
+    assert parts.encoder.dim == cfg["encoder"].get("options", {}).get("embed_dim", WIDTHS[cfg["encoder"]["name"]])
     build(cfg["trainer"])
 
 

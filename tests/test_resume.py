@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import shutil
 import signal
@@ -23,6 +24,8 @@ from ssl_patches.data.module import PatchDataModule
 STEPS, EVERY = 120, 50
 LONG = (f"budget.images={16 * STEPS}", f"trainer.checkpoint_steps={EVERY}", "trainer.log_every=1")
 
+RESNET = ("encoder=resnet18", "encoder.options={layers:[1,1,1,1]}", "encoder.patch_size=null")
+
 
 def checkpoint(run_dir: Path) -> dict:
     return torch.load(run_dir / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
@@ -40,7 +43,11 @@ def steps(run_dir: Path) -> list[int]:
 def differing(one: dict, other: dict) -> list[str]:
     """The tensors of two checkpoints (weights, and the state of the optimiser) that are not equal bit for bit."""
     assert one["state_dict"].keys() == other["state_dict"].keys()
-    found = [name for name, value in one["state_dict"].items() if isinstance(value, torch.Tensor) and not value.equal(other["state_dict"][name])]
+    found = [
+        name
+        for name, value in one["state_dict"].items()
+        if isinstance(value, torch.Tensor) and not value.equal(other["state_dict"][name])
+    ]
     state, held = one["optimizer_states"][0]["state"], other["optimizer_states"][0]["state"]
     assert state.keys() == held.keys()
     return found + [f"optimizer {at}.{key}" for at in state for key, value in state[at].items() if not value.equal(held[at][key])]
@@ -48,7 +55,14 @@ def differing(one: dict, other: dict) -> list[str]:
 
 def start(*words: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "ssl_patches", "pretrain", *SMALL, *words]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
 
 
 def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None:
@@ -65,7 +79,9 @@ def killed(tmp_path_factory) -> Path:
     run_dir = tmp_path_factory.mktemp("killed") / "run"
     process = start(*LONG, f"run_dir={run_dir}")
     try:
-        wait_for(lambda: (run_dir / "metrics.csv").is_file() and f"\n{EVERY + 5}," in (run_dir / "metrics.csv").read_text(), process)
+        wait_for(
+            lambda: (run_dir / "metrics.csv").is_file() and f"\n{EVERY + 5}," in (run_dir / "metrics.csv").read_text(), process
+        )
     finally:
         process.kill()  # SIGKILL: nothing can be tidied up
         process.communicate()
@@ -90,12 +106,13 @@ def test_a_killed_run_goes_on_to_the_weights_of_the_unbroken_one_and_each_thing_
     same = [key for key in rows(run_dir)[0] if key not in ("seconds", "images_per_second", "data_wait")]
     assert [[row[key] for key in same] for row in rows(run_dir)] == [[row[key] for key in same] for row in rows(unbroken)]
 
+    count = itertools.count()
     breakages = {
         "the place in the stream of images": (
             PatchDataModule, "start_batch", property(lambda self: 0, lambda self, value: None)
         ),
         "the seed of a step": (
-            pretrainer, "step_seed", lambda seed, step, rank, count=iter(range(10**6)): next(count)
+            pretrainer, "step_seed", lambda seed, step, rank: next(count)
         ),
         "the state of the optimiser": (torch.optim.AdamW, "load_state_dict", lambda self, state: None),
     }  # fmt: skip
@@ -124,12 +141,35 @@ def test_ctrl_c_saves_says_how_to_go_on_and_what_follows_equals_the_unbroken_run
         only_training(run_dir, *words, code=1)
     said = capsys.readouterr()
     assert said.out == ""
-    assert f"stopped after 5 steps, saved in {run_dir / 'checkpoints' / 'last.ckpt'}; go on with run_dir={run_dir} resume=true" in said.err
+    assert (
+        f"stopped after 5 steps, saved in {run_dir / 'checkpoints' / 'last.ckpt'}; go on with run_dir={run_dir} resume=true"
+        in said.err
+    )
     assert "Traceback" not in said.err
     assert checkpoint(run_dir)["global_step"] == 5
     only_training(run_dir, *words, "resume=true")
     assert differing(wanted, checkpoint(run_dir)) == []
     assert steps(run_dir) == list(range(1, 13))
+
+
+def test_sigterm_saves_too(only_training, tmp_path, monkeypatch, capsys):
+    after = pretrainer.Pretrainer.on_train_batch_end
+
+    def pressed(module, *arguments) -> None:
+        after(module, *arguments)
+        if module.global_step == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(pretrainer.Pretrainer, "on_train_batch_end", pressed)
+    run_dir = only_training(tmp_path / "run", code=1)
+    assert "stopped after 3 steps, saved in" in capsys.readouterr().err
+    assert checkpoint(run_dir)["global_step"] == 3
+
+
+def test_ctrl_c_is_answered_as_before_when_a_run_is_over(only_training, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    only_training(tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.slow
@@ -138,7 +178,7 @@ def test_ctrl_c_in_a_process_of_its_own_with_workers(tmp_path):
     process = start("budget.images=1e6", "data.num_workers=2", "trainer.log_every=1", f"run_dir={run_dir}")
     try:
         wait_for((run_dir / "metrics.csv").is_file, process)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
         said = process.communicate(timeout=60)[1]
     finally:
         process.kill()
@@ -158,7 +198,7 @@ def test_a_seed_decides_the_weights_to_the_bit_and_another_seed_others(only_trai
 
 @pytest.mark.parametrize("task", ["masked", "relative"])
 def test_the_same_holds_for_a_resnet_with_its_running_statistics(task, only_training, tmp_path):
-    words = ("encoder=resnet18", "encoder.options={layers:[1,1,1,1]}", "encoder.patch_size=null", f"task={task}", "data.batch_size=8")
+    words = (*RESNET, f"task={task}", "data.batch_size=8")
     wanted = checkpoint(only_training(tmp_path / "unbroken", *words, "trainer.checkpoint_steps=3", "trainer.checkpoints_kept=9"))
     early = tmp_path / "unbroken" / "checkpoints" / "step-00000003.ckpt"
     run_dir = Path(shutil.copytree(tmp_path / "unbroken", tmp_path / "resumed"))

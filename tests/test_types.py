@@ -60,7 +60,7 @@ def test_selecting_twice_is_selecting_the_composed_cells(patches: PatchBatch, da
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(patches=batches(), data=st.data(), uniform=st.sampled_from([True, False, None]))
-def test_blind_withholds_just_those_places_and_leaves_its_source_alone(patches: PatchBatch, data: st.DataObject, uniform: bool | None):
+def test_blind_withholds_just_those_places(patches: PatchBatch, data: st.DataObject, uniform: bool | None):
     if uniform is not None:
         patches = replace(patches, placed=torch.full_like(patches.placed, uniform), uniform=uniform)
     before, cells = patches.placed.clone(), some_cells(patches, data, repeats=False)

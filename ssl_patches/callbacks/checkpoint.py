@@ -3,10 +3,38 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import lightning as L
+
+
+@contextmanager
+def stopping_between_steps(trainer: L.Trainer) -> Iterator[list[int]]:
+    """Ctrl-C ends training after the step in progress, when weights and step number agree; a second one ends it at once.
+
+    Yields a list that holds the signal once it came. Outside the main thread, where no handler can be set, it does nothing.
+    """
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, _: object) -> None:
+        came.append(number)
+        trainer.should_stop = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
 
 
 class Checkpoints(L.Callback):
@@ -31,7 +59,7 @@ class Checkpoints(L.Callback):
         self.write(trainer)
 
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, KeyboardInterrupt) and trainer.global_step > self._step >= 0:
+        if isinstance(exception, KeyboardInterrupt | SystemExit) and trainer.global_step > self._step >= 0:
             self.write(trainer)
 
     def on_train_start(self, trainer: L.Trainer, *_: object) -> None:

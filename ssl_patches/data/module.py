@@ -13,6 +13,7 @@ whenever it is iterated, so an evaluation in between would change the training a
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
@@ -156,8 +157,12 @@ def collate_asked(pairs: list[tuple[int, Item]]) -> ImageBatch:
 
 
 def one_thread(worker: int) -> None:
-    """Each worker is one of many: threads of its own would only fight over the cores."""
+    """Each worker is one of many: threads of its own would only fight over the cores.
+
+    Ctrl-C reaches the whole process group and is the main process's to answer: it still needs batches to end its step.
+    """
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _loader(dataset: Dataset[Any], *, num_workers: int, **options: Any) -> DataLoader[ImageBatch]:

@@ -36,6 +36,10 @@ class Encoder(nn.Module, ABC):
         """Every tile by itself (siamese): K is folded into the batch. ``prefix`` is empty."""
 
     @abstractmethod
+    def scrambled(self, patches: PatchBatch) -> Encoded:
+        """The tiles of an image see each other at shuffled places; a family that cannot place freely takes each alone."""
+
+    @abstractmethod
     def features(self, images: Tensor, layers: tuple[int, ...] = (-1,)) -> tuple[Features, ...]:
         """``images`` (B, C, H, W) normalised, whole: the held timm module's own forward, one record per layer."""
 

@@ -150,6 +150,9 @@ class ConvEncoder(Encoder):
         final = self.model.forward_features(tiles)
         return self._encoded(final.mean((2, 3)).unflatten(0, patches.tiles.shape[:2]))
 
+    def scrambled(self, patches: PatchBatch) -> Encoded:
+        return self.alone(patches)
+
     def _together(self, patches: PatchBatch) -> Tensor:
         if self.model.grad_checkpointing:  # it would recompute the layers in backward, when the mask is gone
             raise ValueError("encoder: gradient checkpointing cannot be used with placed tiles; switch it off")

@@ -60,9 +60,11 @@ class TokenEncoder(Encoder):
         self.arguments = {**arguments, "global_pool": "avg", "fc_norm": False}
         try:
             self.model = timm.create_model(name, pretrained=False, num_classes=0, **self.arguments)
-        except (TypeError, AssertionError, ValueError, RuntimeError, ZeroDivisionError) as error:  # timm's own words for arguments that it does not take
+        except (TypeError, AssertionError, ValueError, RuntimeError, ZeroDivisionError) as error:  # timm refuses in all these
             reason = " ".join(str(error).split()) or "they do not fit each other"
-            raise ValueError(f"encoder.options={options}: {name} does not take them ({reason}); set others or remove them") from error
+            raise ValueError(
+                f"encoder.options={options}: {name} does not take them ({reason}); set others or remove them"
+            ) from error
         self._refuse_other_families()
         self.patch = self.model.patch_embed.patch_size[0]
         self.unit = self.multiple = self.patch
@@ -101,6 +103,9 @@ class TokenEncoder(Encoder):
         _, tokens = self._blocks(tokens.flatten(0, 1))
         return Encoded(tokens.mean(1).unflatten(0, (count, cells)), tokens.new_zeros(count, 0, self.dim))
 
+    def scrambled(self, patches: PatchBatch) -> Encoded:
+        return self(patches.shuffled())
+
     def features(self, images: Tensor, layers: tuple[int, ...] = (-1,)) -> tuple[Features, ...]:
         self._settle_table()
         depth = len(self.model.blocks)
@@ -108,6 +113,8 @@ class TokenEncoder(Encoder):
         found = self.model.forward_intermediates(
             images, indices=sorted(set(wanted)), return_prefix_tokens=True, norm=True, intermediates_only=True
         )
+        # timm pairs each map with its prefix tokens only where the model has some
+        found = [part if isinstance(part, tuple) else (part, None) for part in found]
         by_layer = dict(zip(sorted(set(wanted)), found, strict=True))
         return tuple(_features(*by_layer[layer]) for layer in wanted)
 
@@ -115,10 +122,9 @@ class TokenEncoder(Encoder):
         """Nothing to do: LayerNorm keeps no statistics."""
 
     def export(self, image_size: int) -> nn.Module:
-        if image_size != self.arguments["img_size"]:
-            raise ValueError(
-                f"image_size={image_size}: this encoder takes {self.arguments['img_size']} px; set image_size={self.arguments['img_size']}"
-            )
+        own = self.arguments["img_size"]
+        if image_size != own:
+            raise ValueError(f"image_size={image_size}: this encoder takes {own} px; set image_size={own}")
         self._settle_table()
         return copy.deepcopy(self.model).eval()
 
@@ -186,15 +192,15 @@ class TokenEncoder(Encoder):
         self._set_table(self.no_place.expand_as(self.table) if self.shown == "blind" else self.table)
 
     def _refuse_other_families(self) -> None:
-        model, missing = self.model, []
-        if type(model) is not VisionTransformer:
-            missing.append(f"it is a {type(model).__name__}")
-        elif model.pos_embed is None:
-            missing.append("it has no absolute position table")
-        if missing:
+        reason = None
+        if type(self.model) is not VisionTransformer:
+            reason = f"it is a {type(self.model).__name__}"
+        elif self.model.pos_embed is None:
+            reason = "it has no absolute position table"
+        if reason:
             raise ValueError(
-                f"encoder.name={self.architecture}: not supported, {missing[0]}; choose a plain VisionTransformer or ResNet of timm, "
-                "e.g. encoder.name=vit_tiny_patch16_224 or resnet18"
+                f"encoder.name={self.architecture}: not supported, {reason}; choose a plain VisionTransformer or ResNet "
+                "of timm, e.g. encoder.name=vit_tiny_patch16_224 or resnet18"
             )
 
 
@@ -217,6 +223,6 @@ def usual_patch(name: str, image_size: int) -> int:
     return patch
 
 
-def _features(dense: Tensor, prefix: Tensor | None = None) -> Features:
+def _features(dense: Tensor, prefix: Tensor | None) -> Features:
     pooled = dense.flatten(2).mean(2)
     return Features(pooled, dense, dense.new_zeros(len(dense), 0, dense.shape[1]) if prefix is None else prefix)

@@ -20,6 +20,7 @@ from ssl_patches.evaluation.evaluate import evaluate_encoder
 from ssl_patches.export import load_timm_folder, read_card
 from ssl_patches.export.timm_folder import CARD
 from ssl_patches.schema import EVALUATE, LOADER, SUPPLIED
+from ssl_patches.trainer import choose_attention
 
 Say = Callable[[str], None]
 
@@ -48,6 +49,9 @@ def evaluate_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: 
         data, allowed = subject.cfg["data"], assemble.OURS
     else:
         raise ValueError(f"data: missing, {cfg['model']} comes from no run; give data=folder data.root=DIR or data=embedded")
+    channels, taken = assemble.channels_of({"data": data}), len(subject.mean)
+    if channels != taken:
+        raise ValueError(f"data.channels={channels}: {cfg['model']} takes images of {taken}; set data.channels={taken}")
     floors = Path("runs") / ".floors"
     return _evaluate(subject, data, cfg, floors=floors, num_workers=data["num_workers"], allowed=allowed, say=say)
 

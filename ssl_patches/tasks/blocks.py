@@ -19,10 +19,10 @@ class Decoder(nn.Module):
         super().__init__()
         width = usual_width(dim) if width is None else width
         heads = max(1, width // 64) if heads is None else heads
-        if depth < 0 or heads < 1 or width < 1 or width % heads:
+        if depth < 0 or heads < 1 or width < 1 or width % heads or width % 4:
             raise ValueError(
-                f"task.width={width}, task.heads={heads}, task.depth={depth}: width must be a multiple of heads, and depth 0 or more; "
-                f"set task.width={max(heads, 1) * 64}, or leave width and heads out"
+                f"task.width={width}, task.heads={heads}, task.depth={depth}: width must be a multiple of heads and of 4, "
+                f"and depth 0 or more; set task.width={max(heads, 1) * 64}, or leave width and heads out"
             )
         self.width = width
         self.enter = nn.Linear(dim, width)

@@ -52,7 +52,7 @@ class Jigsaw(PretextTask):
         )
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
-        count, tiles = len(patches.tiles), encoder.alone(patches.displaced(encoder.multiple)).tiles
+        count, tiles = len(patches.tiles), encoder.scrambled(patches).tiles
         answer = torch.randint(len(self.table), (count, self.puzzles), device=tiles.device)
         logits = self._solve(tiles, answer)
         loss = F.cross_entropy(logits, answer.flatten())
@@ -70,7 +70,7 @@ class Jigsaw(PretextTask):
         """The puzzle as shown, and as the chosen permutation solves it."""
         count, cells = len(patches.tiles), torch.arange(self.grid.cells, device=patches.tiles.device)
         answer = (7 * torch.arange(count, device=cells.device)[:, None] + 1) % len(self.table)
-        chosen = self._solve(encoder.alone(patches.displaced(encoder.multiple)).tiles, answer).argmax(1)
+        chosen = self._solve(encoder.scrambled(patches).tiles, answer).argmax(1)
         shown, believed = self.table[answer[:, 0]], self.table[chosen]
         puzzle = take(patches.tiles, shown)
         return (

@@ -27,7 +27,9 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput
 
 
 class Masked(PretextTask):
-    """``mask_ratio``: share of hidden tiles; ``depth``, ``width``, ``heads``: the decoder (None: as wide as the encoder, 512 at most); ``uniformity``: 0.01 in U-MAE."""
+    """``mask_ratio``: share of hidden tiles; ``uniformity``: 0.01 in U-MAE;
+    ``depth``, ``width``, ``heads``: the decoder (None: as wide as the encoder, 512 at most).
+    """
 
     places = True
 

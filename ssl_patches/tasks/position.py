@@ -22,7 +22,8 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
 
 class Position(PretextTask):
     """``mask_ratio``: share of hidden tiles; ``placed``: share of the shown ones whose place is told;
-    ``smoothing``: sigma at the start, in cells; ``depth``, ``width``, ``heads``: the decoder (None: as wide as the encoder, 512 at most).
+    ``smoothing``: sigma at the start, in cells; ``depth``, ``width``, ``heads``: the decoder (None: as wide as the
+    encoder, 512 at most).
     """
 
     places = True

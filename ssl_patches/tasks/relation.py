@@ -44,7 +44,8 @@ class Relation(PretextTask):
         self.places = self.asked < self.keep
         if self.asked < 2:
             raise ValueError(
-                f"task.mask_ratio={mask_ratio}, task.placed={placed}: leave {self.asked} tile to ask about, a relation needs 2; set one lower"
+                f"task.mask_ratio={mask_ratio}, task.placed={placed}: leave {self.asked} tile to ask about, "
+                "a relation needs 2; set one lower"
             )
         if width < 1:
             raise ValueError(f"task.width={width}: at least 1; set task.width=64")

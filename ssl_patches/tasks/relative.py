@@ -60,7 +60,7 @@ class Relative(PretextTask):
         self.answer = nn.Sequential(nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(hidden, 8))
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
-        logits = self._directions(encoder.alone(patches.displaced(encoder.multiple)).tiles)
+        logits = self._directions(encoder.scrambled(patches).tiles)
         truth = self.direction.expand(len(logits), -1)
         losses = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none").view_as(truth)
         right = (logits.detach().argmax(2) == truth).float()
@@ -77,7 +77,7 @@ class Relative(PretextTask):
         """The neighbours of the middle tile, one question each, laid where the network believes them to be."""
         rows, cols, count = self.grid.rows, self.grid.cols, len(patches.tiles)
         middle = (rows // 2) * cols + cols // 2
-        chosen = self._directions(encoder.alone(patches.displaced(encoder.multiple)).tiles).argmax(2)
+        chosen = self._directions(encoder.scrambled(patches).tiles).argmax(2)
         asked = (self.first == middle).nonzero()[:, 0]
         step = torch.tensor([dy * cols + dx for dy, dx in DIRECTIONS], device=chosen.device)
         cells, right = middle + step[chosen[:, asked]], chosen[:, asked] == self.direction[asked]
