@@ -95,7 +95,10 @@ GROUPS = {
     "experiments": "experiment",
 }
 COMPLETION = """\
-_ssl_patches() {{ COMPREPLY=($(ssl-patches completion words "${{COMP_WORDS[@]:1:COMP_CWORD}}")); [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace; }}
+_ssl_patches() {{
+    COMPREPLY=($(ssl-patches completion words "${{COMP_WORDS[@]:1:COMP_CWORD}}"))
+    [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace
+}}
 COMP_WORDBREAKS=${{COMP_WORDBREAKS//=/}}
 {before}complete -F _ssl_patches ssl-patches
 """
@@ -190,9 +193,7 @@ def _pretrain(request: Request) -> int:
 
         print(yaml.safe_dump(config.compose("pretrain", request.words, config_dirs=request.config_dirs), sort_keys=False), end="")
         return 0
-    cfg = config.request(
-        "pretrain", request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN
-    )
+    cfg = config.request("pretrain", request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN)
     from ssl_patches.run import pretrain
     from ssl_patches.screens import last_screen
 

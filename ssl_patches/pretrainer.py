@@ -52,6 +52,7 @@ class Pretrainer(L.LightningModule):
         self.samplers = nn.ModuleDict({part.name: part.sampler for part in parts})
         self.tasks = nn.ModuleDict({part.name: part.task for part in parts})
         self.weights = {part.name: part.weight for part in parts}
+        self.name = "+".join(part.name for part in parts)
         self.batch_size, self.seed, self.steps, self.seconds = batch_size, seed, steps, seconds
         self.origin = dict(origin or {})  # kept in checkpoints: what their weights mean
         self.steps_done = 0

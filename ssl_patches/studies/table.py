@@ -13,12 +13,11 @@ from ssl_patches.run_dir import CONFIG, SUMMARY, write_text
 
 FLOORS = ("random_init", "raw_pixels")
 METRICS = ("knn20_top1", "linear_top1")
+NEEDED = ("task", "encoder", "results", "budget_used", "data_fingerprint", "images_per_second")
 COLUMNS = ("run", "task", "encoder", "kNN", "linear", "images", "images/s", "TFLOP", "encoder lies in")
 
 
-def compare(
-    places: Sequence[Path], *, as_json: bool = False, markdown: bool = False, csv_path: Path | None = None
-) -> int:
+def compare(places: Sequence[Path], *, as_json: bool = False, markdown: bool = False, csv_path: Path | None = None) -> int:
     """Prints the table of all runs below ``places``. ValueError when there is none."""
     if not places:
         raise ValueError("compare: give runs or folders of runs, e.g. ssl-patches compare runs")
@@ -28,8 +27,12 @@ def compare(
     for path, reason in broken:
         print(f"left out {path}: {reason}", file=sys.stderr)
     if not runs:
-        raise ValueError(f"compare {' '.join(map(str, places))}: no finished run below; name a run_dir that holds {SUMMARY}, or a folder of such")
-    rows = [{"run": str(path), "task": run["task"], "encoder": run["encoder"], **row} for path, run in runs for row in run["results"]]
+        raise ValueError(
+            f"compare {' '.join(map(str, places))}: no finished run below; name a run_dir that holds {SUMMARY}, or a folder of such"
+        )
+    rows = []
+    for path, run in runs:
+        rows += [{"run": str(path), "task": run["task"], "encoder": run["encoder"], **row} for row in run["results"]]
     if csv_path is not None:
         write_text(csv_path, _csv(rows))
     if as_json:
@@ -49,7 +52,7 @@ def find_runs(places: Sequence[Path]) -> tuple[list[tuple[Path, dict[str, Any]]]
             summary = config.parent / SUMMARY
             try:
                 content = json.loads(summary.read_text(encoding="utf-8"))
-                found.append((config.parent, {key: content[key] for key in ("task", "encoder", "results", "budget_used", "data_fingerprint", "images_per_second")}))
+                found.append((config.parent, {key: content[key] for key in NEEDED}))
             except FileNotFoundError:
                 broken.append((config.parent, "not finished"))
             except (ValueError, KeyError) as error:

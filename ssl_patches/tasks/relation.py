@@ -4,7 +4,8 @@ One encoding of N tiles answers N^2 questions: the head scores a pair like atten
 direction (sign of the row difference x sign of the column difference), and beside it a linear map says each tile's own
 cell, as in the paper. Two corrections. The ninth relation, "the same tile", is met only by a token with itself and
 says nothing: left out. Directions are not equally frequent, so each has the same share within an image; only tiles
-whose place is withheld are asked, and the shares are counted over just these: a guesser stays at exactly 1/8.
+whose place is withheld are asked, and the shares are counted over just these. A guesser stays at 1/8, or, where few
+tiles are asked and directions are missing, below one over how many occur: told places say which do.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Relation(PretextTask):
         accuracy = ((logits.detach().argmax(1) == truth) * share).sum((1, 2)).mean()
         metrics = {
             "accuracy": accuracy,
-            "chance": torch.full_like(accuracy, 1 / 8),
+            "chance": (1 / present_directions(truth)).mean(),
             "cell_accuracy": (own.detach().argmax(2) == cells).float().mean(),
             "cell_chance": torch.full_like(accuracy, 1 / (self.grid.cells - self.keep + self.asked)),
         }
@@ -116,3 +117,8 @@ def balanced_shares(truth: Tensor) -> Tensor:
     present = (frequency > 0).sum(1, keepdim=True)
     weight = 1 / (frequency.clamp(min=1) * present.clamp(min=1))
     return torch.einsum("bijr,br->bij", member, weight)
+
+
+def present_directions(truth: Tensor) -> Tensor:
+    """``truth`` (B, M, M) in 0..8 -> (B,) float: how many of the eight directions occur in each image."""
+    return torch.zeros(len(truth), 9, device=truth.device).scatter_(1, truth.flatten(1), 1.0)[:, :8].sum(1)

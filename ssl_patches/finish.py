@@ -1,0 +1,118 @@
+"""What a run leaves when training is over: a figure of its task, the proven export, probes, and the summary of it all."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import timm
+import torch
+import torchvision
+
+import ssl_patches
+from ssl_patches import assemble
+from ssl_patches.data.module import PatchDataModule
+from ssl_patches.evaluation.command import evaluate_run
+from ssl_patches.export import Proof, export_encoder
+from ssl_patches.figures import draw_task
+from ssl_patches.pretrainer import Pretrainer
+from ssl_patches.run_dir import SUMMARY, write_json
+from ssl_patches.views import Whole
+
+FIGURE_IMAGES = 4
+Say = Callable[[str], None]
+
+
+def finish(
+    cfg: Mapping[str, Any],
+    run_dir: Path,
+    module: Pretrainer,
+    data: PatchDataModule,
+    *,
+    flops: float,
+    began: float,
+    say: Say,
+) -> None:
+    """Draw, export, evaluate, and write the summary. ``flops``: of a step, per image; ``began``: time.monotonic()."""
+    module.cpu()
+    images = module.steps_done * data.batch_size
+    fingerprint = data.train.fingerprint()
+    _note_unreadable(run_dir, data.train, say)
+    _draw(cfg, run_dir, module, data, images)
+    proof = _export(cfg, run_dir, module, {"config": cfg, "data_fingerprint": fingerprint, "images": images}, say)
+    rows = evaluate_run(run_dir / "encoder", cfg, say=say)
+    tiles = module.samplers[module.name].grid.cells
+    summary = {
+        "task": module.name,
+        "encoder": module.encoder.architecture,
+        "results": rows,
+        "budget_used": {
+            "images": images,
+            "steps": module.steps_done,
+            "tiles": images * tiles,
+            "flops": images * flops,
+            "seconds": round(module.spent, 2),
+        },
+        "images_per_second": round(images / max(module.spent, 1e-9), 2),
+        "wall_seconds_of_this_process": round(time.monotonic() - began, 2),
+        "seed": cfg["seed"],
+        "data": cfg["data"]["_target_"].rpartition(".")[2],
+        "data_fingerprint": fingerprint,
+        "export": asdict(proof),
+        "versions": versions(),
+    }
+    write_json(run_dir / SUMMARY, summary)
+
+
+def versions() -> dict[str, str]:
+    """Of what decides the numbers."""
+    modules = {"ssl_patches": ssl_patches, "torch": torch, "torchvision": torchvision, "lightning": L, "timm": timm}
+    return {"python": platform.python_version(), **{name: module.__version__ for name, module in modules.items()}}
+
+
+def _draw(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: PatchDataModule, images: int) -> None:
+    """The task at work on held-out images, in eval mode: whole views, tiles in the middle of their cells."""
+    count = min(FIGURE_IMAGES, len(data.val))
+    draw_task(
+        run_dir / "figures" / f"{module.name}.png",
+        images=torch.stack([data.val[index * len(data.val) // count][0] for index in range(count)]),
+        views=Whole(image_size=cfg["image_size"]),
+        sampler=module.samplers[module.name],
+        task=module.tasks[module.name],
+        encoder=module.encoder,
+        title=f"{module.name} on images that it was not trained on, after {images:,} images",
+    )
+
+
+def _export(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, card: Mapping[str, Any], say: Say) -> Proof:
+    folder = run_dir / "encoder"
+    mean, std = assemble.pixel_statistics(assemble.channels_of(cfg))
+    proof = export_encoder(
+        module.encoder,
+        folder,
+        image_size=cfg["image_size"],
+        mean=mean,
+        std=std,
+        card={"task": module.name, **card},
+        calibration=assemble.whole_batches(cfg),
+        overwrite=True,
+    )
+    say(
+        f"exported to {folder}; timm gives the same features in a process without ssl_patches "
+        f"(largest difference {proof.largest_relative_difference:.1e})"
+    )
+    return proof
+
+
+def _note_unreadable(run_dir: Path, train: Any, say: Callable[[str], None]) -> None:
+    """List the files that could not be read in the run directory, and say how many."""
+    unreadable = train.unreadable() if hasattr(train, "unreadable") else []
+    if unreadable:
+        path = run_dir / "unreadable.csv"
+        path.write_text("".join(f"{file},{reason!r}\n" for file, reason in unreadable), encoding="utf-8")
+        say(f"{len(unreadable)} files could not be read and were left out; they are listed in {path}")

@@ -1,0 +1,173 @@
+"""Noise has no places: whatever a where-task answers there above chance, it read from something other than the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from ssl_patches.encoders import ConvEncoder, Encoder, TokenEncoder
+from ssl_patches.sampler import PatchSampler
+from ssl_patches.tasks.base import PretextTask
+from ssl_patches.tasks.jigsaw import Jigsaw
+from ssl_patches.tasks.position import Position
+from ssl_patches.tasks.relation import Relation
+from ssl_patches.tasks.relative import Relative
+from ssl_patches.types import Encoded, PatchBatch
+
+SIGMAS = 4.5
+STEPS, BATCH, TESTS = 100, 64, 30
+VIT = {"name": "vit_tiny_patch16_224", "image_size": 16, "patch_size": 4, "options": {"depth": 1, "embed_dim": 32, "num_heads": 2}}
+RESNET = {"name": "resnet18", "image_size": 32, "options": {"channels": [8, 12, 16, 32], "layers": [1, 1, 1, 1]}}
+
+TASKS: dict[str, tuple[type[PretextTask], dict]] = {
+    "jigsaw": (Jigsaw, {"permutations": 12, "hidden": 64, "puzzles": 4}),
+    "relative": (Relative, {"hidden": 64}),
+    "position": (Position, {"width": 32, "heads": 2, "depth": 1, "mask_ratio": 0.5, "smoothing": 0.0}),
+    "relation": (Relation, {"width": 8}),
+}
+APART = {"rows": 2, "cols": 2, "gap": 1, "tile": 4}  # of 16 px; 2 x 2 cells, so that 12 permutations are half of all
+SAMPLERS = {"jigsaw": APART, "relative": APART, "position": {}, "relation": {}}
+
+
+def noise(count: int, size: int) -> Tensor:
+    return torch.randint(256, (count, 3, size, size), dtype=torch.uint8)
+
+
+@dataclass
+class Answer:
+    """One accuracy of a trained task on fresh noise, against the chance that the task itself reports."""
+
+    accuracy: float
+    chance: float
+    sigma: float  # of the mean over independent batches
+
+    @property
+    def leaks(self) -> bool:
+        return self.accuracy - self.chance > SIGMAS * self.sigma
+
+
+def answers(encoder: Encoder, sampler: PatchSampler, task: PretextTask, images: Callable[[int, int], Tensor] = noise) -> list[Answer]:
+    """Train on fresh images at every step, then ask about further ones: in training mode, where batch statistics could
+    carry something from tile to tile, and in eval mode. One answer per mode and accuracy."""
+    modules, size = (encoder, sampler, task), sampler.image_size
+    optimizer = torch.optim.AdamW([*encoder.parameters(), *task.parameters()], lr=5e-3, weight_decay=0.0)
+    for step in range(STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = 5e-3 * min(1, (step + 1) / 10, (STEPS - step) / 30)
+        loss = task(sampler(images(BATCH, size)), encoder).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    found = []
+    for training in (True, False):
+        for module in modules:
+            module.train(training)
+        with torch.no_grad():
+            metrics = [task(sampler(images(BATCH, size)), encoder).metrics for _ in range(TESTS)]
+        for name in (name for name in metrics[0] if name.endswith("accuracy")):
+            accuracy = torch.stack([each[name] for each in metrics])
+            chance = torch.stack([each[name.replace("accuracy", "chance")] for each in metrics])
+            sigma = (accuracy - chance).std() / TESTS**0.5 + 1e-4
+            found.append(Answer(float(accuracy.mean()), float(chance.mean()), float(sigma)))
+    return found
+
+
+def answers_of(
+    task: str,
+    *,
+    encoder: type[Encoder] = TokenEncoder,
+    sampler: type[PatchSampler] = PatchSampler,
+    images: Callable[[int, int], Tensor] = noise,
+    **cut: object,
+) -> list[Answer]:
+    torch.manual_seed(0)
+    net = encoder(**(RESNET if issubclass(encoder, ConvEncoder) else VIT))
+    size = (RESNET if issubclass(encoder, ConvEncoder) else VIT)["image_size"]
+    arguments = {**SAMPLERS[task], **cut}
+    cutter = sampler(image_size=size, unit=net.unit, multiple=net.multiple, standardise="rows" in arguments, **arguments)
+    kind, knobs = TASKS[task]
+    head = kind(dim=net.dim, grid=cutter.grid, **knobs)
+    net.check(cutter.grid, places=head.places)
+    return answers(net, cutter, head, images)
+
+
+@pytest.mark.parametrize("encoder", [TokenEncoder, ConvEncoder])
+@pytest.mark.parametrize("task", TASKS)
+def test_on_noise_a_where_task_stays_at_chance(task: str, encoder: type[Encoder]):
+    for answer in answers_of(task, encoder=encoder):
+        assert not answer.leaks, answer
+
+
+@pytest.mark.parametrize(
+    ("task", "cut"),
+    [
+        ("relation", {"scales": (0.87, 0.87)}),  # tokens_apart
+        ("relative", {"rows": 3, "cols": 3, "gap": None, "scales": (0.6, 1.0)}),
+        ("position", {"gap": 1}),
+    ],
+)
+def test_jitter_and_scales_tell_no_place(task: str, cut: dict):
+    for answer in answers_of(task, **cut):
+        assert not answer.leaks, answer
+
+
+# Leaky ones, caught by the same function.
+
+
+class Peeks(TokenEncoder):
+    """Uses the boxes of blind tiles too."""
+
+    def forward(self, patches: PatchBatch) -> Encoded:
+        return super().forward(replace(patches, placed=torch.ones_like(patches.placed), uniform=True))
+
+
+class CountsSlots(TokenEncoder):
+    """Knows in which order tiles came: raster, before a task selects or shuffles."""
+
+    def scrambled(self, patches: PatchBatch) -> Encoded:
+        encoded = super().scrambled(patches)
+        return replace(encoded, tiles=encoded.tiles + torch.arange(encoded.tiles.shape[1])[:, None] / 4)
+
+
+class PutsThemBack(TokenEncoder):
+    """Lays the tiles of a puzzle at their true places."""
+
+    def scrambled(self, patches: PatchBatch) -> Encoded:
+        return self(patches)
+
+
+class Stamps(PatchSampler):
+    """Writes the number of its cell into the corner of each tile."""
+
+    def forward(self, images: Tensor) -> PatchBatch:
+        patches = super().forward(images)
+        number = torch.arange(self.grid.cells) / self.grid.cells
+        tiles = patches.tiles.clone()
+        tiles[..., 0, :2, :2] = 4 * number[:, None, None] - 2
+        return replace(patches, tiles=tiles)
+
+
+class Aberrates(PatchSampler):
+    """A lens: brightness falls from the middle to the right."""
+
+    def forward(self, images: Tensor) -> PatchBatch:
+        shade = torch.linspace(1.0, 0.6, images.shape[-1])
+        return super().forward((images * shade).to(torch.uint8))
+
+
+LEAKS = [
+    *((task, {"encoder": Peeks}) for task in ("position", "relation")),
+    *((task, {"encoder": leaky}) for task in ("jigsaw", "relative") for leaky in (CountsSlots, PutsThemBack)),
+    *((task, {"sampler": Stamps, "encoder": family}) for task in TASKS for family in (TokenEncoder, ConvEncoder)),
+    ("position", {"sampler": Aberrates}),
+]
+
+
+@pytest.mark.parametrize(("task", "leaky"), LEAKS)
+def test_a_leak_is_caught(task: str, leaky: dict):
+    found = answers_of(task, **leaky)
+    assert any(answer.leaks and answer.accuracy > 1.3 * answer.chance for answer in found), found
