@@ -14,10 +14,10 @@ quickstart: $(VENV)/installed ## pretrain three tasks on the embedded images, ev
 	@echo; $(BIN)/ssl-patches compare $(RUNS)
 
 test: $(VENV)/installed ## what every push runs
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
 test-all: $(VENV)/installed ## the slow and GPU tests too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

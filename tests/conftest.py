@@ -45,12 +45,12 @@ def run_copy(finished_run, tmp_path) -> Path:
 @pytest.fixture
 def only_training(monkeypatch) -> Callable[..., Path]:
     """``pretrain(WORDS)`` in this process up to the last checkpoint: no figures, no export, no probes."""
-    from ssl_patches import run
+    from ssl_patches import finish
     from ssl_patches.export import Proof
 
-    monkeypatch.setattr(run, "draw_task", lambda *_, **__: None)
-    monkeypatch.setattr(run, "export_encoder", lambda *_, **__: Proof(0.0, 64, True))
-    monkeypatch.setattr(run, "evaluate_run", lambda *_, **__: [])
+    monkeypatch.setattr(finish, "draw_task", lambda *_, **__: None)
+    monkeypatch.setattr(finish, "export_encoder", lambda *_, **__: Proof(0.0, 64, True))
+    monkeypatch.setattr(finish, "evaluate_run", lambda *_, **__: [])
 
     def pretrain(run_dir: Path, *words: str, code: int = 0) -> Path:
         given = {word.partition("=")[0] for word in words}

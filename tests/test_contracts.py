@@ -176,6 +176,20 @@ def test_features_equal_the_export_after_training(task: str, encoder: str):
     assert export_differs_by(pair.encoder, exported, images) > 1e-4
 
 
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_features_have_their_shapes_for_any_batch_and_layers(encoder: str):
+    net = ENCODERS[encoder]().eval()
+    size = 64 if encoder.endswith("64") else 32
+    for count in (1, 2, 3):
+        with torch.no_grad():
+            layers = net.features(torch.randn(count, 3, size, size), layers=(-2, -1))
+        assert len(layers) == 2
+        for found in layers:
+            assert found.dense.shape[:2] == found.pooled.shape == (count, found.dense.shape[1])
+            assert torch.allclose(found.dense.mean((2, 3)), found.pooled, atol=1e-5)
+            assert found.prefix.shape == (count, {"vit_class_token": 1, "vit_registers": 3}.get(encoder, 0), found.dense.shape[1])
+
+
 @pytest.mark.parametrize(("task", "encoder"), [("masked", "vit"), ("masked", "vit_class_token"), ("position", "resnet10t_32")])
 def test_all_tiles_placed_are_the_whole_image_as_exported(task: str, encoder: str):
     pair = put_together(task, encoder)

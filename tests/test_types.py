@@ -139,6 +139,39 @@ def test_the_check_catches_a_jitter_of_the_true_place_and_one_shift_for_the_imag
     assert not says_nothing(replace(moved, boxes=moved.boxes[:, :1].expand(-1, 2, -1)), 4)
 
 
+def is_a_fair_shuffle(shuffled: PatchBatch, before: PatchBatch) -> bool:
+    """Is each image's set of places kept, and does every tile get every place equally often?"""
+    count, cells = before.tiles.shape[:2]
+    same = (shuffled.boxes[:, :, None] == before.boxes[:, None]).all(-1)  # (B, tile, place)
+    kept = bool((same.sum(1) == 1).all() and (same.sum(2) == 1).all())
+    return kept and bool((same.float().mean(0) - 1 / cells).abs().max() < 4.5 * (1 / cells / count) ** 0.5)
+
+
+def nine_places(count: int = 4000) -> PatchBatch:
+    corner = torch.cartesian_prod(torch.arange(3.0), torch.arange(3.0)) * 8
+    boxes = torch.cat([corner, torch.full((9, 2), 8.0)], 1).expand(count, -1, -1)
+    return PatchBatch(torch.zeros(count, 9, 3, 8, 8), boxes, torch.zeros(count, 9, dtype=torch.bool), (24, 24), False)
+
+
+def test_shuffled_gives_each_tile_the_place_of_any_tile_of_its_image_alike():
+    torch.manual_seed(0)
+    before = nine_places()
+    shuffled = before.shuffled()
+    assert is_a_fair_shuffle(shuffled, before)
+    assert shuffled.tiles is before.tiles
+    assert shuffled.placed.all()
+    assert shuffled.uniform is True
+
+
+def test_the_shuffle_check_catches_a_rotation_and_places_drawn_with_repeats():
+    torch.manual_seed(0)
+    before = nine_places()
+    half = torch.where(torch.rand(4000, 1, 1) < 0.5, before.boxes, before.boxes.roll(1, 1))
+    repeats = take(before.boxes, torch.randint(9, (4000, 9)))
+    assert not is_a_fair_shuffle(replace(before, boxes=half), before)
+    assert not is_a_fair_shuffle(replace(before, boxes=repeats), before)
+
+
 def test_take_follows_its_index_for_any_number_of_trailing_axes():
     cells = torch.tensor([[2, 0], [1, 1]])
     for shape in ((2, 3), (2, 3, 4), (2, 3, 4, 5)):

@@ -14,7 +14,7 @@ from ssl_patches.run_dir import CONFIG, SUMMARY, write_text
 FLOORS = ("random_init", "raw_pixels")
 METRICS = ("knn20_top1", "linear_top1")
 NEEDED = ("task", "encoder", "results", "budget_used", "data_fingerprint", "images_per_second")
-COLUMNS = ("run", "task", "encoder", "kNN", "linear", "images", "images/s", "TFLOP", "encoder lies in")
+COLUMNS = ("run", "task", "encoder", "kNN", "linear", "images", "images/s", "seconds", "TFLOP", "encoder lies in")
 
 
 def compare(places: Sequence[Path], *, as_json: bool = False, markdown: bool = False, csv_path: Path | None = None) -> int:
@@ -28,7 +28,7 @@ def compare(places: Sequence[Path], *, as_json: bool = False, markdown: bool = F
         print(f"left out {path}: {reason}", file=sys.stderr)
     if not runs:
         raise ValueError(
-            f"compare {' '.join(map(str, places))}: no finished run below; name a run_dir that holds {SUMMARY}, or a folder of such"
+            f"compare {' '.join(map(str, places))}: no finished run below; name a run_dir with {SUMMARY}, or a folder of them"
         )
     rows = []
     for path, run in runs:
@@ -68,13 +68,13 @@ def lines_of(runs: Sequence[tuple[Path, Mapping[str, Any]]]) -> list[tuple[str, 
         values = [_value(run["results"], "trained", metric) for metric in METRICS]
         lines.append(
             (path.name, run["task"], run["encoder"], *values, f"{used['images']:,}", f"{run['images_per_second']:.0f}",
-             f"{used['flops'] / 1e12:.1f}", str(path / "encoder"))
+             f"{used['seconds']:.0f}", f"{used['flops'] / 1e12:.1f}", str(path / "encoder"))
         )  # fmt: skip
         for floor in FLOORS:
             encoder = run["encoder"] if floor == "random_init" else "-"
             values = tuple(_value(run["results"], floor, metric) for metric in METRICS)
             if any(value != "-" for value in values):
-                floors[(floor, encoder, run["data_fingerprint"], values)] = (floor, "-", encoder, *values, "-", "-", "-", "-")
+                floors[(floor, encoder, run["data_fingerprint"], values)] = (floor, "-", encoder, *values, *["-"] * 5)
     return lines + sorted(floors.values())
 
 
