@@ -328,9 +328,7 @@ def _composed(composer: _Composer, overrides: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def request(
-    command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = (), **rules: Any
-) -> dict[str, Any]:
+def request(command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = (), **rules: Any) -> dict[str, Any]:
     """``compose``, then ``check`` with ``rules`` (supplied, schema, allowed); the problems of both in one BadRequest."""
     composer = _Composer(command, _folders(config_dirs), **rules)
     try:

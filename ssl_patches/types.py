@@ -74,17 +74,6 @@ class PatchBatch:
         order = torch.rand(self.boxes.shape[:2], device=self.boxes.device).argsort(1)
         return replace(self, boxes=take(self.boxes, order), placed=torch.ones_like(self.placed), uniform=True)
 
-    def displaced(self, step: int = 1) -> PatchBatch:
-        """Each tile at a random place of the view, drawn without regard to where it was cut.
-
-        A tile encoded alone then keeps the order of its own pixels and says nothing about its cell, while an encoder
-        with a position table sees all of the table. ``step``: places are multiples of it, in pixels.
-        """
-        room = [(side - extent).clamp(min=0) for side, extent in zip(self.size, self.boxes[..., 2:].unbind(-1), strict=True)]
-        corner = [(torch.rand_like(r) * (r.div(step, rounding_mode="floor") + 1)).floor() * step for r in room]
-        boxes = torch.cat([torch.stack(corner, -1), self.boxes[..., 2:]], -1)
-        return replace(self, boxes=boxes, placed=torch.ones_like(self.placed), uniform=True)
-
 
 @dataclass(frozen=True, slots=True)
 class Encoded:

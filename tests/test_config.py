@@ -184,9 +184,7 @@ def test_all_mistakes_are_listed_together_by_compose_and_check():
 
 
 def test_one_mistake_is_not_told_twice_nor_followed_by_its_consequences():
-    assert refused("data=folder", "data.rot=/x", ask=request, **RULES) == [
-        "data.rot: unknown key; did you mean 'data.root'?"
-    ]
+    assert refused("data=folder", "data.rot=/x", ask=request, **RULES) == ["data.rot: unknown key; did you mean 'data.root'?"]
     assert len(refused("data=folder", "data.root=a(b", ask=request, **RULES)) == 1
     assert len(refused("data=folder", ask=request, **RULES)) == 1
 
@@ -239,9 +237,7 @@ def test_keys_of_a_group_that_the_program_reads_itself_may_be_set_and_are_checke
     (problem,) = refused("sampler.workers=two", ask=request, **rules)
     assert problem == "sampler.workers=two: must be a whole number; set sampler.workers=1"
     assert refused(ask=request, **rules) == ["sampler.workers: missing; give sampler.workers=1"]
-    assert refused("sampler.workers=2", ask=request, **RULES) == [
-        "sampler.workers: unknown key; choose among: gap, rows"
-    ]
+    assert refused("sampler.workers=2", ask=request, **RULES) == ["sampler.workers: unknown key; choose among: gap, rows"]
 
 
 def test_an_installed_package_adds_names_by_its_entry_point(tmp_path, monkeypatch):

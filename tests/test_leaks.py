@@ -23,7 +23,7 @@ SIGMAS = 4.5
 STEPS, BATCH, TESTS = 100, 64, 30
 TINY = {"depth": 1, "embed_dim": 32, "num_heads": 2}
 VIT = {"name": "vit_tiny_patch16_224", "image_size": 16, "patch_size": 4, "options": TINY}
-RESNET = {"name": "resnet18", "image_size": 32, "options": {"channels": [8, 12, 16, 32], "layers": [1, 1, 1, 1]}}
+RESNET = {"name": "resnet18", "image_size": 24, "options": {"channels": [8, 12, 16, 32], "layers": [1, 1, 1, 1]}}
 
 TASKS: dict[str, tuple[type[PretextTask], dict]] = {
     "jigsaw": (Jigsaw, {"permutations": 12, "hidden": 64, "puzzles": 4}),
@@ -31,7 +31,7 @@ TASKS: dict[str, tuple[type[PretextTask], dict]] = {
     "position": (Position, {"width": 32, "heads": 2, "depth": 1, "mask_ratio": 0.5, "smoothing": 0.0}),
     "relation": (Relation, {"width": 8}),
 }
-APART = {"rows": 2, "cols": 2, "gap": 1, "tile": 4}  # of 16 px; 2 x 2 cells, so that 12 permutations are half of all
+APART = {"rows": 2, "cols": 2, "gap": 1, "tile": 4}  # 2 x 2 cells, so that 12 permutations are half of all
 SAMPLERS = {"jigsaw": APART, "relative": APART, "position": {}, "relation": {}}
 
 
@@ -104,7 +104,7 @@ def answers_of(
 @pytest.mark.parametrize("encoder", [TokenEncoder, ConvEncoder])
 @pytest.mark.parametrize("task", TASKS)
 def test_on_noise_a_where_task_stays_at_chance(task: str, encoder: type[Encoder]):
-    for answer in answers_of(task, encoder=encoder):
+    for answer in answers_of(task, encoder=encoder, steps=STEPS if encoder is TokenEncoder else STEPS // 2):
         assert not answer.leaks, answer
 
 
@@ -175,7 +175,8 @@ class Aberrates(PatchSampler):
 LEAKS = [
     *((task, {"encoder": Peeks}) for task in ("position", "relation")),
     *((task, {"encoder": leaky}) for task in ("jigsaw", "relative") for leaky in (CountsSlots, PutsThemBack)),
-    *((task, {"sampler": Stamps, "encoder": family}) for task in TASKS for family in (TokenEncoder, ConvEncoder)),
+    *((task, {"sampler": Stamps}) for task in TASKS),
+    *((task, {"sampler": Stamps, "encoder": ConvEncoder, "steps": STEPS // 2}) for task in ("jigsaw", "relative", "position")),
     ("position", {"sampler": Aberrates}),
 ]
 

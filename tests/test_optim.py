@@ -59,9 +59,9 @@ def test_a_recipe_out_of_range_is_refused_by_its_key(knobs):
     for recipe in (AdamW, SGD):
         with pytest.raises(ValueError, match=f"optimizer.{key}=.*set optimizer.{key}="):
             recipe(**knobs)
-    with pytest.raises(ValueError, match="optimizer.betas"):
+    with pytest.raises(ValueError, match=r"optimizer.betas"):
         AdamW(betas=[0.9])
-    with pytest.raises(ValueError, match="optimizer.momentum"):
+    with pytest.raises(ValueError, match=r"optimizer.momentum"):
         SGD(momentum=1.0)
 
 

@@ -81,62 +81,10 @@ def test_blind_withholds_just_those_places(patches: PatchBatch, data: st.DataObj
 def test_uniform_never_claims_what_placed_denies(patches: PatchBatch, data: st.DataObject, uniform: bool):
     patches = replace(patches, placed=torch.full_like(patches.placed, uniform), uniform=uniform)
     cells = some_cells(patches, data, repeats=False)
-    made = [patches, patches.select(cells), patches.blind(cells), patches.blind(), patches.displaced()]
-    made += [patches.blind(cells).select(cells), patches.blind().displaced(), patches.displaced().blind(cells)]
+    made = [patches, patches.select(cells), patches.blind(cells), patches.blind(), patches.shuffled()]
+    made += [patches.blind(cells).select(cells), patches.blind().shuffled(), patches.shuffled().blind(cells)]
     for batch in made:
         assert batch.uniform is None or (batch.placed == batch.uniform).all()
-
-
-@settings(max_examples=50, deadline=None, derandomize=True)
-@given(patches=batches(fractions=True), step=st.integers(1, 8))
-def test_displaced_keeps_extents_and_pixels_and_stays_in_the_view(patches: PatchBatch, step: int):
-    moved = patches.displaced(step)
-    corner, extent = moved.boxes[..., :2], moved.boxes[..., 2:]
-    assert torch.equal(extent, patches.boxes[..., 2:])
-    assert torch.equal(corner % step, torch.zeros_like(corner))
-    assert (corner >= 0).all()
-    assert (corner + extent <= torch.tensor(patches.size) + 1e-4).all()
-    assert moved.tiles is patches.tiles
-    assert moved.placed.all()
-    assert moved.uniform is True
-
-
-def far_apart(count: int = 4000) -> PatchBatch:
-    """Two tiles of 8 px in opposite corners of a view of 16 x 24."""
-    boxes = torch.tensor([[0.0, 0, 8, 8], [8, 16, 8, 8]]).expand(count, -1, -1)
-    return PatchBatch(torch.zeros(count, 2, 3, 8, 8), boxes, torch.ones(count, 2, dtype=torch.bool), (16, 24), True)
-
-
-def says_nothing(moved: PatchBatch, step: int) -> bool:
-    """Are the new places of both tiles spread alike over all places, and independent of each other?"""
-    count, even = len(moved.boxes), True
-    for axis, room in enumerate((8, 16)):
-        places = room // step + 1
-        index = (moved.boxes[..., axis] / step).long()
-        for tile in (0, 1):
-            share = torch.bincount(index[:, tile], minlength=places) / count
-            even &= bool((share - 1 / places).abs().max() < 4.5 * (1 / places / count) ** 0.5)
-        even &= bool(torch.corrcoef(index.T.float())[0, 1].abs() < 4.5 / count**0.5)
-    return even
-
-
-def test_displaced_places_are_independent_of_the_cell_and_of_each_other():
-    torch.manual_seed(0)
-    for step in (1, 4):
-        assert says_nothing(far_apart().displaced(step), step)
-    torch.manual_seed(1)
-    here = far_apart().displaced(4).boxes
-    torch.manual_seed(1)
-    there = replace(far_apart(), boxes=far_apart().boxes.flip(1)).displaced(4).boxes
-    assert torch.equal(here, there)  # where a tile was cut does not enter
-
-
-def test_the_check_catches_a_jitter_of_the_true_place_and_one_shift_for_the_image():
-    torch.manual_seed(0)
-    moved = far_apart().displaced(4)
-    near = torch.cat([(far_apart().boxes[..., :2] + moved.boxes[..., :2]) / 2 // 4 * 4, moved.boxes[..., 2:]], -1)
-    assert not says_nothing(replace(moved, boxes=near), 4)
-    assert not says_nothing(replace(moved, boxes=moved.boxes[:, :1].expand(-1, 2, -1)), 4)
 
 
 def is_a_fair_shuffle(shuffled: PatchBatch, before: PatchBatch) -> bool:

@@ -29,7 +29,7 @@ class Rotation(PretextTask):
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
         turns = torch.randint(4, patches.tiles.shape[:2], device=patches.tiles.device)  # (B, K)
-        turned = replace(patches, tiles=rotated(patches.tiles, turns)).displaced(encoder.multiple)
+        turned = replace(patches, tiles=rotated(patches.tiles, turns))
         logits = self.answer(encoder.alone(turned).tiles)  # (B, K, 4)
         loss = F.cross_entropy(logits.flatten(0, 1), turns.flatten(), label_smoothing=self.smoothing)
         accuracy = (logits.detach().argmax(2) == turns).float().mean()

@@ -124,9 +124,7 @@ def _check_model(model: nn.Module) -> None:
             raise ValueError(f"export.model: {name} is {tensor.dtype}, must be float32; call model.float() first")
 
 
-def _check_preprocessing(
-    channels: int, mean: Sequence[float], std: Sequence[float], interpolation: str, crop_pct: float
-) -> None:
+def _check_preprocessing(channels: int, mean: Sequence[float], std: Sequence[float], interpolation: str, crop_pct: float) -> None:
     for key, values in (("mean", mean), ("std", std)):
         if len(values) != channels:
             raise ValueError(f"{key}={list(values)}: must have one number per channel; give {channels}, one for each")

@@ -1,12 +1,13 @@
 """Jigsaw puzzles: which of a known set of permutations shuffled the tiles? (Noroozi & Favaro, ECCV 2016.)
 
-Every tile is encoded once, alone, and many puzzles are formed from the same features (Kolesnikov et al. 2019): the
+The tiles of an image are encoded once and many puzzles are formed from their features (Kolesnikov et al. 2019): the
 head is cheap, the encoder is not. The permutations come from groups, so any two differ in a guaranteed number of tiles
 (the published greedy sets hold pairs that differ in two).
 
-Tiles are encoded at random places of the view (``displaced``): a ViT keeps the order of a tile's own tokens and meets
-its whole position table, and no tile tells where it was cut. So that tiles of a plane sky can be told apart at all,
-puzzles are judged as a whole, not tile by tile; per-tile answers are the task ``position``.
+A CNN takes each tile alone, as in the paper. A ViT sees the tiles together at shuffled places (``scrambled``), which
+tell nothing about where they were cut: the tokens of a tile keep their order, the sequence is as long as an image and
+meets the whole position table. Tiles one by one left features that an image's 64 tokens had never met (measured in
+experiments/first_light).
 """
 
 from __future__ import annotations

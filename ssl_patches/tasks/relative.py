@@ -3,7 +3,7 @@
 All ordered pairs of neighbouring cells are asked at each step, from one encoding of the tiles: a pair costs only the
 head. On a 3 x 3 grid that is 40 questions instead of the 8 around the centre. Directions are not equally frequent on
 a grid (6 pairs look right, 4 look up-right), so pairs are weighted: every direction has the same share, and chance is
-exactly 1/8. Tiles are encoded alone, at random places of the view (see ``PatchBatch.displaced``).
+exactly 1/8. Tiles are encoded as in ``jigsaw``: alone by a CNN, together at shuffled places by a ViT.
 """
 
 from __future__ import annotations

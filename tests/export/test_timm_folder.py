@@ -89,9 +89,7 @@ class HeldModel(nn.Module):
 @pytest.fixture
 def same_process(monkeypatch):
     """What reload.py computes without the seconds a process takes: for tests that are not about isolation."""
-    monkeypatch.setattr(
-        proof, "_in_another_process", lambda *given: reload.difference(*map(str, given)) | {"isolated": True}
-    )
+    monkeypatch.setattr(proof, "_in_another_process", lambda *given: reload.difference(*map(str, given)) | {"isolated": True})
 
 
 SLOW = [pytest.param(name, marks=[] if name in ("vit", "resnet") else pytest.mark.slow) for name in NETWORKS]
@@ -188,9 +186,7 @@ def test_ssl_patches_cannot_be_imported_there_even_when_it_lies_on_the_path(tmp_
 
 
 def test_a_proof_from_a_process_that_is_not_isolated_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        proof, "_in_another_process", lambda *given: reload.difference(*map(str, given)) | {"isolated": False}
-    )
+    monkeypatch.setattr(proof, "_in_another_process", lambda *given: reload.difference(*map(str, given)) | {"isolated": False})
     with pytest.raises(ExportMismatch, match="could be imported"):
         prove(write(build("vit"), "vit", tmp_path / "encoder"), build("vit"), image_size=32, channels=3)
 
