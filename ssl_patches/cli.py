@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl_patches.checks import BadRequest, Failed
+from ssl_patches.wording import BadRequest, Failed
 
 MAIN_HELP = """\
 ssl-patches: self-supervised pretraining on image patches.
@@ -251,14 +251,14 @@ def _compare(request: Request) -> int:
 
 
 def _list(request: Request) -> int:
-    from ssl_patches import config
+    from ssl_patches import conf_files
 
     if len(request.words) != 1 or request.words[0] not in GROUPS:
         near = difflib.get_close_matches(" ".join(request.words), GROUPS, n=1)
         remedy = f"did you mean '{near[0]}'?" if near else f"choose among: {', '.join(GROUPS)}"
         raise BadRequest([f"list {' '.join(request.words)}: takes one group; {remedy}"])
     group = GROUPS[request.words[0]]
-    for name, about in config.described(group, config_dirs=request.config_dirs):
+    for name, about in conf_files.described(group, config_dirs=request.config_dirs):
         print(f"{group}={name:24} {about}".rstrip())
     return 0
 
@@ -284,7 +284,7 @@ def _version() -> int:
 
 def _completion(rest: Sequence[str]) -> int:
     if rest[:1] == ["words"]:
-        from ssl_patches.config import complete
+        from ssl_patches.completion import complete
 
         typed = list(rest[1:])
         if len(typed) <= 1:

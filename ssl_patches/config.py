@@ -13,91 +13,19 @@ stands after ``_self_`` there.
 
 from __future__ import annotations
 
-import ast
-import importlib.metadata
-import importlib.util
 import json
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ssl_patches.checks import MISSING, BadRequest, build, check, closest, knobs_of, live, nearest, placeholder, shown
-
-__all__ = [
-    "BadRequest", "build", "check", "complete", "compose", "conf_dir", "described", "load", "nearest", "options",
-    "request", "save",
-]  # fmt: skip
-
-
-def conf_dir() -> Path:
-    """The wheel's copy of conf/, or the checkout's own."""
-    here = Path(__file__).resolve().parent
-    for place in (here / "conf", here.parent / "conf"):
-        if (place / "pretrain.yaml").is_file():
-            return place
-    raise FileNotFoundError(f"no conf/pretrain.yaml in or beside {here}: the installation is incomplete; reinstall")
-
-
-def _folders(config_dirs: Sequence[Path | str] = ()) -> list[Path]:
-    """Where YAML is looked for, first match wins: the user's own, ours, those of installed packages."""
-    own = [Path(place).resolve() for place in config_dirs]
-    if lost := [place for place in own if not place.is_dir()]:
-        raise BadRequest([f"--config-dir {place}: no such folder; give one that holds task/NAME.yaml" for place in lost])
-    others = []
-    for entry in sorted(importlib.metadata.entry_points(group="ssl_patches.conf"), key=lambda entry: entry.name):
-        top, *rest = entry.value.split(".")
-        spec = importlib.util.find_spec(top)  # of the top package only: that imports nothing
-        others += [Path(place, *rest) for place in (spec and spec.submodule_search_locations) or ()]
-    return [*own, conf_dir(), *others]
-
-
-def _groups(folders: Sequence[Path]) -> set[str]:
-    inner = {place for folder in folders for place in folder.iterdir() if place.is_dir() and place.name != "hydra"}
-    return {place.name for place in inner if any(place.glob("*.yaml"))}
-
-
-def _names(folders: Sequence[Path], group: str = "") -> list[str]:
-    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
-
-
-def options(group: str, *, config_dirs: Sequence[Path | str] = ()) -> list[str]:
-    """The names that ``GROUP=`` takes, those of ``config_dirs`` and of installed packages included."""
-    return _names(_folders(config_dirs), group)
-
-
-def described(group: str, *, config_dirs: Sequence[Path | str] = ()) -> list[tuple[str, str]]:
-    """The same names, each with the comment that its file begins with, or nothing."""
-    folders, found = _folders(config_dirs), []
-    for name in _names(folders, group):
-        file = next(file for folder in folders if (file := folder / group / f"{name}.yaml").is_file())
-        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")]
-        found.append((name, lines[0].lstrip("# ").strip() if lines and lines[0].startswith("#") else ""))
-    return found
-
-
-def _read(folders: Sequence[Path], name: str) -> dict[str, Any]:
-    """One YAML as it stands, not composed; empty where there is none or it cannot be read (Hydra will say)."""
-    import yaml
-
-    for folder in folders:
-        if (file := folder / f"{name}.yaml").is_file():
-            try:
-                found = yaml.safe_load(file.read_text(encoding="utf-8"))
-            except yaml.YAMLError:
-                break
-            return found if isinstance(found, dict) else {}
-    return {}
-
-
-def _defaults(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Group -> chosen name, from a command's defaults list."""
-    lines = [line for line in tree.get("defaults") or [] if isinstance(line, dict)]
-    return {str(group).removeprefix("optional ").strip(): name for line in lines for group, name in line.items()}
+from ssl_patches import conf_files
+from ssl_patches.checks import check, knobs_of, live
+from ssl_patches.conf_files import chosen_by_default, folders_of, groups_in, names_in, read_yaml
+from ssl_patches.wording import MISSING, BadRequest, closest, nearest, placeholder, shown
 
 
 @cache
@@ -126,11 +54,11 @@ def _hydra_in(folders: Sequence[Path]) -> Iterator[None]:
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    ours, plugin, outer = folders.index(conf_dir()), _search_path(), GlobalHydra.instance().hydra
+    ours, plugin, outer = folders.index(conf_files.conf_dir()), _search_path(), GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     plugin.before, plugin.after = folders[:ours], folders[ours + 1 :]
     try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with initialize_config_dir(str(conf_files.conf_dir()), version_base="1.3"):
             yield
     finally:
         plugin.before = plugin.after = ()
@@ -143,9 +71,9 @@ class _Composer:
     def __init__(self, command: str, folders: Sequence[Path], **rules: Any) -> None:
         self.command, self.folders, self.problems = command, folders, []
         self.supplied, self.schema = rules.get("supplied") or {}, rules.get("schema") or {}
-        if command not in (commands := _names(folders)):
+        if command not in (commands := names_in(folders)):
             raise BadRequest([f"{command}: no such command; {nearest(command, commands)}"])
-        self.groups, self.primary = _groups(folders), _read(folders, command)
+        self.groups, self.primary = groups_in(folders), read_yaml(folders, command)
         self.tops = {*self.groups, *self.primary} - {"defaults"}
 
     def parse(self, text: str) -> tuple[str, Any] | None:
@@ -178,7 +106,7 @@ class _Composer:
 
     def choice(self, group: str, value: Any) -> str:
         """``GROUP=NAME`` with a name that exists: the nearest, or the default, where it does not."""
-        offered, names = _names(self.folders, group), list(value) if isinstance(value, list) else [value]
+        offered, names = names_in(self.folders, group), list(value) if isinstance(value, list) else [value]
         for place, name in enumerate(names):
             text = name if isinstance(name, str) else ""
             if text and any((folder / group / f"{text}.yaml").is_file() for folder in self.folders):
@@ -187,7 +115,7 @@ class _Composer:
             hint = f"did you mean '{guess}'? " if guess else f"to leave it out give ~{group}; " if name is None else ""
             rule = f"must name one of conf/{group}; {hint}there are: {', '.join(offered)}"
             self.problems.append(f"{group}={shown(value)}: {rule}")
-            default = _defaults(self.primary).get(group)
+            default = chosen_by_default(self.primary).get(group)
             names[place] = guess or (default if isinstance(default, str) else offered[0])
         return f"{group}={json.dumps(names) if isinstance(value, list) else names[0]}"
 
@@ -218,7 +146,7 @@ class _Composer:
 
     def unknown(self, at: str, part: str, offered: Collection[str]) -> str | None:
         if not at and part in self.groups:
-            names = ", ".join(_names(self.folders, part))
+            names = ", ".join(names_in(self.folders, part))
             self.problems.append(f"{part}: none is chosen; give {part}=NAME too (there are: {names})")
             return None
         offered = set(offered) - live(self.supplied, at[:-1])
@@ -258,7 +186,7 @@ class _Composer:
                     self.problems.append(f"{text}: unknown key; did you mean '{guess}'?")
                     key = guess
             if key in self.groups and not text.startswith("~"):
-                added = "+" if text.startswith("+") and key not in _defaults(self.primary) else ""
+                added = "+" if text.startswith("+") and key not in chosen_by_default(self.primary) else ""
                 choices.append(added + self.choice(key, value))
             else:
                 (choices if key in self.groups else values).append(text)
@@ -269,7 +197,7 @@ class _Composer:
 
 def _told(error: Exception, composer: _Composer) -> str:
     """A refusal of Hydra in one line."""
-    text, names = str(error), sorted({*_defaults(composer.primary)})
+    text, names = str(error), sorted({*chosen_by_default(composer.primary)})
     if found := re.match(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
         return f"{found[1]}: {composer.command} takes no {found[1]}=; take it out (it takes: {', '.join(names)})"
     if found := re.match(r"Could not delete from config\. '([^']+)' does not exist", text):
@@ -318,7 +246,7 @@ def compose(command: str, overrides: Sequence[str], *, config_dirs: Sequence[Pat
 
     ``config_dirs``: folders of the user's own, shaped like conf/; a name that is in both is taken from there.
     """
-    return _composed(_Composer(command, _folders(config_dirs)), overrides)
+    return _composed(_Composer(command, folders_of(config_dirs)), overrides)
 
 
 def _composed(composer: _Composer, overrides: Sequence[str]) -> dict[str, Any]:
@@ -330,7 +258,7 @@ def _composed(composer: _Composer, overrides: Sequence[str]) -> dict[str, Any]:
 
 def request(command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = (), **rules: Any) -> dict[str, Any]:
     """``compose``, then ``check`` with ``rules`` (supplied, schema, allowed); the problems of both in one BadRequest."""
-    composer = _Composer(command, _folders(config_dirs), **rules)
+    composer = _Composer(command, folders_of(config_dirs), **rules)
     try:
         found = _composed(composer, overrides)
     except BadRequest as error:
@@ -374,43 +302,3 @@ def load(path: Path | str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadRequest([f"{path}: must hold KEY: VALUE lines; restore the file"])
     return found
-
-
-def _static_knobs(target: str) -> Iterator[str]:
-    """Knobs with a default of the class or function that ``target`` names, read from its source: nothing is imported."""
-    module, _, name = target.rpartition(".")
-    top, *rest = module.split(".")
-    spec = importlib.util.find_spec(top) if top else None
-    places = [Path(place, *rest) for place in (spec and (spec.submodule_search_locations or [spec.origin[:-3]])) or ()]
-    files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
-    for node in [node for file in files for node in ast.parse(file.read_text(encoding="utf-8")).body]:
-        if getattr(node, "name", None) == name:
-            inner = node.body if isinstance(node, ast.ClassDef) else [node]
-            for call in inner:
-                if isinstance(call, ast.FunctionDef) and call.name in ("__init__", name):
-                    pairs = zip(call.args.kwonlyargs, call.args.kw_defaults, strict=True)
-                    yield from (knob.arg for knob, default in pairs if default is not None)
-
-
-def complete(words: Sequence[str], *, commands: Sequence[str] = ()) -> list[str]:
-    """What the last of ``words`` (those after ``ssl-patches``, the unfinished one included) may become."""
-    *before, last = words or [""]
-    own = [after for word, after in pairwise(before) if word == "--config-dir"]
-    folders = _folders([place for place in own if Path(place).is_dir()])
-    if not before:
-        return sorted(name for name in (commands or _names(folders)) if name.startswith(last))
-    primary, groups = _read(folders, before[0]), _groups(folders)
-    chosen = {group: name for group, name in _defaults(primary).items() if group in groups}
-    key, sign, start = last.partition("=")
-    if sign:
-        return [f"{key}={name}" for name in _names(folders, key) if name.startswith(start)] if key in chosen else []
-    group, dot, _ = key.partition(".")
-    if not dot:
-        names = {f"{name}=" for name in [*chosen, *primary] if name != "defaults" and not isinstance(primary.get(name), dict)}
-        inner = {f"{name}." for name in [*primary, *chosen] if isinstance(primary.get(name), dict) or name == last}
-        return sorted(name for name in names | inner if name.startswith(last))
-    chosen |= dict(word.split("=", 1) for word in before if "=" in word)
-    tree = primary.get(group) if group not in groups else _read(folders, f"{group}/{chosen.get(group)}")
-    knobs = {name for name in tree or () if name not in ("_target_", "defaults")}
-    knobs |= set(_static_knobs(str((tree or {}).get("_target_", ""))))
-    return sorted(f"{group}.{knob}=" for knob in knobs if f"{group}.{knob}".startswith(key))

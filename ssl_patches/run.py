@@ -22,13 +22,14 @@ from ssl_patches import assemble, config
 from ssl_patches.budget import Budget, count_flops
 from ssl_patches.callbacks.checkpoint import Checkpoints, stopping_between_steps
 from ssl_patches.callbacks.meter import Meter
-from ssl_patches.checks import Failed, build
+from ssl_patches.checks import build
 from ssl_patches.data.module import PatchDataModule
 from ssl_patches.evaluation.command import check_probes
 from ssl_patches.finish import finish
 from ssl_patches.pretrainer import Pretrainer
 from ssl_patches.run_dir import CONFIG, LAST, checkpoint_to_resume, claim, default_name, origin_of
 from ssl_patches.trainer import PRECISIONS, TrainerSettings, choose_attention
+from ssl_patches.wording import Failed
 
 
 class Interrupted(Failed):

@@ -13,7 +13,7 @@ import torch
 from conftest import SMALL, SMALL_VIT
 from PIL import Image
 
-from ssl_patches import config
+from ssl_patches import conf_files
 from ssl_patches.cli import main
 
 REMEDY = re.compile(
@@ -102,7 +102,7 @@ NEAR = {
 
 
 def test_all_groups_are_tried_below():
-    assert set(NEAR) == {place.name for place in config.conf_dir().iterdir() if place.is_dir()}
+    assert set(NEAR) == {place.name for place in conf_files.conf_dir().iterdir() if place.is_dir()}
 
 
 @pytest.mark.parametrize("group", NEAR)

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from ssl_patches.checks import BadRequest, build, check, nearest, shown
+from ssl_patches.checks import build, check
+from ssl_patches.wording import BadRequest, nearest, shown
 
 if TYPE_CHECKING:
     from nowhere import Ghost  # an annotation that cannot be evaluated
@@ -272,7 +273,7 @@ ALLOWED = ("ssl_patches.",)
         "ssl_patches_evil.Thing",
         "ssl_patches.config.os.system",  # reached through a module that merely imports it
         "ssl_patches.checks.importlib.import_module",
-        "ssl_patches.checks.Path",
+        "ssl_patches.wording.Path",
     ],
 )
 def test_targets_from_elsewhere_are_refused_by_check_and_build_when_packages_are_named(target, monkeypatch):

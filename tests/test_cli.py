@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY, SMALL
 
-from ssl_patches import cli, config
+from ssl_patches import cli, conf_files, config
 from ssl_patches.cli import COMMANDS, GROUPS, HELP, main
 
 ROW = {"model", "data", "metric", "value", "low", "high", "n"}
@@ -101,7 +101,7 @@ def test_the_module_is_the_command(capsys):
 def test_list_shows_what_can_be_chosen_as_it_is_typed(plural, group, capsys):
     assert main(["list", plural]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [f"{group}={name}" for name in config.options(group)]
+    assert [line.split()[0] for line in lines] == [f"{group}={name}" for name in conf_files.options(group)]
     assert all(len(line.split(maxsplit=1)[1]) > 20 for line in lines)
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from ssl_patches import assemble, config
+from ssl_patches import assemble, conf_files, config
 from ssl_patches.checks import build
 from ssl_patches.encoders import create
 from ssl_patches.pretrainer import Pretrainer
 from ssl_patches.schema import PRETRAIN, SUPPLIED
 
-CONF = config.conf_dir()
+CONF = conf_files.conf_dir()
+CHOICES = [(group, name) for group in ("views", "optimizer") for name in conf_files.options(group)]
 GROUPS = sorted(place.name for place in CONF.iterdir() if place.is_dir())
 NAMES = [(group, file.stem) for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]
 SMALL_VIT = ("encoder.options={depth:2,embed_dim:48,num_heads:3}", "encoder.patch_size=8", "image_size=32")
@@ -74,7 +75,7 @@ def test_the_other_commands_compose(command):
 
 @pytest.mark.parametrize("group", ["task", "sampler", "encoder", "data", "views", "optimizer", "trainer", "logger", "experiment"])
 def test_every_name_says_what_it_is(group):
-    found = config.described(group)
+    found = conf_files.described(group)
     assert {name for name, _ in found} == {name for place, name in NAMES if place == group}
     assert [name for name, about in found if len(about) < 20 or not about.endswith(".")] == []
 
@@ -84,7 +85,7 @@ def test_no_group_is_left_out():
 
 
 @pytest.mark.parametrize("encoder", [SMALL_VIT, SMALL_RESNET], ids=["vit", "resnet"])
-@pytest.mark.parametrize("task", config.options("task"))
+@pytest.mark.parametrize("task", conf_files.options("task"))
 def test_every_task_trains_on_every_family(task, encoder):
     dense = ("sampler=tokens",) if (task, encoder) == ("relation", SMALL_RESNET) else ()
     gradients = trains(composed(f"task={task}", *encoder, *dense))
@@ -92,19 +93,21 @@ def test_every_task_trains_on_every_family(task, encoder):
     assert any(name.startswith("tasks.") and value > 0 for name, value in gradients.items())
 
 
-@pytest.mark.parametrize("sampler", config.options("sampler"))
+@pytest.mark.parametrize("sampler", conf_files.options("sampler"))
 @pytest.mark.parametrize("task", ["jigsaw", "position"])
 def test_every_sampler_trains(sampler, task):
     words = ("task.permutations=4", "image_size=24") if (task, sampler[:6]) == ("jigsaw", "tokens") else ()
     assert trains(composed(f"task={task}", *SMALL_VIT, f"sampler={sampler}", *words))
 
 
-@pytest.mark.parametrize(("group", "name"), [(group, name) for group in ("views", "optimizer") for name in config.options(group)])
+@pytest.mark.parametrize(
+    ("group", "name"), [(group, name) for group in ("views", "optimizer") for name in conf_files.options(group)]
+)
 def test_every_view_and_optimizer_trains(group, name):
     assert trains(composed(f"{group}={name}", *SMALL_VIT))
 
 
-@pytest.mark.parametrize("encoder", config.options("encoder"))
+@pytest.mark.parametrize("encoder", conf_files.options("encoder"))
 def test_every_encoder_is_the_one_its_name_says_and_trains(encoder):
     cfg = composed(f"encoder={encoder}", "image_size=64")
     with torch.device("meta"):
@@ -114,7 +117,7 @@ def test_every_encoder_is_the_one_its_name_says_and_trains(encoder):
     assert trains(cfg, count=2)
 
 
-@pytest.mark.parametrize("experiment", config.options("experiment"))
+@pytest.mark.parametrize("experiment", conf_files.options("experiment"))
 def test_every_experiment_builds_all_but_its_data(experiment):
     cfg = composed(f"experiment={experiment}", *needing_a_root("experiment", experiment))
     parts = assemble.parts(cfg)

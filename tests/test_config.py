@@ -13,8 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssl_patches import config
-from ssl_patches.config import BadRequest, complete, compose, load, options, request, save
+from ssl_patches import conf_files, config
+from ssl_patches.completion import complete
+from ssl_patches.conf_files import options
+from ssl_patches.config import compose, load, request, save
+from ssl_patches.wording import BadRequest
 
 TOYS = """
 from typing import Any
@@ -77,7 +80,7 @@ def conf(tmp_path, monkeypatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "conf_toys", raising=False)
     folder = write(tmp_path / "conf", CONF)
-    monkeypatch.setattr(config, "conf_dir", lambda: folder)
+    monkeypatch.setattr(conf_files, "conf_dir", lambda: folder)
     return folder
 
 
@@ -228,7 +231,7 @@ def test_a_users_folder_adds_names_and_wins_over_ours_also_by_a_relative_path(tm
 
 def test_a_name_is_described_by_the_comment_its_file_begins_with(conf):
     write(conf, {"experiment/told": "# @package _global_\n# A small one.\nseed: 1", "experiment/bare": "seed: 1"})
-    assert config.described("experiment") == [("bare", ""), ("small", ""), ("told", "A small one.")]
+    assert conf_files.described("experiment") == [("bare", ""), ("small", ""), ("told", "A small one.")]
 
 
 def test_keys_of_a_group_that_the_program_reads_itself_may_be_set_and_are_checked():
@@ -326,9 +329,9 @@ def test_completion_sees_the_users_folder(tmp_path):
 
 SCRIPT = """
 import sys, pathlib
-import ssl_patches.config as config
-config.conf_dir = lambda: pathlib.Path(sys.argv[1])
-config.complete(["pretrain", "task.per"])
+from ssl_patches import completion, conf_files, config
+conf_files.conf_dir = lambda: pathlib.Path(sys.argv[1])
+completion.complete(["pretrain", "task.per"])
 late = [name for name in ("hydra", "omegaconf", "pydantic", "torch") if name in sys.modules]
 config.compose("pretrain", ["task=position", "seed=3"])
 print(late, "torch" in sys.modules, "hydra" in sys.modules)

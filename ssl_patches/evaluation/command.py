@@ -14,13 +14,13 @@ from torch import nn
 from tqdm import tqdm
 
 from ssl_patches import assemble, config
-from ssl_patches.checks import closest
 from ssl_patches.encoders import create
 from ssl_patches.evaluation.evaluate import evaluate_encoder
 from ssl_patches.export import load_timm_folder, read_card
 from ssl_patches.export.timm_folder import CARD
 from ssl_patches.schema import EVALUATE, LOADER, SUPPLIED
 from ssl_patches.trainer import choose_attention
+from ssl_patches.wording import closest
 
 Say = Callable[[str], None]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ssl_patches import assemble, config
-from ssl_patches.checks import nearest
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.export.proof import export_encoder
 from ssl_patches.run_dir import CONFIG, LAST, read_checkpoint
+from ssl_patches.wording import nearest
 
 FORMATS = ("timm",)
 

@@ -24,9 +24,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from ssl_patches.checks import Failed
 from ssl_patches.export.readme import readme
 from ssl_patches.export.staging import staged
+from ssl_patches.wording import Failed
 
 CONFIG, WEIGHTS, README, CARD = "config.json", "model.safetensors", "README.md", "ssl_patches.json"
 LOADED = (CONFIG, WEIGHTS)
