@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,6 +42,12 @@ def pixel_statistics(channels: int) -> tuple[tuple[float, ...], tuple[float, ...
     if channels == 3:
         return IMAGENET_MEAN, IMAGENET_STD
     return (sum(IMAGENET_MEAN) / 3,) * channels, (sum(IMAGENET_STD) / 3,) * channels
+
+
+def data_name(data: Mapping[str, Any]) -> str:
+    """What tables call the images: the folder's own name, or the kind of source."""
+    root = Path(str(data.get("root", ""))).name
+    return root or data["_target_"].rpartition(".")[2].removesuffix("Source").lower()
 
 
 def source(cfg: Mapping[str, Any], split: str, *, whole: bool, allowed: tuple[str, ...] | None = None) -> Any:

@@ -61,7 +61,7 @@ def finish(
         "images_per_second": round(images / max(module.spent, 1e-9), 2),
         "wall_seconds_of_this_process": round(time.monotonic() - began, 2),
         "seed": cfg["seed"],
-        "data": cfg["data"]["_target_"].rpartition(".")[2],
+        "data": assemble.data_name(cfg["data"]),
         "data_fingerprint": fingerprint,
         "export": asdict(proof),
         "versions": versions(),

@@ -27,7 +27,7 @@ from ssl_patches.data.module import PatchDataModule
 from ssl_patches.evaluation.command import check_probes
 from ssl_patches.finish import finish
 from ssl_patches.pretrainer import Pretrainer
-from ssl_patches.run_dir import CONFIG, LAST, checkpoint_to_resume, claim, default_name, origin_of
+from ssl_patches.run_dir import CONFIG, LAST, SUMMARY, checkpoint_to_resume, claim, default_name, origin_of
 from ssl_patches.trainer import PRECISIONS, TrainerSettings, choose_attention
 from ssl_patches.wording import Failed
 
@@ -52,7 +52,11 @@ def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> P
     run = prepare(cfg)
     run_dir = Path(cfg["run_dir"] or default_name(cfg, run.module.name))
     checkpoint = checkpoint_to_resume(run_dir, run.module.origin, resume=cfg["resume"])
+    if checkpoint and (run_dir / SUMMARY).is_file() and run.module.steps and checkpoint["global_step"] >= run.module.steps:
+        say(f"{run_dir}: finished already; a larger budget goes on from there")
+        return run_dir
     claim(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
+    (run_dir / SUMMARY).unlink(missing_ok=True)  # of the smaller budget that this run goes beyond
     cfg = {**cfg, "run_dir": str(run_dir), "resume": False, "overwrite": False}
     config.save(cfg, run_dir / CONFIG)
     run.data.start_batch = checkpoint["global_step"] if checkpoint else 0

@@ -104,7 +104,7 @@ def _evaluate(
             mean=subject.mean,
             std=subject.std,
             image_size=subject.image_size,
-            data_name=data["_target_"].rpartition(".")[2].removesuffix("Source").lower(),
+            data_name=assemble.data_name(data),
             limit_train=limits[0],
             limit_test=limits[1],
             floors_cache=floors,

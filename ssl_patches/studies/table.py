@@ -13,8 +13,8 @@ from ssl_patches.run_dir import CONFIG, SUMMARY, write_text
 
 FLOORS = ("random_init", "raw_pixels")
 METRICS = ("knn20_top1", "linear_top1")
-NEEDED = ("task", "encoder", "results", "budget_used", "data_fingerprint", "images_per_second")
-COLUMNS = ("run", "task", "encoder", "kNN", "linear", "images", "images/s", "seconds", "TFLOP", "encoder lies in")
+NEEDED = ("data", "task", "encoder", "results", "budget_used", "data_fingerprint", "images_per_second")
+COLUMNS = ("run", "data", "task", "encoder", "kNN", "linear", "images", "images/s", "seconds", "TFLOP", "encoder lies in")
 
 
 def compare(places: Sequence[Path], *, as_json: bool = False, markdown: bool = False, csv_path: Path | None = None) -> int:
@@ -67,14 +67,21 @@ def lines_of(runs: Sequence[tuple[Path, Mapping[str, Any]]]) -> list[tuple[str, 
         used = run["budget_used"]
         values = [_value(run["results"], "trained", metric) for metric in METRICS]
         lines.append(
-            (path.name, run["task"], run["encoder"], *values, f"{used['images']:,}", f"{run['images_per_second']:.0f}",
-             f"{used['seconds']:.0f}", f"{used['flops'] / 1e12:.1f}", str(path / "encoder"))
+            (path.name, run["data"], run["task"], run["encoder"], *values, f"{used['images']:,}",
+             f"{run['images_per_second']:.0f}", f"{used['seconds']:.0f}", f"{used['flops'] / 1e12:.1f}", str(path / "encoder"))
         )  # fmt: skip
         for floor in FLOORS:
             encoder = run["encoder"] if floor == "random_init" else "-"
             values = tuple(_value(run["results"], floor, metric) for metric in METRICS)
             if any(value != "-" for value in values):
-                floors[(floor, encoder, run["data_fingerprint"], values)] = (floor, "-", encoder, *values, *["-"] * 5)
+                floors[(floor, encoder, run["data_fingerprint"], values)] = (
+                    floor,
+                    run["data"],
+                    "-",
+                    encoder,
+                    *values,
+                    *["-"] * 5,
+                )
     return lines + sorted(floors.values())
 
 
