@@ -88,7 +88,7 @@ class Masked(PretextTask):
         return (pixels - mean) / (variance + 1e-6).sqrt()
 
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
-        """Original, what is visible, and the reconstruction with the visible tiles pasted back.
+        """What is visible, and the reconstruction with the visible tiles pasted back.
 
         A normalised target is undone with the true mean and deviation of each tile, as in the paper's figures.
         """
@@ -101,7 +101,6 @@ class Masked(PretextTask):
             variance, mean = torch.var_mean(truth, dim=(2, 3, 4), keepdim=True)
             believed = believed * (variance + 1e-6).sqrt() + mean
         return (
-            Picture("original", torch.cat([shown, truth], 1), torch.cat([visible, hidden], 1)),
             Picture("visible", shown, visible),
             Picture("reconstruction", torch.cat([shown, believed], 1), torch.cat([visible, hidden], 1)),
         )
