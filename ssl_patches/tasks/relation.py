@@ -6,6 +6,10 @@ cell, as in the paper. Two corrections. The ninth relation, "the same tile", is 
 says nothing: left out. Directions are not equally frequent, so each has the same share within an image; only tiles
 whose place is withheld are asked, and the shares are counted over just these. A guesser stays at 1/8, or, where few
 tiles are asked and directions are missing, below one over how many occur: told places say which do.
+
+Known limit: a crop that is *enlarged* to the view leaves its interpolation phase and its border in the pixels, and on
+pure noise this task reads places from them (tests/test_leaks.py). Load images larger than the view (``data.load_size``),
+raise ``views.scale``, or set ``views=none`` where that matters.
 """
 
 from __future__ import annotations
