@@ -51,7 +51,7 @@ def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> P
     began = time.monotonic()
     run = prepare(cfg)
     run_dir = Path(cfg["run_dir"] or default_name(cfg, run.module.name))
-    checkpoint = checkpoint_to_resume(run_dir, run.module.origin, resume=cfg["resume"])
+    checkpoint = checkpoint_to_resume(run_dir, run.module.origin, resume=cfg["resume"], overwrite=cfg["overwrite"])
     if checkpoint and (run_dir / SUMMARY).is_file() and run.module.steps and checkpoint["global_step"] >= run.module.steps:
         say(f"{run_dir}: finished already; a larger budget goes on from there")
         return run_dir

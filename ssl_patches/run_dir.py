@@ -28,8 +28,6 @@ def default_name(cfg: Mapping[str, Any], part: str) -> Path:
 
 def claim(directory: Path, *, resume: bool, overwrite: bool) -> None:
     """Make ``directory`` this run's own. ValueError when it is in use and neither key allows it."""
-    if resume and overwrite:
-        raise ValueError("resume=true, overwrite=true: one continues the run and the other deletes it; set only one of them")
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"run_dir={directory}: is a file; set run_dir=DIR to a new or empty folder")
     if directory.is_dir() and any(directory.iterdir()) and not resume:
@@ -49,8 +47,10 @@ def claim(directory: Path, *, resume: bool, overwrite: bool) -> None:
         raise ValueError(f"run_dir={directory}: cannot be made ({error.strerror}); set another run_dir") from None
 
 
-def checkpoint_to_resume(directory: Path, origin: Mapping[str, Any], *, resume: bool) -> dict[str, Any] | None:
+def checkpoint_to_resume(directory: Path, origin: Mapping[str, Any], *, resume: bool, overwrite: bool) -> dict[str, Any] | None:
     """What ``last.ckpt`` holds, or None when there is nothing to resume. ValueError when another run wrote it."""
+    if resume and overwrite:
+        raise ValueError("resume=true, overwrite=true: one continues the run and the other deletes it; set only one of them")
     if not resume or not (directory / LAST).is_file():
         return None
     checkpoint = read_checkpoint(directory / LAST)

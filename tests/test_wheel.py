@@ -76,7 +76,7 @@ def test_the_source_distribution_builds_the_same_wheel(built, tmp_path):
 
 
 def test_the_copy_that_is_imported_is_the_wheels(installed, outside):
-    code = "import ssl_patches.config as c, sys; print(c.__file__); print(c.conf_dir()); print('torch' in sys.modules)"
+    code = "import ssl_patches.conf_files as c, sys; print(c.__file__); print(c.conf_dir()); print('torch' in sys.modules)"
     module, conf, torch = run([installed, "-c", code]).stdout.split()
     home = str(installed.parent.parent)
     assert module.startswith(home)
