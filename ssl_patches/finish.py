@@ -46,7 +46,7 @@ def finish(
     _draw(cfg, run_dir, module, data, images)
     proof = _export(cfg, run_dir, module, {"config": cfg, "data_fingerprint": fingerprint, "images": images}, say)
     rows = evaluate_run(run_dir / "encoder", cfg, say=say)
-    tiles = module.samplers[module.name].grid.cells
+    tiles = sum(sampler.grid.cells for sampler in module.samplers.values())
     summary = {
         "task": module.name,
         "encoder": module.encoder.architecture,
@@ -78,15 +78,17 @@ def versions() -> dict[str, str]:
 def _draw(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: PatchDataModule, images: int) -> None:
     """The task at work on held-out images, in eval mode: whole views, tiles in the middle of their cells."""
     count = min(FIGURE_IMAGES, len(data.val))
-    draw_task(
-        run_dir / "figures" / f"{module.name}.png",
-        images=torch.stack([data.val[index * len(data.val) // count][0] for index in range(count)]),
-        views=Whole(image_size=cfg["image_size"]),
-        sampler=module.samplers[module.name],
-        task=module.tasks[module.name],
-        encoder=module.encoder,
-        title=f"{module.name} on images that it was not trained on, after {images:,} images",
-    )
+    pictures = torch.stack([data.val[index * len(data.val) // count][0] for index in range(count)])
+    for name, task in module.tasks.items():
+        draw_task(
+            run_dir / "figures" / f"{name}.png",
+            images=pictures,
+            views=Whole(image_size=cfg["image_size"]),
+            sampler=module.samplers[name],
+            task=task,
+            encoder=module.encoder,
+            title=f"{name} on images that it was not trained on, after {images:,} images",
+        )
 
 
 def _export(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, card: Mapping[str, Any], say: Say) -> Proof:

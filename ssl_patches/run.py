@@ -76,7 +76,7 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     data = PatchDataModule(train=train, val=val, seed=cfg["seed"], **loading)
     module = Pretrainer(
         encoder=parts.encoder,
-        parts=[parts.part],
+        parts=parts.parts,
         views=parts.views,
         recipe=parts.recipe,
         batch_size=data.batch_size,
@@ -136,10 +136,11 @@ def _fit(cfg: Mapping[str, Any], run_dir: Path, run: Prepared, *, resumed: bool)
 
 def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None) -> str:
     module, train = run.module, run.data.train
-    grid = module.samplers[module.name].grid
+    grids = [sampler.grid for sampler in module.samplers.values()]
+    tiles = " and ".join(f"{grid.rows} x {grid.cols} tiles of {grid.tile} px" for grid in grids)
     length = f"{module.steps} steps of {module.batch_size} images" if module.steps else f"{module.seconds:g} seconds"
     lines = [
-        f"{module.name}: {len(train)} images, {grid.rows} x {grid.cols} tiles of {grid.tile} px, {module.encoder.architecture} "
+        f"{module.name}: {len(train)} images, {tiles}, {module.encoder.architecture} "
         f"({sum(p.numel() for p in module.encoder.parameters()) / 1e6:.1f} M parameters), {run.flops / 1e9:.2f} GFLOP per image",
         f"{length} -> {run_dir}",
     ]
