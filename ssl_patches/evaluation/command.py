@@ -127,7 +127,7 @@ def open_model(model: str, *, pretrained: bool) -> Subject:
     if place.is_dir():
         folder = place if (place / CARD).is_file() else place / "encoder"
         net, traits = load_timm_folder(folder)
-        return Subject(net, traits["input_size"][1], traits["mean"], traits["std"], read_card(folder)["config"])
+        return Subject(net, traits["input_size"][1], traits["mean"], traits["std"], read_card(folder).get("config"))
     if not timm.is_model(model):
         near = closest(model, timm.list_models())
         hint = f"did you mean '{near}'?" if near else "give a run, an export or a timm name"
