@@ -31,18 +31,23 @@ REFUSALS = (RuntimeError, ValueError, TypeError, NotImplementedError)  # what to
 
 
 class Network(nn.Module):
-    """images -> pooled (B, dim), dense (B, dim, h, w). ``normalise``: images are uint8 and prepared here."""
+    """images -> pooled (B, dim), dense (B, dim, h, w), or pooled alone without ``maps``.
 
-    def __init__(self, model: nn.Module, normalise: Preprocessing | None = None) -> None:
+    ``normalise``: images are uint8 and prepared here.
+    """
+
+    def __init__(self, model: nn.Module, normalise: Preprocessing | None = None, *, maps: bool = True) -> None:
         super().__init__()
-        self.model, self.inside = model, normalise is not None
+        self.model, self.inside, self.maps = model, normalise is not None, maps
         if normalise is not None:
             self.register_buffer("mean", torch.tensor(normalise.mean).view(-1, 1, 1))
             self.register_buffer("std", torch.tensor(normalise.std).view(-1, 1, 1))
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         if self.inside:
             image = (image.float() / 255 - self.mean) / self.std
+        if not self.maps:
+            return self.model(image)
         final = self.model.forward_features(image)
         pooled = self.model.forward_head(final)
         if final.dim() == 3:  # tokens (B, prefix + rows * cols, dim)

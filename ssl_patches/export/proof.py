@@ -10,6 +10,7 @@ Trap: weights that load are not yet weights that work (``strict=False``, random 
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -59,6 +60,8 @@ def verify(directory: Path) -> Proof:
     directory = Path(directory)
     check_hashes(directory)
     card = read_card(directory)
+    if "onnx" in card.get("formats", ()) and importlib.util.find_spec("onnxruntime") is None:
+        raise ValueError(f"model={directory}: its ONNX file needs onnxruntime to be verified; install ssl-patches[export]")
     return compare(directory, card.get("formats", ()), load_reference(directory), TOLERANCES[card.get("precision", "fp32")])
 
 

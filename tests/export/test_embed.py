@@ -92,6 +92,14 @@ def test_tiles_have_exact_boxes_and_their_mean_is_the_image(here):
     assert np.abs(tiles[:, 0] - tiles[:, 3]).max() > 1e-3
 
 
+def test_a_bar_shows_images_and_the_share_of_waiting(here, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    embed("output=a.parquet")
+    said = capsys.readouterr().err
+    assert "image/s" in said
+    assert "waiting for data" in said
+
+
 def test_bf16_is_close_and_not_the_same(here):
     embed("output=a.parquet")
     embed("output=b.parquet", "precision=bf16")
@@ -173,6 +181,14 @@ def test_without_pyarrow_the_extra_is_named(monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     embed("output=a.parquet", code=2)
     assert "install ssl-patches[parquet]" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_tiles_of_a_network_whose_map_lies_otherwise_are_refused(here, capsys):
+    words = ["data=embedded", "data.count=8", "data.num_workers=0", "pretrained=false", "output=a.parquet"]
+    assert main(["embed", "model=swin_tiny_patch4_window7_224", *words, "tiles=7"]) == 2
+    assert "gives no map of 7 x 7 positions; leave tiles out" in capsys.readouterr().err
+    assert main(["embed", "model=swin_tiny_patch4_window7_224", *words]) == 0
 
 
 @pytest.mark.slow

@@ -280,6 +280,12 @@ def test_onnx_says_when_it_is_too_large_or_not_installed(tmp_path, monkeypatch):
         write("vit", tmp_path / "a", formats=["onnx"])
 
 
+def test_verify_says_what_it_needs(exports, monkeypatch):
+    monkeypatch.setattr(proof.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"needs onnxruntime to be verified; install ssl-patches\[export\]"):
+        verify(exports["vit"])
+
+
 FAMILIES = {
     "vit registers": ("vit_tiny_patch16_224", {**VIT, "class_token": True, "reg_tokens": 2}, 3),
     "vit class token": ("vit_tiny_patch16_224", {**VIT, "class_token": True}, 3),
