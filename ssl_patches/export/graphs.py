@@ -57,7 +57,21 @@ class Network(nn.Module):
         return pooled, final
 
 
-def _traced(exportable: Exportable, wanted: Wanted, precision: str) -> ExportedProgram:
+def write_graphs(folder: Path, exportable: Exportable, wanted: Wanted) -> None:
+    """The graphs among ``wanted.formats``. ValueError where the architecture cannot be one, saying which and what can."""
+    precisions = {"onnx": "fp32", "torch_export": wanted.precision}
+    if "onnx" in wanted.formats:
+        _check_onnx(exportable, wanted)
+    traced: dict[str, ExportedProgram] = {}
+    for name in dict.fromkeys(wanted.formats):
+        if (precision := precisions.get(name)) is None:
+            continue
+        if precision not in traced:
+            traced[precision] = _trace(exportable, wanted, precision)
+        (write_onnx if name == "onnx" else write_torch_export)(folder, exportable, wanted, traced[precision])
+
+
+def _trace(exportable: Exportable, wanted: Wanted, precision: str) -> ExportedProgram:
     images = exportable.preprocessing
     net = Network(store_rounded(exportable.dynamic(), precision), images if wanted.input == "uint8" else None).eval()
     height = width = images.image_size
@@ -66,51 +80,51 @@ def _traced(exportable: Exportable, wanted: Wanted, precision: str) -> ExportedP
         height, width = height + 2 * exportable.unit, width + 3 * exportable.unit
         axes |= {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
     dtype = torch.uint8 if wanted.input == "uint8" else torch.float32
-    with torch.no_grad():
-        example = torch.zeros(2, images.channels, height, width, dtype=dtype)
-        return torch.export.export(net, (example,), dynamic_shapes=(axes,))
+    example = torch.zeros(2, images.channels, height, width, dtype=dtype)
+    try:
+        with torch.no_grad():
+            return torch.export.export(net, (example,), dynamic_shapes=(axes,))
+    except REFUSALS as error:
+        raise _told(exportable, wanted, "onnx or torch_export", _first_line(error), "timm") from error
 
 
-def _told(exportable: Exportable, wanted: Wanted, name: str, reason: str) -> ValueError:
-    others = ",".join(other for other in ("timm", "onnx", "torch_export") if other != name)
+def _told(exportable: Exportable, wanted: Wanted, name: str, reason: str, others: str) -> ValueError:
     return ValueError(f"formats=[{','.join(wanted.formats)}]: {exportable.architecture} cannot be written as {name} ({reason}); "
-                      f"leave it out, the others are formats=[{others}]")  # fmt: skip
+                      f"set formats=[{others}]")  # fmt: skip
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     while isinstance(error.__cause__, REFUSALS):  # the innermost says what it is about
         error = error.__cause__
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
-def write_torch_export(folder: Path, exportable: Exportable, wanted: Wanted) -> None:
-    """``encoder.pt2``: ``torch.export.load(FILE).module()(images)``. ValueError where the architecture cannot be traced."""
-    try:
-        program = _traced(exportable, wanted, wanted.precision)
-    except REFUSALS as error:
-        raise _told(exportable, wanted, "torch_export", _first_line(error)) from error
-    torch.export.save(program, folder / TORCH_EXPORT, extra_files={METADATA: json.dumps(_metadata(exportable, wanted))})
+def write_torch_export(folder: Path, exportable: Exportable, wanted: Wanted, program: ExportedProgram) -> None:
+    """``encoder.pt2``: ``torch.export.load(FILE).module()(images)``."""
+    extra = {METADATA: json.dumps(_metadata(exportable, wanted))}
+    torch.export.save(program, folder / TORCH_EXPORT, extra_files=extra)
 
 
-def write_onnx(folder: Path, exportable: Exportable, wanted: Wanted) -> None:
-    """``encoder.onnx``: image -> pooled, dense. ValueError where the architecture cannot be written, or is too large."""
+def _check_onnx(exportable: Exportable, wanted: Wanted) -> None:
     if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]:
         raise ValueError(f"formats=[onnx]: needs {', '.join(missing)}; install ssl-patches[export], or leave onnx out")
     each = 4 if wanted.precision == "fp32" else 2
     size = each * sum(weight.numel() for weight in exportable.model.state_dict().values())
     if size > LARGEST_ONNX:
-        raise _told(exportable, wanted, "onnx", f"{size / 1e9:.1f} GB of weights, one file holds 2; precision=fp16 halves them")
+        reason = f"{size / 1e9:.1f} GB of weights, one file holds 2; precision=fp16 halves them"
+        raise _told(exportable, wanted, "onnx", reason, "timm,torch_export")
+
+
+def write_onnx(folder: Path, exportable: Exportable, wanted: Wanted, program: ExportedProgram) -> None:
+    """``encoder.onnx``: image -> pooled, dense. ValueError where ONNX lacks an operation."""
+    import onnx
+
     axes = {0: "batch"} | ({2: "height", 3: "width"} if exportable.any_size else {})
     names = {"input_names": ["image"], "output_names": ["pooled", "dense"]}
     try:
-        program = torch.onnx.export(
-            _traced(exportable, wanted, "fp32"), (), dynamic_shapes=(axes,), dynamo=True, verbose=False, **names
-        )
+        model = torch.onnx.export(program, (), dynamic_shapes=(axes,), dynamo=True, verbose=False, **names).model_proto
     except REFUSALS as error:
-        raise _told(exportable, wanted, "onnx", _first_line(error)) from error
-    import onnx
-
-    model = program.model_proto
+        raise _told(exportable, wanted, "onnx", _first_line(error), "timm,torch_export") from error
     if wanted.precision != "fp32":
         _store_rounded(model.graph, wanted.precision)
     onnx.helper.set_model_props(model, {METADATA: json.dumps(_metadata(exportable, wanted))})

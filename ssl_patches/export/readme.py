@@ -70,11 +70,12 @@ def readme(card: Mapping[str, Any]) -> str:
     parts = "\n".join(PARTS[name].format(features=card["features"], input=graph) for name in card["formats"])
     note = " The timm transform above does this." if "timm" in card["formats"] else ""
     licence = f"license: {card['license']}\n" if card["license"] else ""
+    library = {"timm": "timm", "onnx": "onnx", "torch_export": "pytorch"}[next(name for name in PARTS if name in card["formats"])]
     return f"""---
-library_name: timm
+library_name: {library}
 pipeline_tag: image-feature-extraction
 {licence}tags:
-- timm
+- {library}
 - image-feature-extraction
 - self-supervised
 ---

@@ -35,7 +35,7 @@ def check_wanted(wanted: Wanted) -> None:
             raise ValueError(f"formats=[{name}]: no such format; {nearest(name, list(FILES))}")
     for key, known in (("precision", DTYPES), ("input", ("float32", "uint8"))):
         if getattr(wanted, key) not in known:
-            raise ValueError(f"{key}={getattr(wanted, key)}: must be one of {', '.join(known)}; {nearest('', list(known))}")
+            raise ValueError(f"{key}={getattr(wanted, key)}: must be one of {', '.join(known)}; set {key}={next(iter(known))}")
     if wanted.input == "uint8" and set(wanted.formats) == {"timm"}:
         raise ValueError(
             "input=uint8: is for graphs, timm's models take normalised images; set formats=[timm,onnx], or take it out"
@@ -106,10 +106,7 @@ def write_formats(folder: Path, exportable: Exportable, wanted: Wanted) -> None:
     """The files of each format. ValueError where the architecture cannot take one."""
     if "timm" in wanted.formats:
         timm_folder.write(folder, exportable, precision=wanted.precision)
-    if "onnx" in wanted.formats:
-        graphs.write_onnx(folder, exportable, wanted)
-    if "torch_export" in wanted.formats:
-        graphs.write_torch_export(folder, exportable, wanted)
+    graphs.write_graphs(folder, exportable, wanted)
 
 
 def add_results(directory: Path, results: Sequence[Mapping[str, Any]]) -> None:

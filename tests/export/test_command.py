@@ -31,7 +31,10 @@ def changed(run: Path, name: str, **content) -> Path:
 
 def shifted(run: Path, by: float) -> dict[str, torch.Tensor]:
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    return {key: value + by if value.is_floating_point() else value for key, value in state.items()}
+    return {
+        key: value + by if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+        for key, value in state.items()
+    }
 
 
 def test_an_export_of_a_run_carries_its_task_settings_data_and_results(finished_run, here, capsys):
