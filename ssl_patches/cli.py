@@ -88,6 +88,7 @@ ALLOWED_FLAGS = {
     "evaluate": {"--json": False, "--config-dir": True},
     "export": {"--json": False},
     "verify": {"--json": False},
+    "embed": {"--json": False, "--config-dir": True},
     "compare": {"--json": False, "--csv": True, "--markdown": False},
     "list": {"--config-dir": True},
 }
@@ -164,10 +165,20 @@ def _verify(request: Request) -> int:
     if "--json" in request.flags:
         print(json.dumps({"export": str(folder), **asdict(proof)}))
     else:
-        print(
-            f"{folder}: files unchanged; {proof.images} images through timm in a process without ssl_patches, "
-            f"largest difference {proof.largest_relative_difference:.1e} of the largest feature"
-        )
+        print("\n".join([f"{folder}: files unchanged; loaded in processes that cannot import ssl_patches", *proof.lines()]))
+    return 0
+
+
+def _embed(request: Request) -> int:
+    import importlib.util
+
+    if importlib.util.find_spec("pyarrow") is None:
+        raise ValueError("embed: writes Parquet and needs pyarrow; install ssl-patches[parquet]")
+    from ssl_patches.export.embed import embed_command
+
+    found = embed_command(request.words, config_dirs=request.config_dirs, say=_say)
+    if "--json" in request.flags:
+        print(json.dumps(found))
     return 0
 
 
@@ -221,7 +232,7 @@ def _completion(rest: Sequence[str]) -> int:
         typed = list(rest[1:])
         if len(typed) <= 1:
             print("\n".join(name for name in COMMANDS if name.startswith("".join(typed))))
-        elif typed[0] in ("pretrain", "evaluate"):
+        elif typed[0] in ("pretrain", "evaluate", "embed", "export"):
             print("\n".join(complete(typed)))
         elif typed[0] == "list":
             print("\n".join(name for name in GROUPS if name.startswith(typed[-1])))
@@ -237,6 +248,7 @@ COMMANDS: dict[str, Callable[[Request], int]] = {
     "evaluate": _evaluate,
     "export": _export,
     "verify": _verify,
+    "embed": _embed,
     "compare": _compare,
     "list": _list,
 }

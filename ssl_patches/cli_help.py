@@ -7,8 +7,9 @@ ssl-patches: self-supervised pretraining on image patches.
 
   ssl-patches pretrain [KEY=VALUE ...]              pretrain an encoder, export and evaluate it
   ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME   kNN and linear probe of a frozen encoder, floors beside it
-  ssl-patches export   model=RUN output=DIR         the encoder as a folder that timm loads, proven equal
-  ssl-patches verify   EXPORT                       prove an export again, in another process
+  ssl-patches export   model=RUN output=DIR         the encoder for timm, ONNX, torch.export, proven equal
+  ssl-patches verify   EXPORT                       prove an export again, in other processes
+  ssl-patches embed    model=... output=FILE        features of a folder of images as a Parquet file
   ssl-patches compare  RUN_OR_DIR [...]             one table of runs
   ssl-patches list     tasks|encoders|samplers|data|views|optimizers|experiments
 
@@ -43,21 +44,38 @@ Weighted kNN (k 20, T 0.07) and a linear probe of the frozen encoder, beside ran
   ssl-patches evaluate model=resnet18 data=embedded --json
 """,
     "export": """\
-ssl-patches export model=RUN output=DIR [checkpoint=FILE] [overwrite=true] [--json]
+ssl-patches export model=RUN output=DIR [formats=[timm,onnx,torch_export]] [KEY=VALUE ...] [--json]
 
-Writes the encoder of a run (or of one of its checkpoints) as a folder that timm loads, and proves it equal in a process
-that cannot import ssl_patches before the folder gets its name.
+Writes the encoder of a run (or of one of its checkpoints) in formats that need no ssl_patches: a folder that timm and
+transformers load, ONNX, torch.export. Each is proven equal in a process of its own before the folder gets its name.
 
   ssl-patches export model=runs/a output=encoder_a
+  ssl-patches export model=runs/a output=encoder_b "formats=[timm,onnx,torch_export]" input=uint8
+  ssl-patches export model=runs/a output=encoder_c image_size=128 precision=fp16 license=apache-2.0
+
+Also checkpoint=FILE, weights=ema (where the checkpoint holds them), precision=bf16, overwrite=true. input=uint8 takes
+scaling and normalisation into the graphs; resizing stays outside. Differences to 1e-5 of the largest feature pass with
+weights in fp32, 5e-3 in fp16, 5e-2 in bf16.
+
   python -c "import timm; timm.create_model('local-dir:encoder_a', pretrained=True)"
 """,
     "verify": """\
 ssl-patches verify EXPORT [--json]
 
-Checks the files of an export and repeats its proof: loaded in a process that cannot import ssl_patches, the features of
-64 images must equal those of the trained encoder to 1e-5.
+Checks the files of an export and repeats its proof: each format is loaded in a process that cannot import ssl_patches
+(ONNX: nor torch), and gives for 64 images at three sizes the pooled and dense features of the trained encoder.
 
   ssl-patches verify encoder_a
+  ssl-patches verify runs/a/encoder --json
+""",
+    "embed": """\
+ssl-patches embed model=RUN|EXPORT|TIMM_NAME output=FILE.parquet [data=... KEY=VALUE ...] [--json] [--config-dir DIR]
+
+One row per image: path, split, label, vector. With tiles=N one row for each of N x N tiles, and its box (y, x, h, w in
+pixels of the prepared image). Killed, the same command goes on where it was; the file appears when it is whole.
+
+  ssl-patches embed model=runs/a output=features.parquet
+  ssl-patches embed model=encoder_a data=folder data.root=my_images output=tiles.parquet tiles=4 precision=bf16
 """,
     "compare": """\
 ssl-patches compare RUN_OR_DIR [...] [--json] [--csv FILE] [--markdown]

@@ -18,7 +18,8 @@ import ssl_patches
 from ssl_patches import assemble
 from ssl_patches.data.module import PatchDataModule
 from ssl_patches.evaluation.command import evaluate_run
-from ssl_patches.export import Proof, export_encoder
+from ssl_patches.export import Proof, add_results, export_encoder
+from ssl_patches.export.command import commit
 from ssl_patches.figures import draw_task
 from ssl_patches.pretrainer import Pretrainer
 from ssl_patches.run_dir import SUMMARY, write_json
@@ -44,8 +45,11 @@ def finish(
     fingerprint = data.train.fingerprint()
     _note_unreadable(run_dir, data.train, say)
     _draw(cfg, run_dir, module, data, images)
-    proof = _export(cfg, run_dir, module, {"config": cfg, "data_fingerprint": fingerprint, "images": images}, say)
+    origin = {"config": cfg, "data_fingerprint": fingerprint, "images": images, "step": module.steps_done}
+    proof = _export(cfg, run_dir, module, origin, say)
     rows = evaluate_run(run_dir / "encoder", cfg, say=say)
+    if rows:
+        add_results(run_dir / "encoder", rows)
     tiles = sum(sampler.grid.cells for sampler in module.samplers.values())
     summary = {
         "task": module.name,
@@ -100,7 +104,7 @@ def _export(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, card: Map
         image_size=cfg["image_size"],
         mean=mean,
         std=std,
-        card={"task": module.name, **card},
+        card={"task": module.name, "commit": commit(), "weights": "trained", **card},
         calibration=assemble.whole_batches(cfg),
         overwrite=True,
     )

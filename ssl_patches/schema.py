@@ -39,4 +39,27 @@ PRETRAIN = {
 
 EVALUATE = {"model": str, "pretrained": bool, "precision": Literal["fp32", "bf16"], **EVALUATION}
 
-EXPORT = {"model": str, "output": str, "formats": list[str], "checkpoint": str | None, "overwrite": bool}
+EMBED = {
+    "model": str,
+    "output": str,
+    "splits": list[Literal["train", "val"]],
+    "tiles": int | None,
+    "batch_size": int,
+    "rows_per_part": int,
+    "pretrained": bool,
+    "precision": Literal["fp32", "bf16"],
+    "overwrite": bool,
+}
+
+EXPORT = {
+    "model": str,
+    "output": str,
+    "formats": list[str],
+    "checkpoint": str | None,
+    "weights": Literal["trained", "ema"],
+    "precision": Literal["fp32", "fp16", "bf16"],
+    "input": Literal["float32", "uint8"],
+    "image_size": int | None,
+    "license": str | None,
+    "overwrite": bool,
+}

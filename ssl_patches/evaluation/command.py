@@ -42,7 +42,14 @@ def evaluate_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: 
     schema = EVALUATE | ({"data": LOADER} if any(word.startswith("data=") for word in words) else {})
     cfg = config.request("evaluate", words, config_dirs=config_dirs, supplied=supplied, schema=schema)
     check_probes(cfg)
-    subject = _subject(cfg["model"], pretrained=cfg["pretrained"])
+    subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
+    data, allowed = chosen_data(cfg, subject)
+    floors = Path("runs") / ".floors"
+    return _evaluate(subject, data, cfg, floors=floors, num_workers=data["num_workers"], allowed=allowed, say=say)
+
+
+def chosen_data(cfg: Mapping[str, Any], subject: Subject) -> tuple[Mapping[str, Any], tuple[str, ...] | None]:
+    """The data that were asked for, or those of the run, and whose classes they may name. ValueError where unfit."""
     if cfg.get("data"):
         data, allowed = cfg["data"], None
     elif subject.cfg:
@@ -52,8 +59,7 @@ def evaluate_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: 
     channels, taken = assemble.channels_of({"data": data}), len(subject.mean)
     if channels != taken:
         raise ValueError(f"data.channels={channels}: {cfg['model']} takes images of {taken}; set data.channels={taken}")
-    floors = Path("runs") / ".floors"
-    return _evaluate(subject, data, cfg, floors=floors, num_workers=data["num_workers"], allowed=allowed, say=say)
+    return data, allowed
 
 
 def check_probes(settings: Mapping[str, Any], prefix: str = "") -> None:
@@ -69,7 +75,7 @@ def evaluate_run(export: Path, cfg: Mapping[str, Any], *, say: Say) -> list[dict
     if not (val.labels >= 0).any():
         say("no labels, so no probes; `ssl-patches evaluate` takes a labelled folder later")
         return []
-    subject = _subject(str(export), pretrained=True)
+    subject = open_model(str(export), pretrained=True)
     floors = Path(cfg["run_dir"]).parent / ".floors"
     settings = {**cfg["evaluation"], "precision": cfg["trainer"].get("precision", "fp32")}
     return _evaluate(subject, cfg["data"], settings, floors=floors, num_workers=cfg["data"]["num_workers"], allowed=None, say=say)
@@ -115,13 +121,13 @@ def _evaluate(
     return [row.as_dict() for row in rows]
 
 
-def _subject(model: str, *, pretrained: bool) -> Subject:
+def open_model(model: str, *, pretrained: bool) -> Subject:
     """The model that a word names: a run, an export, or one of timm's. ValueError when it is none of them."""
     place = Path(model)
     if place.is_dir():
         folder = place if (place / CARD).is_file() else place / "encoder"
         net, traits = load_timm_folder(folder)
-        return Subject(net, traits["input_size"][1], traits["mean"], traits["std"], read_card(folder)["config"])
+        return Subject(net, traits["input_size"][1], traits["mean"], traits["std"], read_card(folder).get("config"))
     if not timm.is_model(model):
         near = closest(model, timm.list_models())
         hint = f"did you mean '{near}'?" if near else "give a run, an export or a timm name"
