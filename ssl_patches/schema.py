@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 LOADER = {"batch_size": int, "num_workers": int}
 """Keys of the data group that say how to load, not what; its ``_target_`` does not get them."""
@@ -40,3 +40,13 @@ PRETRAIN = {
 EVALUATE = {"model": str, "pretrained": bool, "precision": Literal["fp32", "bf16"], **EVALUATION}
 
 EXPORT = {"model": str, "output": str, "formats": list[str], "checkpoint": str | None, "overwrite": bool}
+
+STUDY = {
+    "name": str,
+    "base": dict[str, Any] | list[str],
+    "axes": dict[str, list[Any]],
+    "budget": float | dict[str, float] | None,
+    "supervised": bool,
+    "tune": dict | None,
+}
+TUNE = {"values": dict[str, list[Any]], "share": float, "seed": int}
