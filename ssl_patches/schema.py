@@ -45,6 +45,7 @@ STUDY = {
     "name": str,
     "base": dict[str, Any] | list[str],
     "axes": dict[str, list[Any]],
+    "without": list[dict[str, Any]],
     "budget": float | dict[str, float] | None,
     "supervised": bool,
     "tune": dict | None,

@@ -6,6 +6,7 @@
       task: [masked, position, jigsaw+masked]
       encoder: [vit_tiny, {resnet: {encoder: resnet18, optimizer: sgd}}]   # a value may be several overrides with a name
       seed: [0, 1, 2]
+    without: [{task: position, encoder: resnet}]     # combinations that cannot be, or are not wanted
     budget: 1e13                    # FLOPs, everything executed; or {images: 1e5}, {seconds: 600}
     supervised: true                # also the same encoders trained from scratch on the labels, at the same budget
     tune:                           # for each combination of axes but seed, the same number of trials
@@ -14,7 +15,8 @@
       seed: 1000
 
 Random weights and raw pixels need no cell: every run is evaluated beside them. Words of the command line: a key of an
-axis replaces its values (``task=jigsaw seed=0,1``), ``budget.KEY=`` the budget, all others are added to ``base``.
+axis replaces its values (``task=jigsaw seed=0,1``), ``budget.KEY=`` the budget, ``supervised=true`` asks for that baseline,
+all others are added to ``base``.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from ssl_patches.wording import BadRequest, nearest, shown
 
 FILE = "study.yaml"
 BUDGETS = ("images", "epochs", "flops", "seconds")
-DEFAULTS = {"base": [], "budget": None, "supervised": False, "tune": None}
+DEFAULTS = {"base": [], "without": [], "budget": None, "supervised": False, "tune": None}
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,16 @@ class Design:
     budget: tuple[str, float] | None = None
     supervised: bool = False
     tuning: Tuning | None = None
+    without: tuple[Mapping[str, str], ...] = ()  # axis -> label; what fits all of one is left out
 
-    def combinations(self, *, without: str | None = None) -> Iterator[dict[str, Value]]:
-        """Axis -> value, in the order of the file, the last axis changing fastest."""
-        axes = {key: values for key, values in self.axes.items() if key != without}
-        for chosen in itertools.product(*axes.values()):
-            yield dict(zip(axes, chosen, strict=True))
+    def combinations(self, *, but: str | None = None) -> Iterator[dict[str, Value]]:
+        """Axis -> value, in the order of the file, the last axis changing fastest. ``but``: an axis that is not used."""
+        axes = {key: values for key, values in self.axes.items() if key != but}
+        for values in itertools.product(*axes.values()):
+            chosen = dict(zip(axes, values, strict=True))
+            labels = {key: value.label for key, value in chosen.items()}
+            if not any(left_out.items() <= labels.items() for left_out in self.without):
+                yield chosen
 
 
 def read(place: Path, words: Sequence[str] = (), *, config_dirs: Sequence[Path | str] = ()) -> Design:
@@ -84,8 +90,14 @@ def read(place: Path, words: Sequence[str] = (), *, config_dirs: Sequence[Path |
     except BadRequest as error:
         raise BadRequest([f"{file}: {problem}" for problem in error.problems]) from None
     axes = {key: tuple(_value(key, value, problems) for value in values) for key, values in given["axes"].items()}
-    design = Design(given["name"], _words(given["base"]), axes, _budget(given["budget"], problems), given["supervised"])
-    design = changed(replace(design, tuning=_tuning(given["tune"])), words, config_dirs=config_dirs)
+    without = tuple({key: spelled(value) for key, value in left_out.items()} for left_out in given["without"])
+    for left_out in without:
+        labels = {key: {value.label for value in axes.get(key, ())} for key in left_out}
+        wrong = [f"{key}: {label}" for key, label in left_out.items() if label not in labels[key]]
+        problems += [f"without: {{{pair}}} is on no axis; name an axis and one of its values" for pair in wrong]
+    budget, tuning = _budget(given["budget"], problems), _tuning(given["tune"])
+    design = Design(given["name"], _words(given["base"]), axes, budget, given["supervised"], tuning, without)
+    design = changed(design, words, config_dirs=config_dirs)
     problems += _clashes(design)
     if problems:
         raise BadRequest([f"{file}: {problem}" for problem in problems])
@@ -108,6 +120,8 @@ def changed(design: Design, words: Sequence[str], *, config_dirs: Sequence[Path 
         if values is not None or key in axes:
             named = {value.label: value for value in axes.get(key, ())}
             axes[key] = tuple(named.get(value) or Value(value, (f"{key}={value}",)) for value in values or [raw])
+        elif text in ("supervised=true", "supervised=false"):
+            design = replace(design, supervised=text.endswith("true"))
         elif key.startswith("budget.") and raw != "null":
             budget = None
             base = [word for word in base if not word.startswith("budget.")] + _only(key.removeprefix("budget."), raw)
