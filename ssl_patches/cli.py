@@ -84,11 +84,13 @@ def _refuse(message: str, *, code: int = 2) -> int:
 
 
 ALLOWED_FLAGS = {
-    "pretrain": {"--cfg": False, "--config-dir": True},
+    "pretrain": {"--cfg": False, "--config-dir": True, "--multirun": False},
     "evaluate": {"--json": False, "--config-dir": True},
     "export": {"--json": False},
     "verify": {"--json": False},
     "embed": {"--json": False, "--config-dir": True},
+    "study": {"--dry-run": False, "--config-dir": True},
+    "runs": {"--json": False, "--yes": False},
     "compare": {"--json": False, "--csv": True, "--markdown": False},
     "list": {"--config-dir": True},
 }
@@ -99,6 +101,7 @@ def _request(command: str, rest: Sequence[str]) -> Request:
     words, folders, flags, allowed = [], [], {}, ALLOWED_FLAGS[command]
     waiting = iter(rest)
     for word in waiting:
+        word = {"-m": "--multirun"}.get(word, word)
         if not word.startswith("--"):
             words.append(word)
             continue
@@ -126,6 +129,10 @@ def _pretrain(request: Request) -> int:
 
         print(yaml.safe_dump(mixture.compose(request.words, config_dirs=request.config_dirs), sort_keys=False), end="")
         return 0
+    if "--multirun" in request.flags:
+        from ssl_patches.studies.command import sweep_command
+
+        return sweep_command(request.words, config_dirs=request.config_dirs, say=_say)
     cfg = mixture.request(request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN)
     from ssl_patches.run import pretrain
     from ssl_patches.screens import last_screen
@@ -180,6 +187,19 @@ def _embed(request: Request) -> int:
     if "--json" in request.flags:
         print(json.dumps(found))
     return 0
+
+
+def _study(request: Request) -> int:
+    from ssl_patches.studies.command import study_command
+
+    dry_run = "--dry-run" in request.flags
+    return study_command(request.words, config_dirs=request.config_dirs, dry_run=dry_run, say=_say)
+
+
+def _runs(request: Request) -> int:
+    from ssl_patches.studies.runs import runs_command
+
+    return runs_command(request.words, as_json="--json" in request.flags, yes="--yes" in request.flags)
 
 
 def _compare(request: Request) -> int:
@@ -249,6 +269,8 @@ COMMANDS: dict[str, Callable[[Request], int]] = {
     "export": _export,
     "verify": _verify,
     "embed": _embed,
+    "study": _study,
+    "runs": _runs,
     "compare": _compare,
     "list": _list,
 }

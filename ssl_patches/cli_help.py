@@ -10,6 +10,8 @@ ssl-patches: self-supervised pretraining on image patches.
   ssl-patches export   model=RUN output=DIR         the encoder for timm, ONNX, torch.export, proven equal
   ssl-patches verify   EXPORT                       prove an export again, in other processes
   ssl-patches embed    model=... output=FILE        features of a folder of images as a Parquet file
+  ssl-patches study    STUDY [KEY=VALUE ...]        run the cells of a study that are missing
+  ssl-patches runs     [list|diff|remove] ...       what is in a folder of runs
   ssl-patches compare  RUN_OR_DIR [...]             one table of runs
   ssl-patches list     tasks|encoders|samplers|data|views|optimizers|experiments
 
@@ -18,7 +20,7 @@ Each has --help with examples. Completion: eval "$(ssl-patches completion bash)"
 
 HELP = {
     "pretrain": """\
-ssl-patches pretrain [KEY=VALUE ...] [--config-dir DIR]
+ssl-patches pretrain [KEY=VALUE ...] [-m|--multirun] [--config-dir DIR]
 
 Pretrains an encoder, exports it to RUN/encoder and, where there are labels, evaluates it. Without data the images that
 the package draws are used.
@@ -28,6 +30,7 @@ the package draws are used.
   ssl-patches pretrain task=relative encoder=resnet18 data=folder data.root=my_images budget.epochs=50
   ssl-patches pretrain task=jigsaw+masked parts.masked.weight=0.5  several tasks on one encoder, a part each
   ssl-patches pretrain task=jigsaw run_dir=runs/a resume=true      go on after a kill
+  ssl-patches pretrain -m task=jigsaw,masked seed=0,1 run_dir=runs/both     each combination, nothing twice
 
 Often set: task= encoder= encoder.name= data= data.root= data.batch_size= image_size= budget.images= (or epochs, flops,
 seconds) optimizer.base_lr= trainer.precision=fp32|bf16 views=none sampler.tile= sampler.gap= seed= run_dir= resume=
@@ -76,6 +79,37 @@ pixels of the prepared image). Killed, the same command goes on where it was; th
 
   ssl-patches embed model=runs/a output=features.parquet
   ssl-patches embed model=encoder_a data=folder data.root=my_images output=tiles.parquet tiles=4 precision=bf16
+""",
+    "study": """\
+ssl-patches study STUDY [KEY=VALUE ...] [--dry-run] [--config-dir DIR]
+
+Runs what is missing of a study: tasks x encoders x seeds, or whatever the axes in its study.yaml are, at one budget. Give
+the same command again, on this machine or on another one that sees OUT, and it goes on; nothing is run twice.
+--dry-run shows every cell, how it stands and how long it takes.
+
+  ssl-patches study experiments/tasks_embedded
+  ssl-patches study experiments/tasks_cifar10 data.root=DIR workers=2
+  ssl-patches study experiments/tasks_cifar10 data.root=DIR task=masked,jigsaw seed=0     a part of it
+  ssl-patches study my_study.yaml out=runs/mine launcher=slurm workers=4 slurm.partition=gpu slurm.timeout_min=600
+
+out=DIR (runs/NAME), workers=N (processes, or tasks of the Slurm array), launcher=local|slurm and slurm.SETTING are about
+the study; a key of an axis replaces its values; all others are settings of each run, as in `pretrain`. What failed
+leaves its traceback in error.txt of the run, and is tried again by the next command. Ctrl-C saves the step in progress;
+a second one does not.
+""",
+    "runs": """\
+ssl-patches runs [list] [DIR ...] [KEY=VALUE ...] [--json]
+ssl-patches runs diff A B [--json]
+ssl-patches runs remove RUN [...] [--yes]
+
+Lists the runs below DIR (runs): finished, running, failed, stopped or crashed, what they used and what they reached.
+KEY=VALUE keeps those that fit: state, task, encoder, data, seed. `diff` shows the settings, budgets and results in which
+two runs differ. `remove` deletes runs, and nothing that is no run or is running.
+
+  ssl-patches runs
+  ssl-patches runs list runs/tasks_cifar10 state=failed
+  ssl-patches runs diff runs/a runs/b
+  ssl-patches runs remove runs/a --yes
 """,
     "compare": """\
 ssl-patches compare RUN_OR_DIR [...] [--json] [--csv FILE] [--markdown]

@@ -97,7 +97,7 @@ class _Composer:
         if not bare:
             self.problems.append(f"{text}: must be KEY=VALUE; give a key")
         elif parsed.is_sweep_override():
-            self.problems.append(f"{text}: must be one value; a list is '{key}=[{raw}]', several runs are a study")
+            self.problems.append(f"{text}: must be one value; a list is '{key}=[{raw}]', for several runs add -m")
         elif re.match(r"hydra[./]", bare):
             self.problems.append(f"{text}: Hydra's own settings have no effect here; take it out (see run_dir=, --config-dir)")
         else:
@@ -271,6 +271,31 @@ def request(command: str, overrides: Sequence[str], *, config_dirs: Sequence[Pat
             told = told + [problem for problem in more.problems if _about(problem) not in map(_about, told)]
         raise BadRequest(told, error.guess) from None
     return check(found, **rules)
+
+
+def sweeps(overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = ()) -> list[tuple[str, list[str] | None]]:
+    """Key and values of each override that stands for several in Hydra's syntax (``seed=0,1``, ``range(0,3)``,
+    ``task=glob(*)``); the whole override and None for any other, also where it cannot be read: composing says so.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    folders, found = folders_of(config_dirs), []
+    for text in overrides:
+        try:
+            parsed = OverridesParser.create().parse_override(text)
+        except HydraException:
+            parsed = None
+        if parsed is None or not parsed.is_sweep_override():
+            found.append((text, None))
+        elif not parsed.is_discrete_sweep() and not hasattr(parsed.value(), "filter"):
+            raise BadRequest([f"{text}: names no single values; give them one by one, {text.partition('=')[0]}=A,B"])
+        elif hasattr(parsed.value(), "filter"):  # a glob over the names of a group
+            group = text.partition("=")[0]
+            found.append((group, parsed.value().filter(names_in(folders, group))))
+        else:
+            found.append((text.partition("=")[0], list(parsed.sweep_string_iterator())))
+    return found
 
 
 def save(cfg: Mapping[str, Any], path: Path | str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 LOADER = {"batch_size": int, "num_workers": int}
 """Keys of the data group that say how to load, not what; its ``_target_`` does not get them."""
@@ -63,3 +63,14 @@ EXPORT = {
     "license": str | None,
     "overwrite": bool,
 }
+
+STUDY = {
+    "name": str,
+    "base": dict[str, Any] | list[str],
+    "axes": dict[str, list[Any]],
+    "without": list[dict[str, Any]],
+    "budget": float | dict[str, float] | None,
+    "supervised": bool,
+    "tune": dict | None,
+}
+TUNE = {"values": dict[str, list[Any]], "share": float, "seed": int}

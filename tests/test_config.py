@@ -148,7 +148,7 @@ def test_a_knob_that_the_yaml_does_not_list_needs_no_plus():
         ("sede", "sede: must be KEY=VALUE; give seed=VALUE"),
         ("=3", "=3: must be KEY=VALUE; give a key"),
         ("seed.x=3", "seed.x: 'seed' is one value (0); set seed=VALUE"),
-        ("seed=1,2", "seed=1,2: must be one value; a list is 'seed=[1,2]', several runs are a study"),
+        ("seed=1,2", "seed=1,2: must be one value; a list is 'seed=[1,2]', for several runs add -m"),
         ("run_dir=a=b", "run_dir=a=b: cannot be read; quote the value: 'run_dir=\"a=b\"'"),
         ("data=folder", "data.root: missing; give data.root=DIR"),
         ("seed=${nothing}", "seed: Interpolation key 'nothing' not found; set seed=VALUE"),
