@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ import torchvision
 
 import ssl_patches
 from ssl_patches import assemble
+from ssl_patches.callbacks.alarms import FILE as ALARMS
 from ssl_patches.data.module import PatchDataModule
 from ssl_patches.evaluation.command import evaluate_run
 from ssl_patches.export import Proof, export_encoder
@@ -51,6 +53,7 @@ def finish(
         "task": module.name,
         "encoder": module.encoder.architecture,
         "results": rows,
+        "alarms": json.loads((run_dir / ALARMS).read_text(encoding="utf-8")) if (run_dir / ALARMS).is_file() else [],
         "budget_used": {
             "images": images,
             "steps": module.steps_done,

@@ -44,6 +44,7 @@ class Prepared:
     module: Pretrainer
     data: PatchDataModule
     flops: float  # of a training step, per image
+    observers: list[L.Callback]
 
 
 def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Path:
@@ -88,7 +89,7 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     flops = count_flops(module, lambda twin, images: twin.losses(images)[0], sample)
     module.steps = budget.steps(dataset=len(train), batch_size=data.batch_size, flops_per_image=flops)
     module.seconds = budget.seconds
-    return Prepared(settings, module, data, flops)
+    return Prepared(settings, module, data, flops, assemble.observers(cfg))
 
 
 def _fit(cfg: Mapping[str, Any], run_dir: Path, run: Prepared, *, resumed: bool) -> None:
@@ -111,7 +112,7 @@ def _fit(cfg: Mapping[str, Any], run_dir: Path, run: Prepared, *, resumed: bool)
         max_steps=-1 if module.steps is None else module.steps,
         max_epochs=-1,  # the stream of batches never ends: a run is one Lightning epoch
         logger=logger,
-        callbacks=[meter, checkpoints],
+        callbacks=[*run.observers, meter, checkpoints],  # the meter ends a step: what observers take is not waiting for data
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
