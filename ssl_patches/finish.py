@@ -79,10 +79,15 @@ def versions() -> dict[str, str]:
 
 
 def _draw(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: PatchDataModule, images: int) -> None:
-    """The task at work on held-out images, in eval mode: whole views, tiles in the middle of their cells."""
+    """The task at work on held-out images, in eval mode: whole views, tiles in the middle of their cells.
+
+    Not where an observer has drawn it already.
+    """
+    if (path := run_dir / "figures" / f"{module.name}.png").is_file():
+        return
     count = min(FIGURE_IMAGES, len(data.val))
     draw_task(
-        run_dir / "figures" / f"{module.name}.png",
+        path,
         images=torch.stack([data.val[index * len(data.val) // count][0] for index in range(count)]),
         views=Whole(image_size=cfg["image_size"]),
         sampler=module.samplers[module.name],

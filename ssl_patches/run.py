@@ -57,7 +57,8 @@ def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> P
         say(f"{run_dir}: finished already; a larger budget goes on from there")
         return run_dir
     claim(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
-    (run_dir / SUMMARY).unlink(missing_ok=True)  # of the smaller budget that this run goes beyond
+    for left in (SUMMARY, f"figures/{run.module.name}.png"):  # of the smaller budget that this run goes beyond
+        (run_dir / left).unlink(missing_ok=True)
     cfg = {**cfg, "run_dir": str(run_dir), "resume": False, "overwrite": False}
     config.save(cfg, run_dir / CONFIG)
     run.data.start_batch = checkpoint["global_step"] if checkpoint else 0

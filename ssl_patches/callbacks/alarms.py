@@ -103,8 +103,8 @@ def of_check(row: Mapping[str, float], *, progress: float) -> Iterator[tuple[str
         yield (
             "collapse",
             (
-                f"the encoder gives nearly the same feature for every image (deviation {row['deviation']:.2g} where random weights "
-                f"have about 0.5, effective rank {row['effective_rank']:.2g}, cosine between images {row['mean_cosine']:.4f})"
+                f"the encoder gives nearly the same feature for every image (deviation {row['deviation']:.2g} where random "
+                f"weights have about 0.5, effective rank {row['effective_rank']:.2g}, mean cosine {row['mean_cosine']:.4f})"
             ),
         )
     waited = progress >= PATIENCE and row["images"] >= PATIENCE_IMAGES

@@ -51,7 +51,7 @@ class Health(L.Callback):
     """
 
     def __init__(
-        self, *, images: int | None = 512, asked: int = 256, share: float = 0.02, every: int | None = None, watch: int = 20
+        self, *, images: int | None = 512, asked: int = 256, share: float = 0.02, every: int | None = None, watch: int = 10
     ) -> None:
         if images is not None and images < 2:
             raise ValueError(f"callbacks.health.images={images}: must be at least 2; set callbacks.health.images=512")

@@ -55,22 +55,36 @@ class Previews(L.Callback):
             self.draw(trainer, module, self.folder)
 
     def draw(self, trainer: L.Trainer, module: Pretrainer, folder: Path) -> None:
-        """All figures into ``folder``, and to loggers that take images."""
+        """All figures into ``folder``, and to the loggers that take images."""
+        self.draw_tasks(trainer, module, folder)
+        self.draw_features(trainer, module, folder)
+
+    def _images(self, trainer: L.Trainer) -> tuple[ImageBatch, list[int]]:
+        """Held-out images, and which of them are the rows of figures."""
         self._held = self._held or twins.held(trainer.datamodule.val, self.among)
-        images, labels = self._held.images, self._held.labels
-        rows = [place * len(images) // self.images for place in range(min(self.images, len(images)))]
-        after = f"after {module.steps_done * module.batch_size * trainer.world_size:,} images"
+        count = len(self._held.images)
+        return self._held, [place * count // self.images for place in range(min(self.images, count))]
+
+    def draw_tasks(self, trainer: L.Trainer, module: Pretrainer, folder: Path) -> None:
+        held, rows = self._images(trainer)
         with twins.twin(module) as copy:
             for name, task in copy.tasks.items():
                 draw_task(
                     folder / f"{name}.png",
-                    images=images[rows].to(module.device),
+                    images=held.images[rows].to(module.device),
                     views=copy.views,
                     sampler=copy.samplers[name],
                     task=task,
                     encoder=copy.encoder,
-                    title=f"{name} on images that it was not trained on, {after}",
+                    title=f"{name} on images that it was not trained on, {_after(trainer, module)}",
                 )
+                _log(trainer, folder / f"{name}.png")
+
+    def draw_features(self, trainer: L.Trainer, module: Pretrainer, folder: Path) -> None:
+        """The exported encoder's, as it would be now."""
+        (images, labels, _), rows = self._images(trainer)
+        after = _after(trainer, module)
+        with twins.twin(module) as copy:
             encoder = twins.calibrated(copy, trainer.datamodule)
             draw_neighbours(
                 folder / "neighbours.png",
@@ -88,10 +102,19 @@ class Previews(L.Callback):
                 attention=last_attention(encoder.model, seen),
                 title=f"patch features of held-out images, {after}",
             )
-        for logger in trainer.loggers:
-            if hasattr(logger, "log_image"):
-                for file in sorted(folder.glob("*.png")):
-                    logger.log_image(key=f"previews/{file.stem}", images=[str(file)], step=trainer.global_step)
+        for name in ("neighbours", "patches"):
+            _log(trainer, folder / f"{name}.png")
+
+
+def _after(trainer: L.Trainer, module: Pretrainer) -> str:
+    return f"after {trainer.global_step * module.batch_size * trainer.world_size:,} images"
+
+
+def _log(trainer: L.Trainer, file: Path) -> None:
+    """To the loggers that take images; a task without pictures has left no file."""
+    for logger in trainer.loggers if file.exists() else ():
+        if hasattr(logger, "log_image"):
+            logger.log_image(key=f"previews/{file.stem}", images=[str(file)], step=trainer.global_step)
 
 
 def fine_map(encoder: Encoder, images: torch.Tensor) -> Features:

@@ -29,6 +29,8 @@ def draw_neighbours(
 
     With ``labels`` (M,) those of the same class are framed green, others red; -1 is no label.
     """
+    if labels is not None and (labels >= 0).any():
+        title = f"{title}; green: same class, red: another"
     cosines, places = nearest(features[list(queries)], features, own=queries, k=NEIGHBOURS)
     shown = displayed(images)
     columns = [Column("image", framed(shown[list(queries)], [None] * len(queries)))]
@@ -54,7 +56,15 @@ def draw_patches(path: Path, *, images: Tensor, dense: Tensor, attention: Tensor
     colours = F.interpolate(principal_colours(dense.cpu()), size=size, mode="nearest")
     columns = [Column("image", shown), Column(f"features of {rows} x {cols} patches:\nlike colours, like features", colours)]
     if attention is not None:
-        columns.append(Column("attention of the last block:\nbright is looked at", shown * lights(attention.cpu(), size)))
+        attention = attention.float().cpu()
+        most = attention.amax((1, 2)) / attention.mean((1, 2))
+        columns.append(
+            Column(
+                "attention of the last block:\nbright is looked at most, dark least",
+                shown * lights(attention, size),
+                notes=[f"brightest: {value:.1f} x the average" for value in most.tolist()],
+            )
+        )
     save(path, columns, title)
 
 
@@ -76,6 +86,7 @@ def principal_colours(dense: Tensor) -> Tensor:
 
 
 def lights(attention: Tensor, size: Sequence[int]) -> Tensor:
-    """(N, h, w) -> (N, 1, H, W): brightness to multiply an image with, 1 at each image's most looked-at patch."""
-    share = attention.float() / attention.amax((1, 2), keepdim=True).clamp(min=1e-12)
+    """(N, h, w) -> (N, 1, H, W): brightness to multiply an image with, 1 at its most looked-at patch, DIM at its least."""
+    low, high = attention.amin((1, 2), keepdim=True), attention.amax((1, 2), keepdim=True)
+    share = (attention - low) / (high - low).clamp(min=1e-12)
     return DIM + (1 - DIM) * F.interpolate(share[:, None], size=tuple(size), mode="nearest")

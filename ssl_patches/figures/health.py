@@ -34,6 +34,7 @@ def draw_health(path: Path, runs: Mapping[str, Path], *, title: str) -> bool:
         for place, rows in enumerate(found.values()):
             _lines(axis, key, rows, colour=f"C{place}")
         axis.set_title(name, fontsize=10)
+        axis.set_xlabel("images seen", fontsize=8)
         axis.tick_params(labelsize=8)
         axis.margins(x=0.03)
         if not axis.lines:
@@ -42,7 +43,6 @@ def draw_health(path: Path, runs: Mapping[str, Path], *, title: str) -> bool:
             axis.set_title("")
         elif key == "gradient_norm":
             axis.set_yscale("log")
-    figure.supxlabel("images seen", fontsize=10)
     figure.suptitle(title, fontsize=11)
     _legend(figure, found, runs)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def draw_health(path: Path, runs: Mapping[str, Path], *, title: str) -> bool:
 def _lines(axis: Any, key: str, rows: list[dict[str, float]], *, colour: str) -> None:
     images, scale = [row["images"] for row in rows], 100 if key == "accuracy" else 1
     if key in ("loss", "accuracy"):
-        for before, style in (("held_out_", {"marker": "o"}), ("train_", {"linewidth": 0.8, "linestyle": "--"})):
+        for before, style in (("held_out_", {"marker": "o"}), ("train_", {"linewidth": 0.8, "linestyle": "--", "marker": "x"})):
             if f"{before}{key}" in rows[0]:
                 axis.plot(images, [scale * row[f"{before}{key}"] for row in rows], color=colour, markersize=3, **style)
         if key == "accuracy" and "held_out_chance" in rows[0]:
@@ -73,7 +73,7 @@ def _legend(figure: Any, found: Mapping[str, Any], runs: Mapping[str, Path]) -> 
         entries.append(Line2D([], [], color=f"C{place}", marker="o", markersize=3, label=f"{name} ({said})"))
     entries += [
         Line2D([], [], color="0.4", marker="o", markersize=3, label="held-out images"),
-        Line2D([], [], color="0.4", linewidth=0.8, linestyle="--", label="training"),
+        Line2D([], [], color="0.4", linewidth=0.8, linestyle="--", marker="x", markersize=3, label="training"),
         Line2D([], [], color="0.4", linewidth=0.8, linestyle=":", label="chance"),
     ]
     figure.legend(handles=entries, loc="outside lower center", ncols=min(4, len(entries)), fontsize=9, frameon=False)

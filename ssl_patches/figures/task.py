@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_patches.encoders.base import Encoder
-from ssl_patches.figures.page import FRAME, Arrow, Column, displayed, save
+from ssl_patches.figures.page import FRAME, QUIET, Arrow, Column, displayed, save
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.tasks.base import PretextTask
 from ssl_patches.types import PatchGrid, Picture
@@ -64,7 +64,8 @@ def lay_out(picture: Picture, grid: PatchGrid, sampler: PatchSampler) -> Tensor:
         for slot, cell in enumerate(picture.cells[image].tolist()):
             y, x = cell // grid.cols * pitch, cell % grid.cols * pitch
             if picture.right is not None:
-                colour = torch.tensor(FRAME[bool(picture.right[image, slot])])
+                asked = picture.arrows is None or bool(picture.arrows[image, slot].any())
+                colour = torch.tensor(FRAME[bool(picture.right[image, slot])] if asked else QUIET)
                 canvas[image, :, y : y + pitch, x : x + pitch] = colour[:, None, None]
             canvas[image, :, y + space : y + space + height, x + space : x + space + width] = tiles[image, slot]
     return canvas
