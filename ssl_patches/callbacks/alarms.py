@@ -66,24 +66,29 @@ class Alarm:
 
 
 class LossWatch:
-    """Says when the loss rises or the gradient explodes; keeps what that takes, however long the run."""
+    """Says when the loss rises or the gradient explodes; keeps what that takes, however long the run.
+
+    The loss is held against the first reading alone, which should be that of the first step: a rate that is far too high
+    spoils the weights within the next few.
+    """
 
     def __init__(self) -> None:
-        self.first: list[tuple[float, float]] = []
+        self.start = self.best = math.inf
+        self.norms: list[float] = []  # the first ones
         self.recent: deque[tuple[float, float]] = deque(maxlen=READINGS)
-        self.best = math.inf
 
     def judge(self, loss: float, norm: float) -> str | None:
-        """Readings of a step -> what is wrong, or None. Silent until the second ``READINGS``."""
-        if len(self.first) < READINGS:
-            self.first.append((loss, norm))
+        """Readings of a step -> what is wrong, or None. Silent until there are ``READINGS`` after the first."""
+        if len(self.norms) < READINGS:
+            self.norms.append(norm)
+        if math.isinf(self.start):
+            self.start = loss
             return None
         self.recent.append((loss, norm))
         if len(self.recent) < READINGS:
             return None
-        (start, start_norm), (now, now_norm) = (
-            [median(part) for part in zip(*some, strict=True)] for some in (self.first, self.recent)
-        )
+        now, now_norm = (median(part) for part in zip(*self.recent, strict=True))
+        start, start_norm = self.start, median(self.norms)
         self.best = min(self.best, now)
         if now > ABOVE_START * start:
             return f"the loss rose to {now:.3g}, above the {start:.3g} that it began with"

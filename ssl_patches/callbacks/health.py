@@ -71,7 +71,7 @@ class Health(L.Callback):
         self.rows.shorten(step)
         self.alarms = Alarms(run_dir / FILE, step=step)
         self.meter = next((other for other in trainer.callbacks if isinstance(other, Meter)), None)
-        data, self._checked = trainer.datamodule, step
+        data, self._checked, self._began = trainer.datamodule, step, step
         self._on = data.val is not None and len(data.val) >= 2
         if not self._on:
             say(f"health: needs 2 held-out images, there are {len(data.val or ())}; only the training loss is watched")
@@ -82,7 +82,7 @@ class Health(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, module: Pretrainer, *_: object) -> None:
         step = trainer.global_step
         due = self._on and (step % self._between == 0 or step == self._epoch)
-        if step % self.watch == 0 or due:
+        if step % self.watch == 0 or step == self._began + 1 or due:
             self._look(trainer, module)
         if due:
             self._check(trainer, module)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ssl_patches.figures.page import Column, displayed, framed, save
 
 NEIGHBOURS = 5
-DIM = 0.12  # brightness of what is not looked at
+FAINT = 0.3  # share of the image in a map of attention
 
 
 def nearest(queries: Tensor, bank: Tensor, *, own: Sequence[int], k: int) -> tuple[Tensor, Tensor]:
@@ -54,15 +54,15 @@ def draw_patches(path: Path, *, images: Tensor, dense: Tensor, attention: Tensor
     size = shown.shape[-2:]
     rows, cols = dense.shape[-2:]
     colours = F.interpolate(principal_colours(dense.cpu()), size=size, mode="nearest")
-    columns = [Column("image", shown), Column(f"features of {rows} x {cols} patches:\nlike colours, like features", colours)]
+    columns = [Column("image", shown), Column(f"features of {rows} x {cols} patches: like colours, like features", colours)]
     if attention is not None:
         attention = attention.float().cpu()
         most = attention.amax((1, 2)) / attention.mean((1, 2))
         columns.append(
             Column(
-                "attention of the last block:\nbright is looked at most, dark least",
-                shown * lights(attention, size),
-                notes=[f"brightest: {value:.1f} x the average" for value in most.tolist()],
+                "attention of the last block: yellow is looked at most, black least",
+                heat(shown, attention),
+                notes=[f"most: {value:.1f} x the average" for value in most.tolist()],
             )
         )
     save(path, columns, title)
@@ -85,8 +85,13 @@ def principal_colours(dense: Tensor) -> Tensor:
     return F.pad(values, (0, 3 - values.shape[1])).reshape(count, rows, cols, 3).permute(0, 3, 1, 2)
 
 
-def lights(attention: Tensor, size: Sequence[int]) -> Tensor:
-    """(N, h, w) -> (N, 1, H, W): brightness to multiply an image with, 1 at its most looked-at patch, DIM at its least."""
+def heat(images: Tensor, attention: Tensor) -> Tensor:
+    """``images`` (N, 3, H, W) in 0..1, ``attention`` (N, h, w) -> (N, 3, H, W): from black to yellow, least to most of
+    each image, with the image in grey behind it.
+    """
+    from matplotlib import colormaps
+
     low, high = attention.amin((1, 2), keepdim=True), attention.amax((1, 2), keepdim=True)
-    share = (attention - low) / (high - low).clamp(min=1e-12)
-    return DIM + (1 - DIM) * F.interpolate(share[:, None], size=tuple(size), mode="nearest")
+    share = F.interpolate(((attention - low) / (high - low).clamp(min=1e-12))[:, None], size=images.shape[-2:], mode="nearest")
+    colours = torch.from_numpy(colormaps["inferno"](share[:, 0].numpy())[..., :3]).permute(0, 3, 1, 2).float()
+    return FAINT * images.mean(1, keepdim=True) + (1 - FAINT) * colours

@@ -68,8 +68,8 @@ def save(path: Path, columns: Sequence[Column], title: str) -> None:
                 axis.text(0.5, -0.02, column.notes[row], transform=axis.transAxes, ha="center", va="top", fontsize=8)
             for arrow in column.arrows[row] if column.arrows else ():
                 _draw(axis, arrow)
-        axes[0][place].set_title(column.title, fontsize=9)
-    figure.suptitle(fill(title, width=int(15 * INCHES * len(columns))), fontsize=10)
+        axes[0][place].set_title(fill(column.title, width=int(14 * INCHES)), fontsize=9)
+    figure.suptitle(fill(title, width=int(12 * INCHES * len(columns))), fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 

@@ -84,7 +84,7 @@ class Relative(PretextTask):
         cells = torch.cat([neighbours, neighbours.new_tensor([middle])])
         return (
             Picture(
-                "neighbours of the middle tile; arrow: on\nwhich side of it each is believed to lie",
+                "neighbours of the middle tile; arrow: on which side of it each is believed to lie",
                 patches.tiles[:, cells],
                 cells.expand(count, -1),
                 F.pad(chosen == self.direction[asked], (0, 1), value=True),

@@ -101,6 +101,11 @@ def test_a_loss_that_loses_what_it_gained_is_told():
     assert "after it had fallen from 2 to 1" in found[0]
 
 
+def test_a_rate_that_spoils_the_weights_at_once_is_told():
+    """As met in experiments/is_it_working: wild for a few steps, then dead at chance for ever."""
+    assert "above the 2.08 that it began with" in judged([2.08, 9.0, 12.0, 7.0, 5.0, 4.0, 2.2] + [2.08] * 40)[0]
+
+
 def test_an_exploding_gradient_is_told():
     assert "gradient rose from 1 to 1e+03" in judged([2.0] * 20, [1.0] * 10 + [1000.0] * 10)[0]
 

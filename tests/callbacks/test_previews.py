@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from ssl_patches.encoders import create
 from ssl_patches.evaluation.attention import last_attention
 from ssl_patches.figures import draw_neighbours, draw_patches
-from ssl_patches.figures.features import lights, nearest, principal_colours
+from ssl_patches.figures.features import heat, nearest, principal_colours
 from ssl_patches.tasks.relative import Relative
 from ssl_patches.types import PatchBatch, PatchGrid
 
@@ -18,7 +18,7 @@ from ssl_patches.types import PatchBatch, PatchGrid
 def test_nearest_is_by_direction_and_never_the_image_itself():
     bank = torch.tensor([[1.0, 0.0], [5.0, 0.1], [0.0, 1.0], [-1.0, 0.0]])
     cosines, places = nearest(bank[[0]], bank, own=[0], k=2)
-    assert places.tolist() == [[1, 2]]  # the long one, though the third is nearer to the origin's side
+    assert places.tolist() == [[1, 2]]  # the long one points the same way
     assert cosines[0, 1].item() == pytest.approx(0)
 
 
@@ -45,11 +45,11 @@ def test_attention_is_the_last_blocks_and_the_model_is_left_as_it_was(options):
     assert (total < 1).all() if options else torch.allclose(total, torch.ones(2))  # the class token keeps a part to itself
     assert torch.equal(model(images), before)
     layer = model.blocks[-1].attn
-    with torch.no_grad():  # queries that all ask for the same key: the first patch, whatever the image
+    with torch.no_grad():  # queries of zeros ask for nothing: no token is preferred
         layer.qkv.weight[:96].zero_()
         layer.qkv.bias[:96].zero_()
     flat = last_attention(model, images)
-    assert torch.allclose(flat, torch.full_like(flat, 1 / (16 + bool(options))))  # no question, no preference
+    assert torch.allclose(flat, torch.full_like(flat, 1 / (16 + bool(options))))
 
 
 def test_a_cnn_has_no_attention():
@@ -57,10 +57,9 @@ def test_a_cnn_has_no_attention():
 
 
 def test_what_is_looked_at_most_is_brightest():
-    light = lights(torch.tensor([[[0.1, 0.2], [0.3, 0.4]]]), (4, 4))
-    assert light.shape == (1, 1, 4, 4)
-    assert light[0, 0, 3, 3] == 1
-    assert 0 < light[0, 0, 0, 0] < light[0, 0, 0, 2] < light[0, 0, 3, 0] < 1
+    seen = heat(torch.zeros(1, 3, 4, 4), torch.tensor([[[0.1, 0.2], [0.3, 0.4]]])).mean(1)[0]
+    assert seen[0, 0] < 0.01
+    assert seen[0, 0] < seen[0, 2] < seen[3, 0] < seen[3, 3]
 
 
 def test_figures_are_written_with_something_on_them(tmp_path):
