@@ -61,7 +61,6 @@ class Health(L.Callback):
         if not 0 < share <= 1:
             raise ValueError(f"callbacks.health.share={share}: a share above 0, 1 at most; set callbacks.health.share=0.02")
         self.images, self.asked, self.share, self.every, self.watch = images, asked, share, every, watch
-        self.seconds = 0.0  # that checks took, by the clock
         self._held: ImageBatch | None = None
         self._read: dict[str, list[float]] = {}  # training since the last check
 
@@ -125,7 +124,6 @@ class Health(L.Callback):
         found = self._measure(trainer, module, self._held.images)
         training = {f"train_{key}": sum(read) / len(read) for key, read in self._read.items() if key != "gradient_norm"}
         took = time.monotonic() - began
-        self.seconds += took
         row = {
             "step": step,
             "images": step * module.batch_size * trainer.world_size,

@@ -133,12 +133,12 @@ def test_an_extended_run_goes_on_with_its_panel(only_training, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
-def test_healthy_runs_of_many_seeds_raise_no_alarm_and_constant_ones_do(only_training, tmp_path, request, seed):
+def test_a_healthy_run_raises_no_alarm_and_a_constant_encoder_does(only_training, tmp_path, request, seed):
     words = ("~callbacks.previews", "data.count=256", "budget.images=2560", f"seed={seed}")
     words = (*words, "callbacks.health.watch=1", "optimizer.clip=1")
-    for task in ("jigsaw", "relative", "masked", "position"):
-        run = only_training(tmp_path / task, f"task={task}", *words)
-        assert json.loads((run / "alarms.json").read_text()) == [], task
+    task = ("jigsaw", "relative", "masked", "position")[seed % 4]
+    run = only_training(tmp_path / task, f"task={task}", *words)
+    assert json.loads((run / "alarms.json").read_text()) == []
     request.getfixturevalue("constant_encoder")
     run = only_training(tmp_path / "constant", *words, "budget.images=256")
     assert [alarm["name"] for alarm in json.loads((run / "alarms.json").read_text())] == ["collapse"]
