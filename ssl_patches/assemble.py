@@ -11,6 +11,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from ssl_patches import mixture
 from ssl_patches.checks import build
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.encoders.base import Encoder
@@ -30,7 +31,7 @@ class Parts:
 
     encoder: Encoder
     views: nn.Module
-    part: Part
+    parts: list[Part]
     recipe: Recipe
 
 
@@ -89,8 +90,10 @@ def parts(cfg: Mapping[str, Any]) -> Parts:
     size, (mean, std) = cfg["image_size"], pixel_statistics(channels_of(cfg))
     net = encoder(cfg)
     views = build(cfg["views"], image_size=size)
-    sampler = build(cfg["sampler"], image_size=size, unit=net.unit, multiple=net.multiple, mean=mean, std=std)
-    task = build(cfg["task"], dim=net.dim, grid=sampler.grid)
-    net.check(sampler.grid, places=task.places)
-    name = cfg["task"]["_target_"].rpartition(".")[2].lower()
-    return Parts(net, views, Part(name, sampler, task), build(cfg["optimizer"]))
+    built = []
+    for name, node in mixture.nodes(cfg).items():
+        sampler = build(node["sampler"], image_size=size, unit=net.unit, multiple=net.multiple, mean=mean, std=std)
+        task = build(node["task"], dim=net.dim, grid=sampler.grid)
+        net.check(sampler.grid, places=task.places)
+        built.append(Part(name, sampler, task, node["weight"]))
+    return Parts(net, views, built, build(cfg["optimizer"]))

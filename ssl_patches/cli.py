@@ -117,15 +117,15 @@ def _request(command: str, rest: Sequence[str]) -> Request:
 
 
 def _pretrain(request: Request) -> int:
-    from ssl_patches import config
+    from ssl_patches import mixture
     from ssl_patches.schema import PRETRAIN, SUPPLIED
 
     if "--cfg" in request.flags:
         import yaml
 
-        print(yaml.safe_dump(config.compose("pretrain", request.words, config_dirs=request.config_dirs), sort_keys=False), end="")
+        print(yaml.safe_dump(mixture.compose(request.words, config_dirs=request.config_dirs), sort_keys=False), end="")
         return 0
-    cfg = config.request("pretrain", request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN)
+    cfg = mixture.request(request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN)
     from ssl_patches.run import pretrain
     from ssl_patches.screens import last_screen
 

@@ -25,6 +25,7 @@ the package draws are used.
   ssl-patches pretrain task=jigsaw
   ssl-patches pretrain task=masked data=folder data.root=my_images image_size=128
   ssl-patches pretrain task=relative encoder=resnet18 data=folder data.root=my_images budget.epochs=50
+  ssl-patches pretrain task=jigsaw+masked parts.masked.weight=0.5  several tasks on one encoder, a part each
   ssl-patches pretrain task=jigsaw run_dir=runs/a resume=true      go on after a kill
 
 Often set: task= encoder= encoder.name= data= data.root= data.batch_size= image_size= budget.images= (or epochs, flops,

@@ -48,7 +48,7 @@ def finish(
     _draw(cfg, run_dir, module, data, images)
     proof = _export(cfg, run_dir, module, {"config": cfg, "data_fingerprint": fingerprint, "images": images}, say)
     rows = evaluate_run(run_dir / "encoder", cfg, say=say)
-    tiles = module.samplers[module.name].grid.cells
+    tiles = sum(sampler.grid.cells for sampler in module.samplers.values())
     summary = {
         "task": module.name,
         "encoder": module.encoder.architecture,
@@ -83,18 +83,20 @@ def _draw(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: Patch
 
     Not where an observer has drawn it already.
     """
-    if (path := run_dir / "figures" / f"{module.name}.png").is_file():
-        return
     count = min(FIGURE_IMAGES, len(data.val))
-    draw_task(
-        path,
-        images=torch.stack([data.val[index * len(data.val) // count][0] for index in range(count)]),
-        views=Whole(image_size=cfg["image_size"]),
-        sampler=module.samplers[module.name],
-        task=module.tasks[module.name],
-        encoder=module.encoder,
-        title=f"{module.name} on images that it was not trained on, after {images:,} images",
-    )
+    pictures = torch.stack([data.val[index * len(data.val) // count][0] for index in range(count)])
+    for name, task in module.tasks.items():
+        if (path := run_dir / "figures" / f"{name}.png").is_file():
+            continue
+        draw_task(
+            path,
+            images=pictures,
+            views=Whole(image_size=cfg["image_size"]),
+            sampler=module.samplers[name],
+            task=task,
+            encoder=module.encoder,
+            title=f"{name} on images that it was not trained on, after {images:,} images",
+        )
 
 
 def _export(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, card: Mapping[str, Any], say: Say) -> Proof:

@@ -57,7 +57,10 @@ def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> P
         say(f"{run_dir}: finished already; a larger budget goes on from there")
         return run_dir
     claim(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
-    for left in (SUMMARY, f"figures/{run.module.name}.png"):  # of the smaller budget that this run goes beyond
+    for left in (
+        SUMMARY,
+        *(f"figures/{name}.png" for name in run.module.tasks),
+    ):  # of the smaller budget that this run goes beyond
         (run_dir / left).unlink(missing_ok=True)
     cfg = {**cfg, "run_dir": str(run_dir), "resume": False, "overwrite": False}
     config.save(cfg, run_dir / CONFIG)
@@ -78,7 +81,7 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     data = PatchDataModule(train=train, val=val, seed=cfg["seed"], **loading)
     module = Pretrainer(
         encoder=parts.encoder,
-        parts=[parts.part],
+        parts=parts.parts,
         views=parts.views,
         recipe=parts.recipe,
         batch_size=data.batch_size,
@@ -138,10 +141,11 @@ def _fit(cfg: Mapping[str, Any], run_dir: Path, run: Prepared, *, resumed: bool)
 
 def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None) -> str:
     module, train = run.module, run.data.train
-    grid = module.samplers[module.name].grid
+    grids = [sampler.grid for sampler in module.samplers.values()]
+    tiles = " and ".join(f"{grid.rows} x {grid.cols} tiles of {grid.tile} px" for grid in grids)
     length = f"{module.steps} steps of {module.batch_size} images" if module.steps else f"{module.seconds:g} seconds"
     lines = [
-        f"{module.name}: {len(train)} images, {grid.rows} x {grid.cols} tiles of {grid.tile} px, {module.encoder.architecture} "
+        f"{module.name}: {len(train)} images, {tiles}, {module.encoder.architecture} "
         f"({sum(p.numel() for p in module.encoder.parameters()) / 1e6:.1f} M parameters), {run.flops / 1e9:.2f} GFLOP per image",
         f"{length} -> {run_dir}",
     ]
@@ -158,4 +162,5 @@ def _hush() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # one process is what was asked for
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")

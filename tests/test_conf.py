@@ -44,7 +44,7 @@ def trains(cfg: dict, count: int = 4) -> dict[str, float]:
     """One step on noise; returns the gradient's size for each parameter of encoder and task that got one."""
     parts = assemble.parts(cfg)
     module = Pretrainer(
-        encoder=parts.encoder, parts=[parts.part], views=parts.views, recipe=parts.recipe, batch_size=count
+        encoder=parts.encoder, parts=parts.parts, views=parts.views, recipe=parts.recipe, batch_size=count
     ).train()
     optimizer = parts.recipe.optimizer([module.encoder, module.tasks], batch_size=count)
     size = cfg["image_size"]
