@@ -54,10 +54,11 @@ def _lines(axis: Any, key: str, rows: list[dict[str, float]], *, colour: str) ->
     images, scale = [row["images"] for row in rows], 100 if key == "accuracy" else 1
     if key in ("loss", "accuracy"):
         for before, style in (("held_out_", {"marker": "o"}), ("train_", {"linewidth": 0.8, "linestyle": "--", "marker": "x"})):
-            if f"{before}{key}" in rows[0]:
-                axis.plot(images, [scale * row[f"{before}{key}"] for row in rows], color=colour, markersize=3, **style)
-        if key == "accuracy" and "held_out_chance" in rows[0]:
-            axis.axhline(100 * rows[-1]["held_out_chance"], color=colour, linewidth=0.8, linestyle=":")
+            for column in (name for name in rows[0] if name.startswith(before) and name.endswith(key)):  # some tasks ask twice
+                axis.plot(images, [scale * row[column] for row in rows], color=colour, markersize=3, **style)
+        for column in (name for name in rows[0] if name.startswith("held_out_") and name.endswith("chance")):
+            if key == "accuracy":
+                axis.axhline(100 * rows[-1][column], color=colour, linewidth=0.8, linestyle=":")
     elif key in rows[0]:
         axis.plot(images, [row[key] for row in rows], color=colour, marker="o", markersize=3)
 

@@ -165,7 +165,7 @@ def test_rows_go_to_file_and_loggers_alike_and_a_resumed_run_writes_them_again(t
 
 
 def test_checks_are_spaced_by_what_they_cost():
-    """Half the share, twice as far apart; twice the images, farther apart."""
+    """Half the share, twice as far apart; each image more adds as much."""
     from ssl_patches import config
     from ssl_patches.run import prepare
     from ssl_patches.schema import PRETRAIN, SUPPLIED
@@ -174,10 +174,12 @@ def test_checks_are_spaced_by_what_they_cost():
     run = prepare(config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN))
     spacing = {
         (share, images): Health(share=share, images=images, asked=64)._spacing(run.module, run.data)
-        for share, images in ((0.02, 256), (0.01, 256), (0.02, 512))
+        for share, images in ((0.02, 200), (0.01, 200), (0.02, 400), (0.02, 600))
     }
-    assert spacing[0.01, 256] == pytest.approx(2 * spacing[0.02, 256], abs=1)
-    assert spacing[0.02, 512] > 1.5 * spacing[0.02, 256]
+    assert spacing[0.01, 200] == pytest.approx(2 * spacing[0.02, 200], abs=1)
+    more = spacing[0.02, 400] - spacing[0.02, 200]
+    assert more > 10
+    assert spacing[0.02, 600] - spacing[0.02, 400] == pytest.approx(more, abs=1)
 
 
 def test_oracle_features_answer_every_probe_and_shuffled_labels_none():
