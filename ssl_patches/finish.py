@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ import torchvision
 
 import ssl_patches
 from ssl_patches import assemble
+from ssl_patches.callbacks.alarms import FILE as ALARMS
 from ssl_patches.data.module import PatchDataModule
 from ssl_patches.evaluation.command import evaluate_run
 from ssl_patches.export import Proof, add_results, export_encoder
@@ -55,6 +57,7 @@ def finish(
         "task": module.name,
         "encoder": module.encoder.architecture,
         "results": rows,
+        "alarms": json.loads((run_dir / ALARMS).read_text(encoding="utf-8")) if (run_dir / ALARMS).is_file() else [],
         "budget_used": {
             "images": images,
             "steps": module.steps_done,
@@ -80,12 +83,17 @@ def versions() -> dict[str, str]:
 
 
 def _draw(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: PatchDataModule, images: int) -> None:
-    """The task at work on held-out images, in eval mode: whole views, tiles in the middle of their cells."""
+    """The task at work on held-out images, in eval mode: whole views, tiles in the middle of their cells.
+
+    Not where an observer has drawn it already.
+    """
     count = min(FIGURE_IMAGES, len(data.val))
     pictures = torch.stack([data.val[index * len(data.val) // count][0] for index in range(count)])
     for name, task in module.tasks.items():
+        if (path := run_dir / "figures" / f"{name}.png").is_file():
+            continue
         draw_task(
-            run_dir / "figures" / f"{name}.png",
+            path,
             images=pictures,
             views=Whole(image_size=cfg["image_size"]),
             sampler=module.samplers[name],

@@ -45,6 +45,7 @@ class Prepared:
     module: Pretrainer
     data: PatchDataModule
     flops: float  # of a training step, per image
+    observers: list[L.Callback]
 
 
 def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Path:
@@ -65,7 +66,8 @@ def carry_out(
     refuse_others(run_dir)
     claim(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
     with alone_in(run_dir):
-        (run_dir / SUMMARY).unlink(missing_ok=True)  # of the smaller budget that this run goes beyond
+        for left in (SUMMARY, *(f"figures/{name}.png" for name in run.module.tasks)):
+            (run_dir / left).unlink(missing_ok=True)  # of the smaller budget that this run goes beyond
         cfg = {**cfg, "run_dir": str(run_dir), "resume": False, "overwrite": False}
         config.save(cfg, run_dir / CONFIG)
         run.data.start_batch = checkpoint["global_step"] if checkpoint else 0
@@ -95,7 +97,7 @@ def prepare(cfg: Mapping[str, Any], *, make: Callable[..., Pretrainer] = pretrai
     flops = count_flops(module, lambda twin, images: twin.losses(images)[0], sample)
     module.steps = budget.steps(dataset=len(train), batch_size=data.batch_size, flops_per_image=flops)
     module.seconds = budget.seconds
-    return Prepared(settings, module, data, flops)
+    return Prepared(settings, module, data, flops, assemble.observers(cfg))
 
 
 def _fit(cfg: Mapping[str, Any], run_dir: Path, run: Prepared, *, resumed: bool) -> None:
@@ -118,7 +120,7 @@ def _fit(cfg: Mapping[str, Any], run_dir: Path, run: Prepared, *, resumed: bool)
         max_steps=-1 if module.steps is None else module.steps,
         max_epochs=-1,  # the stream of batches never ends: a run is one Lightning epoch
         logger=logger,
-        callbacks=[meter, checkpoints],
+        callbacks=[*run.observers, meter, checkpoints],  # the meter ends a step: what observers take is not waiting for data
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-FREE_TO_CHANGE = {"budget", "resume", "overwrite", "run_dir", "trainer", "evaluation", "logger"}
+FREE_TO_CHANGE = {"budget", "resume", "overwrite", "run_dir", "trainer", "evaluation", "logger", "callbacks"}
 """Keys that may differ when a run is resumed; all others decide what its checkpoints mean."""
 
 CONFIG, LAST, SUMMARY = "config.yaml", Path("checkpoints") / "last.ckpt", "summary.json"

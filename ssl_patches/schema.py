@@ -35,6 +35,7 @@ PRETRAIN = {
     "optimizer": dict,
     "trainer": dict,
     "logger": dict | None,
+    "callbacks": dict | None,
 }
 
 EVALUATE = {"model": str, "pretrained": bool, "precision": Literal["fp32", "bf16"], **EVALUATION}

@@ -119,6 +119,8 @@ def test_a_run_directory_holds_what_is_promised(finished_run):
         "config.yaml",
         "checkpoints",
         "metrics.csv",
+        "health.csv",
+        "alarms.json",
         "summary.json",
         "figures",
         "encoder",
