@@ -1,0 +1,235 @@
+"""Segmentation with a frozen encoder: what single positions of its feature map know, not their average.
+
+* ``miou_knn``: nothing is trained. Every patch of the training images is remembered as its L2-normalised feature with
+  the share of each class in its pixels; a test patch takes the shares of its k nearest, weighted by softmax(cosine / T)
+  (Hummingbird; Balazevic et al. 2023, arXiv:2306.01667; k = 30, T = 0.02).
+* ``miou_linear``: multinomial logistic regression per patch on the same shares, in the convex form of the linear probe.
+  The L2 strength with the best mIoU on the *last* fifth of train is taken and fitted to all of it.
+
+Both predict on the encoder's grid; scores are enlarged bilinearly to the mask, which keeps its own size. ``PROTOCOL``
+holds every number; whoever changes one raises ``version``.
+
+The traps: (a) the encoder's pooled output tells nothing here: features come from timm's ``forward_intermediates``, with
+the final norm, as the pooling would get them; (b) held out is the tail of train in the order of names, not a random
+part, because neighbouring frames of a video are near copies; (c) with few tokens the grid itself is a ceiling:
+``miou_ceiling`` is what true shares on the same grid reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_patches.data.masks import WithMasks
+from ssl_patches.data.module import ordered_loader, permutation
+from ssl_patches.evaluation.features import Precision, Reader, collect, frozen
+from ssl_patches.evaluation.intervals import Row
+from ssl_patches.evaluation.knn import SIMILARITIES, votes
+from ssl_patches.evaluation.linear import Softmax, calm, standardisation
+from ssl_patches.evaluation.miou import counts_of, miou, miou_row
+
+PROTOCOL: dict[str, Any] = {
+    "version": 1,
+    "layer": -1,
+    "knn": {"k": 30, "temperature": 0.02, "similarity": "cosine", "memory": 500_000},
+    "linear": {"strengths": [1e-1, 1e-2, 1e-3, 1e-4, 1e-5], "held_out": 0.2, "held_out_part": "last", "standardised": True},
+    "raw_pixels": {"each": 4},
+    "interval": {"kind": "bootstrap over images", "level": 0.95, "draws": 1000, "seed": 0},
+}
+
+
+def dense_reader(model: nn.Module, *, precision: Precision = "fp32", layer: int = -1) -> Reader:
+    """A timm model as ``collect`` calls it: normalised (B, C, H, W) -> feature maps (B, dim, h, w) of one layer."""
+    if not hasattr(model, "forward_intermediates"):
+        raise ValueError(f"model: {type(model).__name__} gives no feature maps (timm's forward_intermediates); name an export "
+                         "or a timm model")  # fmt: skip
+
+    def read(images: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            (found,) = model.forward_intermediates(images, indices=[layer], norm=True, intermediates_only=True)
+        return found
+
+    return read
+
+
+def dense_pixels(grid: tuple[int, int], *, each: int = 4) -> Reader:
+    """The floor without a network: per cell of the grid its pixels, averaged down to ``each`` x ``each``."""
+
+    def read(images: Tensor) -> Tensor:
+        small = F.adaptive_avg_pool2d(images, (grid[0] * each, grid[1] * each))
+        return F.pixel_unshuffle(small, each)
+
+    return read
+
+
+def shares_of(masks: Tensor, *, classes: int, grid: tuple[int, int]) -> Tensor:
+    """Masks (N, H, W), -1 = unlabelled -> (N, classes, h, w): the share of each class in a cell's pixels.
+
+    The shares of a cell sum to its labelled part: 1, less where it is partly unlabelled, 0 where it is wholly so.
+    """
+    parts = []
+    for some in masks.split(8):
+        one_hot = F.one_hot(some.long() + 1, classes + 1)[..., 1:].permute(0, 3, 1, 2).float()
+        parts.append(F.adaptive_avg_pool2d(one_hot, grid))
+    return torch.cat(parts)
+
+
+def knn_segmentation(memory: Tensor, shares: Tensor, queries: Tensor, *, k: int = 30, temperature: float = 0.02) -> Tensor:
+    """Class scores (N, classes) of ``queries`` (N, dim) from ``memory`` (M, dim) with ``shares`` (M, classes).
+
+    Cells without a labelled pixel are left out of the memory. A smaller memory than ``k`` votes as a whole.
+    """
+    if temperature <= 0:
+        raise ValueError(f"temperature={temperature}: must be above 0; set temperature=0.02")
+    labelled = shares.sum(1) > 0
+    memory, shares = F.normalize(memory[labelled].float(), dim=1), shares[labelled].to(memory.device)
+    shares, k = shares / shares.sum(1, keepdim=True), votes(k, len(memory))
+    scores = []
+    for some in F.normalize(queries.to(memory), dim=1).split(max(1, min(4096, SIMILARITIES // len(memory)))):
+        similarity, nearest = (some @ memory.T).topk(k, dim=1)
+        weight = (similarity / temperature).softmax(1)
+        scores.append(torch.einsum("nk,nkc->nc", weight, shares[nearest]))
+    return torch.cat(scores)
+
+
+class SoftTargets(Softmax):
+    """Logistic regression towards shares (N, classes) instead of one class each; a row's sum is its weight."""
+
+    def __init__(self, x: Tensor, shares: Tensor, *, start: SoftTargets | None = None) -> None:
+        super().__init__(x, shares.argmax(1), classes=shares.shape[1], start=start)
+        self.shares = shares.T.contiguous()
+
+    def scores(self, x: Tensor) -> Tensor:
+        """(N, dim) -> logits (N, classes)."""
+        return self._logits(x, self.weight, self.bias).T
+
+    def _objective(self, flat: Any, strength: float) -> tuple[float, Any]:
+        rotated, bias = self._unpack(flat)
+        weight, count = rotated @ self.basis.T, len(self.x)
+        log_share = self._logits(self.x, weight, bias).log_softmax(0)
+        loss = 0.5 * strength * rotated.double().square().sum() - (self.shares * log_share).double().sum() / count
+        residual = (log_share.exp_() * self.shares.sum(0) - self.shares) / count
+        gradient = torch.cat([self.scale * (residual @ self.x @ self.basis + strength * rotated), residual.sum(1)[:, None]], 1)
+        return loss.item(), gradient.double().cpu().numpy().ravel()
+
+
+def linear_segmentation(
+    train: Tensor, masks: Tensor, test: Tensor, *, classes: int, strengths: Sequence[float], held_out: float
+) -> tuple[Tensor, dict[str, Any]]:
+    """Class scores (N, classes, h, w) of ``test`` (N, dim, h, w) from ``train`` (M, dim, h, w) and its masks (M, H, W).
+
+    The settings say ``strength``, ``held_out`` (how many images chose it; 0 for a single image, and the middle of the
+    grid is taken), ``held_out_miou`` (percent per strength), ``edge`` and ``converged``.
+    """
+    shares = shares_of(masks, classes=classes, grid=tuple(train.shape[2:]))
+    mean, scale = standardisation(_cells(train))
+    x, y = (_cells(train).float() - mean) / scale, _cells(shares)
+    grid, size = sorted(strengths, reverse=True), train.shape[2] * train.shape[3]
+    held = min(max(1, round(held_out * len(train))), len(train) - 1)
+    kept, found = (len(train) - held) * size, {}
+    with calm(x.numel() * classes):
+        path = SoftTargets(x[:kept], y[:kept]) if held else None
+        for strength in grid if held else ():
+            path.fit(strength)
+            scores = _maps(path.scores(x[kept:]), like=train)
+            found[strength] = 100 * miou(counts_of(scores, masks[-held:]).sum(0)).nan_to_num().item()
+        strength = max(grid, key=found.__getitem__) if found else grid[len(grid) // 2]  # max: the first of equals
+        model = SoftTargets(x, y, start=path)
+        converged = model.fit(strength)
+    settings = {"strength": strength, "held_out": held, "held_out_miou": found, "converged": converged}
+    edge = bool(found) and strength in (grid[0], grid[-1])
+    return _maps(model.scores((_cells(test).float() - mean) / scale), like=test), settings | {"edge": edge}
+
+
+def scores_of(train: Tensor, masks: Tensor, test: Tensor, *, classes: int) -> dict[str, Tensor]:
+    """Class scores (N, classes, h, w) of the test features (N, dim, h, w) by ``linear`` and ``knn``, as ``PROTOCOL`` says."""
+    knn, linear = PROTOCOL["knn"], PROTOCOL["linear"]
+    memory, shares = _cells(train), _cells(shares_of(masks, classes=classes, grid=tuple(train.shape[2:])))
+    if len(memory) > knn["memory"]:
+        chosen = torch.from_numpy(permutation(len(memory), 0, 0)[: knn["memory"]].copy())
+        memory, shares = memory[chosen], shares[chosen]
+    near = knn_segmentation(memory, shares, _cells(test), k=knn["k"], temperature=knn["temperature"])
+    options = {key: linear[key] for key in ("strengths", "held_out")}
+    return {
+        "linear": linear_segmentation(train, masks, test, classes=classes, **options)[0],
+        "knn": _maps(near, like=test),
+    }
+
+
+def evaluate_segmentation(
+    *,
+    models: Mapping[str, nn.Module],
+    train_source: WithMasks,
+    test_source: WithMasks,
+    batch_size: int,
+    num_workers: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    data_name: str = "data",
+    limit_train: int | None = None,
+    limit_test: int | None = None,
+    floors: bool = True,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    progress: Callable[[int], None] | None = None,
+) -> list[Row]:
+    """Rows ``miou_linear`` and ``miou_knn`` of every model ("trained", "random_init", ...), named as the mapping names them.
+
+    With ``floors`` also of "raw_pixels", and ``miou_ceiling`` of "true_shares": what the grid of the first model allows.
+    The sources load at the size that the models take. Features of all images are held in memory (``limit_train``,
+    ``limit_test``). ValueError for features that are not finite.
+    """
+    classes, of = len(train_source.classes), {"data": data_name}
+    with ExitStack() as stack:
+        readers: dict[str, Reader] = {}
+        for name, model in models.items():
+            net = stack.enter_context(frozen(model, device))
+            readers[name] = dense_reader(net, precision=precision, layer=PROTOCOL["layer"])
+        first = next(iter(readers.values()))
+        with torch.inference_mode():
+            image = train_source[0][0].to(device)
+            grid = tuple(first(image[None].float() / 255).shape[2:])
+        if floors:
+            readers["raw_pixels"] = dense_pixels(grid, each=PROTOCOL["raw_pixels"]["each"])
+        (train, train_masks), (test, test_masks) = (
+            collect(
+                ordered_loader(source, batch_size=batch_size, num_workers=num_workers, limit=limit),
+                readers,
+                mean=mean,
+                std=std,
+                device=device,
+                progress=progress,
+            )
+            for source, limit in ((train_source, limit_train), (test_source, limit_test))
+        )
+    rows = []
+    for name in readers:
+        known, asked = train.pop(name), test.pop(name)
+        if not (known.isfinite().all() and asked.isfinite().all()):
+            raise ValueError(f"model={name}: features are not finite; take an earlier checkpoint, or precision=fp32")
+        for probe, scores in scores_of(known, train_masks, asked, classes=classes).items():
+            rows.append(_row(counts_of(scores, test_masks), model=name, metric=f"miou_{probe}", **of))
+    if floors:
+        ceiling = counts_of(shares_of(test_masks, classes=classes, grid=grid), test_masks)
+        rows.append(_row(ceiling, model="true_shares", metric="miou_ceiling", **of))
+    return rows
+
+
+def _row(counts: Tensor, **of: str) -> Row:
+    interval = PROTOCOL["interval"]
+    return miou_row(counts, level=interval["level"], draws=interval["draws"], seed=interval["seed"], **of)
+
+
+def _cells(maps: Tensor) -> Tensor:
+    """(N, dim, h, w) -> (N * h * w, dim), raster order."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _maps(cells: Tensor, *, like: Tensor) -> Tensor:
+    """(N * h * w, classes) -> (N, classes, h, w) of the grid of ``like``."""
+    return cells.unflatten(0, (-1, *like.shape[2:])).permute(0, 3, 1, 2)
