@@ -102,9 +102,7 @@ def optimizer_of(net: nn.Module, recipe: AdamW, *, batch_size: int, layer_decay:
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay={layer_decay}: must be above 0 and at most 1 (1: none); set layer_decay=0.75")
     spared = net.no_weight_decay() if hasattr(net, "no_weight_decay") else ()
-    groups = param_groups_layer_decay(
-        net, weight_decay=recipe.weight_decay, no_weight_decay_list=spared, layer_decay=layer_decay
-    )
+    groups = param_groups_layer_decay(net, weight_decay=recipe.weight_decay, no_weight_decay_list=spared, layer_decay=layer_decay)
     return torch.optim.AdamW(groups, lr=recipe.peak(batch_size), betas=recipe.betas)
 
 
