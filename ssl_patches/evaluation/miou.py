@@ -11,14 +11,13 @@ costs the classes that are there; (c) unlabelled pixels (-1) count neither as tr
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_patches.evaluation.intervals import Row
+from ssl_patches.evaluation.metrics import bounds, resamples
 
-DRAWS = 1000
 PIXELS = 2**25  # class scores held at a time: 128 MB of float32
 
 
@@ -45,25 +44,20 @@ def miou(counts: Tensor) -> Tensor:
     return iou(counts).nanmean(-1)
 
 
-def miou_row(
-    counts: Tensor, *, model: str, data: str, metric: str, level: float = 0.95, draws: int = DRAWS, seed: int = 0
-) -> Row:
-    """Per-image counts (N, classes, classes) -> mIoU in percent with its percentile bootstrap interval over images.
+def miou_row(counts: Tensor, *, model: str, data: str, metric: str) -> Row:
+    """Per-image counts (N, classes, classes) -> mIoU in percent with its bootstrap bounds.
 
-    ValueError when no pixel is labelled. The same seed draws the same images for every model scored on them.
+    The resamples are those of every other probe, so two models on the same images can be compared in pairs. ValueError
+    when no pixel is labelled.
     """
     n, classes = len(counts), counts.shape[-1]
-    value = miou(counts.sum(0)).item()
-    if np.isnan(value):
+    value = 100 * miou(counts.sum(0)).item()
+    if value != value:
         raise ValueError(f"data: none of the {n} test masks has a labelled pixel; look at data.void")
-    # Raw words: numpy guarantees those for ever, and its own drawing it does not.
-    words = np.random.PCG64(seed).random_raw(draws * n)
-    taken = torch.from_numpy((words % n).astype(np.int64)).view(draws, n) + n * torch.arange(draws)[:, None]
-    times = taken.flatten().bincount(minlength=draws * n).view(draws, n)  # how often each draw takes each image
-    drawn = (times.double() @ counts.cpu().double().view(n, -1)).view(draws, classes, classes)
-    found = miou(drawn)
-    low, high = np.quantile(found[~found.isnan()].numpy(), [0.5 - level / 2, 0.5 + level / 2])
-    return Row(model=model, data=data, metric=metric, value=100 * value, low=100 * float(low), high=100 * float(high), n=n)
+    flat = counts.cpu().double().flatten(1)
+    drawn = [miou((times.double() @ flat).view(-1, classes, classes)) for times in resamples(n)]
+    low, high = bounds(100 * torch.cat(drawn))
+    return Row(model=model, data=data, metric=metric, value=value, low=low, high=high, n=n)
 
 
 def enlarged(scores: Tensor, size: tuple[int, int]) -> Tensor:

@@ -27,10 +27,11 @@ from torch import Tensor, nn
 
 from ssl_patches.data.masks import WithMasks
 from ssl_patches.data.module import ordered_loader, permutation
-from ssl_patches.evaluation.features import Precision, Reader, collect, frozen
+from ssl_patches.evaluation.features import Precision, Reader, autocast, collect, frozen
 from ssl_patches.evaluation.intervals import Row
-from ssl_patches.evaluation.knn import SIMILARITIES, votes
-from ssl_patches.evaluation.linear import Softmax, calm, standardisation
+from ssl_patches.evaluation.knn import knn_means
+from ssl_patches.evaluation.linear import Softmax, calm, chosen_strength, standardisation
+from ssl_patches.evaluation.metrics import LEVEL, RESAMPLES, SEED
 from ssl_patches.evaluation.miou import counts_of, miou, miou_row
 
 PROTOCOL: dict[str, Any] = {
@@ -39,7 +40,7 @@ PROTOCOL: dict[str, Any] = {
     "knn": {"k": 30, "temperature": 0.02, "similarity": "cosine", "memory": 500_000},
     "linear": {"strengths": [1e-1, 1e-2, 1e-3, 1e-4, 1e-5], "held_out": 0.2, "held_out_part": "last", "standardised": True},
     "raw_pixels": {"each": 4},
-    "interval": {"kind": "bootstrap over images", "level": 0.95, "draws": 1000, "seed": 0},
+    "interval": {"kind": "bootstrap over images", "level": LEVEL, "resamples": RESAMPLES, "seed": SEED},
 }
 
 
@@ -50,7 +51,7 @@ def dense_reader(model: nn.Module, *, precision: Precision = "fp32", layer: int 
                          "or a timm model")  # fmt: skip
 
     def read(images: Tensor) -> Tensor:
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        with autocast(images.device, precision):
             (found,) = model.forward_intermediates(images, indices=[layer], norm=True, intermediates_only=True)
         return found
 
@@ -84,38 +85,23 @@ def knn_segmentation(memory: Tensor, shares: Tensor, queries: Tensor, *, k: int 
 
     Cells without a labelled pixel are left out of the memory. A smaller memory than ``k`` votes as a whole.
     """
-    if temperature <= 0:
-        raise ValueError(f"temperature={temperature}: must be above 0; set temperature=0.02")
     labelled = shares.sum(1) > 0
-    memory, shares = F.normalize(memory[labelled].float(), dim=1), shares[labelled].to(memory.device)
-    shares, k = shares / shares.sum(1, keepdim=True), votes(k, len(memory))
-    scores = []
-    for some in F.normalize(queries.to(memory), dim=1).split(max(1, min(4096, SIMILARITIES // len(memory)))):
-        similarity, nearest = (some @ memory.T).topk(k, dim=1)
-        weight = (similarity / temperature).softmax(1)
-        scores.append(torch.einsum("nk,nkc->nc", weight, shares[nearest]))
-    return torch.cat(scores)
+    memory, shares = memory[labelled], shares[labelled]
+    (scores,) = knn_means(memory, shares / shares.sum(1, keepdim=True), queries, ks=(k,), temperature=temperature).values()
+    return scores
 
 
 class SoftTargets(Softmax):
     """Logistic regression towards shares (N, classes) instead of one class each; a row's sum is its weight."""
 
-    def __init__(self, x: Tensor, shares: Tensor, *, start: SoftTargets | None = None) -> None:
-        super().__init__(x, shares.argmax(1), classes=shares.shape[1], start=start)
-        self.shares = shares.T.contiguous()
-
-    def scores(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         """(N, dim) -> logits (N, classes)."""
         return self._logits(x, self.weight, self.bias).T
 
-    def _objective(self, flat: Any, strength: float) -> tuple[float, Any]:
-        rotated, bias = self._unpack(flat)
-        weight, count = rotated @ self.basis.T, len(self.x)
-        log_share = self._logits(self.x, weight, bias).log_softmax(0)
-        loss = 0.5 * strength * rotated.double().square().sum() - (self.shares * log_share).double().sum() / count
-        residual = (log_share.exp_() * self.shares.sum(0) - self.shares) / count
-        gradient = torch.cat([self.scale * (residual @ self.x @ self.basis + strength * rotated), residual.sum(1)[:, None]], 1)
-        return loss.item(), gradient.double().cpu().numpy().ravel()
+    def _compared(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        wanted, log_share = labels.T, logits.log_softmax(0)
+        lost = -(wanted * log_share).double().sum()
+        return lost, log_share.exp_() * wanted.sum(0) - wanted
 
 
 def linear_segmentation(
@@ -129,21 +115,21 @@ def linear_segmentation(
     shares = shares_of(masks, classes=classes, grid=tuple(train.shape[2:]))
     mean, scale = standardisation(_cells(train))
     x, y = (_cells(train).float() - mean) / scale, _cells(shares)
-    grid, size = sorted(strengths, reverse=True), train.shape[2] * train.shape[3]
+    grid, cells = sorted(strengths, reverse=True), train.shape[2] * train.shape[3]
     held = min(max(1, round(held_out * len(train))), len(train) - 1)
-    kept, found = (len(train) - held) * size, {}
+    path, found = None, {}
     with calm(x.numel() * classes):
-        path = SoftTargets(x[:kept], y[:kept]) if held else None
-        for strength in grid if held else ():
-            path.fit(strength)
-            scores = _maps(path.scores(x[kept:]), like=train)
-            found[strength] = 100 * miou(counts_of(scores, masks[-held:]).sum(0)).nan_to_num().item()
-        strength = max(grid, key=found.__getitem__) if found else grid[len(grid) // 2]  # max: the first of equals
-        model = SoftTargets(x, y, start=path)
-        converged = model.fit(strength)
-    settings = {"strength": strength, "held_out": held, "held_out_miou": found, "converged": converged}
-    edge = bool(found) and strength in (grid[0], grid[-1])
-    return _maps(model.scores((_cells(test).float() - mean) / scale), like=test), settings | {"edge": edge}
+        if held:
+            kept = (len(train) - held) * cells
+            path = SoftTargets(x[:kept], y[:kept], classes=classes)
+            for strength in grid:
+                path.fit(strength)
+                counts = counts_of(_maps(path(x[kept:]), like=train), masks[-held:]).sum(0)
+                found[strength] = 100 * miou(counts).item()
+        strength, settings = chosen_strength(grid, found, held_out=held, figure="miou")
+        model = SoftTargets(x, y, classes=classes, start=path)
+        settings["converged"] = model.fit(strength)
+    return _maps(model((_cells(test).float() - mean) / scale), like=test), settings
 
 
 def scores_of(train: Tensor, masks: Tensor, test: Tensor, *, classes: int) -> dict[str, Tensor]:
@@ -213,16 +199,11 @@ def evaluate_segmentation(
         if not (known.isfinite().all() and asked.isfinite().all()):
             raise ValueError(f"model={name}: features are not finite; take an earlier checkpoint, or precision=fp32")
         for probe, scores in scores_of(known, train_masks, asked, classes=classes).items():
-            rows.append(_row(counts_of(scores, test_masks), model=name, metric=f"miou_{probe}", **of))
+            rows.append(miou_row(counts_of(scores, test_masks), model=name, metric=f"miou_{probe}", **of))
     if floors:
         ceiling = counts_of(shares_of(test_masks, classes=classes, grid=grid), test_masks)
-        rows.append(_row(ceiling, model="true_shares", metric="miou_ceiling", **of))
+        rows.append(miou_row(ceiling, model="true_shares", metric="miou_ceiling", **of))
     return rows
-
-
-def _row(counts: Tensor, **of: str) -> Row:
-    interval = PROTOCOL["interval"]
-    return miou_row(counts, level=interval["level"], draws=interval["draws"], seed=interval["seed"], **of)
 
 
 def _cells(maps: Tensor) -> Tensor:

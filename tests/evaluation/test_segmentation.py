@@ -8,7 +8,6 @@ from sklearn.metrics import jaccard_score
 from torch import nn
 
 from ssl_patches.data import EmbeddedSource, WithMasks
-from ssl_patches.evaluation import segmentation
 from ssl_patches.evaluation.miou import confusion, counts_of, enlarged, iou, miou, miou_row
 from ssl_patches.evaluation.segmentation import (
     SoftTargets,
@@ -136,21 +135,13 @@ def test_knn_weighs_the_shares_of_the_nearest_by_cosine():
     assert torch.allclose(knn_segmentation(memory, shares, query, k=99, temperature=0.5).sum(1), torch.ones(1))
 
 
-def test_knn_is_the_same_however_it_is_chunked(monkeypatch):
-    (train, masks), (test, _) = scene(10, 0), scene(5, 1)
-    args = (*(part.permute(0, 2, 3, 1).flatten(0, 2) for part in (train, shares_of(masks, classes=4, grid=(4, 4)), test)),)
-    whole = knn_segmentation(*args)
-    monkeypatch.setattr(segmentation, "SIMILARITIES", 700)
-    assert torch.allclose(knn_segmentation(*args), whole)
-
-
 def test_the_gradient_of_the_soft_regression_is_that_of_its_loss():
     draw = torch.Generator().manual_seed(0)
     x, shares = (
         torch.randn(50, 3, generator=draw),
         torch.rand(50, 4, generator=draw).softmax(1) * torch.rand(50, 1, generator=draw),
     )
-    model = SoftTargets(x, shares)
+    model = SoftTargets(x, shares, classes=4)
     model.fit(1e-2)
     flat = np.random.default_rng(0).normal(size=16)
     _, gradient = model._objective(flat, 1e-2)
