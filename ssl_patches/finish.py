@@ -18,6 +18,7 @@ import ssl_patches
 from ssl_patches import assemble
 from ssl_patches.data.module import PatchDataModule
 from ssl_patches.evaluation.command import evaluate_run
+from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.export import Proof, export_encoder
 from ssl_patches.figures import draw_task
 from ssl_patches.pretrainer import Pretrainer
@@ -51,6 +52,7 @@ def finish(
         "task": module.name,
         "encoder": module.encoder.architecture,
         "results": rows,
+        "protocol": PROTOCOL,
         "budget_used": {
             "images": images,
             "steps": module.steps_done,

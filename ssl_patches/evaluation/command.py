@@ -15,7 +15,12 @@ from tqdm import tqdm
 
 from ssl_patches import assemble, config
 from ssl_patches.encoders import create
-from ssl_patches.evaluation.evaluate import evaluate_encoder
+from ssl_patches.evaluation.evaluate import evaluate_model
+from ssl_patches.evaluation.intervals import Row
+from ssl_patches.evaluation.labels import described, kind_of, labelled
+from ssl_patches.evaluation.probes import Bench, check_names
+from ssl_patches.evaluation.protocol import PROTOCOL
+from ssl_patches.evaluation.record import FILE, Paired, Record, paired
 from ssl_patches.export import load_timm_folder, read_card
 from ssl_patches.export.timm_folder import CARD
 from ssl_patches.schema import EVALUATE, LOADER, SUPPLIED
@@ -36,24 +41,37 @@ class Subject:
     cfg: Mapping[str, Any] | None  # of the run it comes from
 
 
-def evaluate_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say) -> list[dict[str, Any]]:
-    """Rows for ``ssl-patches evaluate``. ValueError for a bad request."""
+def evaluate_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say) -> tuple[list[Row], list[Paired]]:
+    """Rows for ``ssl-patches evaluate``, and what ``against=`` found in pairs. ValueError for a bad request."""
     supplied = {"data": SUPPLIED["data"]}
     schema = EVALUATE | ({"data": LOADER} if any(word.startswith("data=") for word in words) else {})
     cfg = config.request("evaluate", words, config_dirs=config_dirs, supplied=supplied, schema=schema)
     check_probes(cfg)
-    subject = _subject(cfg["model"], pretrained=cfg["pretrained"])
+    if cfg["output"] is not None and not Path(cfg["output"]).parent.is_dir():
+        raise ValueError(
+            f"output={cfg['output']}: there is no folder {Path(cfg['output']).parent}; make it, or give another FILE"
+        )
+    names = [cfg[key] for key in ("model", "against") if cfg[key] is not None]
+    subjects = [_subject(name, pretrained=cfg["pretrained"]) for name in names]
     if cfg.get("data"):
         data, allowed = cfg["data"], None
-    elif subject.cfg:
-        data, allowed = subject.cfg["data"], assemble.OURS
+    elif subjects[0].cfg:
+        data, allowed = subjects[0].cfg["data"], assemble.OURS
     else:
         raise ValueError(f"data: missing, {cfg['model']} comes from no run; give data=folder data.root=DIR or data=embedded")
-    channels, taken = assemble.channels_of({"data": data}), len(subject.mean)
-    if channels != taken:
-        raise ValueError(f"data.channels={channels}: {cfg['model']} takes images of {taken}; set data.channels={taken}")
-    floors = Path("runs") / ".floors"
-    return _evaluate(subject, data, cfg, floors=floors, num_workers=data["num_workers"], allowed=allowed, say=say)
+    for name, subject in zip(names, subjects, strict=True):
+        channels, taken = assemble.channels_of({"data": data}), len(subject.mean)
+        if channels != taken:
+            raise ValueError(f"data.channels={channels}: {name} takes images of {taken}; set data.channels={taken}")
+    options = {"num_workers": data["num_workers"], "allowed": allowed, "say": say}
+    record = _evaluate(subjects[0], data, cfg, floors=Path("runs") / ".floors", **options)
+    if cfg["output"] is not None:
+        record.save(Path(cfg["output"]))
+    if cfg["against"] is None:
+        return record.rows, []
+    other = _evaluate(subjects[1], data, cfg, floors=None, model_name="against", **options)
+    found = paired(record, other)
+    return [*record.rows, *other.rows, *(row for pair in found for row in pair.rows(data=assemble.data_name(data)))], found
 
 
 def check_probes(settings: Mapping[str, Any], prefix: str = "") -> None:
@@ -61,18 +79,26 @@ def check_probes(settings: Mapping[str, Any], prefix: str = "") -> None:
     for key in ("train_images", "test_images", "batch_size"):
         if settings[key] is not None and settings[key] < 1:
             raise ValueError(f"{prefix}{key}={settings[key]}: must be at least 1; set {prefix}{key}=256")
+    check_names(settings["probes"], f"{prefix}probes")
 
 
 def evaluate_run(export: Path, cfg: Mapping[str, Any], *, say: Say) -> list[dict[str, Any]]:
-    """Rows for the export of a run on the run's own data; none, after saying so, when these carry no labels."""
+    """Rows for the export of a run on the run's own data; none, after saying so, when these carry no labels.
+
+    The record with the answers for every test image is left in the run directory.
+    """
     val = assemble.source(cfg, "val", whole=True)
-    if not (val.labels >= 0).any():
+    if not labelled(val.labels, kind_of(val.labels, cfg["evaluation"]["labels"])).any():
         say("no labels, so no probes; `ssl-patches evaluate` takes a labelled folder later")
         return []
     subject = _subject(str(export), pretrained=True)
     floors = Path(cfg["run_dir"]).parent / ".floors"
     settings = {**cfg["evaluation"], "precision": cfg["trainer"].get("precision", "fp32")}
-    return _evaluate(subject, cfg["data"], settings, floors=floors, num_workers=cfg["data"]["num_workers"], allowed=None, say=say)
+    record = _evaluate(
+        subject, cfg["data"], settings, floors=floors, num_workers=cfg["data"]["num_workers"], allowed=None, say=say
+    )
+    record.save(Path(cfg["run_dir"]) / FILE)
+    return [row.as_dict() for row in record.rows]
 
 
 def _evaluate(
@@ -80,39 +106,51 @@ def _evaluate(
     data: Mapping[str, Any],
     settings: Mapping[str, Any],
     *,
-    floors: Path,
+    floors: Path | None,
     num_workers: int,
     allowed: tuple[str, ...] | None,
     say: Say,
-) -> list[dict[str, Any]]:
-    device, untrained = "cuda" if torch.cuda.is_available() else "cpu", _untrained(subject)
-    for model in (subject.model, untrained):
+    model_name: str = "trained",
+) -> Record:
+    """``floors``: where they are kept; None does without floors."""
+    device, untrained = "cuda" if torch.cuda.is_available() else "cpu", None if floors is None else _untrained(subject)
+    for model in filter(None, (subject.model, untrained)):
         choose_attention(model, accelerator=device, precision=settings["precision"])
     node = {"data": data, "image_size": subject.image_size}
     train, test = (assemble.source(node, split, whole=True, allowed=allowed) for split in ("train", "val"))
     limits = settings["train_images"], settings["test_images"]
+    bench = Bench(
+        train=train,
+        test=test,
+        batch_size=settings["batch_size"],
+        num_workers=num_workers,
+        mean=subject.mean,
+        std=subject.std,
+        image_size=subject.image_size,
+        limit_train=limits[0],
+        limit_test=limits[1],
+        device=device,
+        precision=settings["precision"],
+    )
     total = sum(min(len(source), limit or len(source)) for source, limit in zip((train, test), limits, strict=True))
-    say(f"evaluating on {total} images")
+    say(f"evaluating {model_name} on {total} images, protocol {PROTOCOL['version']}: {', '.join(settings['probes'])}")
     with tqdm(total=total, unit="image", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
-        rows = evaluate_encoder(
-            encoder=subject.model,
+        record = evaluate_model(
+            subject.model,
+            bench,
             random_init=untrained,
-            train_source=train,
-            test_source=test,
-            batch_size=settings["batch_size"],
-            num_workers=num_workers,
-            mean=subject.mean,
-            std=subject.std,
-            image_size=subject.image_size,
+            model_name=model_name,
             data_name=assemble.data_name(data),
-            limit_train=limits[0],
-            limit_test=limits[1],
+            probes=settings["probes"],
+            labels=settings["labels"],
+            floors=floors is not None,
             floors_cache=floors,
-            device=device,
-            precision=settings["precision"],
             progress=bar.update,
+            tell=bar.set_description_str,
         )
-    return [row.as_dict() for row in rows]
+    if floors is not None and len(record.labels):
+        say(f"labels: {described(record.kind, record.labels)}")
+    return record
 
 
 def _subject(model: str, *, pretrained: bool) -> Subject:

@@ -154,7 +154,7 @@ class _OnDisk:
     """Batches of (b, tokens, dim) -> (N, tokens, dim) float16 that the operating system reads when they are asked for."""
 
     def __init__(self) -> None:
-        self.file = tempfile.TemporaryFile()  # noqa: SIM115: closed with the last tensor that reads it
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the last tensor that reads it)
         self.count, self.each = 0, ()
 
     def add(self, features: Tensor) -> None:

@@ -1,7 +1,7 @@
 """Every number that the figures depend on. Whoever changes one raises ``version``; two versions are not to be compared.
 
 Version 2 added k = 1, 5, 200, and every probe after ``linear``; ``knn20_top1`` and ``linear_top1`` are as in version 1.
-Each entry is kept with the floors that it decides, so a change in one probe leaves the kept floors of others alone.
+It is stored with every record and with the floors that are kept.
 """
 
 from __future__ import annotations
