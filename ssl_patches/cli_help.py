@@ -42,6 +42,9 @@ the run unless given. probes=[knn,linear] unless others are named:
   layers     the same for every layer and the last four together, by mean and by class token
   attentive  one learned query over the tokens of the last layer
   lowshot    linear from 1, 5, 10, 50 images per class, and 1 % and 10 %, five draws each
+  segmentation  k-NN and linear segmentation of the feature map, on images with masks: data=camvid, data=embedded
+  finetune   the whole encoder trained on for 10 epochs, and the same recipe from random weights
+  roles      tiles averaged, input and tile size, invariance, attention on objects, relations, FLOPs and speed
 
 Labels may be classes (accuracy), several yes/no labels (mean average precision) or numbers (variance explained, error);
 labels=class|multilabel|value overrules what their type says. against=OTHER compares two encoders image by image: the
@@ -49,6 +52,7 @@ difference with its bootstrap interval, and McNemar's test.
 
   ssl-patches evaluate model=runs/a
   ssl-patches evaluate model=runs/a probes=[knn,linear,layers,attentive,lowshot] precision=bf16
+  ssl-patches evaluate model=runs/a probes=[segmentation] data=camvid data.root=DIR
   ssl-patches evaluate model=runs/a against=runs/b
   ssl-patches evaluate model=runs/a/encoder data=folder data.root=labelled_images output=a.npz
   ssl-patches evaluate model=resnet18 data=embedded --json

@@ -33,7 +33,6 @@ from ssl_patches.data.decode import DAMAGE, UnreadableImage, decode
 from ssl_patches.data.folder import Extent, read_headers
 from ssl_patches.data.layout import find_images
 
-SPLITS = {"train": ("train",), "val": ("val", "test"), "test": ("test", "val")}  # the first folder that there is
 LARGEST_ID = 2**15 - 1
 
 
@@ -75,8 +74,8 @@ class WithMasks(Dataset[tuple[Tensor, Tensor, int]]):
 class MaskFolder(Dataset[tuple[Tensor, int, int]]):
     """``root``/{train,val,test}/{images,masks}/NAME.*: one mask per image, of the same name up to the suffix.
 
-    ``split="val"`` takes ``val``, or ``test`` where there is no ``val``; ``"test"`` the other way round. ``void``: ids
-    that mean unlabelled. ``objects``: ids of things. ``root/classes.txt`` names the ids, ``ID NAME`` a line; without it
+    ``split="val"`` is the folder ``held_out``, or the other of val and test where that is not there. ``void``: ids that
+    mean unlabelled. ``objects``: ids of things. ``root/classes.txt`` names the ids, ``ID NAME`` a line; without it
     the ids of the training masks are looked up. ``load_size`` as for ``FolderSource``. ValueError for an image without
     a mask, for files that cannot be read, for a mask of another shape than its image, and for ids without a name.
     """
@@ -85,19 +84,23 @@ class MaskFolder(Dataset[tuple[Tensor, int, int]]):
         self,
         *,
         root: str,
-        split: Literal["train", "val", "test"],
+        split: Literal["train", "val"],
         image_size: int,
         channels: int = 3,
         load_size: int | None = None,
+        held_out: Literal["val", "test"] = "test",
         void: Sequence[int] = (255,),
         objects: Sequence[int] = (),
     ) -> None:
-        if split not in SPLITS:
-            raise ValueError(f"data.split={split}: must be train, val or test; set data.split=train")
+        if split not in ("train", "val"):
+            raise ValueError(f"data.split={split}: must be train or val; set data.split=train")
+        if held_out not in ("val", "test"):
+            raise ValueError(f"data.held_out={held_out}: must be val or test; set data.held_out=test")
         if channels not in (1, 3):
             raise ValueError(f"data.channels={channels}: image files have 1 (grey) or 3 (RGB); set data.channels=3")
         self.root, self.channels, self.void = os.path.expanduser(root), channels, sorted(void)
-        folders = [os.path.join(self.root, name) for name in SPLITS[split]]
+        names = {"train": ("train",), "val": (held_out, *({"val", "test"} - {held_out}))}[split]
+        folders = [os.path.join(self.root, name) for name in names]
         folder = next((each for each in folders if os.path.isdir(os.path.join(each, "images"))), folders[0])
         self.paths, self.mask_paths, self._lines = paired(folder)
         extents, mask_extents = readable(self.paths), readable(self.mask_paths)

@@ -14,11 +14,12 @@ from torch import nn
 from tqdm import tqdm
 
 from ssl_patches import assemble, config
+from ssl_patches.data.masks import HasMasks
 from ssl_patches.encoders import create
 from ssl_patches.evaluation.evaluate import evaluate_model
 from ssl_patches.evaluation.intervals import Row
 from ssl_patches.evaluation.labels import described, kind_of, labelled
-from ssl_patches.evaluation.probes import Bench, check_names
+from ssl_patches.evaluation.probes import PROBES, Bench, check_names
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.record import FILE, Paired, Record, paired
 from ssl_patches.export import load_timm_folder, read_card
@@ -88,17 +89,29 @@ def evaluate_run(export: Path, cfg: Mapping[str, Any], *, say: Say) -> list[dict
     The record with the answers for every test image is left in the run directory.
     """
     val = assemble.source(cfg, "val", whole=True)
-    if not labelled(val.labels, kind_of(val.labels, cfg["evaluation"]["labels"])).any():
-        say("no labels, so no probes; `ssl-patches evaluate` takes a labelled folder later")
+    probes = [name for name in cfg["evaluation"]["probes"] if _possible(PROBES[name].wants, val, cfg["evaluation"]["labels"])]
+    if missing := [name for name in cfg["evaluation"]["probes"] if name not in probes]:
+        wants = " or ".join(sorted({PROBES[name].wants for name in missing}))
+        say(
+            f"no {wants}, so no {', '.join(missing) if probes else 'probes'}; `ssl-patches evaluate` takes a folder with them later"
+        )
+    if not probes:
         return []
     subject = _subject(str(export), pretrained=True)
     floors = Path(cfg["run_dir"]).parent / ".floors"
-    settings = {**cfg["evaluation"], "precision": cfg["trainer"].get("precision", "fp32")}
+    settings = {**cfg["evaluation"], "probes": probes, "precision": cfg["trainer"].get("precision", "fp32")}
     record = _evaluate(
         subject, cfg["data"], settings, floors=floors, num_workers=cfg["data"]["num_workers"], allowed=None, say=say
     )
     record.save(Path(cfg["run_dir"]) / FILE)
     return [row.as_dict() for row in record.rows]
+
+
+def _possible(wants: str, source: Any, labels: str) -> bool:
+    """Whether a source has what a probe wants."""
+    if wants == "labels":
+        return bool(labelled(source.labels, kind_of(source.labels, labels)).any())
+    return wants == "images" or isinstance(source, HasMasks)
 
 
 def _evaluate(
@@ -119,6 +132,8 @@ def _evaluate(
     node = {"data": data, "image_size": subject.image_size}
     train, test = (assemble.source(node, split, whole=True, allowed=allowed) for split in ("train", "val"))
     limits = settings["train_images"], settings["test_images"]
+    cut = {"finetune", "roles"} & set(settings["probes"])  # these look at pieces, which are best made of real pixels
+    large = tuple(assemble.source(node, split, whole=False, allowed=allowed) for split in ("train", "val")) if cut else None
     bench = Bench(
         train=train,
         test=test,
@@ -131,6 +146,7 @@ def _evaluate(
         limit_test=limits[1],
         device=device,
         precision=settings["precision"],
+        large=large,
     )
     total = sum(min(len(source), limit or len(source)) for source, limit in zip((train, test), limits, strict=True))
     say(f"evaluating {model_name} on {total} images, protocol {PROTOCOL['version']}: {', '.join(settings['probes'])}")

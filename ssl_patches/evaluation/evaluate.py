@@ -152,8 +152,8 @@ def evaluate_model(
 
 
 def _fits(probe: str, model: nn.Module | None) -> bool:
-    """Raw pixels have one feature, and neither layers nor tokens, nor a network for a probe that reads images itself."""
-    return model is not None or PROBES[probe].reads == {"pooled"}
+    """Raw pixels have neither layers nor tokens, nor a network to train or to ask."""
+    return model is not None or PROBES[probe].pixels
 
 
 def _case(

@@ -16,7 +16,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,21 +26,13 @@ from torch.utils.data import Dataset, Subset
 from ssl_patches.data.module import Item, PatchDataModule, ordered_loader, permutation
 from ssl_patches.evaluation.features import Precision, extract
 from ssl_patches.evaluation.intervals import Row, accuracy_row
+from ssl_patches.evaluation.labels import check_targets
+from ssl_patches.evaluation.probes import Bench
+from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.optim import AdamW
 from ssl_patches.views import CropFlip
 
-PROTOCOL: dict[str, Any] = {
-    "version": 1,
-    "epochs": 10,
-    "batch_size": 64,
-    "optimizer": {"base_lr": 2e-3, "weight_decay": 0.05, "betas": [0.9, 0.999], "warmup": 0.1, "clip": 1.0},
-    "layer_decay": 0.75,
-    "label_smoothing": 0.1,
-    "views": {"scale": [0.35, 1.0], "flip": 0.5},
-    "head": {"std": 2e-5},
-    "seed": 0,
-    "interval": {"kind": "wilson", "level": 0.95},
-}
+RECIPE = PROTOCOL["finetune"]
 
 
 def finetune(
@@ -52,8 +43,8 @@ def finetune(
     image_size: int,
     mean: Sequence[float],
     std: Sequence[float],
-    epochs: int = PROTOCOL["epochs"],
-    layer_decay: float = PROTOCOL["layer_decay"],
+    epochs: int = RECIPE["epochs"],
+    layer_decay: float = RECIPE["layer_decay"],
     num_workers: int = 0,
     device: str = "cpu",
     precision: Precision = "fp32",
@@ -65,14 +56,14 @@ def finetune(
     images of each step. The caller's model and random state stay as they were. ValueError for values out of range, and
     when the loss is not finite.
     """
-    recipe, batch_size = AdamW(**PROTOCOL["optimizer"]), min(PROTOCOL["batch_size"], len(source))
+    recipe, batch_size = AdamW(**RECIPE["optimizer"]), min(RECIPE["batch_size"], len(source))
     steps = steps_of(len(source), epochs=epochs, batch_size=batch_size)
-    stream = PatchDataModule(train=source, val=None, batch_size=batch_size, num_workers=num_workers, seed=PROTOCOL["seed"])
+    stream = PatchDataModule(train=source, val=None, batch_size=batch_size, num_workers=num_workers, seed=RECIPE["seed"])
     centre, scale = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (mean, std))
-    views = CropFlip(image_size=image_size, **PROTOCOL["views"])
+    views = CropFlip(image_size=image_size, **RECIPE["views"])
     devices = [torch.device(device)] if str(device).startswith("cuda") else []
     with torch.random.fork_rng(devices):
-        torch.manual_seed(PROTOCOL["seed"])  # head, crops and dropout
+        torch.manual_seed(RECIPE["seed"])  # head, crops and dropout
         net = classifier(model, classes=classes).to(device).train()
         optimizer = optimizer_of(net, recipe, batch_size=batch_size, layer_decay=layer_decay)
         for step, batch in zip(range(steps), stream.train_dataloader(), strict=False):
@@ -92,7 +83,7 @@ def classifier(model: nn.Module, *, classes: int) -> nn.Module:
     net = copy.deepcopy(model)
     net.reset_classifier(classes)
     head = net.get_classifier()
-    nn.init.trunc_normal_(head.weight, std=PROTOCOL["head"]["std"])
+    nn.init.trunc_normal_(head.weight, std=RECIPE["head_std"])
     nn.init.zeros_(head.bias)
     return net.requires_grad_(True)
 
@@ -109,7 +100,7 @@ def optimizer_of(net: nn.Module, recipe: AdamW, *, batch_size: int, layer_decay:
 def steps_of(images: int, *, epochs: int, batch_size: int) -> int:
     """Steps of ``epochs`` passes, rounded up."""
     if epochs < 1:
-        raise ValueError(f"epochs={epochs}: must be at least 1; set epochs={PROTOCOL['epochs']}")
+        raise ValueError(f"epochs={epochs}: must be at least 1; set epochs={RECIPE['epochs']}")
     return math.ceil(epochs * images / batch_size)
 
 
@@ -126,49 +117,22 @@ def labelled(source: Dataset[Item], *, limit: int | None = None) -> Subset[Item]
     return Subset(source, chosen.tolist())
 
 
-def evaluate_finetune(
-    *,
-    encoder: nn.Module,
-    scratch: nn.Module | None,
-    train_source: Dataset[Item],
-    test_source: Dataset[Item],
-    image_size: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    num_workers: int = 0,
-    data_name: str = "data",
-    limit_train: int | None = None,
-    limit_test: int | None = None,
-    epochs: int = PROTOCOL["epochs"],
-    layer_decay: float = PROTOCOL["layer_decay"],
-    device: str = "cpu",
-    precision: Precision = "fp32",
-    progress: Callable[[int], None] | None = None,
-) -> list[Row]:
-    """Rows ``finetune_top1`` of "trained" and ``scratch_top1`` of "random_init", by one recipe.
+def evaluate_finetune(encoder: nn.Module, bench: Bench, *, model: str, data: str) -> list[Row]:
+    """Row ``finetune_top1`` of a timm model, or ``scratch_top1`` of "random_init", by one recipe.
 
-    ``encoder``, ``scratch``: plain timm models of one architecture, in their exported state; None leaves the second out.
-    ``train_source`` may load larger than ``image_size`` (crops then have real pixels), ``test_source`` at it. ValueError
-    where labels are missing, train shows one class only, or the two models are not of one shape.
+    Without a limit 2000 train images are learned from. ValueError where labels are missing or train shows one class only.
     """
-    train, test = labelled(train_source, limit=limit_train), labelled(test_source, limit=limit_test)
+    train = labelled((bench.large or (bench.train,))[0], limit=bench.limit_train or RECIPE["train_images"])
+    test = labelled(bench.test, limit=bench.limit_test)
     train_y, test_y = (part.dataset.labels[torch.tensor(part.indices)] for part in (train, test))
-    if len(train_y.unique()) < 2:
-        raise ValueError(f"data.root: the {len(train_y)} labelled train images show one class only; at least 2 are needed, raise "
-                         "limit_train or name data with more classes")  # fmt: skip
-    if scratch is not None and _shapes(encoder) != _shapes(scratch):
-        raise ValueError("scratch: has other parameters than the encoder, so figures would compare architectures; give the "
-                         "same architecture with random weights")  # fmt: skip
-    classes, rows = int(max(train_y.max(), test_y.max())) + 1, []
-    for name, metric, model in (("trained", "finetune_top1", encoder), ("random_init", "scratch_top1", scratch)):
-        if model is None:
-            continue
-        common = {"mean": mean, "std": std, "device": device, "precision": precision, "progress": progress}
-        options = {"image_size": image_size, "epochs": epochs, "layer_decay": layer_decay, "num_workers": num_workers}
-        net = finetune(model, train, classes=classes, **options, **common)
-        logits, wanted = extract(net, ordered_loader(test, batch_size=256, num_workers=num_workers), **common)
-        rows.append(accuracy_row(logits.argmax(1), wanted, model=name, data=data_name, metric=metric))
-    return rows
+    check_targets(train_y, test_y, "class")
+    classes = int(torch.cat([train_y, test_y]).max()) + 1
+    common = {"mean": bench.mean, "std": bench.std, "device": bench.device, "precision": bench.precision}
+    net = finetune(encoder, train, classes=classes, image_size=bench.image_size, num_workers=bench.num_workers, **common)
+    loader = ordered_loader(test, batch_size=bench.batch_size, num_workers=bench.num_workers)
+    logits, wanted = extract(net, loader, **common)
+    metric = "scratch_top1" if model == "random_init" else "finetune_top1"
+    return [accuracy_row(logits.argmax(1), wanted, model=model, data=data, metric=metric)]
 
 
 def _step(
@@ -176,16 +140,12 @@ def _step(
 ) -> Tensor:
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         logits = net(images)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=PROTOCOL["label_smoothing"])
+    loss = F.cross_entropy(logits.float(), labels, label_smoothing=RECIPE["label_smoothing"])
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(net.parameters(), clip)
     optimizer.step()
     return loss.detach()
-
-
-def _shapes(model: nn.Module) -> dict[str, torch.Size]:
-    return {name: parameter.shape for name, parameter in model.named_parameters()}
 
 
 def _check_finite(loss: Tensor, step: int) -> None:

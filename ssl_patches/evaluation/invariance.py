@@ -13,16 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_patches.evaluation.look import Look
+from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.views import random_boxes
 
 CHANGES = ("shift", "crop", "scale", "flip", "colour")
-SHIFT = 1 / 8  # of the side, down and right at once
-ZOOM = 3 / 4  # side of the central square that scale enlarges
-CROP = 1 / 2  # area of the random crop
-COLOUR = 0.4  # brightness, contrast and saturation by factors of 1 +- this
+NUMBERS = PROTOCOL["roles"]["invariance"]
+"""shift: share of the side, down and right at once; zoom: side of the central square that scale enlarges; crop: area of the
+random crop; colour: brightness, contrast and saturation by factors of 1 +- this."""
 
 
-def invariance(look: Look, images: Tensor, *, seed: int = 0) -> dict[str, Tensor]:
+def invariance(look: Look, images: Tensor) -> dict[str, Tensor]:
     """Per change, and for ``other``, the cosine of each image (N,): with its changed self, with the mean other image.
 
     ``images`` uint8 (N, C, H, H), two or more. Both sides of ``shift`` are cut from the image, so that no border is made up.
@@ -30,23 +30,23 @@ def invariance(look: Look, images: Tensor, *, seed: int = 0) -> dict[str, Tensor
     if len(images) < 2:
         raise ValueError(f"images: {len(images)} is too few, there must be another image to compare with; give 2 or more")
     whole = F.normalize(look(images), dim=1)
-    side = 1 - SHIFT
-    edge = (1 - ZOOM) / 2
+    shift, zoom, area = (NUMBERS[name] for name in ("shift", "zoom", "crop"))
+    side, edge = 1 - shift, (1 - zoom) / 2
     with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+        torch.manual_seed(NUMBERS["seed"])
         crops = (
-            random_boxes(len(images), (1000, 1000), scale=(CROP, CROP), ratio=(3 / 4, 4 / 3), device=torch.device("cpu")) / 1000
+            random_boxes(len(images), (1000, 1000), scale=(area, area), ratio=(3 / 4, 4 / 3), device=torch.device("cpu")) / 1000
         )
-        factors = 1 + COLOUR * (2 * torch.rand(3, len(images), 1, 1, 1) - 1)
+        factors = 1 + NUMBERS["colour"] * (2 * torch.rand(3, len(images), 1, 1, 1) - 1)
 
     def cosine(before: Tensor, after: Tensor) -> Tensor:
         return (before * F.normalize(after, dim=1)).sum(1)
 
     start = F.normalize(look(images, (0.0, 0.0, side, side)), dim=1)
     return {
-        "shift": cosine(start, look(images, (SHIFT, SHIFT, side, side))),
+        "shift": cosine(start, look(images, (shift, shift, side, side))),
         "crop": cosine(whole, look(images, crops)),
-        "scale": cosine(whole, look(images, (edge, edge, ZOOM, ZOOM))),
+        "scale": cosine(whole, look(images, (edge, edge, zoom, zoom))),
         "flip": cosine(whole, look(images, mirror=True)),
         "colour": cosine(whole, look(images, change=_in_turn(factors))),
         "other": ((whole @ whole.sum(0)) - 1) / (len(whole) - 1),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,7 @@ class Bench:
     limit_test: int | None = None
     device: str = "cpu"
     precision: Precision = "fp32"
+    large: tuple[Dataset[Any], Dataset[Any]] | None = None  # the same at their own size, for probes that cut; None: as above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,20 +138,46 @@ def lowshot(case: Case) -> list[Row]:
     return rows
 
 
+def segmentation(case: Case) -> list[Row]:
+    """k-NN and linear segmentation of the feature map, on images with masks."""
+    from ssl_patches.evaluation.segmentation import evaluate_segmentation
+
+    return evaluate_segmentation(case.encoder, case.bench, model=case.model, data=case.data)
+
+
+def finetune(case: Case) -> list[Row]:
+    """The whole encoder trained on; of random weights, the same recipe from scratch."""
+    from ssl_patches.evaluation.finetune import evaluate_finetune  # late, as below: an optimiser imports the compiler
+
+    return evaluate_finetune(case.encoder, case.bench, model=case.model, data=case.data)
+
+
+def roles(case: Case) -> list[Row]:
+    """What tiles, sizes, changes, attention and relations are to this encoder."""
+    from ssl_patches.evaluation.roles import evaluate_roles
+
+    return evaluate_roles(case.encoder, case.bench, model=case.model, data=case.data)
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """``reads``: families of features that the one pass over the images has to give."""
+    """``reads``: families of features that the one pass over the images has to give. ``wants``: of the data."""
 
     reads: frozenset[Family]
     rows: Callable[[Case], list[Row]]
+    wants: Literal["labels", "masks", "images"] = "labels"
+    pixels: bool = False  # has an answer for raw pixels too
 
 
 PROBES: dict[str, Probe] = {
-    "knn": Probe(frozenset({"pooled"}), knn),
-    "linear": Probe(frozenset({"pooled"}), linear),
+    "knn": Probe(frozenset({"pooled"}), knn, pixels=True),
+    "linear": Probe(frozenset({"pooled"}), linear, pixels=True),
     "layers": Probe(frozenset({"layers"}), layers),
     "attentive": Probe(frozenset({"tokens"}), attentive),
-    "lowshot": Probe(frozenset({"pooled"}), lowshot),
+    "lowshot": Probe(frozenset({"pooled"}), lowshot, pixels=True),
+    "segmentation": Probe(frozenset(), segmentation, wants="masks", pixels=True),
+    "finetune": Probe(frozenset(), finetune),
+    "roles": Probe(frozenset(), roles, wants="images"),
 }
 DEFAULT = ("knn", "linear")
 

@@ -28,5 +28,32 @@ PROTOCOL: dict[str, Any] = {
     },
     "lowshot": {"per_class": [1, 5, 10, 50], "shares": [0.01, 0.1], "draws": 5},
     "raw_pixels": {"side": 16},
+    "segmentation": {
+        "layer": -1,
+        "knn": {"k": 30, "temperature": 0.02, "similarity": "cosine", "memory": 500_000},
+        "linear": {"strengths": [1e-1, 1e-2, 1e-3, 1e-4, 1e-5], "held_out": 0.2, "held_out_part": "last"},
+        "raw_pixels": {"grid": 16, "each": 4},
+    },
+    "finetune": {
+        "train_images": 2000,  # where no limit is set
+        "epochs": 10,
+        "batch_size": 64,
+        "optimizer": {"base_lr": 2e-3, "weight_decay": 0.05, "betas": [0.9, 0.999], "warmup": 0.1, "clip": 1.0},
+        "layer_decay": 0.75,
+        "label_smoothing": 0.1,
+        "views": {"scale": [0.35, 1.0], "flip": 0.5},
+        "head_std": 2e-5,
+        "seed": 0,
+    },
+    "roles": {
+        "train_images": 500,  # where no limit is set
+        "test_images": 250,
+        "tiles": {"each": [1, 2, 3, 4], "scale": 0.5},  # each * each tiles, sides in shares of the image's
+        "tile_scales": [0.25, 0.5, 0.75, 1.0],
+        "input_factors": [0.5, 0.75, 1.0, 1.5],
+        "relations": {"scale": 0.28, "seed": 0},
+        "invariance": {"shift": 1 / 8, "zoom": 3 / 4, "crop": 1 / 2, "colour": 0.4, "seed": 0},
+        "speed": {"batch": 16, "repeats": 5},
+    },
     "interval": {"level": LEVEL, "accuracy": "wilson", "otherwise": "bootstrap", "resamples": RESAMPLES, "seed": SEED},
 }

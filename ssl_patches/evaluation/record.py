@@ -94,9 +94,10 @@ class Paired:
 def paired(first: Record, second: Record) -> list[Paired]:
     """Every figure that both records have. ValueError when they are not of the same images under the same protocol."""
     _check_alike(first, second)
-    counts = list(resamples(len(first.labels)))
+    both = [name for name in first.answers if name in second.answers]
+    counts = list(resamples(len(first.labels))) if both else []
     found = []
-    for name in [name for name in first.answers if name in second.answers]:
+    for name in both:
         answers = [record.answers[name] for record in (first, second)]
         whole = [figures(answer, first.labels, kind=first.kind) for answer in answers]
         drawn = [

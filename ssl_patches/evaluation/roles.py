@@ -15,14 +15,13 @@ image is asked, for nine answers about one image are not nine draws.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ssl_patches.data.masks import HasMasks, WithMasks
@@ -34,21 +33,12 @@ from ssl_patches.evaluation.invariance import invariance
 from ssl_patches.evaluation.knn import votes, weighted_knn
 from ssl_patches.evaluation.linear import linear_probe
 from ssl_patches.evaluation.look import Look, grid_boxes
-from ssl_patches.evaluation.sizes import BATCH, REPEATS, at_size, forward_flops, speed, tokens, usable_sizes
+from ssl_patches.evaluation.metrics import LEVEL
+from ssl_patches.evaluation.probes import Bench
+from ssl_patches.evaluation.protocol import PROTOCOL
+from ssl_patches.evaluation.sizes import at_size, forward_flops, speed, tokens, usable_sizes
 
-PROTOCOL: dict[str, Any] = {
-    "version": 1,
-    "train_images": 500,
-    "test_images": 250,
-    "knn": {"k": 20, "temperature": 0.07},
-    "tiles": {"each": [1, 2, 3, 4], "scale": 0.5},
-    "tile_scales": [0.25, 0.5, 0.75, 1.0],
-    "input_factors": [0.5, 0.75, 1.0, 1.5],
-    "relations": {"scale": 0.28, "seed": 0},
-    "invariance": {"seed": 0},
-    "speed": {"batch": BATCH, "repeats": REPEATS},
-    "interval": {"kind": "wilson, normal for means, extremes for speed", "level": 0.95},
-}
+KNN, NUMBERS = PROTOCOL["knn"], PROTOCOL["roles"]
 
 
 class Shown(NamedTuple):
@@ -66,9 +56,9 @@ def shown(source: Dataset[Item], *, limit: int, num_workers: int = 0) -> Shown:
 
 def accuracy(train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor, *, metric: str, **of: str) -> Row:
     """kNN accuracy (features (N, dim), labels (N,)) as a row named ``METRIC_knn20_top1``, or after how many voted."""
-    knn, classes = PROTOCOL["knn"], int(max(train_y.max(), test_y.max())) + 1
-    k = votes(knn["k"], len(train_x))
-    found = weighted_knn(train_x, train_y, test_x, k=k, temperature=knn["temperature"], classes=classes)
+    classes = int(max(train_y.max(), test_y.max())) + 1
+    k = votes(KNN["k"], len(train_x))
+    found = weighted_knn(train_x, train_y, test_x, k=k, temperature=KNN["temperature"], classes=classes)
     return accuracy_row(found, test_y, metric=f"{metric}_knn{k}_top1", **of)
 
 
@@ -84,18 +74,18 @@ def tile_rows(look: Look, train: Shown, test: Shown, **of: str) -> list[Row]:
         seen = (bag(look.tiles(part.images, boxes)) for part in (train, test))
         return accuracy(next(seen), train.labels, next(seen), test.labels, metric=metric, **of)
 
-    each, scale = PROTOCOL["tiles"]["each"], PROTOCOL["tiles"]["scale"]
+    each, scale = NUMBERS["tiles"]["each"], NUMBERS["tiles"]["scale"]
     rows = [row(f"tiles{n * n}", grid_boxes(n, scale)) for n in each]
-    return rows + [row(f"scale{round(100 * side)}", grid_boxes(1, side)) for side in PROTOCOL["tile_scales"]]
+    return rows + [row(f"scale{round(100 * side)}", grid_boxes(1, side)) for side in NUMBERS["tile_scales"]]
 
 
 def size_rows(look: Look, train: Shown | None, test: Shown, **of: str) -> list[Row]:
     """Per input size: tokens, FLOPs, images per CPU second and, with ``train``, accuracy. Roles 2 and 6."""
     rows = []
-    for side in usable_sizes(look.model, look.image_size, PROTOCOL["input_factors"]):
+    for side in usable_sizes(look.model, look.image_size, NUMBERS["input_factors"]):
         seen = replace(look, model=at_size(look.model, side), image_size=side)
-        batch = seen.normalised(seen.pixels(test.images[:BATCH]))
-        rates = speed(seen.model, batch)
+        batch = seen.normalised(seen.pixels(test.images[: NUMBERS["speed"]["batch"]]))
+        rates = speed(seen.model, batch, repeats=NUMBERS["speed"]["repeats"])
         exact = {"tokens": tokens(seen.model, batch), "gflops": forward_flops(seen.model, batch) / 1e9}
         rows += [Row(metric=f"input{side}_{name}", value=v, low=v, high=v, n=len(batch), **of) for name, v in exact.items()]
         bounds = {"value": rates.median().item(), "low": rates.min().item(), "high": rates.max().item()}
@@ -108,7 +98,7 @@ def size_rows(look: Look, train: Shown | None, test: Shown, **of: str) -> list[R
 
 def invariance_rows(look: Look, test: Shown, **of: str) -> list[Row]:
     """Mean cosine under each change and of different images, in percent. Role 5."""
-    found = invariance(look, test.images, seed=PROTOCOL["invariance"]["seed"])
+    found = invariance(look, test.images)
     return [mean_row(values, metric=f"cosine_{name}", **of) for name, values in found.items()]
 
 
@@ -124,62 +114,40 @@ def relation_rows(look: Look, train: Shown, test: Shown, **of: str) -> list[Row]
     """Which of the 8 neighbours of the central tile is this? By features of the two, each encoded alone. Role 8."""
     pairs = []
     for part in (train, test):
-        tiles = look.tiles(part.images, grid_boxes(3, PROTOCOL["relations"]["scale"]))
+        tiles = look.tiles(part.images, grid_boxes(3, NUMBERS["relations"]["scale"]))
         around = torch.cat([tiles[:, :4], tiles[:, 5:]], 1)
         pairs.append(torch.cat([tiles[:, 4:5].expand_as(around), around], 2))  # (N, 8, 2 * dim)
     known, asked = pairs
     direction = torch.arange(len(asked)) % 8
     told = torch.arange(8).repeat(len(known))
     found, _ = linear_probe(
-        known.flatten(0, 1), told, asked[torch.arange(len(asked)), direction], classes=8, seed=PROTOCOL["relations"]["seed"]
+        known.flatten(0, 1), told, asked[torch.arange(len(asked)), direction], classes=8, seed=NUMBERS["relations"]["seed"]
     )
     return [accuracy_row(found, direction, metric="relation_top1", **of)]
 
 
-def evaluate_roles(
-    look: Look,
-    *,
-    model_name: str,
-    train_source: Dataset[Item],
-    test_source: Dataset[Item],
-    data_name: str = "data",
-    num_workers: int = 0,
-    limit_train: int | None = None,
-    limit_test: int | None = None,
-    progress: Callable[[str], None] | None = None,
-) -> list[Row]:
-    """All rows of one model. Accuracy needs labels in both sources, attention a ViT and masks; what is not there is left out.
+def evaluate_roles(encoder: nn.Module, bench: Bench, *, model: str, data: str) -> list[Row]:
+    """All rows of one timm model. Accuracy needs classes, attention a ViT and masks; what is not there is left out.
 
-    Sources may load larger than ``look.image_size``: tiles are then cut from real pixels. ``progress`` is told the name
-    of each role when it begins. ValueError when images are fewer than two.
+    Without limits 500 train and 250 test images are taken. ValueError when test images are fewer than two.
     """
-    of = {"model": model_name, "data": data_name}
-    limits = limit_train or PROTOCOL["train_images"], limit_test or PROTOCOL["test_images"]
-    train = shown(train_source, limit=limits[0], num_workers=num_workers)
-    test = shown(test_source, limit=limits[1], num_workers=num_workers)
+    of = {"model": model, "data": data}
+    sources, limits = bench.large or (bench.train, bench.test), (bench.limit_train, bench.limit_test)
+    limits = [limit or NUMBERS[f"{name}_images"] for limit, name in zip(limits, ("train", "test"), strict=True)]
+    train, test = (shown(source, limit=n, num_workers=bench.num_workers) for source, n in zip(sources, limits, strict=True))
     known, asked = _labelled(train), _labelled(test)
     labels = len(asked.labels) > 0 and len(known.labels.unique()) > 1
-    with frozen(look.model, look.device):
-        roles: Mapping[str, Callable[[], list[Row]]] = {
-            **({"tiles": lambda: tile_rows(look, known, asked, **of)} if labels else {}),
-            "sizes": lambda: size_rows(look, known if labels else None, asked if labels else test, **of),
-            "invariance": lambda: invariance_rows(look, test, **of),
-            **(
-                {"attention": lambda: attention_rows(look, test_source, limit=limits[1], num_workers=num_workers, **of)}
-                if attends(look.model) and isinstance(test_source, HasMasks)
-                else {}
-            ),
-            "relations": lambda: relation_rows(look, train, test, **of),
-        }
-        rows = []
-        for name, measure in roles.items():
-            if progress is not None:
-                progress(name)
-            rows += measure()
-        return rows
+    with frozen(encoder, bench.device) as net:
+        look = Look(net, bench.image_size, bench.mean, bench.std, bench.device, bench.precision)
+        rows = tile_rows(look, known, asked, **of) if labels else []
+        rows += size_rows(look, known if labels else None, asked if labels else test, **of)
+        rows += invariance_rows(look, test, **of)
+        if attends(net) and isinstance(sources[1], HasMasks):
+            rows += attention_rows(look, sources[1], limit=limits[1], num_workers=bench.num_workers, **of)
+        return rows + relation_rows(look, train, test, **of)
 
 
-def mean_row(values: Tensor, *, metric: str, level: float = PROTOCOL["interval"]["level"], **of: str) -> Row:
+def mean_row(values: Tensor, *, metric: str, level: float = LEVEL, **of: str) -> Row:
     """Mean of per-image values (N,) in 0..1 as percent, with its normal interval; of one value the interval is open."""
     n = len(values)
     half = NormalDist().inv_cdf(0.5 + level / 2) * values.double().std().item() / math.sqrt(n) if n > 1 else math.inf

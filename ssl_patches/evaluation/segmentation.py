@@ -6,8 +6,7 @@
 * ``miou_linear``: multinomial logistic regression per patch on the same shares, in the convex form of the linear probe.
   The L2 strength with the best mIoU on the *last* fifth of train is taken and fitted to all of it.
 
-Both predict on the encoder's grid; scores are enlarged bilinearly to the mask, which keeps its own size. ``PROTOCOL``
-holds every number; whoever changes one raises ``version``.
+Both predict on the encoder's grid; scores are enlarged bilinearly to the mask, which keeps its own size.
 
 The traps: (a) the encoder's pooled output tells nothing here: features come from timm's ``forward_intermediates``, with
 the final norm, as the pooling would get them; (b) held out is the tail of train in the order of names, not a random
@@ -17,7 +16,7 @@ part, because neighbouring frames of a video are near copies; (c) with few token
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -31,17 +30,11 @@ from ssl_patches.evaluation.features import Precision, Reader, autocast, collect
 from ssl_patches.evaluation.intervals import Row
 from ssl_patches.evaluation.knn import knn_means
 from ssl_patches.evaluation.linear import Softmax, calm, chosen_strength, standardisation
-from ssl_patches.evaluation.metrics import LEVEL, RESAMPLES, SEED
 from ssl_patches.evaluation.miou import counts_of, miou, miou_row
+from ssl_patches.evaluation.probes import Bench
+from ssl_patches.evaluation.protocol import PROTOCOL
 
-PROTOCOL: dict[str, Any] = {
-    "version": 1,
-    "layer": -1,
-    "knn": {"k": 30, "temperature": 0.02, "similarity": "cosine", "memory": 500_000},
-    "linear": {"strengths": [1e-1, 1e-2, 1e-3, 1e-4, 1e-5], "held_out": 0.2, "held_out_part": "last", "standardised": True},
-    "raw_pixels": {"each": 4},
-    "interval": {"kind": "bootstrap over images", "level": LEVEL, "resamples": RESAMPLES, "seed": SEED},
-}
+NUMBERS = PROTOCOL["segmentation"]
 
 
 def dense_reader(model: nn.Module, *, precision: Precision = "fp32", layer: int = -1) -> Reader:
@@ -133,8 +126,8 @@ def linear_segmentation(
 
 
 def scores_of(train: Tensor, masks: Tensor, test: Tensor, *, classes: int) -> dict[str, Tensor]:
-    """Class scores (N, classes, h, w) of the test features (N, dim, h, w) by ``linear`` and ``knn``, as ``PROTOCOL`` says."""
-    knn, linear = PROTOCOL["knn"], PROTOCOL["linear"]
+    """Class scores (N, classes, h, w) of the test features (N, dim, h, w) by ``linear`` and ``knn``, as the protocol says."""
+    knn, linear = NUMBERS["knn"], NUMBERS["linear"]
     memory, shares = _cells(train), _cells(shares_of(masks, classes=classes, grid=tuple(train.shape[2:])))
     if len(memory) > knn["memory"]:
         chosen = torch.from_numpy(permutation(len(memory), 0, 0)[: knn["memory"]].copy())
@@ -147,63 +140,31 @@ def scores_of(train: Tensor, masks: Tensor, test: Tensor, *, classes: int) -> di
     }
 
 
-def evaluate_segmentation(
-    *,
-    models: Mapping[str, nn.Module],
-    train_source: WithMasks,
-    test_source: WithMasks,
-    batch_size: int,
-    num_workers: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    data_name: str = "data",
-    limit_train: int | None = None,
-    limit_test: int | None = None,
-    floors: bool = True,
-    device: str = "cpu",
-    precision: Precision = "fp32",
-    progress: Callable[[int], None] | None = None,
-) -> list[Row]:
-    """Rows ``miou_linear`` and ``miou_knn`` of every model ("trained", "random_init", ...), named as the mapping names them.
+def evaluate_segmentation(encoder: nn.Module | None, bench: Bench, *, model: str, data: str) -> list[Row]:
+    """Rows ``miou_linear``, ``miou_knn`` and ``miou_ceiling`` of a timm model; None: of raw pixels, on a grid of their own.
 
-    With ``floors`` also of "raw_pixels", and ``miou_ceiling`` of "true_shares": what the grid of the first model allows.
-    The sources load at the size that the models take. Features of all images are held in memory (``limit_train``,
-    ``limit_test``). ValueError for features that are not finite.
+    Features of all images are held on disk, and masks in memory. ValueError for images without masks and for features
+    that are not finite.
     """
-    classes, of = len(train_source.classes), {"data": data_name}
+    sources = [WithMasks(source) for source in (bench.train, bench.test)]
+    raw, classes = NUMBERS["raw_pixels"], len(sources[0].classes)
     with ExitStack() as stack:
-        readers: dict[str, Reader] = {}
-        for name, model in models.items():
-            net = stack.enter_context(frozen(model, device))
-            readers[name] = dense_reader(net, precision=precision, layer=PROTOCOL["layer"])
-        first = next(iter(readers.values()))
-        with torch.inference_mode():
-            image = train_source[0][0].to(device)
-            grid = tuple(first(image[None].float() / 255).shape[2:])
-        if floors:
-            readers["raw_pixels"] = dense_pixels(grid, each=PROTOCOL["raw_pixels"]["each"])
-        (train, train_masks), (test, test_masks) = (
-            collect(
-                ordered_loader(source, batch_size=batch_size, num_workers=num_workers, limit=limit),
-                readers,
-                mean=mean,
-                std=std,
-                device=device,
-                progress=progress,
-            )
-            for source, limit in ((train_source, limit_train), (test_source, limit_test))
-        )
-    rows = []
-    for name in readers:
-        known, asked = train.pop(name), test.pop(name)
-        if not (known.isfinite().all() and asked.isfinite().all()):
-            raise ValueError(f"model={name}: features are not finite; take an earlier checkpoint, or precision=fp32")
-        for probe, scores in scores_of(known, train_masks, asked, classes=classes).items():
-            rows.append(miou_row(counts_of(scores, test_masks), model=name, metric=f"miou_{probe}", **of))
-    if floors:
-        ceiling = counts_of(shares_of(test_masks, classes=classes, grid=grid), test_masks)
-        rows.append(miou_row(ceiling, model="true_shares", metric="miou_ceiling", **of))
-    return rows
+        if encoder is None:
+            read = dense_pixels((raw["grid"], raw["grid"]), each=raw["each"])
+        else:
+            net = stack.enter_context(frozen(encoder, bench.device))
+            read = dense_reader(net, precision=bench.precision, layer=NUMBERS["layer"])
+        found = []
+        for source, limit in zip(sources, (bench.limit_train, bench.limit_test), strict=True):
+            loader = ordered_loader(source, batch_size=bench.batch_size, num_workers=bench.num_workers, limit=limit)
+            features, masks = collect(loader, {model: read}, mean=bench.mean, std=bench.std, device=bench.device)
+            if not features[model].isfinite().all():
+                raise ValueError(f"model={model}: feature maps are not finite; take an earlier checkpoint, or precision=fp32")
+            found.append((features[model], masks))
+    (train, train_masks), (test, truth) = found
+    scores = scores_of(train, train_masks, test, classes=classes)
+    scores["ceiling"] = shares_of(truth, classes=classes, grid=tuple(test.shape[2:]))
+    return [miou_row(counts_of(score, truth), model=model, data=data, metric=f"miou_{name}") for name, score in scores.items()]
 
 
 def _cells(maps: Tensor) -> Tensor:

@@ -16,9 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-REPEATS = 5
-BATCH = 16
-
 
 def at_size(model: nn.Module, side: int) -> nn.Module:
     """A copy of a timm model that takes images of ``side`` px."""
@@ -54,7 +51,7 @@ def forward_flops(model: nn.Module, images: Tensor) -> float:
 
 
 @torch.inference_mode()
-def speed(model: nn.Module, images: Tensor, *, repeats: int = REPEATS) -> Tensor:
+def speed(model: nn.Module, images: Tensor, *, repeats: int = 5) -> Tensor:
     """Images per second of CPU time in each of ``repeats`` passes, (repeats,), after one that is not counted."""
     gpu = images.is_cuda
     clock = time.perf_counter if gpu else time.process_time

@@ -79,7 +79,7 @@ def test_unlabelled_ids_become_minus_one_and_have_no_name(tmp_path):
 def test_without_a_list_the_classes_are_those_of_the_training_masks(tmp_path):
     write(tmp_path)
     write(tmp_path, split="test", ids=np.zeros((40, 60)))
-    assert folder(tmp_path, "test").mask_classes == [f"class {label}" for label in range(6)]
+    assert folder(tmp_path, "val").mask_classes == [f"class {label}" for label in range(6)]
 
 
 def test_an_id_without_a_name_is_told_with_its_file(tmp_path):
@@ -92,10 +92,10 @@ def test_an_id_without_a_name_is_told_with_its_file(tmp_path):
 def test_val_and_test_stand_in_for_each_other_and_train_does_not(tmp_path):
     write(tmp_path)
     write(tmp_path, split="test", name="t")
-    assert folder(tmp_path, "val").paths == folder(tmp_path, "test").paths != folder(tmp_path).paths
+    assert folder(tmp_path, "val", held_out="val").paths == folder(tmp_path, "val").paths != folder(tmp_path).paths
     write(tmp_path, split="val", name="v")
-    assert folder(tmp_path, "val").paths[0].endswith("v.png")
-    assert folder(tmp_path, "test").paths[0].endswith("t.png")
+    assert folder(tmp_path, "val", held_out="val").paths[0].endswith("v.png")
+    assert folder(tmp_path, "val").paths[0].endswith("t.png")
 
 
 def test_bad_pairs_are_refused_by_name(tmp_path):
@@ -120,10 +120,10 @@ def test_a_coloured_mask_is_refused_rather_than_read_as_grey(tmp_path):
         ids_of(str(tmp_path / "train" / "masks" / "a.png"))
 
 
-@pytest.mark.parametrize(("key", "value"), [("split", "all"), ("channels", 4), ("objects", [6])])
+@pytest.mark.parametrize(("key", "value"), [("split", "test"), ("held_out", "train"), ("channels", 4), ("objects", [6])])
 def test_values_out_of_range_are_refused(tmp_path, key, value):
     with pytest.raises(ValueError, match=rf"data\.{key}="):
-        folder(write(tmp_path), **{key: value})
+        folder(write(tmp_path), **({"split": "train"} | {key: value}))
 
 
 def test_a_damaged_image_is_refused_and_never_replaced(tmp_path):

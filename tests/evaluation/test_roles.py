@@ -8,12 +8,12 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ssl_patches.data import EmbeddedSource
-from ssl_patches.evaluation import invariance as changes
 from ssl_patches.evaluation.attention import attends, attention_maps, on_objects
-from ssl_patches.evaluation.invariance import invariance, recolour
+from ssl_patches.evaluation.invariance import CHANGES, invariance, recolour
 from ssl_patches.evaluation.look import Look, grid_boxes
+from ssl_patches.evaluation.probes import Bench
 from ssl_patches.evaluation.roles import (
-    PROTOCOL,
+    NUMBERS,
     Shown,
     bag,
     evaluate_roles,
@@ -129,7 +129,7 @@ def test_different_images_are_compared_with_all_others_and_recolouring_with_fact
     by_hand = torch.stack([sum(whole[i] @ whole[j] for j in range(5) if j != i) / 4 for i in range(5)])
     assert torch.allclose(found["other"], by_hand, atol=1e-6)
     assert found["colour"].min() < 0.999
-    monkeypatch.setattr(changes, "COLOUR", 0.0)
+    monkeypatch.setitem(NUMBERS["invariance"], "colour", 0.0)
     assert torch.allclose(invariance(look(Pooled(4)), images)["colour"], torch.ones(5), atol=1e-5)
 
 
@@ -257,14 +257,15 @@ class Unlabelled(Dataset):
         return noise(1, 32, seed=index)[0], -1, index
 
 
-def test_all_rows_of_a_vit_on_images_with_labels_and_masks_and_of_what_is_there_without():
-    train, test = (EmbeddedSource(split=split, count=count, image_size=32) for split, count in (("train", 60), ("val", 30)))
-    model, told = vit().train(), []
-    rows = evaluate_roles(
-        look(model), model_name="trained", train_source=train, test_source=test, data_name="embedded", progress=told.append,
-        limit_test=24,
-    )  # fmt: skip
-    assert told == ["tiles", "sizes", "invariance", "attention", "relations"]
+def bench(train, test, **options):
+    pixels = {"mean": [0.5] * 3, "std": [0.5] * 3, "image_size": 32}
+    return Bench(train=train, test=test, batch_size=16, num_workers=0, **pixels, **options)
+
+
+def test_all_rows_of_a_vit_on_images_with_labels_and_masks():
+    train, test = (EmbeddedSource(split=split, count=count, image_size=32) for split, count in (("train", 40), ("val", 30)))
+    model = vit().train()
+    rows = evaluate_roles(model, bench(train, test, limit_test=24), model="trained", data="embedded")
     assert model.training  # measured in eval mode, and put back
     metrics = [row.metric for row in rows]
     assert len(metrics) == len(set(metrics))
@@ -272,18 +273,24 @@ def test_all_rows_of_a_vit_on_images_with_labels_and_masks_and_of_what_is_there_
             "attention_on_objects", "attention_on_other_objects", "object_area", "relation_top1"} <= set(metrics)  # fmt: skip
     assert all(row.low <= row.value <= row.high for row in rows)
     assert {(row.model, row.data) for row in rows} == {("trained", "embedded")}
-    assert percent(rows)["cosine_flip"] <= 100
 
-    plain = evaluate_roles(
-        look(timm.create_model("test_resnet", num_classes=0)),
-        model_name="m",
-        train_source=Unlabelled(12),
-        test_source=Unlabelled(9),
+
+def test_without_labels_masks_or_attention_the_other_roles_are_measured():
+    model = timm.create_model("test_resnet", num_classes=0)
+    rows = evaluate_roles(model, bench(Unlabelled(12), Unlabelled(9)), model="m", data="d")
+    assert {row.metric.split("_")[0].rstrip("0123456789") for row in rows} == {"input", "cosine", "relation"}
+    assert not any("knn" in row.metric for row in rows)
+
+
+def test_pieces_are_cut_from_the_larger_images_where_there_are_some():
+    small, large = (EmbeddedSource(split="val", count=20, image_size=size) for size in (32, 64))
+    plain, sharp = (
+        percent(evaluate_roles(vit(), bench(small, small, **options), model="m", data="d"))
+        for options in ({}, {"large": (large, large)})
     )
-    assert {row.metric.split("_")[0].rstrip("0123456789") for row in plain} == {"input", "cosine", "relation"}
-    assert not any(row.metric.endswith("knn12_top1") for row in plain)
+    assert plain["cosine_crop"] != sharp["cosine_crop"]
 
 
 def test_the_numbers_of_the_protocol_are_those_of_the_issue():
-    assert [each * each for each in PROTOCOL["tiles"]["each"]] == [1, 4, 9, 16]
-    assert changes.CHANGES == ("shift", "crop", "scale", "flip", "colour")
+    assert [each * each for each in NUMBERS["tiles"]["each"]] == [1, 4, 9, 16]
+    assert CHANGES == ("shift", "crop", "scale", "flip", "colour")

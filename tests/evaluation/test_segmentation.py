@@ -7,8 +7,9 @@ import torch
 from sklearn.metrics import jaccard_score
 from torch import nn
 
-from ssl_patches.data import EmbeddedSource, WithMasks
+from ssl_patches.data import EmbeddedSource
 from ssl_patches.evaluation.miou import confusion, counts_of, enlarged, iou, miou, miou_row
+from ssl_patches.evaluation.probes import Bench
 from ssl_patches.evaluation.segmentation import (
     SoftTargets,
     dense_pixels,
@@ -206,25 +207,25 @@ class Painted(nn.Module):
         return [shares_of(masks, classes=6, grid=(24, 24))]
 
 
-def test_from_sources_to_rows_with_the_floors_beside():
+def test_from_sources_to_rows_and_an_oracle_reaches_what_its_grid_allows():
     train, test = (EmbeddedSource(split=split, count=count, image_size=48) for split, count in (("train", 24), ("val", 8)))
-    rows = evaluate_segmentation(
-        models={"trained": Painted(train, test)},
-        train_source=WithMasks(train),
-        test_source=WithMasks(test),
-        batch_size=10,
-        num_workers=0,
-        mean=[0.5] * 3,
-        std=[0.25] * 3,
-        limit_test=6,
+    pixels = {"mean": [0.5] * 3, "std": [0.25] * 3, "image_size": 48}
+    bench = Bench(train=train, test=test, batch_size=10, num_workers=0, limit_test=6, **pixels)
+    oracle, floor = (
+        evaluate_segmentation(encoder, bench, model=name, data="embedded")
+        for encoder, name in ((Painted(train, test), "trained"), (None, "raw_pixels"))
     )
-    found = {(row.model, row.metric): row for row in rows}
-    assert list(found) == [
-        *[(model, f"miou_{probe}") for model in ("trained", "raw_pixels") for probe in ("linear", "knn")],
-        ("true_shares", "miou_ceiling"),
-    ]
-    ceiling = found["true_shares", "miou_ceiling"].value
+    for rows, name in ((oracle, "trained"), (floor, "raw_pixels")):
+        assert [row.metric for row in rows] == ["miou_linear", "miou_knn", "miou_ceiling"]
+        assert {(row.model, row.data, row.n) for row in rows} == {(name, "embedded", 6)}
+    linear, knn, ceiling = (row.value for row in oracle)
     assert 75 < ceiling <= 100
-    assert found["trained", "miou_knn"].value > ceiling - 8  # the oracle reaches what its grid allows
-    assert found["raw_pixels", "miou_knn"].value < 60
-    assert {row.n for row in rows} == {6}
+    assert knn > ceiling - 8
+    assert linear > ceiling - 8
+    assert floor[1].value < 60
+
+
+def test_images_without_masks_are_refused():
+    bench = Bench(train=[], test=[], batch_size=1, num_workers=0, mean=[0], std=[1], image_size=8)
+    with pytest.raises(ValueError, match="has no masks"):
+        evaluate_segmentation(None, bench, model="raw_pixels", data="d")
