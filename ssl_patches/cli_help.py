@@ -52,7 +52,7 @@ difference with its bootstrap interval, and McNemar's test.
 
   ssl-patches evaluate model=runs/a
   ssl-patches evaluate model=runs/a probes=[knn,linear,layers,attentive,lowshot] precision=bf16
-  ssl-patches evaluate model=runs/a probes=[segmentation] data=camvid data.root=DIR
+  ssl-patches evaluate model=runs/a probes=[segmentation,roles] data=camvid data.root=DIR figures=DIR
   ssl-patches evaluate model=runs/a against=runs/b
   ssl-patches evaluate model=runs/a/encoder data=folder data.root=labelled_images output=a.npz
   ssl-patches evaluate model=resnet18 data=embedded --json

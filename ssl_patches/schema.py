@@ -46,6 +46,7 @@ PRETRAIN = {
 EVALUATE = {
     "model": str,
     "against": str | None,
+    "figures": str | None,
     "output": str | None,
     "pretrained": bool,
     "precision": Literal["fp32", "bf16"],

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ssl_patches import assemble, config
 from ssl_patches.data.masks import HasMasks
 from ssl_patches.encoders import create
+from ssl_patches.evaluation.draw import draw_figures
 from ssl_patches.evaluation.evaluate import evaluate_model
 from ssl_patches.evaluation.intervals import Row
 from ssl_patches.evaluation.labels import described, kind_of, labelled
@@ -64,13 +65,14 @@ def evaluate_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: 
         channels, taken = assemble.channels_of({"data": data}), len(subject.mean)
         if channels != taken:
             raise ValueError(f"data.channels={channels}: {name} takes images of {taken}; set data.channels={taken}")
+    figures = None if cfg["figures"] is None else Path(cfg["figures"])
     options = {"num_workers": data["num_workers"], "allowed": allowed, "say": say}
-    record = _evaluate(subjects[0], data, cfg, floors=Path("runs") / ".floors", **options)
+    record = _evaluate(subjects[0], data, cfg, floors=Path("runs") / ".floors", figures=figures, **options)
     if cfg["output"] is not None:
         record.save(Path(cfg["output"]))
     if cfg["against"] is None:
         return record.rows, []
-    other = _evaluate(subjects[1], data, cfg, floors=None, model_name="against", **options)
+    other = _evaluate(subjects[1], data, cfg, floors=None, figures=None, model_name="against", **options)
     found = paired(record, other)
     return [*record.rows, *other.rows, *(row for pair in found for row in pair.rows(data=assemble.data_name(data)))], found
 
@@ -92,17 +94,15 @@ def evaluate_run(export: Path, cfg: Mapping[str, Any], *, say: Say) -> list[dict
     probes = [name for name in cfg["evaluation"]["probes"] if _possible(PROBES[name].wants, val, cfg["evaluation"]["labels"])]
     if missing := [name for name in cfg["evaluation"]["probes"] if name not in probes]:
         wants = " or ".join(sorted({PROBES[name].wants for name in missing}))
-        say(
-            f"no {wants}, so no {', '.join(missing) if probes else 'probes'}; `ssl-patches evaluate` takes a folder with them later"
-        )
+        what = ", ".join(missing) if probes else "probes"
+        say(f"no {wants}, so no {what}; `ssl-patches evaluate` takes a folder with them later")
     if not probes:
         return []
     subject = _subject(str(export), pretrained=True)
     floors = Path(cfg["run_dir"]).parent / ".floors"
     settings = {**cfg["evaluation"], "probes": probes, "precision": cfg["trainer"].get("precision", "fp32")}
-    record = _evaluate(
-        subject, cfg["data"], settings, floors=floors, num_workers=cfg["data"]["num_workers"], allowed=None, say=say
-    )
+    figures, workers = Path(cfg["run_dir"]) / "figures", cfg["data"]["num_workers"]
+    record = _evaluate(subject, cfg["data"], settings, floors=floors, figures=figures, num_workers=workers, allowed=None, say=say)
     record.save(Path(cfg["run_dir"]) / FILE)
     return [row.as_dict() for row in record.rows]
 
@@ -120,12 +120,13 @@ def _evaluate(
     settings: Mapping[str, Any],
     *,
     floors: Path | None,
+    figures: Path | None,
     num_workers: int,
     allowed: tuple[str, ...] | None,
     say: Say,
     model_name: str = "trained",
 ) -> Record:
-    """``floors``: where they are kept; None does without floors."""
+    """``floors``: where they are kept; None does without floors. ``figures``: a folder for what the rows allow to draw."""
     device, untrained = "cuda" if torch.cuda.is_available() else "cpu", None if floors is None else _untrained(subject)
     for model in filter(None, (subject.model, untrained)):
         choose_attention(model, accelerator=device, precision=settings["precision"])
@@ -164,6 +165,8 @@ def _evaluate(
             progress=bar.update,
             tell=bar.set_description_str,
         )
+    if figures is not None and (drawn := draw_figures(figures, record.rows, subject.model, bench)):
+        say(f"figures: {', '.join(map(str, drawn))}")
     if floors is not None and len(record.labels):
         say(f"labels: {described(record.kind, record.labels)}")
     return record

@@ -128,7 +128,9 @@ def evaluate_finetune(encoder: nn.Module, bench: Bench, *, model: str, data: str
     check_targets(train_y, test_y, "class")
     classes = int(torch.cat([train_y, test_y]).max()) + 1
     common = {"mean": bench.mean, "std": bench.std, "device": bench.device, "precision": bench.precision}
-    net = finetune(encoder, train, classes=classes, image_size=bench.image_size, num_workers=bench.num_workers, **common)
+    options = {"image_size": bench.image_size, "num_workers": bench.num_workers}
+    recipe = {"epochs": RECIPE["epochs"], "layer_decay": RECIPE["layer_decay"]}
+    net = finetune(encoder, train, classes=classes, **options, **recipe, **common)
     loader = ordered_loader(test, batch_size=bench.batch_size, num_workers=bench.num_workers)
     logits, wanted = extract(net, loader, **common)
     metric = "scratch_top1" if model == "random_init" else "finetune_top1"

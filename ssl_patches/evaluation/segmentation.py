@@ -143,28 +143,31 @@ def scores_of(train: Tensor, masks: Tensor, test: Tensor, *, classes: int) -> di
 def evaluate_segmentation(encoder: nn.Module | None, bench: Bench, *, model: str, data: str) -> list[Row]:
     """Rows ``miou_linear``, ``miou_knn`` and ``miou_ceiling`` of a timm model; None: of raw pixels, on a grid of their own.
 
-    Features of all images are held on disk, and masks in memory. ValueError for images without masks and for features
-    that are not finite.
+    ValueError for images without masks and for features that are not finite.
     """
-    sources = [WithMasks(source) for source in (bench.train, bench.test)]
-    raw, classes = NUMBERS["raw_pixels"], len(sources[0].classes)
+    classes = len(WithMasks(bench.train).classes)
+    (train, masks), (test, truth) = read_maps(encoder, bench, model=model)
+    scores = scores_of(train, masks, test, classes=classes)
+    scores["ceiling"] = shares_of(truth, classes=classes, grid=tuple(test.shape[2:]))
+    return [miou_row(counts_of(score, truth), model=model, data=data, metric=f"miou_{name}") for name, score in scores.items()]
+
+
+def read_maps(encoder: nn.Module | None, bench: Bench, *, model: str) -> list[tuple[Tensor, Tensor]]:
+    """Feature maps (N, dim, h, w) float16 on disk and masks (N, H, W) in memory, of train and of test."""
+    raw, found = NUMBERS["raw_pixels"], []
     with ExitStack() as stack:
         if encoder is None:
             read = dense_pixels((raw["grid"], raw["grid"]), each=raw["each"])
         else:
             net = stack.enter_context(frozen(encoder, bench.device))
             read = dense_reader(net, precision=bench.precision, layer=NUMBERS["layer"])
-        found = []
-        for source, limit in zip(sources, (bench.limit_train, bench.limit_test), strict=True):
-            loader = ordered_loader(source, batch_size=bench.batch_size, num_workers=bench.num_workers, limit=limit)
+        for source, limit in ((bench.train, bench.limit_train), (bench.test, bench.limit_test)):
+            loader = ordered_loader(WithMasks(source), batch_size=bench.batch_size, num_workers=bench.num_workers, limit=limit)
             features, masks = collect(loader, {model: read}, mean=bench.mean, std=bench.std, device=bench.device)
             if not features[model].isfinite().all():
                 raise ValueError(f"model={model}: feature maps are not finite; take an earlier checkpoint, or precision=fp32")
             found.append((features[model], masks))
-    (train, train_masks), (test, truth) = found
-    scores = scores_of(train, train_masks, test, classes=classes)
-    scores["ceiling"] = shares_of(truth, classes=classes, grid=tuple(test.shape[2:]))
-    return [miou_row(counts_of(score, truth), model=model, data=data, metric=f"miou_{name}") for name, score in scores.items()]
+    return found
 
 
 def _cells(maps: Tensor) -> Tensor:
