@@ -107,7 +107,7 @@ def steps_of(images: int, *, epochs: int, batch_size: int) -> int:
 def labelled(source: Dataset[Item], *, limit: int | None = None) -> Subset[Item]:
     """The images of ``source`` that have a class; at most ``limit``, the first of a fixed permutation, in their order."""
     labels = source.labels
-    if labels.dim() != 1 or not (labels >= 0).any():
+    if labels.dim() != 1 or labels.is_floating_point() or not (labels >= 0).any():
         raise ValueError("data.root: fine-tuning needs images with one class each; name a folder of DIR/train/CLASS/file and "
                          "DIR/val/CLASS/file, or DIR/CLASS/file")  # fmt: skip
     chosen = (labels >= 0).nonzero().flatten()

@@ -153,6 +153,10 @@ def test_images_without_a_class_are_left_out_and_a_smaller_part_lies_in_a_larger
     some, more = (set(labelled(source, limit=limit).indices) for limit in (5, 20))
     assert some < more
     assert all(source.labels[at] >= 0 for at in more)
+    numbers = Bright(4, 0)
+    numbers.labels = numbers.labels.float()
+    with pytest.raises(ValueError, match="one class each"):
+        labelled(numbers)
     source.labels[:] = -1
     with pytest.raises(ValueError, match="one class each"):
         labelled(source)
