@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ssl_patches.cli_help import HELP, MAIN_HELP
 from ssl_patches.wording import BadRequest, Failed
@@ -144,7 +143,17 @@ def _pretrain(request: Request) -> int:
 def _evaluate(request: Request) -> int:
     from ssl_patches.evaluation.command import evaluate_command
 
-    return _print_rows(evaluate_command(request.words, config_dirs=request.config_dirs, say=_say), request)
+    rows, pairs = evaluate_command(request.words, config_dirs=request.config_dirs, say=_say)
+    if "--json" in request.flags:
+        print(json.dumps([row.as_dict() for row in rows]))
+        return 0
+    from ssl_patches.evaluation.intervals import table
+    from ssl_patches.evaluation.record import paired_table
+
+    print(table([row for row in rows if row.model != "difference"]))
+    if pairs:
+        print(f"\nthe first less the second, on the same test images:\n{paired_table(pairs)}")
+    return 0
 
 
 def _export(request: Request) -> int:
@@ -223,13 +232,6 @@ def _list(request: Request) -> int:
     group = GROUPS[request.words[0]]
     for name, about in conf_files.described(group, config_dirs=request.config_dirs):
         print(f"{group}={name:24} {about}".rstrip())
-    return 0
-
-
-def _print_rows(rows: list[dict[str, Any]], request: Request) -> int:
-    from ssl_patches.evaluation.intervals import Row, table
-
-    print(json.dumps(rows) if "--json" in request.flags else table([Row(**row) for row in rows]))
     return 0
 
 

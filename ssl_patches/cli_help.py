@@ -6,7 +6,7 @@ MAIN_HELP = """\
 ssl-patches: self-supervised pretraining on image patches.
 
   ssl-patches pretrain [KEY=VALUE ...]              pretrain an encoder, export and evaluate it
-  ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME   kNN and linear probe of a frozen encoder, floors beside it
+  ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME   probes of a frozen encoder, floors beside it
   ssl-patches export   model=RUN output=DIR         the encoder for timm, ONNX, torch.export, proven equal
   ssl-patches verify   EXPORT                       prove an export again, in other processes
   ssl-patches embed    model=... output=FILE        features of a folder of images as a Parquet file
@@ -39,11 +39,27 @@ overwrite= logger=wandb. `ssl-patches list tasks` and so on show what there is; 
     "evaluate": """\
 ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME [data=... KEY=VALUE ...] [--json] [--config-dir DIR]
 
-Weighted kNN (k 20, T 0.07) and a linear probe of the frozen encoder, beside random initialisation and raw pixels, with
-95 % intervals. The data are those of the run unless given.
+Probes of the frozen encoder, beside random initialisation and raw pixels, with 95 % intervals. The data are those of
+the run unless given. probes=[knn,linear] unless others are named:
+
+  knn        weighted k-nearest neighbours, k = 1, 5, 20, 200, T = 0.07
+  linear     logistic (or ridge) regression of the exported feature, its strength chosen on a part of train
+  layers     the same for every layer and the last four together, by mean and by class token
+  attentive  one learned query over the tokens of the last layer
+  lowshot    linear from 1, 5, 10, 50 images per class, and 1 % and 10 %, five draws each
+  segmentation  k-NN and linear segmentation of the feature map, on images with masks: data=camvid, data=embedded
+  finetune   the whole encoder trained on for 10 epochs, and the same recipe from random weights
+  roles      tiles averaged, input and tile size, invariance, attention on objects, relations, FLOPs and speed
+
+Labels may be classes (accuracy), several yes/no labels (mean average precision) or numbers (variance explained, error);
+labels=class|multilabel|value overrules what their type says. against=OTHER compares two encoders image by image: the
+difference with its bootstrap interval, and McNemar's test.
 
   ssl-patches evaluate model=runs/a
-  ssl-patches evaluate model=runs/a/encoder data=folder data.root=labelled_images
+  ssl-patches evaluate model=runs/a probes=[knn,linear,layers,attentive,lowshot] precision=bf16
+  ssl-patches evaluate model=runs/a probes=[segmentation,roles] data=camvid data.root=DIR figures=DIR
+  ssl-patches evaluate model=runs/a against=runs/b
+  ssl-patches evaluate model=runs/a/encoder data=folder data.root=labelled_images output=a.npz
   ssl-patches evaluate model=resnet18 data=embedded --json
 """,
     "export": """\

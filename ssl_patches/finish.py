@@ -20,6 +20,7 @@ from ssl_patches import assemble
 from ssl_patches.callbacks.alarms import FILE as ALARMS
 from ssl_patches.data.module import PatchDataModule
 from ssl_patches.evaluation.command import evaluate_run
+from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.export import Proof, add_results, export_encoder
 from ssl_patches.export.command import commit
 from ssl_patches.figures import draw_task
@@ -58,6 +59,7 @@ def finish(
         "encoder": module.encoder.architecture,
         "results": rows,
         "alarms": json.loads((run_dir / ALARMS).read_text(encoding="utf-8")) if (run_dir / ALARMS).is_file() else [],
+        "protocol": PROTOCOL,
         "budget_used": {
             "images": images,
             "steps": module.steps_done,

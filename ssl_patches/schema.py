@@ -17,7 +17,13 @@ SUPPLIED = {
 }
 """What the program gives to each group of the configuration when it builds it."""
 
-EVALUATION = {"train_images": int | None, "test_images": int | None, "batch_size": int}
+EVALUATION = {
+    "probes": list[str],
+    "labels": Literal["auto", "class", "multilabel", "value"],
+    "train_images": int | None,
+    "test_images": int | None,
+    "batch_size": int,
+}
 
 PRETRAIN = {
     "seed": int,
@@ -38,7 +44,15 @@ PRETRAIN = {
     "callbacks": dict | None,
 }
 
-EVALUATE = {"model": str, "pretrained": bool, "precision": Literal["fp32", "bf16"], **EVALUATION}
+EVALUATE = {
+    "model": str,
+    "against": str | None,
+    "figures": str | None,
+    "output": str | None,
+    "pretrained": bool,
+    "precision": Literal["fp32", "bf16"],
+    **EVALUATION,
+}
 
 EMBED = {
     "model": str,

@@ -146,7 +146,7 @@ def test_evaluate_prints_one_json_document_and_nothing_else_on_standard_output(f
     rows = json.loads(capsys.readouterr().out)
     assert all(set(row) == ROW for row in rows)
     assert {row["model"] for row in rows} == MODELS
-    assert {row["metric"] for row in rows} == {"knn20_top1", "linear_top1"}
+    assert {row["metric"] for row in rows} == {"knn1_top1", "knn5_top1", "knn20_top1", "knn64_top1", "linear_top1"}
     assert all(0 <= row["low"] <= row["value"] <= row["high"] <= 100 and row["n"] == 32 for row in rows)
     summary = json.loads((finished_run / "summary.json").read_text())
     assert rows == summary["results"]
@@ -157,8 +157,9 @@ def test_evaluate_prints_a_table_for_people_also_of_an_export_and_of_other_data(
     words = ["data=embedded", "data.count=48", "data.seed=7", "data.num_workers=0"]
     assert main(["evaluate", f"model={finished_run / 'encoder'}", *words]) == 0
     said = capsys.readouterr().out
-    assert [line.split()[0] for line in said.splitlines()] == ["model", "trained", "random_init", "raw_pixels"]
-    assert "knn20_top1" in said
+    head, *lines = [line.split() for line in said.splitlines()]
+    assert head == ["metric", "trained", "random_init", "raw_pixels", "data", "n"]
+    assert "knn20_top1" in [line[0] for line in lines]
 
 
 def test_evaluate_takes_a_name_of_timm(here, capsys):

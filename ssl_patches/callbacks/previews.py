@@ -15,7 +15,7 @@ import torch
 
 from ssl_patches.callbacks import twin as twins
 from ssl_patches.encoders.base import Encoder
-from ssl_patches.evaluation.attention import last_attention
+from ssl_patches.evaluation.attention import attends, last_attention
 from ssl_patches.figures import draw_neighbours, draw_patches, draw_task
 from ssl_patches.pretrainer import Pretrainer
 from ssl_patches.types import Features, ImageBatch
@@ -99,7 +99,7 @@ class Previews(L.Callback):
                 folder / "patches.png",
                 images=copy.views(images[rows].to(module.device)),
                 dense=fine_map(encoder, seen).dense,
-                attention=last_attention(encoder.model, seen),
+                attention=last_attention(encoder.model, seen) if attends(encoder.model) else None,
                 title=f"patch features of held-out images, {after}",
             )
         for name in ("neighbours", "patches"):

@@ -3,10 +3,13 @@
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.embedded import EmbeddedSource
 from ssl_patches.data.folder import FolderSource
+from ssl_patches.data.masks import MaskFolder, WithMasks
 
 __all__ = [
     "EmbeddedSource",
     "FolderSource",
+    "MaskFolder",
     "UnreadableImage",
+    "WithMasks",
     "decode",
 ]

@@ -63,8 +63,9 @@ def is_supervised(cfg: Mapping[str, Any]) -> bool:
 
 
 def instead_of_task(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration of ``pretrain`` without its task and sampler, which this has not."""
-    return {**{key: value for key, value in cfg.items() if key not in (*OWN, "parts")}, "task": {"_target_": TARGET}}
+    """A configuration of ``pretrain`` without what asks a task: its own, its sampler, and observers of held-out images."""
+    kept = {key: value for key, value in cfg.items() if key not in (*OWN, "parts")}
+    return {**kept, "task": {"_target_": TARGET}, "callbacks": {}}
 
 
 def classes_of(train: Any) -> int:
