@@ -64,7 +64,7 @@ def study(tmp_path) -> Callable[..., Path]:
         base = [word for word in SMALL if not word.startswith("budget.")]
         content = {"base": base, "axes": {"task": ["jigsaw"], "seed": [0, 1]}, "budget": {"images": 64}, **keys}
         given = {key: value for key, value in content.items() if value is not None}
-        (folder / "study.yaml").write_text(yaml.safe_dump(given), encoding="utf-8")
+        (folder / "study.yaml").write_text(yaml.safe_dump(given, sort_keys=False), encoding="utf-8")
         return folder
 
     return write

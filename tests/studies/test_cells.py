@@ -157,10 +157,7 @@ def test_a_plan_survives_its_file(study, tmp_path):
         ({"axis": {"seed": [0]}}, "axis: unknown key; did you mean 'axes'?"),
         ({"axes": {"task": ["jigsaw", "maskd"]}}, "task=maskd: must name one of conf/task; did you mean 'masked'?"),
         ({"axes": {"sed": [0]}}, "sed: unknown key; did you mean 'seed'?"),
-        (
-            {"axes": {"task.permutations": [24], "task": ["jigsaw", "masked"]}},
-            "masked-permutations24: task.permutations: unknown key",
-        ),
+        ({"axes": {"task.permutations": [24], "task": ["jigsaw", "masked"]}}, "task.permutations: unknown key"),
         ({"axes": {"image_size": [32, 64]}}, "axes.image_size: image_size is set by base too; take one of them out"),
         ({"budget": {"image": 10}}, "budget.image: unknown key; did you mean 'budget.images'?"),
         ({"budget": {"images": 10, "flops": 1}}, "must be one amount above 0"),
