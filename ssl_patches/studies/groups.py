@@ -125,7 +125,7 @@ def _split(members: Sequence[Run], settings: Sequence[Mapping[str, Any]]) -> lis
         if len({written(of, fewer) for of in settings}) == distinct:
             keys = fewer
     lots = _by(list(zip(members, settings, strict=True)), lambda pair: written(pair[1], keys))
-    return [({key: lot[0][1].get(key) for key in keys}, [run for run, _ in lot]) for _, lot in lots]
+    return [({key: lot[0][1][key] for key in keys if key in lot[0][1]}, [run for run, _ in lot]) for _, lot in lots]
 
 
 def _word(setting: tuple[str, Any]) -> str:

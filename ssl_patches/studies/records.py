@@ -20,6 +20,8 @@ from ssl_patches.wording import BadRequest
 
 ERROR = "error.txt"
 """What a study leaves in the folder of a cell that failed."""
+TRIAL = "trial.json"
+"""What a trial of a study leaves: it chose a learning rate, at another budget, and is no result."""
 TRAINED, FLOORS = "trained", ("random_init", "raw_pixels")
 ROW = {"model": str, "data": str, "metric": str, "value": float, "low": float, "high": float, "n": int}
 SPENT = ("images", "flops", "seconds")
@@ -86,7 +88,7 @@ def read_run(folder: Path) -> Run:
 
 
 def _folders(places: Sequence[Path]) -> Iterator[Path]:
-    """Every folder that is or was to become a run, once, by path; hidden ones (a study's own notes) are not looked into."""
+    """Every folder that is or was to become a run, once, by path; no hidden ones, no trials of a study."""
     seen: set[Path] = set()
     for place in places:
         if not place.is_dir():
@@ -94,7 +96,7 @@ def _folders(places: Sequence[Path]) -> Iterator[Path]:
         holders = {file.parent for name in (CONFIG, ERROR) for file in place.rglob(name)}
         for folder in sorted(holders):
             hidden = any(part.startswith(".") for part in folder.relative_to(place).parts)
-            if not hidden and folder.resolve() not in seen:
+            if not hidden and not (folder / TRIAL).is_file() and folder.resolve() not in seen:
                 seen.add(folder.resolve())
                 yield folder
 

@@ -11,7 +11,7 @@ import altair as alt
 from ssl_patches.studies.comparison import LAYER, Comparison, estimate
 from ssl_patches.studies.records import TRAINED
 from ssl_patches.studies.report import material
-from ssl_patches.studies.report.vega import bounds, choice, colour, data, specification, tips, x, y
+from ssl_patches.studies.report.vega import SHORT, bounds, choice, colour, data, specification, tips, x, y
 from ssl_patches.studies.statistics import higher_is_better, pareto_front
 
 COSTS = {"TFLOP": ("flops", 1e12), "seconds": ("seconds", 1.0), "images": ("images", 1.0)}
@@ -50,8 +50,8 @@ def pareto(comparison: Comparison) -> Spec:
     """Accuracy against what it cost; the front is a line, floors are dashed: they cost nothing."""
     rows = [row for metric in comparison.metrics for cost in COSTS for row in _priced(comparison, metric, cost)]
     floors = [
-        {"entry": entry.name, "metric": metric, "mean": value.mean}
-        for entry in comparison.floors
+        {"entry": entry.name, "metric": metric, "mean": value.mean, "below": order % 2}  # two floors may be one line
+        for order, entry in enumerate(comparison.floors)
         for metric in comparison.metrics
         if (value := estimate(entry, metric))
     ]
@@ -59,14 +59,14 @@ def pareto(comparison: Comparison) -> Spec:
         return None
     metric, is_metric = choice("metric", comparison.metrics)
     cost, is_cost = choice("cost", list(COSTS), radio=True)
-    across, shade = x("spent", "cost of a run", format="~s"), colour(comparison)
+    across, shade = x("spent", "cost of a run", labelExpr=SHORT), colour(comparison)
     tip = tips("entry", "interval", "front", "cost", mean=".2f", low=".2f", high=".2f", spent=",.4~r")
     shape = alt.Shape("front:N", legend=None, scale=alt.Scale(domain=["yes", "no"], range=["circle", "triangle-up"]))
     base = alt.Chart(data(rows)).transform_filter(is_metric).transform_filter(is_cost)
     floor = alt.Chart(data(floors)).transform_filter(is_metric).encode(y=y("mean", UNIT), color=alt.value("var(--muted)"))
     layers = [
         floor.mark_rule(strokeDash=[4, 4]).encode(tooltip=tips("entry", mean=".2f")),
-        floor.mark_text(align="left", baseline="bottom", dx=2, dy=-2).encode(x=alt.value(0), text="entry:N"),
+        floor.mark_text(align="left", dx=2, dy=alt.expr("datum.below ? 9 : -8")).encode(x=alt.value(0), text="entry:N"),
         base.transform_filter("datum.front === 'yes'")
         .mark_line(opacity=0.5)
         .encode(x=across, y=y("mean", UNIT), order="spent:Q", color=alt.value("var(--ink)")),
@@ -104,7 +104,7 @@ def curves(comparison: Comparison) -> Spec:
     chart = alt.Chart(data(rows)).transform_filter(is_measure).transform_calculate(spent="datum[against]")
     tip = tips("entry", "seed", "measure", value=".4~g", images=",", TFLOP=".3~g", seconds=",.0f")
     chart = chart.mark_line(strokeWidth=1.5, opacity=0.85).encode(
-        x=x("spent", None, format="~s"), y=y("value", None), color=colour(comparison), detail="seed:N", tooltip=tip
+        x=x("spent", None, labelExpr=SHORT), y=y("value", None), color=colour(comparison), detail="seed:N", tooltip=tip
     )
     return specification(chart, measure, against, height=320)
 

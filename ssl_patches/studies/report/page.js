@@ -30,6 +30,8 @@ document.getElementById("filter").addEventListener("input", event => {
   document.getElementById("shown").textContent = words.length ? `${left} of ${lines().length} lines` : "";
 });
 
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(details => { details.open = true; }));
+
 const specs = JSON.parse(document.getElementById("specs").textContent);
 for (const [id, spec] of Object.entries(specs)) {
   const place = document.getElementById(`chart-${id}`);

@@ -19,6 +19,8 @@ from ssl_patches.studies.records import TRAINED
 
 COLOURS = 10  # --c0 to --c9
 SPACE = {"left": 0, "top": 8, "right": 8, "bottom": 0}
+FONT = 'system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'  # named, because Vega measures labels with it
+SHORT = "datum.value > 0 && datum.value < 10 ? format(datum.value, '~g') : format(datum.value, '~s')"  # 0.05, not 50m
 TEXT = {"labelColor": "var(--muted)", "titleColor": "var(--muted)", "titleFontWeight": "normal"}
 LINES = {"gridColor": "var(--line)", "domainColor": "var(--line)", "tickColor": "var(--line)"}
 
@@ -33,7 +35,11 @@ def colours(entries: Iterable[Entry]) -> Mapping[str, str]:
 
 def colour(comparison: Comparison, *, legend: bool = True) -> alt.Color:
     chosen = colours(comparison.entries)
-    shown = alt.Legend(title=None, orient="bottom", columns=2, labelLimit=150, symbolType="circle") if legend else None
+    shown = (
+        alt.Legend(title=None, orient="bottom", columns=2, labelLimit=150, symbolType="circle", symbolOpacity=1)
+        if legend
+        else None
+    )
     if shown:
         shown.values = [entry.name for entry in comparison.trained]
     return alt.Color("entry:N", scale=alt.Scale(domain=list(chosen), range=list(chosen.values())), legend=shown)
@@ -55,7 +61,7 @@ def x(field: str, title: str | None, **axis: Any) -> alt.X:
 
 
 def y(field: str, title: str | None) -> alt.Y:
-    return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=False))
+    return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=False, padding=12))
 
 
 def tips(*names: str, **numbers: str) -> list[alt.Tooltip]:
@@ -75,7 +81,7 @@ def specification(chart: Any, *parameters: alt.Parameter, height: int | alt.Step
     chart = (
         chart.add_params(*parameters)
         .properties(width="container", height=height, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
-        .configure(background="transparent", font="inherit", padding=SPACE)
+        .configure(background="transparent", font=FONT, padding=SPACE)
         .configure_axis(labelOverlap=True, labelFontSize=12, titleFontSize=12, **TEXT, **LINES)
         .configure_legend(labelColor="var(--ink)", labelFontSize=12, offset=8)
         .configure_view(stroke=None)
