@@ -90,7 +90,15 @@ ALLOWED_FLAGS = {
     "embed": {"--json": False, "--config-dir": True},
     "study": {"--dry-run": False, "--config-dir": True},
     "runs": {"--json": False, "--yes": False},
-    "compare": {"--json": False, "--csv": True, "--markdown": False},
+    "compare": {
+        "--json": False,
+        "--markdown": False,
+        "--csv": True,
+        "--report": True,
+        "--metric": True,
+        "--mixed": False,
+        "--wandb": False,
+    },
     "list": {"--config-dir": True},
 }
 """Flag -> does it take a value?"""
@@ -212,14 +220,14 @@ def _runs(request: Request) -> int:
 
 
 def _compare(request: Request) -> int:
-    from ssl_patches.studies.table import compare
+    from ssl_patches.studies.compare import Wanted, compare
 
-    return compare(
-        [Path(word) for word in request.words],
-        as_json="--json" in request.flags,
-        markdown="--markdown" in request.flags,
-        csv_path=Path(str(request.flags["--csv"])) if "--csv" in request.flags else None,
-    )
+    files = {
+        key: Path(str(request.flags[flag])) for key, flag in (("page", "--report"), ("results", "--csv")) if flag in request.flags
+    }
+    metric = str(request.flags["--metric"]) if "--metric" in request.flags else None
+    asked = {key: f"--{key.removeprefix('as_')}" in request.flags for key in ("as_json", "markdown", "mixed", "wandb")}
+    return compare([Path(word) for word in request.words], Wanted(metric=metric, **files, **asked))
 
 
 def _list(request: Request) -> int:

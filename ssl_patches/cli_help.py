@@ -12,7 +12,7 @@ ssl-patches: self-supervised pretraining on image patches.
   ssl-patches embed    model=... output=FILE        features of a folder of images as a Parquet file
   ssl-patches study    STUDY [KEY=VALUE ...]        run the cells of a study that are missing
   ssl-patches runs     [list|diff|remove] ...       what is in a folder of runs
-  ssl-patches compare  RUN_OR_DIR [...]             one table of runs
+  ssl-patches compare  RUN_OR_DIR [...]             runs side by side: a table, report.html, results.csv
   ssl-patches list     tasks|encoders|samplers|data|views|optimizers|experiments
 
 Each has --help with examples. Completion: eval "$(ssl-patches completion bash)".
@@ -128,13 +128,19 @@ two runs differ. `remove` deletes runs, and nothing that is no run or is running
   ssl-patches runs remove runs/a --yes
 """,
     "compare": """\
-ssl-patches compare RUN_OR_DIR [...] [--json] [--csv FILE] [--markdown]
+ssl-patches compare STUDY_OR_DIR_OF_RUNS [...] [--metric NAME] [--mixed] [--report FILE] [--csv FILE]
+                    [--json | --markdown] [--wandb]
 
-One table of finished runs: probes with 95 % intervals, floors, speed, budget used, where the encoder lies. Folders are
-searched for runs; a broken run is listed and left out.
+Finished runs side by side. Runs that differ in nothing but the seed are one line, with mean and 95 % t-interval over
+seeds; each pair gets a sentence (Welch's t-test over seeds, Holm-corrected), the floors too. For one folder the page
+report.html and results.csv are written into it; --json and --markdown write only the files that are named. A failed,
+unfinished or unreadable run is listed and left out. Runs of other data or another evaluation are refused unless --mixed
+is given, and then marked and not tested against each other.
 
   ssl-patches compare runs
-  ssl-patches compare runs/a runs/b --csv results.csv
+  ssl-patches compare runs --metric knn20_top1
+  ssl-patches compare runs/a runs/b --csv results.csv --report ab.html
+  ssl-patches compare runs --wandb           the table as an offline run in runs/wandb
 """,
     "list": """\
 ssl-patches list tasks|encoders|samplers|data|views|optimizers|experiments [--config-dir DIR]
