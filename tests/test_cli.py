@@ -219,15 +219,14 @@ def test_compare_prints_a_table_and_says_which_runs_it_leaves_out(finished_run, 
     capsys.readouterr()
     assert main(["compare", "."]) == 0
     said = capsys.readouterr()
-    assert [line.split()[0] for line in said.out.splitlines() if line[0] != "-"] == [
-        "run",
-        "one",
-        "two",
-        "random_init",
-        "raw_pixels",
-    ]
+    table = said.out.split("\n\n")[0].splitlines()
+    assert [line.split()[:2] for line in table[2:]] == [["jigsaw", "1"], ["random_init", "1"], ["raw_pixels", "-"]]
+    assert "jigsaw: 1 of 2 runs repeat a seed; each seed counts once" in said.out
+    assert "one seed: no statement" in said.out
     assert re.search(r"left out broken: summary.json cannot be read", said.err)
     assert "left out unfinished: not finished" in said.err
+    assert (here / "report.html").is_file()
+    assert (here / "results.csv").is_file()
 
 
 def test_compare_for_scripts_and_for_markdown(finished_run, here, capsys):
@@ -240,7 +239,7 @@ def test_compare_for_scripts_and_for_markdown(finished_run, here, capsys):
     with (here / "rows.csv").open() as file:
         assert [row["value"] for row in csv.DictReader(file)] == [str(row["value"]) for row in rows]
     assert main(["compare", "one", "two", "--markdown"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.split("\n\n")[0].splitlines()
     assert len({line.count("|") for line in lines}) == 1
     assert lines[1].startswith("| --- |")
 
