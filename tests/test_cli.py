@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY, SMALL
 
-from ssl_patches import cli, conf_files, config
+from ssl_patches import cli, conf_files, mixture
 from ssl_patches.cli import COMMANDS, GROUPS, HELP, main
 
 ROW = {"model", "data", "metric", "value", "low", "high", "n"}
@@ -86,7 +86,7 @@ def test_commands_in_help_and_readme_compose():
     ]
     assert len(shown) >= 4
     for line in shown:
-        config.request("pretrain", line.split(), supplied=SUPPLIED, schema=PRETRAIN)
+        mixture.request(line.split(), supplied=SUPPLIED, schema=PRETRAIN)
 
 
 def test_the_module_is_the_command(capsys):
@@ -120,6 +120,7 @@ def test_a_run_directory_holds_what_is_promised(finished_run):
         "checkpoints",
         "metrics.csv",
         "health.csv",
+        "evaluation.npz",
         "alarms.json",
         "summary.json",
         "figures",
