@@ -17,13 +17,22 @@ from PIL import Image
 from ssl_patches.cli import main
 
 EXAMPLES = REPOSITORY / "experiments" / "downstream"
-BLOCK = "import sys; sys.path.insert(0, {place!r}); sys.modules.update(dict.fromkeys({names!r}))\n"
-RUN = "import runpy; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+RUN = """
+import runpy, sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in BLOCKED:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Blocker())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+assert not BLOCKED & set(sys.modules)
+"""
 
 
 def run(name: str, *words: object, without: tuple[str, ...] = ()) -> list[str]:
     """The lines that an example prints in a process where ssl_patches and ``without`` cannot be imported."""
-    code = BLOCK.format(place=str(EXAMPLES), names=("ssl_patches", *without)) + RUN
+    code = f"BLOCKED = {{{', '.join(map(repr, ('ssl_patches', *without)))}}}" + RUN
     command = [sys.executable, "-c", code, str(EXAMPLES / name), *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd="/")
     assert done.returncode == 0, done.stderr

@@ -31,13 +31,16 @@ from ssl_patches.export.reference import full_precision, outputs_of, reference_i
 FILES = {"config.json", "model.safetensors", "README.md", "reference.npz", CARD_FILE}
 
 
+EACH = [pytest.param(name, marks=[] if name in ("vit", "resnet") else pytest.mark.slow) for name in NETWORKS]
+
+
 @pytest.fixture(autouse=True)
 def same_process():
     with proven_in_this_process():
         yield
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", EACH)
 def test_one_line_of_timm_loads_it_and_only_with_pretrained(name, tmp_path):
     model, channels = build(name), NETWORKS[name][2]
     assert write(name, tmp_path / "encoder", model).largest_relative_difference <= 1e-5
@@ -46,7 +49,7 @@ def test_one_line_of_timm_loads_it_and_only_with_pretrained(name, tmp_path):
     assert same(model, timm.create_model(where, pretrained=False).eval(), channels) > 1e-2
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", EACH)
 def test_a_new_classifier_stands_on_an_equal_backbone(name, tmp_path):
     model, channels = build(name), NETWORKS[name][2]
     write(name, tmp_path / "e", model)
@@ -299,7 +302,7 @@ def test_the_folder_does_not_grow_with_the_dense_maps():
     assert large < 1.1 * small
 
 
-@pytest.mark.parametrize("name", ["vit", "resnet_gray"])
+@pytest.mark.parametrize("name", ["vit", pytest.param("resnet_gray", marks=pytest.mark.slow)])
 def test_transformers_loads_the_same_features(name, tmp_path, monkeypatch):
     transformers = pytest.importorskip("transformers")
     monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")
