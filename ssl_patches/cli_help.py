@@ -10,6 +10,7 @@ ssl-patches: self-supervised pretraining on image patches.
   ssl-patches export   model=RUN output=DIR         the encoder as a folder that timm loads, proven equal
   ssl-patches verify   EXPORT                       prove an export again, in another process
   ssl-patches compare  RUN_OR_DIR [...]             one table of runs
+  ssl-patches doctor   data.root=DIR                what is in a folder of images, what is broken, what to set
   ssl-patches list     tasks|encoders|samplers|data|views|optimizers|experiments
 
 Each has --help with examples. Completion: eval "$(ssl-patches completion bash)".
@@ -28,8 +29,11 @@ the package draws are used.
   ssl-patches pretrain task=jigsaw+masked parts.masked.weight=0.5  several tasks on one encoder, a part each
   ssl-patches pretrain task=jigsaw run_dir=runs/a resume=true      go on after a kill
 
+Images come from data=folder|torchvision|manifest|huggingface, or data=own data._target_=module.Class, a Dataset of yours.
+
 Often set: task= encoder= encoder.name= data= data.root= data.batch_size= image_size= budget.images= (or epochs, flops,
-seconds) optimizer.base_lr= trainer.precision=fp32|bf16 views=none sampler.tile= sampler.gap= seed= run_dir= resume=
+seconds) optimizer.base_lr= trainer.precision=fp32|bf16 views=none|photo|microscopy|satellite
+sampler.tile= sampler.gap= seed= run_dir= resume=
 overwrite= logger=wandb. `ssl-patches list tasks` and so on show what there is; --cfg prints the composed settings.
 """,
     "evaluate": """\
@@ -67,6 +71,16 @@ searched for runs; a broken run is listed and left out.
 
   ssl-patches compare runs
   ssl-patches compare runs/a runs/b --csv results.csv
+""",
+    "doctor": """\
+ssl-patches doctor data.root=DIR [quarantine=FILE] [overwrite=true] [KEY=VALUE ...] [--json]
+
+Counts, sizes, modes, channels; files that are damaged, found by decoding every one as training does, and copies (equal
+bytes); decode rate of a core; and a line of settings to paste. Damaged files and copies are listed in quarantine.csv.
+
+  ssl-patches doctor data.root=my_images
+  ssl-patches doctor data.root=my_tiffs data.channels=5 data.value_range=[0,4095] quarantine=bad.csv --json
+  ssl-patches pretrain data=folder data.root=my_images data.skip=quarantine.csv
 """,
     "list": """\
 ssl-patches list tasks|encoders|samplers|data|views|optimizers|experiments [--config-dir DIR]

@@ -49,6 +49,7 @@ class Prepared:
 def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Path:
     """Runs ``cfg`` (checked) and returns its run directory. ValueError for a bad request, before anything is written."""
     began = time.monotonic()
+    cfg = assemble.settled(cfg)
     run = prepare(cfg)
     run_dir = Path(cfg["run_dir"] or default_name(cfg, run.module.name))
     checkpoint = checkpoint_to_resume(run_dir, run.module.origin, resume=cfg["resume"], overwrite=cfg["overwrite"])

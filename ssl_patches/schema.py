@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-LOADER = {"batch_size": int, "num_workers": int}
-"""Keys of the data group that say how to load, not what; its ``_target_`` does not get them."""
+LOADER = {
+    "batch_size": int,
+    "num_workers": int,
+    "channels": int | None,
+    "statistics": Literal["imagenet", "measured"] | dict[Literal["mean", "std"], list[float]] | None,
+}
+"""Keys of the data group that the program reads itself; a source gets of them only ``channels``, if it takes them."""
 
 SUPPLIED = {
     "data": {"split", "image_size", "load_size"},
@@ -38,5 +43,12 @@ PRETRAIN = {
 }
 
 EVALUATE = {"model": str, "pretrained": bool, "precision": Literal["fp32", "bf16"], **EVALUATION}
+
+DOCTOR = {
+    "data": {"root": str, "channels": int | None, "value_range": list[float] | None},
+    "quarantine": str,
+    "overwrite": bool,
+    "num_workers": int | None,
+}
 
 EXPORT = {"model": str, "output": str, "formats": list[str], "checkpoint": str | None, "overwrite": bool}
