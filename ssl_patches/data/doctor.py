@@ -229,8 +229,8 @@ def page(report: Mapping[str, Any]) -> str:
         f"decoding   {report['images_per_second_per_core']:,.0f} images/s on one core",
         f"damaged    {len(damaged):,}",
         *_some([f"{row['path']}: {row['reason']}" for row in damaged]),
-        f"copies     {sum(map(len, groups)) - len(groups):,} (files with equal bytes), {report['duplicates_across_splits']} "
-        f"of them in both train and val, {report['duplicates_across_classes']} in more than one class",
+        f"copies     {sum(map(len, groups)) - len(groups):,} (equal bytes), of {len(groups):,} images, "
+        f"{report['duplicates_across_splits']} in both train and val, {report['duplicates_across_classes']} in several classes",
         *_some([" = ".join(group) for group in groups]),
     ]
     if report["quarantine"]:
