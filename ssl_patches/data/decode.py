@@ -111,11 +111,11 @@ def decode(
             image.draft("L" if channels == 1 else None, (2 * size, 2 * size))
         image.load()
         turn = orientation(image)
-        upright = square(image, channels=channels, size=size, value_range=value_range, turn=turn)
+        upright = square_of(image, channels=channels, size=size, value_range=value_range, turn=turn)
     return upright
 
 
-def square(
+def square_of(
     image: Image.Image,
     *,
     channels: int,

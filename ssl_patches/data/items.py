@@ -22,8 +22,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ssl_patches.data import arrays, decode
-from ssl_patches.data.decode import UnreadableImage
+from ssl_patches.data import arrays
+from ssl_patches.data.decode import UnreadableImage, square_of
 from ssl_patches.data.layout import divide_numbers
 from ssl_patches.data.source import ImageSource, check_sizes, choose_load_size
 from ssl_patches.wording import shown
@@ -127,7 +127,7 @@ class ItemSource(ImageSource):
         image = self._image(at, item)
         try:
             if isinstance(image, Image.Image):
-                return decode.square(image, channels=self.channels, size=self.load_size, value_range=self.value_range)
+                return square_of(image, channels=self.channels, size=self.load_size, value_range=self.value_range)
             return torch.from_numpy(arrays.square(image, size=self.load_size, value_range=self.value_range))
         except ValueError as error:
             raise ValueError(f"{self.where}: item {at} {error}") from error
