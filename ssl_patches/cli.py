@@ -99,6 +99,7 @@ ALLOWED_FLAGS = {
         "--mixed": False,
         "--wandb": False,
     },
+    "doctor": {"--json": False},
     "list": {"--config-dir": True},
 }
 """Flag -> does it take a value?"""
@@ -230,6 +231,18 @@ def _compare(request: Request) -> int:
     return compare([Path(word) for word in request.words], Wanted(metric=metric, **files, **asked))
 
 
+def _doctor(request: Request) -> int:
+    from ssl_patches import config
+    from ssl_patches.schema import DOCTOR
+
+    cfg = config.request("doctor", request.words, schema=DOCTOR)
+    from ssl_patches.data.doctor import doctor_command, page
+
+    report = doctor_command(cfg)
+    print(json.dumps(report) if "--json" in request.flags else page(report))
+    return 0
+
+
 def _list(request: Request) -> int:
     from ssl_patches import conf_files
 
@@ -262,7 +275,7 @@ def _completion(rest: Sequence[str]) -> int:
         typed = list(rest[1:])
         if len(typed) <= 1:
             print("\n".join(name for name in COMMANDS if name.startswith("".join(typed))))
-        elif typed[0] in ("pretrain", "evaluate", "embed", "export"):
+        elif typed[0] in ("pretrain", "evaluate", "embed", "export", "doctor"):
             print("\n".join(complete(typed)))
         elif typed[0] == "list":
             print("\n".join(name for name in GROUPS if name.startswith(typed[-1])))
@@ -282,5 +295,6 @@ COMMANDS: dict[str, Callable[[Request], int]] = {
     "study": _study,
     "runs": _runs,
     "compare": _compare,
+    "doctor": _doctor,
     "list": _list,
 }

@@ -13,6 +13,7 @@ ssl-patches: self-supervised pretraining on image patches.
   ssl-patches study    STUDY [KEY=VALUE ...]        run the cells of a study that are missing
   ssl-patches runs     [list|diff|remove] ...       what is in a folder of runs
   ssl-patches compare  RUN_OR_DIR [...]             runs side by side: a table, report.html, results.csv
+  ssl-patches doctor   data.root=DIR                what is in a folder of images, what is broken, what to set
   ssl-patches list     tasks|encoders|samplers|data|views|optimizers|experiments
 
 Each has --help with examples. Completion: eval "$(ssl-patches completion bash)".
@@ -32,9 +33,12 @@ the package draws are used.
   ssl-patches pretrain task=jigsaw run_dir=runs/a resume=true      go on after a kill
   ssl-patches pretrain -m task=jigsaw,masked seed=0,1 run_dir=runs/both     each combination, nothing twice
 
+Images come from data=folder|torchvision|manifest|huggingface, or data=own data._target_=module.Class, a Dataset of yours.
+
 Often set: task= encoder= encoder.name= data= data.root= data.batch_size= image_size= budget.images= (or epochs, flops,
-seconds) optimizer.base_lr= trainer.precision=fp32|bf16 views=none sampler.tile= sampler.gap= seed= run_dir= resume=
-overwrite= logger=wandb. `ssl-patches list tasks` and so on show what there is; --cfg prints the composed settings.
+seconds) optimizer.base_lr= trainer.precision=fp32|bf16 views=photo|microscopy|satellite|none sampler.tile= sampler.gap=
+seed= run_dir= resume= overwrite= logger=wandb. `ssl-patches list tasks` and so on show what there is; --cfg prints the
+composed settings.
 """,
     "evaluate": """\
 ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME [data=... KEY=VALUE ...] [--json] [--config-dir DIR]
@@ -141,6 +145,16 @@ is given, and then marked and not tested against each other.
   ssl-patches compare runs --metric knn20_top1
   ssl-patches compare runs/a runs/b --csv results.csv --report ab.html
   ssl-patches compare runs --wandb           the table as an offline run in runs/wandb
+""",
+    "doctor": """\
+ssl-patches doctor data.root=DIR [quarantine=FILE] [overwrite=true] [KEY=VALUE ...] [--json]
+
+Counts, sizes, modes, channels; files that are damaged, found by decoding every one as training does, and copies (equal
+bytes); decode rate of a core; and a line of settings to paste. Damaged files and copies are listed in quarantine.csv.
+
+  ssl-patches doctor data.root=my_images
+  ssl-patches doctor data.root=my_tiffs data.channels=5 data.value_range=[0,4095] quarantine=bad.csv --json
+  ssl-patches pretrain data=folder data.root=my_images data.skip=quarantine.csv
 """,
     "list": """\
 ssl-patches list tasks|encoders|samplers|data|views|optimizers|experiments [--config-dir DIR]

@@ -107,7 +107,7 @@ def _draw(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: Patch
 
 def _export(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, card: Mapping[str, Any], say: Say) -> Proof:
     folder = run_dir / "encoder"
-    mean, std = assemble.pixel_statistics(assemble.channels_of(cfg))
+    mean, std = assemble.pixel_statistics(cfg)
     proof = export_encoder(
         module.encoder,
         folder,

@@ -51,6 +51,7 @@ class Prepared:
 def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Path:
     """Runs ``cfg`` (checked) and returns its run directory. ValueError for a bad request, before anything is written."""
     began = time.monotonic()
+    cfg = assemble.settled(cfg)
     return carry_out(cfg, prepare(cfg), began=began, end=finish, say=say)
 
 

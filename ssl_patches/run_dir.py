@@ -86,7 +86,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def origin_of(cfg: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
     """What a checkpoint remembers of its run: everything that decides what its weights mean."""
     kept = {key: value for key, value in cfg.items() if key not in FREE_TO_CHANGE}
-    data = {key: value for key, value in kept["data"].items() if key not in ("num_workers", "root", "max_corrupt")}
+    data = {key: value for key, value in kept["data"].items() if key not in ("num_workers", "root", "skip", "max_corrupt")}
     return {**kept, "data": data, "data_fingerprint": fingerprint}
 
 

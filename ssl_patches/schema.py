@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-LOADER = {"batch_size": int, "num_workers": int}
-"""Keys of the data group that say how to load, not what; its ``_target_`` does not get them."""
+LOADER = {
+    "batch_size": int,
+    "num_workers": int,
+    "channels": int | None,
+    "statistics": Literal["imagenet", "measured"] | dict[Literal["mean", "std"], list[float]] | None,
+}
+"""Keys of the data group that the program reads itself; a source gets of them only ``channels``, if it takes them."""
 
 SUPPLIED = {
     "data": {"split", "image_size", "load_size"},
@@ -89,3 +94,9 @@ STUDY = {
     "tune": dict | None,
 }
 TUNE = {"values": dict[str, list[Any]], "share": float, "seed": int}
+DOCTOR = {
+    "data": {"root": str, "channels": int | None, "value_range": list[float] | None},
+    "quarantine": str,
+    "overwrite": bool,
+    "num_workers": int | None,
+}

@@ -16,10 +16,10 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from ssl_patches import assemble
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.pretrainer import Pretrainer
+from ssl_patches.resample import as_float
 from ssl_patches.types import Features, ImageBatch
 
 BATCH = 128
@@ -42,15 +42,15 @@ def held(source: Any, count: int | None) -> ImageBatch:
     return ImageBatch(*(torch.cat(part) for part in zip(*batches, strict=True)))
 
 
-def normalised(views: Tensor) -> Tensor:
-    """Views (B, C, S, S) uint8, or float in 0..1, as the exported model wants them."""
-    mean, std = (torch.tensor(part, device=views.device).view(-1, 1, 1) for part in assemble.pixel_statistics(views.shape[1]))
-    return ((views.float() / 255 if views.dtype == torch.uint8 else views) - mean) / std
+def normalised(module: Pretrainer, views: Tensor) -> Tensor:
+    """Views (B, C, S, S) uint8, or float in 0..1, as the exported model wants them: all parts have its mean and deviation."""
+    sampler = next(iter(module.samplers.values()))
+    return (as_float(views) - sampler.mean) / sampler.std
 
 
 def whole(module: Pretrainer, images: Tensor) -> Tensor:
     """Stored images (B, C, H, W) uint8 -> whole views, normalised, on the module's device. The module is in eval mode."""
-    return normalised(module.views(images.to(module.device)))
+    return normalised(module, module.views(images.to(module.device)))
 
 
 def calibrated(module: Pretrainer, data: L.LightningDataModule) -> Encoder:
@@ -68,7 +68,7 @@ def features(encoder: Encoder, module: Pretrainer, images: Tensor, *, views: nn.
     """Pooled features (N, dim) float32 on the CPU of stored images; of ``views`` of them where given, else whole."""
     found = []
     for some in images.split(BATCH):
-        seen = whole(module, some) if views is None else normalised(views(some.to(module.device)))
+        seen = whole(module, some) if views is None else normalised(module, views(some.to(module.device)))
         found.append(encoder.features(seen)[0].pooled.float().cpu())
     return torch.cat(found)
 

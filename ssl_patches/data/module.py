@@ -2,7 +2,9 @@
 
 The stream is one permutation of the images after the other; batches are cut from it without regard to where a
 permutation ends, so all are full and every image is seen equally often. A run resumed after n batches sets
-``start_batch = n`` and sees what the unbroken one would have seen, at no cost: nothing is read and thrown away.
+``start_batch = n`` and sees what the unbroken one would have seen, at no cost: nothing is read and thrown away. A
+stateful loader would have to save the state of each worker in the checkpoint and be resumed with as many workers; here
+there is no state, so a run goes on exactly with another number of workers, and from a checkpoint of any step.
 
 Traps: (a) Lightning replaces samplers under DDP by its own: build the Trainer with ``use_distributed_sampler=False``,
 the ranks are told apart here; (b) the stream never ends, so a run is one Lightning epoch: bound it by steps, for with
@@ -17,7 +19,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -131,6 +133,12 @@ def ordered_loader(
     _check_workers(num_workers)
     chosen = np.arange(len(source)) if limit is None else np.sort(permutation(len(source), 0, 0)[:limit])
     return _loader(_Asked(source, chosen[start:]), batch_size=batch_size, num_workers=num_workers, collate_fn=collate_asked)
+
+
+def ordered_items(dataset: Dataset[Any], *, num_workers: int) -> Iterator[Any]:
+    """The items of any dataset in order, made by worker processes, a few at a time."""
+    _check_workers(num_workers)
+    return chain.from_iterable(_loader(dataset, batch_size=8, num_workers=num_workers, collate_fn=list))
 
 
 class _Asked(Dataset[tuple[int, Item]]):

@@ -31,7 +31,7 @@ def export_command(cfg: Mapping[str, Any], *, say: Callable[[str], None]) -> dic
         raise ValueError(f"model={run_dir}: is no run, it holds no {CONFIG}; name a run_dir of ssl-patches pretrain")
     run, checkpoint = config.load(run_dir / CONFIG), Path(cfg["checkpoint"] or run_dir / LAST)
     encoder, step = restored(run, checkpoint, weights=cfg["weights"])
-    mean, std = assemble.pixel_statistics(assemble.channels_of(run))
+    mean, std = assemble.pixel_statistics(run, allowed=assemble.OURS)
     proof = export_encoder(
         encoder,
         output,

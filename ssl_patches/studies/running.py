@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssl_patches import assemble
 from ssl_patches.finish import finish
 from ssl_patches.run import Interrupted, Prepared, carry_out, prepare, pretrainer
 from ssl_patches.run_dir import SUMMARY, write_json, write_text
@@ -112,7 +113,7 @@ def _attempt(plan: Plan, standing: Standing, say: Say) -> bool:
 
 def run_job(job: Job, directory: Path, *, trial: bool, say: Say) -> None:
     """Train, or go on, and evaluate; a trial is judged instead."""
-    cfg = {**job.cfg, "run_dir": str(directory), "resume": True}
+    cfg = {**assemble.settled(job.cfg), "run_dir": str(directory), "resume": True}
     began = time.monotonic()
     carry_out(cfg, prepare_job(cfg), began=began, end=tuning.judge if trial else finish, say=say)
 

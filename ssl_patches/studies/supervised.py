@@ -86,7 +86,7 @@ def check(cfg: Mapping[str, Any]) -> None:
 
 def module(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Supervised:
     """What ``ssl_patches.run.prepare`` makes of such a configuration. ``settings``: of Pretrainer, not from ``cfg``."""
-    mean, std = assemble.pixel_statistics(assemble.channels_of(cfg))
+    mean, std = assemble.pixel_statistics(cfg)
     return Supervised(
         classes=classes_of(train),
         mean=mean,

@@ -40,7 +40,7 @@ def judge(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: Patch
 
 def _probed(cfg: Mapping[str, Any], module: Pretrainer) -> dict[str, Any]:
     module.encoder.calibrate(assemble.whole_batches(cfg))
-    mean, std = assemble.pixel_statistics(assemble.channels_of(cfg))
+    mean, std = assemble.pixel_statistics(cfg)
     features, labels = extract(
         module.encoder.export(cfg["image_size"]),
         ordered_loader(
