@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.tasks.base import PretextTask
-from ssl_patches.tasks.blocks import Projection
 from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput
 
 DIRECTIONS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))
@@ -35,9 +34,9 @@ def neighbour_pairs(rows: int, cols: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Relative(PretextTask):
-    """``projection``: width of what the head sees of each tile; ``hidden``: width of the head that compares two."""
+    """``hidden``: width of the head that compares two tiles."""
 
-    def __init__(self, *, dim: int, grid: PatchGrid, projection: int = 512, hidden: int = 1024, dropout: float = 0.0) -> None:
+    def __init__(self, *, dim: int, grid: PatchGrid, hidden: int = 1024, dropout: float = 0.0) -> None:
         super().__init__(dim=dim, grid=grid)
         if min(grid.rows, grid.cols) < 2:
             raise ValueError(
@@ -57,8 +56,7 @@ class Relative(PretextTask):
             ("share", 1 / (8 * frequency)),
         ):
             self.register_buffer(name, value, persistent=False)
-        self.projection = Projection(dim=dim, width=projection)
-        self.of_first, self.of_second = (nn.Linear(projection, hidden, bias=False) for _ in range(2))
+        self.of_first, self.of_second = nn.Linear(dim, hidden, bias=False), nn.Linear(dim, hidden, bias=False)
         self.answer = nn.Sequential(nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(hidden, 8))
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
@@ -72,7 +70,6 @@ class Relative(PretextTask):
 
     def _directions(self, tiles: Tensor) -> Tensor:
         """``tiles`` (B, K, dim) -> logits (B, M, 8). A linear map of a joined pair is a sum: each tile is mapped once."""
-        tiles = self.projection(tiles)
         pairs = self.of_first(tiles)[:, self.first] + self.of_second(tiles)[:, self.second]
         return self.answer(pairs.flatten(0, 1)).unflatten(0, pairs.shape[:2])
 

@@ -96,9 +96,8 @@ def test_the_head_compares_first_with_second_in_that_order():
     torch.manual_seed(0)
     task = Relative(dim=2, grid=PatchGrid(2, 2, 4), hidden=8).eval()
     tiles = torch.randn(3, 4, 2)
-    seen = task.projection(tiles)
-    joined = torch.cat([task.of_first.weight, task.of_second.weight], 1)  # of a joined pair: (hidden, 2 * projection)
-    pairs = torch.cat([seen[:, task.first], seen[:, task.second]], 2) @ joined.T
+    joined = torch.cat([task.of_first.weight, task.of_second.weight], 1)  # of a joined pair: (hidden, 2 * dim)
+    pairs = torch.cat([tiles[:, task.first], tiles[:, task.second]], 2) @ joined.T
     assert torch.allclose(task._directions(tiles), task.answer(pairs.flatten(0, 1)).unflatten(0, (3, 12)), atol=1e-6)
 
 
