@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ssl_patches.data.decode import DAMAGE, UnreadableImage, decode
-from ssl_patches.data.folder import Extent, read_headers
+from ssl_patches.data.files import Extent, read_headers
 from ssl_patches.data.layout import find_images
 
 LARGEST_ID = 2**15 - 1
