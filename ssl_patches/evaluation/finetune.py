@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
 from ssl_patches.data.module import Item, PatchDataModule, ordered_loader, permutation
 from ssl_patches.evaluation.features import Precision, extract
@@ -104,17 +104,29 @@ def steps_of(images: int, *, epochs: int, batch_size: int) -> int:
     return math.ceil(epochs * images / batch_size)
 
 
-def labelled(source: Dataset[Item], *, limit: int | None = None) -> Subset[Item]:
-    """The images of ``source`` that have a class; at most ``limit``, the first of a fixed permutation, in their order."""
-    labels = source.labels
-    if labels.dim() != 1 or labels.is_floating_point() or not (labels >= 0).any():
-        raise ValueError("data.root: fine-tuning needs images with one class each; name a folder of DIR/train/CLASS/file and "
-                         "DIR/val/CLASS/file, or DIR/CLASS/file")  # fmt: skip
-    chosen = (labels >= 0).nonzero().flatten()
-    if limit is not None and limit < len(chosen):
-        order = torch.from_numpy(permutation(len(chosen), 0, 0)[:limit].copy())
-        chosen = chosen[order].sort().values
-    return Subset(source, chosen.tolist())
+class Labelled(Dataset[Item]):
+    """The images of ``source`` that have a class; at most ``limit``, the first of a fixed permutation, in their order.
+
+    An item's index is its place here, or -1 where the source shows another image because it cannot read this one: so
+    ``ordered_loader`` leaves it out. ValueError where no image has a class.
+    """
+
+    def __init__(self, source: Dataset[Item], *, limit: int | None = None) -> None:
+        labels = source.labels
+        if labels.dim() != 1 or labels.is_floating_point() or not (labels >= 0).any():
+            raise ValueError("data.root: fine-tuning needs images with one class each; name a folder of DIR/train/CLASS/file and "
+                             "DIR/val/CLASS/file, or DIR/CLASS/file")  # fmt: skip
+        chosen = (labels >= 0).nonzero().flatten()
+        if limit is not None and limit < len(chosen):
+            chosen = chosen[torch.from_numpy(permutation(len(chosen), 0, 0)[:limit].copy())].sort().values
+        self.source, self.indices, self.labels = source, chosen.tolist(), labels[chosen]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Item:
+        image, label, shown = self.source[self.indices[index]]
+        return image, label, index if shown == self.indices[index] else -1
 
 
 def evaluate_finetune(encoder: nn.Module, bench: Bench, *, model: str, data: str) -> list[Row]:
@@ -122,11 +134,10 @@ def evaluate_finetune(encoder: nn.Module, bench: Bench, *, model: str, data: str
 
     Without a limit 2000 train images are learned from. ValueError where labels are missing or train shows one class only.
     """
-    train = labelled((bench.large or (bench.train,))[0], limit=bench.limit_train or RECIPE["train_images"])
-    test = labelled(bench.test, limit=bench.limit_test)
-    train_y, test_y = (part.dataset.labels[torch.tensor(part.indices)] for part in (train, test))
-    check_targets(train_y, test_y, "class")
-    classes = int(torch.cat([train_y, test_y]).max()) + 1
+    train = Labelled((bench.large or (bench.train,))[0], limit=bench.limit_train or RECIPE["train_images"])
+    test = Labelled(bench.test, limit=bench.limit_test)
+    check_targets(train.labels, test.labels, "class")
+    classes = int(torch.cat([train.labels, test.labels]).max()) + 1
     common = {"mean": bench.mean, "std": bench.std, "device": bench.device, "precision": bench.precision}
     options = {"image_size": bench.image_size, "num_workers": bench.num_workers}
     recipe = {"epochs": RECIPE["epochs"], "layer_decay": RECIPE["layer_decay"]}
@@ -142,7 +153,8 @@ def _step(
 ) -> Tensor:
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         logits = net(images)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=RECIPE["label_smoothing"])
+    # -1: an unlabelled image that stands in for one that cannot be read
+    loss = F.cross_entropy(logits.float(), labels, ignore_index=-1, label_smoothing=RECIPE["label_smoothing"])
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(net.parameters(), clip)

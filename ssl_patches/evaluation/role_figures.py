@@ -79,8 +79,8 @@ def draw_attention(path: Path, *, images: Tensor, attention: Tensor, objects: Te
         outline = F.interpolate(inside[None, None].float(), size=(height, width), mode="nearest")[0, 0].numpy()
         grey = image.mean(2)
         heat = F.interpolate(weights[None, None], size=(height, width), mode="nearest")[0, 0].numpy()
-        left.imshow(image)
-        right.imshow(grey, cmap="gray", vmin=0, vmax=1.6)
+        left.imshow(image.numpy())
+        right.imshow(grey.numpy(), cmap="gray", vmin=0, vmax=1.6)
         right.imshow(heat, cmap="magma", alpha=0.65, vmin=0)
         for axes in (left, right):
             axes.contour(outline, levels=[0.5], colors=["#35e07a"], linewidths=1.2)
@@ -96,7 +96,7 @@ def draw_segmentation(
     figure, panels = _grid(len(images), 2 + len(predicted), ("image", "truth", *predicted), legend=True)
     colours = _class_colours(len(classes))
     for row, image, *masks in zip(panels, _shown(images), truth, *predicted.values(), strict=True):
-        row[0].imshow(image)
+        row[0].imshow(image.numpy())
         for axes, mask in zip(row[1:], masks, strict=True):
             axes.imshow(colours[mask.long()].numpy(), interpolation="nearest")
     handles = [Patch(color=tuple(colours[at].tolist()), label=name.replace("_", " ")) for at, name in enumerate(classes)]

@@ -8,10 +8,10 @@ from torch.utils.data import Dataset
 from ssl_patches.evaluation import finetune as module
 from ssl_patches.evaluation.finetune import (
     RECIPE,
+    Labelled,
     classifier,
     evaluate_finetune,
     finetune,
-    labelled,
     optimizer_of,
     steps_of,
 )
@@ -146,20 +146,31 @@ def test_bf16_and_networks_with_batch_norm_train_too(monkeypatch):
     assert row.value > 90
 
 
+def test_every_test_image_with_a_class_is_tested_once_and_one_that_is_replaced_is_not(monkeypatch):
+    monkeypatch.setitem(RECIPE, "epochs", 1)
+    train, test = Bright(32, 0), Bright(40, 1)
+    test.labels[:10] = -1
+    assert figure(vit(), train, test).n == 30
+    assert figure(vit(), train, test, limit_test=7).n == 7
+    shown = test.__class__.__getitem__
+    monkeypatch.setattr(Bright, "__getitem__", lambda self, index: shown(self, 21 if self is test and index == 20 else index))
+    assert figure(vit(), train, test).n == 29
+
+
 def test_images_without_a_class_are_left_out_and_a_smaller_part_lies_in_a_larger():
     source = Bright(40, 0)
     source.labels[::4] = -1
-    assert len(labelled(source)) == 30
-    some, more = (set(labelled(source, limit=limit).indices) for limit in (5, 20))
+    assert len(Labelled(source)) == 30
+    some, more = (set(Labelled(source, limit=limit).indices) for limit in (5, 20))
     assert some < more
     assert all(source.labels[at] >= 0 for at in more)
     numbers = Bright(4, 0)
     numbers.labels = numbers.labels.float()
     with pytest.raises(ValueError, match="one class each"):
-        labelled(numbers)
+        Labelled(numbers)
     source.labels[:] = -1
     with pytest.raises(ValueError, match="one class each"):
-        labelled(source)
+        Labelled(source)
 
 
 def test_one_class_only_and_values_out_of_range_are_refused():
