@@ -30,8 +30,8 @@ SOLVED = 0.97  # of the way from chance to perfect, which photographs with guard
 APART = 0.15  # of the way from chance to perfect
 LOSS_APART = 1.25  # held-out loss over training loss, for tasks without an accuracy
 READINGS = 5  # of the loss whose median is compared
-ABOVE_START = 1.1  # of the loss at the start
-LOST = 0.5  # of what the loss had gained
+ABOVE_START = 1.25  # of the loss at the start; batches of 16 move by a tenth
+LOST = 0.5  # of what the loss had gained, by each of the readings
 EXPLODED = 100.0  # gradient norm over that at the start
 DATA_WAIT = 0.3  # of the time
 SETTLED = 60.0  # seconds of training until the share of waiting means something
@@ -92,7 +92,8 @@ class LossWatch:
         self.best = min(self.best, now)
         if now > ABOVE_START * start:
             return f"the loss rose to {now:.3g}, above the {start:.3g} that it began with"
-        if start - self.best > (1 - 1 / ABOVE_START) * start and now - self.best > LOST * (start - self.best):
+        gained, least = start - self.best, min(reading for reading, _ in self.recent)
+        if gained > (1 - 1 / ABOVE_START) * start and least - self.best > LOST * gained:
             return f"the loss rose to {now:.3g} after it had fallen from {start:.3g} to {self.best:.3g}"
         if now_norm > EXPLODED * start_norm > 0:
             return f"the norm of the gradient rose from {start_norm:.2g} to {now_norm:.2g}"
