@@ -32,12 +32,15 @@ def composed(*words: str) -> dict:
     return config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN)
 
 
-def needing_a_root(group: str, name: str) -> tuple[str, ...]:
-    """The word that names a folder, where what is chosen takes one."""
-    try:
-        return ("data.root=images",) if "root" in config.compose("pretrain", [f"{group}={name}"])["data"] else ()
-    except config.BadRequest:  # data=folder has none yet
-        return ("data.root=images",)
+def needed(group: str, name: str) -> tuple[str, ...]:
+    """The words that YAML leaves to the user: where the images are, or whose class reads them."""
+    if group == "experiment":
+        composed = config.compose("pretrain", [f"{group}={name}"])
+        return ("data.root=images",) if "root" in composed["data"] else ()
+    given = {"_target_": "ssl_patches.data.EmbeddedSource"}
+    tree = conf_files.read_yaml([CONF], f"{group}/{name}")
+    missing = {key for key, value in tree.items() if value == "???"} | ({"root"} if group == "data" and "root" in tree else set())
+    return tuple(f"{group}.{key}={given.get(key, 'images')}" for key in sorted(missing))
 
 
 def trains(cfg: dict, count: int = 4) -> dict[str, float]:
@@ -58,7 +61,7 @@ def trains(cfg: dict, count: int = 4) -> dict[str, float]:
 
 @pytest.mark.parametrize(("group", "name"), NAMES)
 def test_every_yaml_composes_and_passes_the_check(group, name):
-    cfg = composed(f"{group}={name}", *needing_a_root(group, name))
+    cfg = composed(f"{group}={name}", *needed(group, name))
     assert cfg["data"].get("root") in (None, "images")
 
 

@@ -123,11 +123,11 @@ def _labels(table: Any, column: str | None, path: str) -> tuple[Tensor, list[str
     if column not in table.features:
         hint = nearest(column, list(table.features), prefix="data.label_column=")
         raise ValueError(f"data.label_column={column}: {path} has no such column; {hint}")
-    values = list(table[column])
-    if any(not isinstance(value, int | None) for value in values):
+    if not str(getattr(table.features[column], "dtype", "")).startswith(("int", "uint")):
         raise ValueError(
-            f"data.label_column={column}: must hold whole numbers, but has {values[0]!r}; encode it once with "
+            f"data.label_column={column}: must hold whole numbers, but is {table.features[column]}; encode it once with "
             f"dataset.class_encode_column('{column}')"
         )
+    values = list(table[column])
     names = getattr(table.features[column], "names", None) or []
     return torch.tensor([-1 if value is None else value for value in values], dtype=torch.int64), list(names)

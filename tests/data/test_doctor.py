@@ -72,7 +72,7 @@ def doctor(capsys, *words: str) -> dict:
 def test_a_mixed_folder_is_told_in_full_and_the_list_leaves_out_just_the_bad(mixed: Path, capsys, tmp_path: Path) -> None:
     found = doctor(capsys, "data.root=images")
     assert (found["images"], found["other_files"], found["classes"]) == (27, 1, 2)
-    assert found["modes"] == {"RGB": 22, "unreadable": 3, "RGBA": 1, "L": 1} or found["modes"]["RGB"] == 23
+    assert found["modes"] == {"RGB": 23, "unreadable": 2, "RGBA": 1, "L": 1}  # of the one cut short the header is sound
     assert found["shorter_side"] == {"least": 40, "median": 40, "most": 40}
     reasons = {row["path"]: row["reason"] for row in found["damaged"]}
     assert set(reasons) == {"train/a/cut.png", "train/b/text.jpg", "train/b/huge.png"}
@@ -111,11 +111,9 @@ def test_the_settings_can_be_pasted_and_fit(mixed: Path, capsys) -> None:
 def test_deep_files_have_their_range_and_channels_suggested(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stacks").mkdir()
+    stack = np.linspace(0, 4095, 5 * 40 * 40).reshape(5, 40, 40).astype(np.uint16)
     for at in range(8):
-        np.save(
-            tmp_path / "stacks" / f"{at}.npy",
-            np.linspace(0, 4095, 5 * 40 * 40).reshape(5, 40, 40).astype(np.uint16) * (at + 1) // 8,
-        )
+        np.save(tmp_path / "stacks" / f"{at}.npy", stack * (at + 1) // 8)
     found = doctor(capsys, "data.root=stacks")
     assert (found["value_range"], found["channels"]) == ([0, 4095], {"5": 8})
     words = shlex.split(found["settings"])[2:]
