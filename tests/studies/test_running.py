@@ -260,3 +260,32 @@ def test_two_local_processes_and_a_second_study_share_the_cells(study, tmp_path)
     for cell in cells_of(tmp_path / "out").values():
         rows = json.loads((cell / "summary.json").read_text())["results"]
         assert {row["model"] for row in rows} == {"trained", "random_init", "raw_pixels"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_ctrl_c_reaches_all_workers_and_none_outlives_the_command(end, study, tmp_path):
+    """Ctrl-C is passed on; when the command is killed its workers notice. Either way each saves its step and says so."""
+    folder = study(budget={"images": 16 * 100_000})
+    command = [sys.executable, "-m", "ssl_patches", "study", str(folder), f"out={tmp_path / 'out'}", "workers=2"]
+    process = subprocess.Popen([*command, "trainer.log_every=1"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    wait_until(lambda: len(list((tmp_path / "out").rglob("metrics.csv"))) == 2, process)
+    cells = list(cells_of(tmp_path / "out").values())
+    workers = [claims.holder(cell).pid for cell in cells]
+    assert process.pid not in workers
+    process.send_signal(end)
+    said = process.communicate(timeout=300)[1]
+    if end == signal.SIGINT:
+        assert process.returncode == 1
+        assert "the same command goes on" in said
+    wait_until(lambda: not any(claims.holder(cell) for cell in cells))
+    assert [state_of(cell).kind for cell in cells] == ["stopped", "stopped"]
+    assert all((cell / "checkpoints" / "last.ckpt").is_file() for cell in cells)
+
+
+def wait_until(condition, process: subprocess.Popen | None = None, seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process is None or process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.1)
