@@ -34,14 +34,15 @@ def knn_alone() -> None:
     print(f"kNN, 10,000 x 50,000 x 384, k = {PROTOCOL['knn']['ks']}: {time.process_time() - began:.1f} CPU seconds", flush=True)
 
 
-def cifar10(root: Path) -> None:
+def cifar10(root: Path, limit: int | None) -> None:
     train, test = (FolderSource(root=str(root), split=split, image_size=32, load_size=32) for split in ("train", "val"))
     sizes = {"img_size": 32, "patch_size": 4, "class_token": False, "global_pool": "avg", "fc_norm": False, "num_classes": 0}
     models = [timm.create_model("vit_tiny_patch16_224", pretrained=False, **sizes).eval() for _ in range(2)]
     for model in models:
         choose_attention(model, accelerator="cpu", precision="bf16")
     bench = Bench(train=train, test=test, batch_size=256, num_workers=0, mean=IMAGENET_MEAN, std=IMAGENET_STD, image_size=32,
-                  precision="bf16")  # fmt: skip
+                  limit_train=limit, limit_test=limit and limit // 5, precision="bf16")  # fmt: skip
+    count = f"{limit or len(train):,} + {limit // 5 if limit else len(test):,}"
     for what, floor in (("floors known", None), ("with the random-init floor", models[1])):
         marks, began = [], time.process_time()
         evaluate_model(
@@ -54,14 +55,15 @@ def cifar10(root: Path) -> None:
         ended = time.process_time()
         stages = [("extraction", began), *marks, ("", ended)]
         shown = ", ".join(f"{name} {after - at:.0f}" for (name, at), (_, after) in pairwise(stages))
-        print(f"CIFAR-10, ViT-Ti/4 in bf16, {len(train)} + {len(test)} images, {what}: {ended - began:.0f} CPU seconds ({shown})",
+        print(f"CIFAR-10, ViT-Ti/4 in bf16, {count} images, {what}: {ended - began:.0f} CPU seconds ({shown})",
               flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cifar10", type=Path, help="folder with train/CLASS and test/CLASS")
+    parser.add_argument("--train-images", type=int, help="fewer than all, and a fifth as many test images")
     given = parser.parse_args()
     knn_alone()
     if given.cifar10:
-        cifar10(given.cifar10)
+        cifar10(given.cifar10, given.train_images)

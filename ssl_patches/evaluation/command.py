@@ -55,7 +55,7 @@ def evaluate_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: 
         )
     subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
     data, allowed = chosen_data(cfg, subject)
-    against = None if cfg["against"] is None else open_model(cfg["against"], pretrained=cfg["pretrained"])
+    against = None if cfg["against"] is None else open_model(cfg["against"], pretrained=cfg["pretrained"], key="against")
     if against is not None:
         _check_channels(data, against, cfg["against"])
     figures = None if cfg["figures"] is None else Path(cfg["figures"])
@@ -183,7 +183,7 @@ def _evaluate(
     return record
 
 
-def open_model(model: str, *, pretrained: bool) -> Subject:
+def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
     """The model that a word names: a run, an export, or one of timm's. ValueError when it is none of them."""
     place = Path(model)
     if place.is_dir():
@@ -193,13 +193,13 @@ def open_model(model: str, *, pretrained: bool) -> Subject:
     if not timm.is_model(model):
         near = closest(model, timm.list_models())
         hint = f"did you mean '{near}'?" if near else "give a run, an export or a timm name"
-        raise ValueError(f"model={model}: no such folder, and timm has no such model; {hint}")
+        raise ValueError(f"{key}={model}: no such folder, and timm has no such model; {hint}")
     try:
         net = timm.create_model(model, pretrained=pretrained, num_classes=0).eval()
     except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:120]
         raise ValueError(
-            f"model={model}: timm's weights cannot be loaded ({reason}); set pretrained=false, or name a folder"
+            f"{key}={model}: timm's weights cannot be loaded ({reason}); set pretrained=false, or name a folder"
         ) from None
     traits = net.pretrained_cfg
     return Subject(net, traits["input_size"][1], traits["mean"], traits["std"], None)
