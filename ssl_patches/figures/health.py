@@ -41,13 +41,19 @@ def draw_health(path: Path, runs: Mapping[str, Path], *, title: str) -> bool:
             axis.set_axis_off()
             axis.text(0.5, 0.5, f"{name}:\nnone in this task", ha="center", va="center", fontsize=9, color="0.5")
             axis.set_title("")
-        elif key == "gradient_norm":
+        elif key == "gradient_norm" or (key == "loss" and _wide(axis)):
             axis.set_yscale("log")
     figure.suptitle(title, fontsize=11)
     _legend(figure, found, runs)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     return True
+
+
+def _wide(axis: Any) -> bool:
+    """Does one line dwarf the others? On a linear axis a loss that has exploded hides all that did not."""
+    values = [value for line in axis.lines for value in line.get_ydata() if value > 0]
+    return max(values) > 10 * min(values)
 
 
 def _lines(axis: Any, key: str, rows: list[dict[str, float]], *, colour: str) -> None:
