@@ -49,14 +49,14 @@ def quick_end(monkeypatch) -> None:
 
 
 @pytest.fixture
-def study(tmp_path) -> Callable[..., Path]:
-    """``study(axes=..., budget=...)`` writes the study.yaml of tiny runs and returns its folder."""
+def tiny_study(tmp_path) -> Callable[..., Path]:
+    """``tiny_study(axes=..., budget=...)`` writes the study.yaml of tiny runs and returns its folder."""
     import yaml
 
     def write(**keys: object) -> Path:
         folder = tmp_path / "tiny"
         folder.mkdir(exist_ok=True)
-        base = [word for word in SMALL if not word.startswith("budget.")]
+        base = [*(word for word in SMALL if not word.startswith("budget.")), "callbacks=none"]
         content = {"base": base, "axes": {"task": ["jigsaw"], "seed": [0, 1]}, "budget": {"images": 64}, **keys}
         given = {key: value for key, value in content.items() if value is not None}
         (folder / "study.yaml").write_text(yaml.safe_dump(given, sort_keys=False), encoding="utf-8")

@@ -114,6 +114,7 @@ def _attempt(plan: Plan, standing: Standing, say: Say) -> bool:
 def run_job(job: Job, directory: Path, *, trial: bool, say: Say) -> None:
     """Train, or go on, and evaluate; a trial is judged instead."""
     cfg = {**assemble.settled(job.cfg), "run_dir": str(directory), "resume": True}
+    cfg |= {"callbacks": {}} if trial else {}  # observers look at held-out images, and a trial sees none
     began = time.monotonic()
     carry_out(cfg, prepare_job(cfg), began=began, end=tuning.judge if trial else finish, say=say)
 

@@ -30,8 +30,8 @@ def composed(*words: str) -> dict:
     return mixture.request([*SMALL, *words], supplied=SUPPLIED, schema=PRETRAIN)
 
 
-def test_axes_multiply_and_names_can_be_read(study):
-    plan = planned(study(axes={"task": ["jigsaw", "masked+position"], "seed": [0, 1], "optimizer.base_lr": [1e-3]}))
+def test_axes_multiply_and_names_can_be_read(tiny_study):
+    plan = planned(tiny_study(axes={"task": ["jigsaw", "masked+position"], "seed": [0, 1], "optimizer.base_lr": [1e-3]}))
     assert [cell.name for cell in plan.cells] == [
         "jigsaw-seed0-base_lr0.001",
         "jigsaw-seed1-base_lr0.001",
@@ -44,16 +44,16 @@ def test_axes_multiply_and_names_can_be_read(study):
     assert job.place == f"cells/masked+position-seed0-base_lr0.001-{job.key[:8]}"
 
 
-def test_a_bare_budget_is_flops_and_replaces_that_of_an_experiment(study):
+def test_a_bare_budget_is_flops_and_replaces_that_of_an_experiment(tiny_study):
     base = ["experiment=quickstart", "data.count=64", "data.batch_size=16"]
-    job = planned(study(base=base, budget=1e9)).cells[0].choices[0]
+    job = planned(tiny_study(base=base, budget=1e9)).cells[0].choices[0]
     assert job.cfg["budget"] == {"images": None, "epochs": None, "flops": 1e9, "seconds": None}
 
 
-def test_base_may_be_a_mapping_and_a_value_of_an_axis_several_overrides(study):
+def test_base_may_be_a_mapping_and_a_value_of_an_axis_several_overrides(tiny_study):
     base = {"encoder.options": {"depth": 2, "embed_dim": 48, "num_heads": 3}, "image_size": 32, "data.count": 64}
     encoders = [{"thin": {"encoder.patch_size": 8, "optimizer": "sgd"}}, {"other": ["encoder.patch_size=4"]}]
-    folder = study(base={**base, "data.batch_size": 16}, axes={"encoder": encoders, "seed": [3]})
+    folder = tiny_study(base={**base, "data.batch_size": 16}, axes={"encoder": encoders, "seed": [3]})
     plan = planned(folder)
     assert [cell.name for cell in plan.cells] == ["thin-seed3", "other-seed3"]
     first, second = (cell.choices[0].cfg for cell in plan.cells)
@@ -62,17 +62,17 @@ def test_base_may_be_a_mapping_and_a_value_of_an_axis_several_overrides(study):
     assert [cell.name for cell in planned(folder, "encoder=other").cells] == ["other-seed3"]
 
 
-def test_words_replace_values_of_axes_and_the_budget_and_add_axes(study):
-    plan = planned(study(), "seed=range(5,7)", "views=none,crop_flip", "budget.images=32")
+def test_words_replace_values_of_axes_and_the_budget_and_add_axes(tiny_study):
+    plan = planned(tiny_study(), "seed=range(5,7)", "views=none,crop_flip", "budget.images=32")
     assert [cell.name for cell in plan.cells] == [
         f"jigsaw-seed{seed}-{views}" for seed in (5, 6) for views in ("none", "crop_flip")
     ]
     assert {cell.choices[0].cfg["budget"]["images"] for cell in plan.cells} == {32}
 
 
-def test_combinations_can_be_left_out(study):
+def test_combinations_can_be_left_out(tiny_study):
     axes = {"task": ["jigsaw", "masked"], "seed": [0, 1]}
-    plan = planned(study(axes=axes, without=[{"task": "masked", "seed": 1}]))
+    plan = planned(tiny_study(axes=axes, without=[{"task": "masked", "seed": 1}]))
     assert [cell.name for cell in plan.cells] == ["jigsaw-seed0", "jigsaw-seed1", "masked-seed0"]
 
 
@@ -92,7 +92,7 @@ def test_the_key_names_the_protocol(monkeypatch):
     assert cells.key_of(composed(), "data") != before
 
 
-def test_images_that_lie_elsewhere_are_the_same_cell_and_other_images_are_not(tmp_path, study):
+def test_images_that_lie_elsewhere_are_the_same_cell_and_other_images_are_not(tmp_path, tiny_study):
     import numpy as np
     from PIL import Image
 
@@ -105,7 +105,7 @@ def test_images_that_lie_elsewhere_are_the_same_cell_and_other_images_are_not(tm
         return place
 
     base = [word for word in SMALL if not word.startswith(("budget", "data.count"))]
-    folder = study(base=[*base, "data=folder", "data.batch_size=4"], axes={"seed": [0]})
+    folder = tiny_study(base=[*base, "data=folder", "data.batch_size=4"], axes={"seed": [0]})
     keys = [
         planned(folder, f"data.root={images(tmp_path / name, count)}").cells[0].choices[0].key
         for name, count in (("here", 8), ("there", 8), ("more", 10))
@@ -113,9 +113,9 @@ def test_images_that_lie_elsewhere_are_the_same_cell_and_other_images_are_not(tm
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_tuning_tries_the_same_values_for_every_group_with_its_own_seed_and_share(study):
+def test_tuning_tries_the_same_values_for_every_group_with_its_own_seed_and_share(tiny_study):
     tune = {"values": {"optimizer.base_lr": [1e-3, 2e-3]}, "share": 0.5, "seed": 100}
-    plan = planned(study(axes={"task": ["jigsaw", "masked"], "seed": [0, 1, 2]}, tune=tune))
+    plan = planned(tiny_study(axes={"task": ["jigsaw", "masked"], "seed": [0, 1, 2]}, tune=tune))
     assert [job.name for job in plan.trials] == [
         f"{task}-base_lr{lr}" for task in ("jigsaw", "masked") for lr in ("0.001", "0.002")
     ]
@@ -125,26 +125,26 @@ def test_tuning_tries_the_same_values_for_every_group_with_its_own_seed_and_shar
         assert [job.cfg["optimizer"]["base_lr"] for job in cell.choices] == [1e-3, 2e-3]
 
 
-def test_the_supervised_baseline_is_one_more_task_without_tiles(study):
-    plan = planned(study(axes={"task": ["jigsaw", "masked"], "seed": [0]}, supervised=True))
+def test_the_supervised_baseline_is_one_more_task_without_tiles(tiny_study):
+    plan = planned(tiny_study(axes={"task": ["jigsaw", "masked"], "seed": [0]}, supervised=True))
     assert [cell.name for cell in plan.cells] == ["jigsaw-seed0", "masked-seed0", "supervised-seed0"]
     cfg = plan.cells[-1].choices[0].cfg
     assert cfg["task"]["_target_"].endswith("Supervised")
     assert "sampler" not in cfg
-    assert len(planned(study(), "supervised=true").cells) == 3
+    assert len(planned(tiny_study(), "supervised=true").cells) == 3
 
 
-def test_seeds_and_budgets_that_are_filled_in_are_those_that_composing_gives(study, monkeypatch):
+def test_seeds_and_budgets_that_are_filled_in_are_those_that_composing_gives(tiny_study, monkeypatch):
     tune = {"values": {"optimizer.base_lr": [1e-3, 2e-3]}, "share": 0.3, "seed": 100}
-    folder = study(axes={"task": ["jigsaw"], "seed": [1, 2]}, tune=tune, budget=1e9)
+    folder = tiny_study(axes={"task": ["jigsaw"], "seed": [1, 2]}, tune=tune, budget=1e9)
     quick = planned(folder)
     monkeypatch.setattr(cells, "PLAIN", re.compile("nothing"))
     assert planned(folder) == quick
 
 
-def test_a_plan_survives_its_file(study, tmp_path):
+def test_a_plan_survives_its_file(tiny_study, tmp_path):
     tune = {"values": {"optimizer.base_lr": [1e-3, 2e-3]}, "share": 0.5, "seed": 100}
-    plan = planned(study(tune=tune, supervised=True))
+    plan = planned(tiny_study(tune=tune, supervised=True))
     assert cells.load(plan.save()) == plan
     assert plan.save() == plan.save() != dataclasses.replace(plan, trials=[]).save()
 
@@ -178,14 +178,14 @@ def test_a_plan_survives_its_file(study, tmp_path):
         ({"tune": {"values": {"optimizer.lr": [1]}, "share": 0.2, "seed": 9}}, "jigsaw-lr1: optimizer.lr: unknown key"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_refused_with_key_rule_and_remedy(keys, said, study):
+def test_what_cannot_be_meant_is_refused_with_key_rule_and_remedy(keys, said, tiny_study):
     if keys.get("base") == ["image_size=32"]:
         keys = {**keys, "base": [word for word in SMALL if not word.startswith(("budget", "data.batch_size"))]}
-    assert said in refusals(study(**keys))
+    assert said in refusals(tiny_study(**keys))
 
 
-def test_all_problems_of_all_cells_are_told_together_each_once(study):
-    told = refusals(study(axes={"task": ["maskd", "jigsw"], "seed": [0, 1]}))
+def test_all_problems_of_all_cells_are_told_together_each_once(tiny_study):
+    told = refusals(tiny_study(axes={"task": ["maskd", "jigsw"], "seed": [0, 1]}))
     assert told.count("maskd: must") == told.count("jigsw: must") == 1
 
 
@@ -245,13 +245,13 @@ def test_the_studies_that_come_with_the_package_can_be_planned(name, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_bad_study_ends_with_code_2_and_writes_nothing(study, tmp_path, monkeypatch, capsys):
+def test_a_bad_study_ends_with_code_2_and_writes_nothing(tiny_study, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["study", str(study(axes={"task": []}))]) == 2
+    assert main(["study", str(tiny_study(axes={"task": []}))]) == 2
     assert main(["study", "nowhere"]) == 2
-    assert main(["study", str(study()), "workers=0"]) == 2
-    assert main(["study", str(study()), "launcher=slrum"]) == 2
-    assert main(["study", str(study()), "slurm.partition=main"]) == 2
+    assert main(["study", str(tiny_study()), "workers=0"]) == 2
+    assert main(["study", str(tiny_study()), "launcher=slrum"]) == 2
+    assert main(["study", str(tiny_study()), "slurm.partition=main"]) == 2
     assert main(["study"]) == 2
     assert main(["pretrain", "-m", *SMALL, "task=jigsaw,maskd"]) == 2
     told = capsys.readouterr().err

@@ -35,11 +35,11 @@ def stamps(out: Path) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in out.rglob("*") if file.is_file()}
 
 
-def test_finished_cells_are_never_run_again_and_more_cells_may_be_asked_for(study, quick_end, capsys):
-    out = run(study())
+def test_finished_cells_are_never_run_again_and_more_cells_may_be_asked_for(tiny_study, quick_end, capsys):
+    out = run(tiny_study())
     assert list(cells_of(out)) == ["jigsaw-seed0", "jigsaw-seed1"]
     before = stamps(out)
-    assert run(study(axes={"task": ["jigsaw"], "seed": [0, 1, 2]})) == out
+    assert run(tiny_study(axes={"task": ["jigsaw"], "seed": [0, 1, 2]})) == out
     assert list(cells_of(out)) == ["jigsaw-seed0", "jigsaw-seed1", "jigsaw-seed2"]
     assert stamps(out).items() >= before.items()
     assert "3 finished" in capsys.readouterr().out
@@ -48,7 +48,7 @@ def test_finished_cells_are_never_run_again_and_more_cells_may_be_asked_for(stud
     assert "task=jigsaw seed=2" in about["command"]
 
 
-def test_a_failed_cell_is_listed_with_its_error_and_does_not_stop_the_rest(study, quick_end, monkeypatch, capsys):
+def test_a_failed_cell_is_listed_with_its_error_and_does_not_stop_the_rest(tiny_study, quick_end, monkeypatch, capsys):
     before = Pretrainer.training_step
 
     def broken(self, batch, index):
@@ -57,17 +57,17 @@ def test_a_failed_cell_is_listed_with_its_error_and_does_not_stop_the_rest(study
         return before(self, batch, index)
 
     monkeypatch.setattr(Pretrainer, "training_step", broken)
-    out = run(study(), code=1)
+    out = run(tiny_study(), code=1)
     shown = capsys.readouterr().out
     assert re.search(r"jigsaw-seed0 +failed +ZeroDivisionError: seed 0 is broken", shown)
     assert re.search(r"jigsaw-seed1 +finished", shown)
     assert "in broken" in (cells_of(out)["jigsaw-seed0"] / "error.txt").read_text()
     monkeypatch.setattr(Pretrainer, "training_step", before)
-    run(study())  # and is tried again by the next command
+    run(tiny_study())  # and is tried again by the next command
     assert not (cells_of(out)["jigsaw-seed0"] / "error.txt").exists()
 
 
-def test_ctrl_c_stops_after_the_step_and_the_same_command_goes_on(study, quick_end, monkeypatch, capsys):
+def test_ctrl_c_stops_after_the_step_and_the_same_command_goes_on(tiny_study, quick_end, monkeypatch, capsys):
     before = Pretrainer.on_train_batch_start
     steps = []
 
@@ -78,15 +78,15 @@ def test_ctrl_c_stops_after_the_step_and_the_same_command_goes_on(study, quick_e
         before(self, batch, index)
 
     monkeypatch.setattr(Pretrainer, "on_train_batch_start", interrupted)
-    out = run(study(), code=1)
+    out = run(tiny_study(), code=1)
     assert state_of(cells_of(out)["jigsaw-seed0"]).kind == "stopped"
     assert "go on" in capsys.readouterr().err
-    run(study())
+    run(tiny_study())
     assert steps == [(seed, step) for seed in (0, 1) for step in range(4)]  # no step twice
 
 
-def test_a_killed_study_goes_on_from_the_checkpoint_and_a_finished_cell_is_left_alone(study, quick_end, capsys):
-    folder = study(axes={"task": ["jigsaw"], "seed": [0]}, budget={"images": 16 * 4000})
+def test_a_killed_study_goes_on_from_the_checkpoint_and_a_finished_cell_is_left_alone(tiny_study, quick_end, capsys):
+    folder = tiny_study(axes={"task": ["jigsaw"], "seed": [0]}, budget={"images": 16 * 4000})
     words = ("trainer.checkpoint_steps=20", "trainer.log_every=1")
     process = subprocess.Popen(
         [sys.executable, "-m", "ssl_patches", "study", str(folder), f"out={folder.parent / 'out'}", *words],
@@ -122,11 +122,11 @@ def _note_and_stop(module: Pretrainer, seen: list[int]) -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_trials_choose_by_training_images_and_the_cells_take_what_won(study, quick_end, monkeypatch):
+def test_trials_choose_by_training_images_and_the_cells_take_what_won(tiny_study, quick_end, monkeypatch):
     values = {1e-3: 30.0, 2e-3: 40.0}
     monkeypatch.setattr(tuning, "_probed", lambda cfg, module: {"value": values[cfg["optimizer"]["base_lr"]]})
     tune = {"values": {"optimizer.base_lr": [1e-3, 2e-3]}, "share": 0.5, "seed": 9}
-    out = run(study(axes={"task": ["jigsaw"], "seed": [0]}, tune=tune))
+    out = run(tiny_study(axes={"task": ["jigsaw"], "seed": [0]}, tune=tune))
     about = json.loads((cells_of(out)["jigsaw-seed0"] / "cell.json").read_text())
     assert about["trials"] == {"jigsaw-base_lr0.001": 30.0, "jigsaw-base_lr0.002": 40.0}
     assert about["command"].endswith("optimizer.base_lr=0.002")
@@ -135,7 +135,7 @@ def test_trials_choose_by_training_images_and_the_cells_take_what_won(study, qui
         assert json.loads((trial / "trial.json").read_text())["images"] == 32
 
 
-def test_a_trial_never_reads_an_image_of_the_test_split(study, quick_end, monkeypatch):
+def test_a_trial_never_reads_an_image_of_the_test_split(tiny_study, quick_end, monkeypatch):
     from ssl_patches.data.embedded import EmbeddedSource
 
     read = set()
@@ -149,7 +149,7 @@ def test_a_trial_never_reads_an_image_of_the_test_split(study, quick_end, monkey
     monkeypatch.setattr(finish, "finish", lambda *_, **__: None)
     tune = {"values": {"optimizer.base_lr": [1e-3]}, "share": 0.5, "seed": 9}
     monkeypatch.setattr("ssl_patches.studies.running.finish", lambda *_, **__: None)
-    out = run(study(axes={"task": ["jigsaw"], "seed": [0]}, tune=tune), code=1)  # the cell is not evaluated here
+    out = run(tiny_study(axes={"task": ["jigsaw"], "seed": [0]}, tune=tune), code=1)  # the cell is not evaluated here
     assert read == {"train"}
     result = json.loads((cells_of(out, "tune")["jigsaw-base_lr0.001"] / "trial.json").read_text())
     assert 0 <= result["low"] <= result["value"] <= result["high"] <= 100
@@ -162,33 +162,33 @@ def test_the_winner_is_the_first_of_the_best_and_who_diverged_cannot_win():
     assert tuning.winner([None, None]) is None
 
 
-def test_all_trials_diverged_is_told_and_stops_only_their_cells(study, quick_end, monkeypatch, capsys):
+def test_all_trials_diverged_is_told_and_stops_only_their_cells(tiny_study, quick_end, monkeypatch, capsys):
     monkeypatch.setattr(tuning, "_probed", lambda cfg, module: {"value": None, "diverged": True})
     tune = {"values": {"optimizer.base_lr": [1e-3]}, "share": 0.5, "seed": 9}
-    run(study(axes={"task": ["jigsaw"], "seed": [0]}, tune=tune), code=1)
+    run(tiny_study(axes={"task": ["jigsaw"], "seed": [0]}, tune=tune), code=1)
     assert "all its trials diverged; give other tune.values" in capsys.readouterr().out
 
 
-def test_a_full_disk_is_told_leaves_nothing_half_written_and_ends_the_study(study, quick_end, monkeypatch, capsys):
+def test_a_full_disk_is_told_leaves_nothing_half_written_and_ends_the_study(tiny_study, quick_end, monkeypatch, capsys):
     def full(self, trainer):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
         patched.setattr(Checkpoints, "write", full)
-        out = run(study(), code=1)
+        out = run(tiny_study(), code=1)
     assert "No space left on device; make room and give the same command" in capsys.readouterr().err
     assert list(cells_of(out)) == ["jigsaw-seed0"]
     assert not list(out.rglob("*.half"))
-    run(study())
+    run(tiny_study())
 
 
-def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_no_half(study, tmp_path):
+def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_no_half(tiny_study, tmp_path):
     """Files may not grow beyond 300 kB: what the system says then is what it says on a full disk, but for the number."""
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); "
         "from ssl_patches.cli import main; sys.exit(main(sys.argv[1:]))"
     )
-    words = ["study", str(study(axes={"seed": [0]})), f"out={tmp_path / 'out'}"]
+    words = ["study", str(tiny_study(axes={"seed": [0]})), f"out={tmp_path / 'out'}"]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert "File too large" in done.stdout
@@ -198,8 +198,8 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_no_half(study, tmp_pa
     assert not (cell / "summary.json").exists()
 
 
-def test_a_summary_that_cannot_be_read_is_no_result_and_is_made_again(study, quick_end):
-    folder = study(axes={"task": ["jigsaw"], "seed": [0]})
+def test_a_summary_that_cannot_be_read_is_no_result_and_is_made_again(tiny_study, quick_end):
+    folder = tiny_study(axes={"task": ["jigsaw"], "seed": [0]})
     cell = cells_of(run(folder))["jigsaw-seed0"]
     (cell / "summary.json").write_text('{"results": [')
     run(folder)
@@ -248,9 +248,9 @@ def test_two_runs_of_pretrain_in_one_directory_are_refused(finished_run, tmp_pat
 
 
 @pytest.mark.slow
-def test_two_local_processes_and_a_second_study_share_the_cells(study, tmp_path):
+def test_two_local_processes_and_a_second_study_share_the_cells(tiny_study, tmp_path):
     """Five processes in all, each cell once, floors in every run, and the supervised baseline reaches another encoder."""
-    folder = study(axes={"task": ["jigsaw"], "seed": [0, 1]}, supervised=True)
+    folder = tiny_study(axes={"task": ["jigsaw"], "seed": [0, 1]}, supervised=True)
     command = [sys.executable, "-m", "ssl_patches", "study", str(folder), f"out={tmp_path / 'out'}", "workers=2"]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=600) for process in both]
@@ -264,9 +264,9 @@ def test_two_local_processes_and_a_second_study_share_the_cells(study, tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_ctrl_c_reaches_all_workers_and_none_outlives_the_command(end, study, tmp_path):
+def test_ctrl_c_reaches_all_workers_and_none_outlives_the_command(end, tiny_study, tmp_path):
     """Ctrl-C is passed on; when the command is killed its workers notice. Either way each saves its step and says so."""
-    folder = study(budget={"images": 16 * 100_000})
+    folder = tiny_study(budget={"images": 16 * 100_000})
     command = [sys.executable, "-m", "ssl_patches", "study", str(folder), f"out={tmp_path / 'out'}", "workers=2"]
     process = subprocess.Popen([*command, "trainer.log_every=1"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     wait_until(lambda: len(list((tmp_path / "out").rglob("metrics.csv"))) == 2, process)

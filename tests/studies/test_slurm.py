@@ -48,8 +48,8 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 600) -> None
 
 @pytest.mark.slow
 @pytest.mark.skipif(not there, reason="needs root, slurm-wlm and munge")
-def test_a_study_of_two_cells_runs_as_an_array_of_two_workers(slurm, study, tmp_path):
-    process = start(study(), "workers=2")
+def test_a_study_of_two_cells_runs_as_an_array_of_two_workers(slurm, tiny_study, tmp_path):
+    process = start(tiny_study(), "workers=2")
     said = process.communicate(timeout=900)
     assert process.returncode == 0, said
     assert re.search(r"Slurm job \d+, 2 workers", said[1])
@@ -62,8 +62,8 @@ def test_a_study_of_two_cells_runs_as_an_array_of_two_workers(slurm, study, tmp_
 
 @pytest.mark.slow
 @pytest.mark.skipif(not there, reason="needs root, slurm-wlm and munge")
-def test_a_preempted_worker_saves_is_requeued_and_goes_on(slurm, study, tmp_path):
-    folder = study(axes={"task": ["jigsaw"], "seed": [0]}, budget={"images": 16 * 1000})
+def test_a_preempted_worker_saves_is_requeued_and_goes_on(slurm, tiny_study, tmp_path):
+    folder = tiny_study(axes={"task": ["jigsaw"], "seed": [0]}, budget={"images": 16 * 1000})
     process = start(folder, "trainer.log_every=1", "trainer.checkpoint_minutes=60")
     metrics = lambda: list((tmp_path / "out").rglob("metrics.csv"))  # noqa: E731
     wait_for(lambda: metrics() and used(metrics()[0].parent).get("images", 0) >= 16 * 20, process)
@@ -81,7 +81,7 @@ def test_a_preempted_worker_saves_is_requeued_and_goes_on(slurm, study, tmp_path
 
 
 @pytest.mark.skipif(shutil.which("sbatch") is not None, reason="there is a Slurm here")
-def test_where_there_is_no_slurm_that_is_said_and_nothing_written(study, tmp_path, capsys):
-    assert main(["study", str(study(axes={"seed": [0]})), f"out={tmp_path / 'out'}", "launcher=slurm"]) == 2
+def test_where_there_is_no_slurm_that_is_said_and_nothing_written(tiny_study, tmp_path, capsys):
+    assert main(["study", str(tiny_study(axes={"seed": [0]})), f"out={tmp_path / 'out'}", "launcher=slurm"]) == 2
     assert "there is no sbatch on this machine; give workers=N" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
