@@ -122,7 +122,7 @@ def test_every_encoder_is_the_one_its_name_says_and_trains(encoder):
 
 @pytest.mark.parametrize("experiment", conf_files.options("experiment"))
 def test_every_experiment_builds_all_but_its_data(experiment):
-    cfg = composed(f"experiment={experiment}", *needing_a_root("experiment", experiment))
+    cfg = composed(f"experiment={experiment}", *needed("experiment", experiment))
     parts = assemble.parts(cfg)
     assert parts.encoder.dim == cfg["encoder"].get("options", {}).get("embed_dim", WIDTHS[cfg["encoder"]["name"]])
     build(cfg["trainer"])
