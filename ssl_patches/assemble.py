@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import torch
 from torch import Tensor, nn
 
@@ -100,6 +101,18 @@ def encoder(cfg: Mapping[str, Any], *, allowed: tuple[str, ...] | None = None) -
     """The encoder with its initial weights, which are a function of ``seed`` alone."""
     torch.manual_seed(cfg["seed"])
     return build(cfg["encoder"], allowed=allowed, image_size=cfg["image_size"], channels=channels_of(cfg))
+
+
+def observers(cfg: Mapping[str, Any]) -> list[L.Callback]:
+    """What watches the run. ValueError for a node that is no callback of Lightning's."""
+    built = {key: build(node) for key, node in (cfg.get("callbacks") or {}).items()}
+    for key, found in built.items():
+        if not isinstance(found, L.Callback):
+            raise ValueError(
+                f"callbacks.{key}={cfg['callbacks'][key]['_target_']}: must be a lightning.Callback; "
+                "derive it from that, or take it out"
+            )
+    return list(built.values())
 
 
 def parts(cfg: Mapping[str, Any]) -> Parts:

@@ -105,9 +105,11 @@ class Pretrainer(L.LightningModule):
             group["lr"] = self.recipe.peak(self.batch_size * self.trainer.world_size) * self.recipe.factor(progress)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self.recipe.clip:  # here, because Lightning does not clip for fused optimisers
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            self.metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+            self.metrics["gradient_norm"] = nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+        else:
+            self.metrics["gradient_norm"] = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.recipe.optimizer([self.encoder, self.tasks], batch_size=self.batch_size * self.trainer.world_size)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-FREE_TO_CHANGE = {"budget", "resume", "overwrite", "run_dir", "trainer", "evaluation", "logger"}
+FREE_TO_CHANGE = {"budget", "resume", "overwrite", "run_dir", "trainer", "evaluation", "logger", "callbacks"}
 """Keys that may differ when a run is resumed; all others decide what its checkpoints mean."""
 
 CONFIG, LAST, SUMMARY = "config.yaml", Path("checkpoints") / "last.ckpt", "summary.json"
@@ -103,8 +103,11 @@ def differences(before: Any, now: Any, key: str = "") -> dict[str, tuple[Any, An
 def write_text(path: Path, content: str) -> None:
     """A reader sees the old file or the new one, never half of it."""
     half = path.with_name(f".{path.name}.half")
-    half.write_text(content, encoding="utf-8")
-    os.replace(half, path)
+    try:
+        half.write_text(content, encoding="utf-8")
+        os.replace(half, path)
+    finally:
+        half.unlink(missing_ok=True)  # there only when the disk is full
 
 
 def write_json(path: Path, content: Any) -> None:

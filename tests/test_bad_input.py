@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, SMALL_VIT
 from PIL import Image
+from small import SMALL, SMALL_VIT
 
 from ssl_patches import conf_files
 from ssl_patches.cli import main
@@ -96,7 +96,7 @@ def test_a_wrong_key_or_value(refused, words, parts):
 NEAR = {
     "task": ("jigsw", "jigsaw"), "sampler": ("tokes", "tokens"), "encoder": ("vit_tinny", "vit_tiny"),
     "data": ("foldr", "folder"), "views": ("crop_flp", "crop_flip"), "optimizer": ("adam", "adamw"),
-    "trainer": ("defualt", "default"), "logger": ("wandbb", "wandb"),
+    "trainer": ("defualt", "default"), "logger": ("wandbb", "wandb"), "callbacks": ("probs", "probes"),
     "experiment": ("first_light_cifar", "first_light_cifar10"),
 }  # fmt: skip
 

@@ -71,7 +71,11 @@ class Checkpoints(L.Callback):
         self._step, self._written = trainer.global_step, time.monotonic()
         path = self.directory / f"step-{trainer.global_step:08d}.ckpt"
         half = path.with_suffix(".half")
-        trainer.save_checkpoint(half)
+        try:
+            trainer.save_checkpoint(half)
+        except OSError:  # a full disk: what was written helps nobody
+            half.unlink(missing_ok=True)
+            raise
         if trainer.is_global_zero:
             os.replace(half, path)
             link = self.last.with_suffix(".half")

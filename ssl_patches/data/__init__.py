@@ -6,6 +6,7 @@ from ssl_patches.data.folder import FolderSource
 from ssl_patches.data.huggingface import HuggingFaceSource
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.manifest import ManifestSource
+from ssl_patches.data.masks import MaskFolder, WithMasks
 from ssl_patches.data.torchvision import TorchvisionSource
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "HuggingFaceSource",
     "ItemSource",
     "ManifestSource",
+    "MaskFolder",
     "TorchvisionSource",
     "UnreadableImage",
+    "WithMasks",
     "decode",
 ]

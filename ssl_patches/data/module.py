@@ -117,13 +117,14 @@ class PatchDataModule(LightningDataModule):
 
 
 def ordered_loader(
-    source: Dataset[Item], *, batch_size: int, num_workers: int, limit: int | None = None
+    source: Dataset[Item], *, batch_size: int, num_workers: int, limit: int | None = None, start: int = 0
 ) -> DataLoader[ImageBatch]:
     """Every image once, in order; the last batch may be smaller.
 
     ``limit``: at most so many images, the first ones of a fixed permutation, sorted. Being drawn at random they hold
     the classes in about their proportions, and a smaller subset lies within a larger one. Images that the source
     replaced because they cannot be decoded are left out rather than counted twice, so ``index`` may have holes.
+    ``start``: leave out so many at the beginning.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: must be at least 1; set batch_size=256")
@@ -131,7 +132,7 @@ def ordered_loader(
         raise ValueError(f"limit={limit}: must be at least 1 image; leave it out to take all")
     _check_workers(num_workers)
     chosen = np.arange(len(source)) if limit is None else np.sort(permutation(len(source), 0, 0)[:limit])
-    return _loader(_Asked(source, chosen), batch_size=batch_size, num_workers=num_workers, collate_fn=collate_asked)
+    return _loader(_Asked(source, chosen[start:]), batch_size=batch_size, num_workers=num_workers, collate_fn=collate_asked)
 
 
 def ordered_items(dataset: Dataset[Any], *, num_workers: int) -> Iterator[Any]:
