@@ -236,7 +236,8 @@ def _doctor(request: Request) -> int:
     from ssl_patches.schema import DOCTOR
 
     cfg = config.request("doctor", request.words, schema=DOCTOR)
-    from ssl_patches.data.doctor import doctor_command, page
+    from ssl_patches.data.doctor import doctor_command
+    from ssl_patches.data.doctor_report import page
 
     report = doctor_command(cfg)
     print(json.dumps(report) if "--json" in request.flags else page(report))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shlex
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -25,92 +24,96 @@ from typing import Any
 from tqdm import tqdm
 
 from ssl_patches.data import arrays
+from ssl_patches.data.doctor_report import Report, settings
 from ssl_patches.data.examine import Examination, Examined, Traits, traits_of
 from ssl_patches.data.files import QUARANTINE_COLUMNS, Extent, Reading, write_quarantine
-from ssl_patches.data.layout import find_images, select
+from ssl_patches.data.layout import Selection, find_images, select
 from ssl_patches.data.module import ordered_items
 from ssl_patches.data.source import choose_load_size
 
 VIEW_SIZES = (32, 48, 64, 96, 128, 160, 224)
-LARGEST_BATCH = 256
-SHOWN = 5  # files named of each kind
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What ``doctor --json`` prints. Paths are relative to ``root``."""
+class Survey:
+    """What looking at the files of a folder told, by path below it."""
 
-    root: str
+    chosen: Mapping[str, Selection]  # of train and val
     images: int
     other_files: int
-    split_rule: str
-    train: int  # usable ones
-    val: int
-    classes: int
-    formats: dict[str, int]
-    modes: dict[str, int]  # Pillow's, or "array"
-    channels: dict[str, int]
-    shorter_side: dict[str, int]  # least, median, most, in pixels
-    largest: str
-    value_range: list[float] | None  # least and most stored value of the files of more than 8 bits
-    damaged: list[dict[str, str]]
-    duplicates: list[list[str]]  # groups of files with equal bytes
-    duplicates_across_splits: int  # groups
-    duplicates_across_classes: int
-    images_per_second_per_core: float
-    quarantine: str | None
-    settings: str
+    traits: Mapping[str, Traits]
+    extents: Mapping[str, Extent]  # of those whose header can be read
+    damaged: Mapping[str, str]
+    examined: Mapping[str, Examined]
+    reading: Reading
+    image_size: int
+
+    @property
+    def side_of(self) -> dict[str, str]:
+        return {file.path: split for split, part in self.chosen.items() for file in part.files}
 
 
 def doctor_command(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """Examines ``data.root``, writes the quarantine list, returns a ``Report``. ValueError for a bad request."""
     root, target = os.path.expanduser(cfg["data"]["root"]), Path(cfg["quarantine"])
     workers = _checked(cfg, root, target)
+    survey = look(root, channels=cfg["data"]["channels"], value_range=cfg["data"]["value_range"], workers=workers)
+    groups = _copies(survey.examined, survey.side_of)
+    listed = {path: f"damaged: {reason}" for path, reason in survey.damaged.items()}
+    listed |= {path: f"copy of {group[0]}" for group in groups for path in group[1:]}
+    if listed:
+        write_quarantine(target, sorted(listed.items()))
+    report = _report(cfg["data"]["root"], survey, groups, listed, target)
+    suggested = settings(report, reading=survey.reading, image_size=survey.image_size, workers=workers)
+    return asdict(report) | {"settings": suggested}
+
+
+def look(root: str, *, channels: int | None, value_range: Sequence[float] | None, workers: int) -> Survey:
+    """Every header, then every file. ValueError for a folder without one readable image."""
+    value_range = arrays.check_range(value_range)
     found, others = find_images(root)
     if not found:
         raise ValueError(f"data.root={root}: must hold images, but has none among {others} files; set data.root=DIR")
     divided = os.path.isdir(os.path.join(root, "train"))
     chosen = {split: select(found, split, divided=divided) for split in ("train", "val")}
-    side_of = {file.path: split for split, part in chosen.items() for file in part.files}
-    class_of = {path: os.path.dirname(path) for path in side_of} if chosen["train"].classes else {}
-
-    traits = {path: traits_of(os.path.join(root, path)) for path in tqdm(side_of, **_bar("headers"))}
-    channels = cfg["data"]["channels"] or _usual_channels(traits.values())
-    reading = Reading(channels, arrays.check_range(cfg["data"]["value_range"]))
-    extents, damaged = _headers(root, list(side_of), reading)
-    image_size = _view_size(extents)
-    examined = _examine(root, list(extents), reading, choose_load_size(extents.values(), image_size), workers)
+    paths = [file.path for part in chosen.values() for file in part.files]
+    traits = {path: traits_of(os.path.join(root, path)) for path in tqdm(paths, **_bar("headers"))}
+    reading = Reading(channels or _usual_channels(list(traits.values())), value_range)
+    extents, damaged = _headers(root, paths, reading)
+    size = _view_size(extents)
+    examined = _examine(root, list(extents), reading, choose_load_size(extents.values(), size), workers)
     damaged |= {path: result.reason for path, result in examined.items() if result.reason is not None}
-    groups = _copies(examined, side_of)
-    listed = {path: f"damaged: {reason}" for path, reason in damaged.items()}
-    listed |= {path: f"copy of {group[0]}" for group in groups for path in group[1:]}
-    if listed:
-        write_quarantine(target, sorted(listed.items()))
+    return Survey(chosen, len(found), others, traits, extents, damaged, examined, reading, size)
+
+
+def _report(root: str, survey: Survey, groups: list[list[str]], listed: Mapping[str, str], target: Path) -> Report:
+    side_of, traits, train = survey.side_of, survey.traits.values(), survey.chosen["train"]
     usable = Counter(side for path, side in side_of.items() if path not in listed)
-    values = [value for result in examined.values() for value in result.values or ()]
-    report = Report(
-        root=cfg["data"]["root"],
-        images=len(found),
-        other_files=others,
-        split_rule=chosen["train"].rule,
+    values = [value for result in survey.examined.values() for value in result.values or ()]
+    _, largest = max((w * h, f"{path} ({w} x {h})") for path, (w, h) in survey.extents.items())
+    return Report(
+        root=root,
+        images=survey.images,
+        other_files=survey.other_files,
+        split_rule=train.rule,
         train=usable["train"],
         val=usable["val"],
-        classes=len(chosen["train"].classes),
-        formats=_counted(trait.format for trait in traits.values()),
-        modes=_counted(trait.mode for trait in traits.values()),
-        channels=_counted(str(trait.channels) for trait in traits.values() if trait.channels),
-        shorter_side=_shorter_side(extents),
-        largest=max(((w * h, f"{path} ({w} x {h})") for path, (w, h) in extents.items()))[1],
+        classes=len(train.classes),
+        formats=_counted([trait.format for trait in traits]),
+        modes=_counted([trait.mode for trait in traits]),
+        channels=_counted([str(trait.channels) for trait in traits if trait.channels]),
+        shorter_side=_shorter_side(survey.extents),
+        largest=largest,
+        deep=len(values) // 2,
         value_range=[min(values), max(values)] if values else None,
-        damaged=[{"path": path, "reason": reason} for path, reason in sorted(damaged.items())],
+        damaged=[{"path": path, "reason": reason} for path, reason in sorted(survey.damaged.items())],
         duplicates=groups,
         duplicates_across_splits=_mixed(groups, side_of),
-        duplicates_across_classes=_mixed(groups, class_of),
-        images_per_second_per_core=_rate(examined),
+        duplicates_across_classes=_mixed(groups, {path: path.split("/")[-2] for path in side_of} if train.classes else {}),
+        images_per_second_per_core=_rate(survey.examined),
         quarantine=str(target) if listed else None,
         settings="",
     )
-    return asdict(report) | {"settings": settings(report, reading=reading, image_size=image_size, workers=workers)}
 
 
 def _checked(cfg: Mapping[str, Any], root: str, target: Path) -> int:
@@ -195,53 +198,3 @@ def _mixed(groups: Sequence[Sequence[str]], where: Mapping[str, str]) -> int:
 def _rate(examined: Mapping[str, Examined]) -> float:
     seconds = [result.seconds for result in examined.values() if result.reason is None]
     return round(len(seconds) / max(sum(seconds), 1e-9), 1)
-
-
-def settings(report: Report, *, reading: Reading, image_size: int, workers: int) -> str:
-    """A command that trains on this folder, to be pasted."""
-    words = ["ssl-patches pretrain data=folder", shlex.quote(f"data.root={report.root}"), f"image_size={image_size}"]
-    batch = min(LARGEST_BATCH, 2 ** max(report.train, 1).bit_length() // 2)
-    words += [f"data.batch_size={batch}"] * (batch < LARGEST_BATCH) + [f"data.num_workers={workers}"]
-    deep = report.value_range is not None
-    if reading.channels != 3:
-        words.append(f"data.channels={reading.channels}")
-    if reading.value_range or deep:
-        low, high = reading.value_range or report.value_range
-        words.append(f"'data.value_range=[{low:g},{high:g}]'")
-    if deep or reading.channels not in (1, 3):
-        words += ["data.statistics=measured", "views=microscopy"]
-    if report.quarantine:
-        words.append(shlex.quote(f"data.skip={report.quarantine}"))
-    return " ".join(words)
-
-
-def page(report: Mapping[str, Any]) -> str:
-    """A report for people."""
-    sides, damaged, groups = report["shorter_side"], report["damaged"], report["duplicates"]
-    deep = report["value_range"]
-    lines = [
-        f"{report['images']:,} images and {report['other_files']:,} other files in {report['root']}",
-        f"split      {report['train']:,} train, {report['val']:,} val; {report['split_rule']}",
-        f"formats    {_said(report['formats'])}",
-        f"modes      {_said(report['modes'])}; channels {_said(report['channels'])}",
-        f"size       shorter side {sides['least']} to {sides['most']} px, median {sides['median']}; largest {report['largest']}",
-        *([f"values     {deep[0]:g} to {deep[1]:g} in files of more than 8 bits"] if deep else []),
-        f"decoding   {report['images_per_second_per_core']:,.0f} images/s on one core",
-        f"damaged    {len(damaged):,}",
-        *_some([f"{row['path']}: {row['reason']}" for row in damaged]),
-        f"copies     {sum(map(len, groups)) - len(groups):,} (equal bytes), of {len(groups):,} images, "
-        f"{report['duplicates_across_splits']} in both train and val, {report['duplicates_across_classes']} in several classes",
-        *_some([" = ".join(group) for group in groups]),
-    ]
-    if report["quarantine"]:
-        lines.append(f"quarantine {report['quarantine']} lists the damaged files and the copies; data.skip= leaves them out")
-    return "\n".join([*lines, "", report["settings"]])
-
-
-def _said(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
-
-
-def _some(lines: Sequence[str]) -> list[str]:
-    more = [f"and {len(lines) - SHOWN:,} more"] if len(lines) > SHOWN else []
-    return [f"           {line}" for line in [*lines[:SHOWN], *more]]

@@ -111,7 +111,7 @@ def _parquet(file: Path) -> Columns:
         from pyarrow.parquet import read_table
     except ImportError:
         raise ValueError(
-            f"data.path={file}: Parquet is read by pyarrow; install it: pip install 'ssl-patches[hf]', or give a CSV"
+            f"data.path={file}: Parquet is read by pyarrow; install it: pip install 'ssl-patches[parquet]', or give a CSV"
         ) from None
     try:
         table = read_table(file)

@@ -82,7 +82,7 @@ def test_a_mixed_folder_is_told_in_full_and_the_list_leaves_out_just_the_bad(mix
         ["train/a/3.png", "train/b/3copy.png"],
         ["val/a/0.png", "val/a/0again.png", "train/a/0val.png"],  # the held-out one is kept
     ]
-    assert (found["duplicates_across_splits"], found["duplicates_across_classes"]) == (1, 2)
+    assert (found["duplicates_across_splits"], found["duplicates_across_classes"]) == (1, 1)
     assert found["images_per_second_per_core"] > 10
     assert (found["train"], found["val"]) == (16, 4)
 
@@ -105,6 +105,8 @@ def test_the_settings_can_be_pasted_and_fit(mixed: Path, capsys) -> None:
     assert (program, command) == ("ssl-patches", "pretrain")
     cfg = config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN)
     assert (cfg["image_size"], cfg["data"]["batch_size"], cfg["data"]["skip"]) == (32, 16, "quarantine.csv")
+    assert cfg["data"]["num_workers"] == 1
+    assert "microscopy" not in found["settings"]
     assert len(assemble.source(cfg, "train", whole=False)) == 16
 
 
