@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from ssl_patches import config
+from ssl_patches import mixture
 from ssl_patches.conf_files import folders_of, groups_in, names_in
 from ssl_patches.run_dir import differences
 from ssl_patches.wording import BadRequest
@@ -43,7 +43,9 @@ def words_of(settings: Mapping[str, Any]) -> list[str] | None:
     folders, words = folders_of(), []
     wanted = {key: value for key, value in settings.items() if key not in PLACE}
     # the task first: it brings its sampler
-    for group in ("task", *sorted(groups_in(folders) - {"task", "experiment"})):
+    parts = settings.get("parts")  # of a mixture: its tasks are known by name
+    words += [f"task={'+'.join(parts)}"] if parts else []
+    for group in (*(() if parts else ("task",)), *sorted(groups_in(folders) - {"task", "experiment"})):
         if not _left((), tuple(words), wanted, group):
             continue
         # choices of a group do not change those of another, so each is composed alone, once for all runs
@@ -72,7 +74,7 @@ def _left(choice: tuple[str, ...], words: tuple[str, ...], wanted: Mapping[str, 
 def _composed(words: tuple[str, ...]) -> dict[str, Any] | None:
     """None where these words do not compose."""
     try:
-        return config.compose("pretrain", words)
+        return mixture.compose(words)
     except BadRequest:
         return None
 

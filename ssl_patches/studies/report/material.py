@@ -20,11 +20,12 @@ import numpy as np
 from PIL import Image
 
 from ssl_patches.studies.groups import Entry
-from ssl_patches.studies.records import Run
+from ssl_patches.studies.records import TRAINED, Run
 
 POINTS = 60
 CURVE_POINTS = 6000  # of all runs together
 FIGURE_WIDTH, FIGURE_BYTES = 1000, 2_000_000
+ANSWERS = "answers."  # in evaluation.npz, before the name of a probe
 COUNTERS = ("step", "images", "flops", "seconds", "lr", "images_per_second", "data_wait", "check_seconds")
 """Columns of metrics.csv and health.csv that are no measurement of the encoder or of its task."""
 
@@ -83,27 +84,25 @@ def label_free(run: Run) -> dict[str, float]:
 
 
 def per_class(run: Run) -> dict[str, dict[str, float]]:
-    """metric -> class -> percent right, from the images of ``evaluation.npz``: ``labels`` (N,) and, for each metric of the
-    trained encoder, ``metric`` or ``trained/metric`` (N,), 1 where it was right. ``classes`` may name the labels.
+    """metric -> class -> percent right, from what every probe answered for each test image (``evaluation.npz``).
+
+    Empty where labels are no classes, and where the file is missing or cut off. Read with numpy alone: the page needs no
+    torch.
     """
-    file = run.path / "evaluation.npz"
-    if not file.is_file():
-        return {}
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return {}
-    labels, names = arrays.pop("labels", None), arrays.pop("classes", None)
-    if labels is None or labels.ndim != 1:
+        with np.load(run.path / "evaluation.npz", allow_pickle=False) as stored:
+            labels = stored["labels"]
+            answers = {key.removeprefix(ANSWERS): stored[key] for key in stored.files if key.startswith(ANSWERS)}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return {}
     found: dict[str, dict[str, float]] = {}
-    for key, right in arrays.items():
-        metric = key.removeprefix("trained/")
-        if run.value("trained", metric) and right.shape == labels.shape:
-            classes = [int(label) for label in np.unique(labels) if label >= 0]
-            title = {label: str(names[label]) if names is not None and label < len(names) else str(label) for label in classes}
-            found[metric] = {title[label]: 100 * float(np.mean(right[labels == label])) for label in classes}
+    for probe, answered in answers.items():
+        metric = f"{probe}_top1"
+        if run.value(TRAINED, metric) and labels.ndim == 1 and answered.shape == labels.shape:
+            right = {
+                int(label): 100 * float(np.mean(answered[labels == label] == label)) for label in np.unique(labels) if label >= 0
+            }
+            found[metric] = {f"class {label}": share for label, share in right.items()}
     return found
 
 
