@@ -236,7 +236,7 @@ def test_raw_pixels_are_shared_by_encoders(tmp_path):
 def test_a_probe_more_leaves_the_kept_floors_of_the_others_alone(tmp_path, monkeypatch):
     evaluate(floors_cache=tmp_path, probes=["knn"])
     asked = []
-    monkeypatch.setitem(PROBES, "knn", Probe(frozenset({"pooled"}), lambda case: asked.append(case.model) or []))
+    monkeypatch.setitem(PROBES, "knn", Probe(frozenset({"pooled"}), lambda case: asked.append(case.model) or [], pixels=True))
     rows = evaluate(floors_cache=tmp_path, probes=["knn", "linear"])
     assert asked == ["trained"]
     assert {row.model for row in rows if row.metric == "linear_top1"} == {"trained", "random_init", "raw_pixels"}
