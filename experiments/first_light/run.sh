@@ -4,15 +4,14 @@
 set -e
 DATA=$1 OUT=$2
 export OMP_NUM_THREADS=1
+cifar="experiment=first_light_cifar10 data.root=$DATA/cifar10"
+imagenette="experiment=first_light_imagenette data.root=$DATA/imagenette160"
+untrained="task=jigsaw optimizer.base_lr=0 budget.images=128 callbacks=none" # one step that changes nothing
 {
-    for task in jigsaw relative position masked; do
-        echo "experiment=first_light_cifar10 task=$task data.root=$DATA/cifar10 run_dir=$OUT/cifar10-$task"
-    done
-    for task in jigsaw relative; do
-        echo "experiment=first_light_imagenette task=$task data.root=$DATA/imagenette160 run_dir=$OUT/imagenette-$task"
-    done
-    for task in jigsaw relative; do
-        echo "experiment=first_light_cifar10 task=$task sampler.standardise=true data.root=$DATA/cifar10 run_dir=$OUT/cifar10-$task-standardised"
-    done
+    for task in masked jigsaw relative position; do echo "$cifar task=$task run_dir=$OUT/cifar10-$task"; done
+    for task in jigsaw relative; do echo "$imagenette task=$task run_dir=$OUT/imagenette-$task"; done
+    echo "$cifar $untrained run_dir=$OUT/.random/cifar10"
+    echo "$imagenette $untrained run_dir=$OUT/.random/imagenette"
 } | xargs -P "${JOBS:-2}" -I {} sh -c 'ssl-patches pretrain {} data.num_workers=0 resume=true'
 ssl-patches compare "$OUT" --csv "$OUT/results.csv" --markdown
+python "$(dirname "$0")/paired.py" "$OUT"
