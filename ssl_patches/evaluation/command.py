@@ -53,15 +53,15 @@ def evaluate_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: 
         raise ValueError(
             f"output={cfg['output']}: there is no folder {Path(cfg['output']).parent}; make it, or give another FILE"
         )
-    names = [cfg[key] for key in ("model", "against") if cfg[key] is not None]
-    subjects = [_subject(name, pretrained=cfg["pretrained"]) for name in names]
+    named = {key: cfg[key] for key in ("model", "against") if cfg[key] is not None}
+    subjects = [_subject(name, pretrained=cfg["pretrained"], key=key) for key, name in named.items()]
     if cfg.get("data"):
         data, allowed = cfg["data"], None
     elif subjects[0].cfg:
         data, allowed = subjects[0].cfg["data"], assemble.OURS
     else:
         raise ValueError(f"data: missing, {cfg['model']} comes from no run; give data=folder data.root=DIR or data=embedded")
-    for name, subject in zip(names, subjects, strict=True):
+    for name, subject in zip(named.values(), subjects, strict=True):
         channels, taken = assemble.channels_of({"data": data}), len(subject.mean)
         if channels != taken:
             raise ValueError(f"data.channels={channels}: {name} takes images of {taken}; set data.channels={taken}")
@@ -172,7 +172,7 @@ def _evaluate(
     return record
 
 
-def _subject(model: str, *, pretrained: bool) -> Subject:
+def _subject(model: str, *, pretrained: bool, key: str = "model") -> Subject:
     """The model that a word names: a run, an export, or one of timm's. ValueError when it is none of them."""
     place = Path(model)
     if place.is_dir():
@@ -182,13 +182,13 @@ def _subject(model: str, *, pretrained: bool) -> Subject:
     if not timm.is_model(model):
         near = closest(model, timm.list_models())
         hint = f"did you mean '{near}'?" if near else "give a run, an export or a timm name"
-        raise ValueError(f"model={model}: no such folder, and timm has no such model; {hint}")
+        raise ValueError(f"{key}={model}: no such folder, and timm has no such model; {hint}")
     try:
         net = timm.create_model(model, pretrained=pretrained, num_classes=0).eval()
     except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:120]
         raise ValueError(
-            f"model={model}: timm's weights cannot be loaded ({reason}); set pretrained=false, or name a folder"
+            f"{key}={model}: timm's weights cannot be loaded ({reason}); set pretrained=false, or name a folder"
         ) from None
     traits = net.pretrained_cfg
     return Subject(net, traits["input_size"][1], traits["mean"], traits["std"], None)

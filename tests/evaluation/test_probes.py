@@ -14,7 +14,7 @@ from ssl_patches.evaluation.parts import parts_reader
 from ssl_patches.evaluation.protocol import PROTOCOL
 
 CLASSES = 4
-QUICK = {"steps": 60, "batch": 64, "learning_rates": [3e-3, 3e-2], "weight_decays": [1e-3]}
+QUICK = {"steps": 200, "batch": 64, "learning_rates": [1e-2, 5e-2], "weight_decays": [1e-3]}
 
 
 @pytest.fixture(autouse=True)
@@ -31,13 +31,15 @@ def noise(*shape, seed):
 def labels_of(kind, count, seed):
     if kind == "class":
         return torch.arange(count) % CLASSES
-    drawn = torch.rand(count, CLASSES, generator=torch.Generator().manual_seed(seed))
-    return drawn < 0.4 if kind == "multilabel" else 7 * drawn + 2
+    drawn = torch.rand(count, CLASSES, generator=torch.Generator().manual_seed(seed)) < 0.4
+    return drawn if kind == "multilabel" else 7.0 * drawn + 2
 
 
 def oracle(labels):
     """Features that are the labels, in all the parts that a model can give; of the tokens, one in four tells."""
-    features = torch.eye(CLASSES)[labels] if labels.dim() == 1 else labels.float()
+    features = (
+        torch.eye(CLASSES)[labels] if labels.dim() == 1 else 2.0 * (labels > 2 if labels.dtype != torch.bool else labels) - 1
+    )
     tokens = noise(len(labels), 4, CLASSES, seed=5) * 0.01
     tokens[torch.arange(len(labels)), torch.arange(len(labels)) % 4] += features
     return {"pooled": features, "mean.1": 0 * features, "mean.2": features, "cls.1": features, "cls.2": features,
@@ -61,13 +63,12 @@ def test_features_that_are_the_labels_give_100_percent(probe, kind):
     rows = {row.metric: row for row in PROBES[probe].rows(toy) if not row.metric.endswith("_mae")}
     assert all(name.endswith(FIGURES[kind]) for name in rows)
     blind = {f"linear_mean_layer1_{FIGURES[kind]}"}
-    far = {name for name in rows if name.startswith(("knn200", "knn20_", "knn5", "lowshot")) and kind != "class"}
     for name, row in rows.items():
         assert row.low <= row.value <= row.high
-        if name not in blind | far:
+        if name not in blind and not name.startswith("lowshot"):
             assert row.value > (99.9 if kind == "class" else 98), name
-        if name in far:  # an average over neighbours of other labels, or few images to learn from
-            assert row.value > 60, name
+        if name.startswith("lowshot"):  # few images do not always say which direction is which label
+            assert row.value > (99.9 if kind == "class" else 80), name
     assert all(rows[name].value < 60 for name in blind & rows.keys())  # and it is no constant 100
 
 
@@ -157,18 +158,21 @@ def test_one_image_per_class_is_enough_for_every_probe():
     assert toy.chosen["attentive"]["held_out"] == 0
 
 
-class Grey(EmbeddedSource):
+class Grey:
     """Embedded images without colour, whose labels are of a kind; every third has none."""
 
-    def __init__(self, *, kind, **options):
-        super().__init__(channels=1, image_size=32, **options)
-        clean = self.labels
-        given = {"class": clean, "multilabel": torch.stack([clean > 4, clean % 2 == 0], 1).long(), "value": clean / 3}[kind]
-        self.labels = given.clone()
+    def __init__(self, *, kind, split, count):
+        self.source = EmbeddedSource(channels=1, image_size=32, split=split, count=count)
+        clean = self.source.labels
+        tags = torch.stack([clean > 4, clean % 2 == 0], 1).long()
+        self.labels = {"class": clean, "multilabel": tags, "value": clean / 3}[kind].clone()
         self.labels[::3] = torch.nan if kind == "value" else -1
 
+    def __len__(self):
+        return len(self.source)
+
     def __getitem__(self, index):
-        image, _, index = super().__getitem__(index)
+        image, _, index = self.source[index]
         return image, self.labels[index], index
 
 
