@@ -27,9 +27,10 @@ def draw_tiles(path: Path, rows: Sequence[Row]) -> None:
     """Accuracy against the number of tiles averaged and against the size of one tile."""
     figure, (left, right) = _panels(2)
     _curve(left, rows, r"tiles(\d+)_knn\d+_top1")
-    left.set(
-        xscale="log", xticks=[1, 4, 9, 16], xticklabels=["1", "4", "9", "16"], xlabel="tiles averaged (side: half the image)"
-    )
+    left.set_xscale("log")
+    left.set_xticks([1, 4, 9, 16], ["1", "4", "9", "16"])
+    left.minorticks_off()
+    left.set_xlabel("tiles averaged (side: half the image)")
     _curve(right, rows, r"scale(\d+)_knn\d+_top1")
     right.set(xlabel="side of one central tile, % of the image")
     _finish(figure, path, (left, right), "kNN accuracy, %", "What tiles alone tell, and what averaging them adds")
@@ -44,7 +45,7 @@ def draw_sizes(path: Path, rows: Sequence[Row]) -> None:
     if not has_accuracy:
         panels[0].text(0.5, 0.5, "no labels", transform=panels[0].transAxes, ha="center", color="0.5")
     for panel, metric, label in (
-        (panels[1], "gflops", "GFLOPs per image, forward"),
+        (panels[1], "mflops", "MFLOPs per image, forward"),
         (panels[2], "images_per_cpu_second", "images per CPU second"),
     ):
         _curve(panel, rows, rf"input(\d+)_{metric}", x=lambda row: token[row.model, _number(row)])
@@ -53,22 +54,19 @@ def draw_sizes(path: Path, rows: Sequence[Row]) -> None:
 
 
 def draw_invariance(path: Path, rows: Sequence[Row]) -> None:
-    """Per change the mean cosine with the unchanged image, beside that of different images (line)."""
+    """Per change the mean cosine with the unchanged image, and beside them that with another image, as a line too."""
     figure, (axes,) = _panels(1, width=7.0)
-    models = list(dict.fromkeys(row.model for row in rows if row.metric.startswith("cosine_")))
+    rows = [row for row in rows if row.metric.startswith("cosine_")]
+    models, names = list(dict.fromkeys(row.model for row in rows)), (*CHANGES, "other")
     for at, model in enumerate(models):
-        found = {
-            row.metric.removeprefix("cosine_"): row for row in rows if row.model == model and row.metric.startswith("cosine_")
-        }
-        places = [place + (at - (len(models) - 1) / 2) * 0.8 / len(models) for place in range(len(CHANGES))]
-        values = [found[name].value for name in CHANGES]
-        error = [[v - found[n].low for n, v in zip(CHANGES, values, strict=True)],
-                 [found[n].high - v for n, v in zip(CHANGES, values, strict=True)]]  # fmt: skip
-        axes.bar(places, values, width=0.75 / len(models), color=_colour(model, at), yerr=error, capsize=2, label=model)
-        axes.axhline(found["other"].value, color=_colour(model, at), linestyle="--", label=f"{model}: another image")
-    axes.set_xticks(range(len(CHANGES)), CHANGES)
-    axes.set(ylim=(None, 102))
-    _finish(figure, path, (axes,), "mean cosine, %", "How far features survive a change of the picture")
+        found = {row.metric.removeprefix("cosine_"): row for row in rows if row.model == model}
+        line, colour = [found[name] for name in names], _colour(model, at)
+        places = [place + 0.16 * (at - (len(models) - 1) / 2) for place in range(len(names))]
+        bounds = [[row.value - row.low for row in line], [row.high - row.value for row in line]]
+        axes.errorbar(places, [row.value for row in line], yerr=bounds, fmt="o", capsize=3, color=colour, label=model)
+        axes.axhline(found["other"].value, color=colour, linestyle="--", linewidth=1)
+    axes.set_xticks(range(len(names)), [*CHANGES, "another\nimage"])
+    _finish(figure, path, (axes,), "mean cosine, %", "How far features survive a change of the picture: above the line is nearer")
 
 
 def draw_attention(path: Path, *, images: Tensor, attention: Tensor, objects: Tensor) -> None:
@@ -77,14 +75,12 @@ def draw_attention(path: Path, *, images: Tensor, attention: Tensor, objects: Te
     for (left, right), image, weights, inside in zip(panels, _shown(images), attention, objects, strict=True):
         height, width = image.shape[:2]
         outline = F.interpolate(inside[None, None].float(), size=(height, width), mode="nearest")[0, 0].numpy()
-        grey = image.mean(2)
         heat = F.interpolate(weights[None, None], size=(height, width), mode="nearest")[0, 0].numpy()
         left.imshow(image.numpy())
-        right.imshow(grey.numpy(), cmap="gray", vmin=0, vmax=1.6)
-        right.imshow(heat, cmap="magma", alpha=0.65, vmin=0)
+        right.imshow(heat, cmap="magma", vmin=0)
         for axes in (left, right):
             axes.contour(outline, levels=[0.5], colors=["#35e07a"], linewidths=1.2)
-    _save(figure, path, "Where the encoder looks: share of attention per patch, bright = much")
+    _save(figure, path, "Where the encoder looks (bright: more attention)")
 
 
 def draw_segmentation(

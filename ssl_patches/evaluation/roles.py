@@ -86,7 +86,7 @@ def size_rows(look: Look, train: Shown | None, test: Shown, **of: str) -> list[R
         seen = replace(look, model=at_size(look.model, side), image_size=side)
         batch = seen.normalised(seen.pixels(test.images[: NUMBERS["speed"]["batch"]]))
         rates = speed(seen.model, batch, repeats=NUMBERS["speed"]["repeats"])
-        exact = {"tokens": tokens(seen.model, batch), "gflops": forward_flops(seen.model, batch) / 1e9}
+        exact = {"tokens": tokens(seen.model, batch), "mflops": forward_flops(seen.model, batch) / 1e6}
         rows += [Row(metric=f"input{side}_{name}", value=v, low=v, high=v, n=len(batch), **of) for name, v in exact.items()]
         bounds = {"value": rates.median().item(), "low": rates.min().item(), "high": rates.max().item()}
         rows.append(Row(metric=f"input{side}_images_per_cpu_second", n=len(batch), **bounds, **of))

@@ -269,7 +269,7 @@ def test_all_rows_of_a_vit_on_images_with_labels_and_masks():
     assert model.training  # measured in eval mode, and put back
     metrics = [row.metric for row in rows]
     assert len(metrics) == len(set(metrics))
-    assert {"tiles16_knn20_top1", "scale25_knn20_top1", "input48_knn20_top1", "input32_gflops", "cosine_other",
+    assert {"tiles16_knn20_top1", "scale25_knn20_top1", "input48_knn20_top1", "input32_mflops", "cosine_other",
             "attention_on_objects", "attention_on_other_objects", "object_area", "relation_top1"} <= set(metrics)  # fmt: skip
     assert all(row.low <= row.value <= row.high for row in rows)
     assert {(row.model, row.data) for row in rows} == {("trained", "embedded")}
