@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from ssl_patches import finish
 from ssl_patches.callbacks.checkpoint import Checkpoints
 from ssl_patches.cli import main
 from ssl_patches.pretrainer import Pretrainer
@@ -136,21 +135,29 @@ def test_trials_choose_by_training_images_and_the_cells_take_what_won(tiny_study
 
 
 def test_a_trial_never_reads_an_image_of_the_test_split(tiny_study, quick_end, monkeypatch):
+    """Nor do the observers of a run, which look at held-out images."""
+    from small import SMALL
+
     from ssl_patches.data.embedded import EmbeddedSource
 
-    read = set()
-    before = EmbeddedSource.__getitem__
+    read, at_the_end = set(), []
+    before, judge = EmbeddedSource.__getitem__, tuning.judge
 
     def noted(self, index):
         read.add(self.split)
         return before(self, index)
 
+    def judged(*given, **named):
+        judge(*given, **named)
+        at_the_end.append(set(read))
+
     monkeypatch.setattr(EmbeddedSource, "__getitem__", noted)
-    monkeypatch.setattr(finish, "finish", lambda *_, **__: None)
+    monkeypatch.setattr(tuning, "judge", judged)
     tune = {"values": {"optimizer.base_lr": [1e-3]}, "share": 0.5, "seed": 9}
-    monkeypatch.setattr("ssl_patches.studies.running.finish", lambda *_, **__: None)
-    out = run(tiny_study(axes={"task": ["jigsaw"], "seed": [0]}, tune=tune), code=1)  # the cell is not evaluated here
-    assert read == {"train"}
+    base = [*(word for word in SMALL if not word.startswith("budget.")), "callbacks.health.images=16"]
+    out = run(tiny_study(base=base, axes={"task": ["jigsaw"], "seed": [0]}, tune=tune))
+    assert at_the_end == [{"train"}]
+    assert read == {"train", "val"}  # the cell's observers and figures
     result = json.loads((cells_of(out, "tune")["jigsaw-base_lr0.001"] / "trial.json").read_text())
     assert 0 <= result["low"] <= result["value"] <= result["high"] <= 100
     assert 10 <= result["n"] <= 16  # a fifth of 64
