@@ -18,17 +18,30 @@ from typing import Any
 import lightning as L
 import torch
 
-from ssl_patches import assemble, config
+from ssl_patches import assemble, config, launch
 from ssl_patches.budget import Budget, count_flops
-from ssl_patches.callbacks.checkpoint import Checkpoints, stopping_between_steps
+from ssl_patches.callbacks.checkpoint import Checkpoints, Durable, told_when_full
+from ssl_patches.callbacks.ema import EncoderAverage
 from ssl_patches.callbacks.meter import Meter
+from ssl_patches.callbacks.nonfinite import StopAtNonFinite
+from ssl_patches.callbacks.stop import Stop
 from ssl_patches.checks import build
-from ssl_patches.data.module import PatchDataModule
+from ssl_patches.data.module import EndlessBatches, PatchDataModule
 from ssl_patches.evaluation.command import check_probes
 from ssl_patches.finish import finish
 from ssl_patches.pretrainer import Pretrainer
-from ssl_patches.run_dir import CONFIG, LAST, SUMMARY, checkpoint_to_resume, claim, default_name, origin_of
-from ssl_patches.trainer import PRECISIONS, TrainerSettings, choose_attention
+from ssl_patches.run_dir import (
+    CONFIG,
+    LAST,
+    SUMMARY,
+    checkpoint_to_resume,
+    claim,
+    default_name,
+    origin_of,
+    read_checkpoint,
+    same_batch,
+)
+from ssl_patches.trainer import PRECISIONS, TrainerSettings, choose_attention, compile_in_place
 from ssl_patches.wording import Failed
 
 
@@ -47,71 +60,100 @@ class Prepared:
 
 
 def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Path:
-    """Runs ``cfg`` (checked) and returns its run directory. ValueError for a bad request, before anything is written."""
+    """Runs ``cfg`` (checked) and returns its run directory. ValueError for a bad request, before anything is written.
+
+    In a process that follows another (see ``launch``) it trains along and leaves the run directory alone.
+    """
     began = time.monotonic()
     run = prepare(cfg)
     run_dir = Path(cfg["run_dir"] or default_name(cfg, run.module.name))
     checkpoint = checkpoint_to_resume(run_dir, run.module.origin, resume=cfg["resume"], overwrite=cfg["overwrite"])
+    if checkpoint:
+        same_batch(checkpoint, run.module.batch_size, run.data.batch_size)
     if checkpoint and (run_dir / SUMMARY).is_file() and run.module.steps and checkpoint["global_step"] >= run.module.steps:
         say(f"{run_dir}: finished already; a larger budget goes on from there")
         return run_dir
+    cfg = {**cfg, "run_dir": str(run_dir), "resume": False, "overwrite": False}
+    cfg["trainer"] = {**cfg["trainer"], "precision": run.settings.numbers()[0]}
+    logger = build(cfg["logger"], run_dir=run_dir) if cfg.get("logger") else False
+    run.data.start_batch = checkpoint["global_step"] * run.settings.accumulate if checkpoint else 0
+    if launch.follows():
+        _fit(run_dir, run, resumed=checkpoint is not None, logger=False)
+        return run_dir
     claim(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
     (run_dir / SUMMARY).unlink(missing_ok=True)  # of the smaller budget that this run goes beyond
-    cfg = {**cfg, "run_dir": str(run_dir), "resume": False, "overwrite": False}
     config.save(cfg, run_dir / CONFIG)
-    run.data.start_batch = checkpoint["global_step"] if checkpoint else 0
     say(_opening(run_dir, run, checkpoint))
-    _fit(cfg, run_dir, run, resumed=checkpoint is not None)
-    finish(cfg, run_dir, run.module, run.data, flops=run.flops, began=began, say=say)
+    with told_when_full(run_dir, run_dir / LAST):
+        with launch.processes(run.settings, run_dir / CONFIG):
+            _fit(run_dir, run, resumed=checkpoint is not None, logger=logger)
+        module = _gathered(cfg, run) if run.settings.strategy == "fsdp" else run.module
+        finish(cfg, run_dir, module, run.data, flops=run.flops, began=began, say=say)
     return run_dir
 
 
 def prepare(cfg: Mapping[str, Any]) -> Prepared:
     """Build everything and count the cost of a step. ValueError where parts, data or budget do not fit."""
     settings: TrainerSettings = build(cfg["trainer"])
+    launch.check(settings, run_dir=cfg["run_dir"])
     check_probes(cfg["evaluation"], "evaluation.")
     parts = assemble.parts(cfg)
     train, val = (assemble.source(cfg, split, whole=False) for split in ("train", "val"))
     loading = {key: cfg["data"][key] for key in ("batch_size", "num_workers")}
     data = PatchDataModule(train=train, val=val, seed=cfg["seed"], **loading)
+    EndlessBatches(length=len(train), batch_size=data.batch_size, seed=cfg["seed"], world=settings.processes)  # or refuse
     module = Pretrainer(
         encoder=parts.encoder,
         parts=parts.parts,
         views=parts.views,
         recipe=parts.recipe,
-        batch_size=data.batch_size,
+        batch_size=data.batch_size * settings.accumulate * settings.processes,
         seed=cfg["seed"],
         origin=origin_of(cfg, train.fingerprint()),
     )
     budget = Budget(**cfg["budget"])
+    if budget.seconds and settings.processes > 1:
+        raise ValueError(
+            f"budget.seconds={budget.seconds:g}: the clocks of {settings.processes} processes differ, and so would their "
+            "learning rates; set budget.images or budget.flops instead, or trainer.devices=1"
+        )
     sample = torch.stack([train[index][0] for index in range(min(4, len(train)))])
     flops = count_flops(module, lambda twin, images: twin.losses(images)[0], sample)
-    module.steps = budget.steps(dataset=len(train), batch_size=data.batch_size, flops_per_image=flops)
+    module.steps = budget.steps(dataset=len(train), batch_size=module.batch_size, flops_per_image=flops)
     module.seconds = budget.seconds
     return Prepared(settings, module, data, flops)
 
 
-def _fit(cfg: Mapping[str, Any], run_dir: Path, run: Prepared, *, resumed: bool) -> None:
-    """Train to the end of the budget. Raises Interrupted after ctrl-C, with the last step saved."""
+def _fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
+    """Train to the end of the budget. Raises Interrupted after ctrl-C or a signal, with the last step saved."""
     settings, module = run.settings, run.module
-    meter = Meter(run_dir / "metrics.csv", every=settings.log_every, flops_per_image=run.flops)
+    precision, every = settings.numbers()[0], settings.log_every
     checkpoints = Checkpoints(
         run_dir / LAST.parent,
         minutes=settings.checkpoint_minutes,
         steps=settings.checkpoint_steps,
         keep=settings.checkpoints_kept,
+        every=every,
     )
-    logger = build(cfg["logger"], run_dir=run_dir) if cfg.get("logger") else False
-    choose_attention(module, accelerator=settings.accelerator, precision=settings.precision)
+    stop = Stop(every=every)
+    averages = [EncoderAverage(decay=settings.ema)] if settings.ema else []
+    meter = Meter(run_dir / "metrics.csv", every=every, flops_per_image=run.flops)
+    choose_attention(module, accelerator=settings.accelerator, precision=precision)
+    if settings.compile:
+        compile_in_place(module.tasks.values())
     _hush()
     trainer = L.Trainer(
         accelerator=settings.accelerator,
-        devices=1,
-        precision=PRECISIONS[settings.precision],
+        devices=settings.devices,
+        num_nodes=settings.nodes,
+        strategy=launch.strategy(settings),
+        plugins=[launch.environment(), Durable()],
+        precision=PRECISIONS[precision],
+        accumulate_grad_batches=settings.accumulate,
         max_steps=-1 if module.steps is None else module.steps,
         max_epochs=-1,  # the stream of batches never ends: a run is one Lightning epoch
         logger=logger,
-        callbacks=[meter, checkpoints],
+        callbacks=[*averages, stop, StopAtNonFinite(run_dir, every=every), meter, checkpoints],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -119,12 +161,14 @@ def _fit(cfg: Mapping[str, Any], run_dir: Path, run: Prepared, *, resumed: bool)
         num_sanity_val_steps=0,
         default_root_dir=run_dir,
     )
+    # between processes Lightning asks for SIGTERM in every step, which waits for the device; Stop does without
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
     stopped = False
     try:
-        with stopping_between_steps(trainer) as came:
+        with stop.listening():
             trainer.fit(module, datamodule=run.data, ckpt_path=checkpoints.last if resumed else None, weights_only=True)
-        stopped = bool(came) and module.progress() < 1
-    except (KeyboardInterrupt, SystemExit):  # SIGTERM becomes a SystemExit of Lightning's
+        stopped = trainer.should_stop and module.progress() < 1
+    except (KeyboardInterrupt, SystemExit):  # of a second signal
         stopped = True
     finally:
         if "wandb" in sys.modules and logger:
@@ -132,6 +176,14 @@ def _fit(cfg: Mapping[str, Any], run_dir: Path, run: Prepared, *, resumed: bool)
     if stopped:
         saved = f", saved in {checkpoints.last}" if checkpoints.last.exists() else ""
         raise Interrupted(f"stopped after {trainer.global_step} steps{saved}; go on with run_dir={run_dir} resume=true")
+
+
+def _gathered(cfg: Mapping[str, Any], run: Prepared) -> Pretrainer:
+    """The module in one piece again, after its parts lay in several processes: as the last checkpoint holds it."""
+    whole = prepare(cfg).module
+    whole.load_state_dict(read_checkpoint(Path(cfg["run_dir"]) / LAST)["state_dict"])
+    whole.steps_done, whole.spent = run.module.steps_done, run.module.spent
+    return whole
 
 
 def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None) -> str:
@@ -146,6 +198,14 @@ def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None)
     ]
     if hasattr(train, "split_rule"):
         lines.insert(1, f"data: {train.split_rule}; images loaded at {train.load_size} px")
+    precision, why = run.settings.numbers()
+    if run.settings.precision == "auto":
+        lines.append(f"precision {precision} ({why})")
+    if run.settings.processes > 1 or run.settings.accumulate > 1:
+        lines.append(
+            f"each step in {run.settings.processes} processes ({run.settings.strategy}) x {run.settings.accumulate} shards "
+            f"of {run.data.batch_size} images"
+        )
     if checkpoint:
         lines.append(f"resumed at step {checkpoint['global_step']}")
     return "\n".join(lines)

@@ -1,0 +1,144 @@
+"""All processes of a run: started here from its saved configuration, or from outside by torchrun or Slurm.
+
+Lightning starts children by running the command line again, which a sub-command, a notebook or Hydra's multirun breaks
+(the child takes the whole sweep for its own). Ours run ``python -m ssl_patches.launch RUN_DIR/config.yaml``: what they
+are told is what the run directory says. To Lightning they look as if somebody else had started them.
+
+Traps: (a) inside a Slurm allocation without ``srun`` there is one process, whatever SLURM_NTASKS says, and Lightning
+would wait for the others for ever: the tasks of the *step* count; (b) rendezvous variables that are left behind make
+the second run of a program join the first; (c) when a child dies, its siblings wait in a collective that nothing ends.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch.distributed
+from lightning.fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+from lightning.fabric.utilities.port import find_free_network_port
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+
+from ssl_patches.trainer import TrainerSettings
+
+OURS = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "NODE_RANK", "LOCAL_RANK")
+CHILD_SECONDS = 60  # that a child may take to leave after the last step
+
+
+def started_outside() -> int:
+    """Processes of this run that torchrun or srun started, this one included; 1 where nobody did."""
+    if TorchElasticEnvironment.detect():
+        return int(os.environ["WORLD_SIZE"])
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) if SLURMEnvironment.detect() else 1
+
+
+def environment() -> ClusterEnvironment:
+    if started_outside() == 1:
+        return LightningEnvironment()
+    return TorchElasticEnvironment() if TorchElasticEnvironment.detect() else SLURMEnvironment(auto_requeue=False)
+
+
+def follows() -> bool:
+    """Is this a process that trains along with another, which writes everything?"""
+    if started_outside() > 1:
+        return environment().global_rank() > 0
+    return int(os.environ.get("LOCAL_RANK", 0)) > 0
+
+
+def check(settings: TrainerSettings, *, run_dir: str | None) -> None:
+    """ValueError where what is asked for and what was started differ."""
+    found, wanted = started_outside(), settings.processes
+    if found == wanted > 1 and run_dir is None:
+        raise ValueError(f"run_dir: {found} processes were started and need one and the same; give run_dir=DIR")
+    if found > 1 and found != wanted:
+        raise ValueError(
+            f"trainer.devices={settings.devices}, trainer.nodes={settings.nodes}: {found} processes were started, these are "
+            f"{wanted}; set trainer.devices={found // settings.nodes} (processes per node) and trainer.nodes"
+        )
+    if found == 1 and settings.nodes > 1:
+        raise ValueError(f"trainer.nodes={settings.nodes}: start the processes with torchrun or srun, or set trainer.nodes=1")
+
+
+def strategy(settings: TrainerSettings) -> Strategy | str:
+    if settings.processes == 1:
+        return "auto"
+    if settings.strategy == "fsdp":
+        return ModelParallelStrategy(
+            data_parallel_size=settings.processes, tensor_parallel_size=1, save_distributed_checkpoint=False
+        )
+    # a task may leave a parameter out of a step, such as the vector for tiles without a place when all have one
+    return DDPStrategy(find_unused_parameters=True)
+
+
+@contextmanager
+def processes(settings: TrainerSettings, config: Path) -> Iterator[None]:
+    """Within: all processes of the run are there; after it they are gone, and so is what connected them."""
+    if settings.processes == 1 or started_outside() > 1 or follows():
+        yield
+        return
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port()), "NODE_RANK": "0"}
+    before = {name: os.environ.get(name) for name in OURS}
+    os.environ.update(address, WORLD_SIZE=str(settings.processes), LOCAL_RANK="0")
+    command = [sys.executable, "-m", "ssl_patches.launch", str(config)]
+    python_path = os.pathsep.join(filter(None, sys.path))  # a child finds the user's own classes where we did
+    children = [
+        subprocess.Popen(command, env={**os.environ, "LOCAL_RANK": str(rank), "PYTHONPATH": python_path})
+        for rank in range(1, settings.devices)
+    ]
+    over = threading.Event()
+    watch = threading.Thread(target=_watch, args=(children, over), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        for name in OURS:
+            os.environ.pop(name)
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+        for child in children:
+            try:
+                child.wait(CHILD_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def _watch(children: Sequence[subprocess.Popen], over: threading.Event) -> None:
+    """Ends this process when a child failed: it waits for that child, and nothing can wake it."""
+    while not over.wait(0.5):
+        failed = [child for child in children if child.poll()]
+        if failed and not over.wait(CHILD_SECONDS):  # unless all stop together and this process says why
+            print(f"a process of the run ended with exit code {failed[0].returncode}; see above", file=sys.stderr, flush=True)
+            for child in children:
+                child.kill()
+            os._exit(1)
+
+
+def main(argv: Sequence[str]) -> int:
+    """A child: trains along, writes nothing and says nothing; what is wrong, the first process says."""
+    from ssl_patches import config
+    from ssl_patches.run import pretrain
+    from ssl_patches.wording import Failed
+
+    try:
+        pretrain({**config.load(argv[0]), "resume": True}, say=lambda _: None)
+    except Failed:
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
