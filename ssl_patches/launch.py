@@ -11,7 +11,9 @@ the second run of a program join the first; (c) when a child dies, its siblings 
 
 from __future__ import annotations
 
+import copy
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -26,9 +28,11 @@ from lightning.fabric.plugins.environments import (
     SLURMEnvironment,
     TorchElasticEnvironment,
 )
-from lightning.fabric.utilities.port import find_free_network_port
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 
+from torch import Tensor
+
+from ssl_patches.pretrainer import Pretrainer
 from ssl_patches.trainer import TrainerSettings
 
 OURS = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "NODE_RANK", "LOCAL_RANK")
@@ -69,15 +73,23 @@ def check(settings: TrainerSettings, *, run_dir: str | None) -> None:
         raise ValueError(f"trainer.nodes={settings.nodes}: start the processes with torchrun or srun, or set trainer.nodes=1")
 
 
-def strategy(settings: TrainerSettings) -> Strategy | str:
+def leaves_out(module: Pretrainer, images: Tensor) -> bool:
+    """Does a step leave parameters without a gradient, such as the vector for tiles without a place when all have one?"""
+    twin = copy.deepcopy(module).train()
+    with torch.random.fork_rng([]):
+        twin.losses(images)[0].backward()
+    return any(parameter.requires_grad and parameter.grad is None for parameter in twin.parameters())
+
+
+def strategy(settings: TrainerSettings, *, partial: bool) -> Strategy | str:
+    """``partial``: see ``leaves_out``; DDP then has to look for such parameters in every step."""
     if settings.processes == 1:
         return "auto"
     if settings.strategy == "fsdp":
         return ModelParallelStrategy(
             data_parallel_size=settings.processes, tensor_parallel_size=1, save_distributed_checkpoint=False
         )
-    # a task may leave a parameter out of a step, such as the vector for tiles without a place when all have one
-    return DDPStrategy(find_unused_parameters=True)
+    return DDPStrategy(find_unused_parameters=partial)
 
 
 @contextmanager
@@ -86,7 +98,7 @@ def processes(settings: TrainerSettings, config: Path) -> Iterator[None]:
     if settings.processes == 1 or started_outside() > 1 or follows():
         yield
         return
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port()), "NODE_RANK": "0"}
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "NODE_RANK": "0"}
     before = {name: os.environ.get(name) for name in OURS}
     os.environ.update(address, WORLD_SIZE=str(settings.processes), LOCAL_RANK="0")
     command = [sys.executable, "-m", "ssl_patches.launch", str(config)]
@@ -106,7 +118,7 @@ def processes(settings: TrainerSettings, config: Path) -> Iterator[None]:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
         for name in OURS:
-            os.environ.pop(name)
+            os.environ.pop(name, None)
         os.environ.update({name: value for name, value in before.items() if value is not None})
         for child in children:
             try:
@@ -114,6 +126,12 @@ def processes(settings: TrainerSettings, config: Path) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 def _watch(children: Sequence[subprocess.Popen], over: threading.Event) -> None:

@@ -5,7 +5,7 @@ learning rate is ``base_lr * batch / 256`` (Goyal et al. 2017), rises linearly o
 and falls to zero along a half cosine: a function of progress alone, so a resumed or longer run needs no scheduler state.
 
 ``layer_decay`` below 1 is for going on from pretrained weights: every layer of the encoder learns that much slower than
-the one after it (Clark et al. 2020; 0.75 in He et al. 2022, Table 9), heads and the last norm at the full rate.
+the one after it (Clark et al. 2020; 0.75 in He et al. 2022, Table 9), up to the heads at the full rate.
 
 Trap: timm's Lars and Lamb adapt a group only where its weight decay is not zero, so a decay of 0 would turn them into
 SGD and Adam without a word. ``always_adapt`` is therefore set on the group of matrices, and on that one only.
@@ -79,15 +79,15 @@ class Recipe(ABC):
 def layer_scales(module: nn.Module, decay: float) -> dict[str, float]:
     """Share of the learning rate for each parameter of an encoder, by timm's own division into layers; {} for a task.
 
-    The last layer (a ViT's final norm, a ResNet's last block) has 1, the one before it ``decay``, and so on; what lies
-    outside the timm module is part of the embedding.
+    A head would have 1, so the last block (a ViT's with its final norm) has ``decay``, the one before it its square, and
+    so on; what lies outside the timm module is part of the embedding.
     """
     if not isinstance(module, Encoder):
         return {}
     layers = group_parameters(module.model, module.model.group_matcher(), reverse=True)
-    last = max(layers.values())
-    inside = {f"model.{name}": decay ** (last - layer) for name, layer in layers.items()}
-    return {name: inside.get(name, decay**last) for name, _ in module.named_parameters()}
+    head = max(layers.values()) + 1
+    inside = {f"model.{name}": decay ** (head - layer) for name, layer in layers.items()}
+    return {name: inside.get(name, decay**head) for name, _ in module.named_parameters()}
 
 
 class AdamW(Recipe):

@@ -57,6 +57,7 @@ class Prepared:
     module: Pretrainer
     data: PatchDataModule
     flops: float  # of a training step, per image
+    partial: bool  # does a step leave parameters out? Asked where several processes must know
 
 
 def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Path:
@@ -73,14 +74,14 @@ def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> P
     if checkpoint and (run_dir / SUMMARY).is_file() and run.module.steps and checkpoint["global_step"] >= run.module.steps:
         say(f"{run_dir}: finished already; a larger budget goes on from there")
         return run_dir
-    cfg = {**cfg, "run_dir": str(run_dir), "resume": False, "overwrite": False}
-    cfg["trainer"] = {**cfg["trainer"], "precision": run.settings.numbers()[0]}
     logger = build(cfg["logger"], run_dir=run_dir) if cfg.get("logger") else False
     run.data.start_batch = checkpoint["global_step"] * run.settings.accumulate if checkpoint else 0
     if launch.follows():
         _fit(run_dir, run, resumed=checkpoint is not None, logger=False)
         return run_dir
     claim(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
+    cfg = {**cfg, "run_dir": str(run_dir), "resume": False, "overwrite": False}
+    cfg["trainer"] = {**cfg["trainer"], "precision": run.settings.numbers()[0]}
     (run_dir / SUMMARY).unlink(missing_ok=True)  # of the smaller budget that this run goes beyond
     config.save(cfg, run_dir / CONFIG)
     say(_opening(run_dir, run, checkpoint))
@@ -121,7 +122,8 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     flops = count_flops(module, lambda twin, images: twin.losses(images)[0], sample)
     module.steps = budget.steps(dataset=len(train), batch_size=module.batch_size, flops_per_image=flops)
     module.seconds = budget.seconds
-    return Prepared(settings, module, data, flops)
+    partial = settings.processes > 1 and launch.leaves_out(module, sample)
+    return Prepared(settings, module, data, flops, partial)
 
 
 def _fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
@@ -146,7 +148,7 @@ def _fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
         accelerator=settings.accelerator,
         devices=settings.devices,
         num_nodes=settings.nodes,
-        strategy=launch.strategy(settings),
+        strategy=launch.strategy(settings, partial=run.partial),
         plugins=[launch.environment(), Durable()],
         precision=PRECISIONS[precision],
         accumulate_grad_batches=settings.accumulate,

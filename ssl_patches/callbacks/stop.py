@@ -30,6 +30,7 @@ class Stop(L.Callback):
         self.every = every
         self.came: list[int] = []
         self._before: dict[int, object] = {}
+        self._whole: L.Trainer | None = None  # where a step is one batch of one process, it can be told at once
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -52,9 +53,13 @@ class Stop(L.Callback):
 
     def _received(self, number: int, _: object) -> None:
         self.came.append(number)
+        if self._whole is not None:
+            self._whole.should_stop = True
         signal.signal(number, self._before[number])
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if trainer.world_size == trainer.accumulate_grad_batches == 1:
+            self._whole = trainer
         if not self.came:
             self._listen()
 
