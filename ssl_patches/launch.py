@@ -29,7 +29,6 @@ from lightning.fabric.plugins.environments import (
     TorchElasticEnvironment,
 )
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
-
 from torch import Tensor
 
 from ssl_patches.pretrainer import Pretrainer
@@ -54,9 +53,9 @@ def environment() -> ClusterEnvironment:
 
 def follows() -> bool:
     """Is this a process that trains along with another, which writes everything?"""
-    if started_outside() > 1:
-        return environment().global_rank() > 0
-    return int(os.environ.get("LOCAL_RANK", 0)) > 0
+    outside = started_outside() > 1
+    name = "LOCAL_RANK" if not outside else "RANK" if TorchElasticEnvironment.detect() else "SLURM_PROCID"
+    return int(os.environ.get(name, 0)) > 0
 
 
 def check(settings: TrainerSettings, *, run_dir: str | None) -> None:
@@ -69,6 +68,8 @@ def check(settings: TrainerSettings, *, run_dir: str | None) -> None:
             f"trainer.devices={settings.devices}, trainer.nodes={settings.nodes}: {found} processes were started, these are "
             f"{wanted}; set trainer.devices={found // settings.nodes} (processes per node) and trainer.nodes"
         )
+    if found > 1 and not TorchElasticEnvironment.detect() and "SLURM_NTASKS_PER_NODE" not in os.environ:
+        raise ValueError(f"trainer.devices={settings.devices}: give srun --ntasks-per-node={settings.devices}, not --ntasks")
     if found == 1 and settings.nodes > 1:
         raise ValueError(f"trainer.nodes={settings.nodes}: start the processes with torchrun or srun, or set trainer.nodes=1")
 

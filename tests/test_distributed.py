@@ -56,6 +56,8 @@ def test_what_is_asked_for_and_what_was_started_must_agree(tmp_path, monkeypatch
     assert "run_dir: 2 processes were started and need one and the same" in refused(*TWO, **torchrun)
     slurm = {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0"}
     assert "4 processes were started, these are 2; set trainer.devices=4" in refused(run_dir, *TWO, **slurm)
+    slurm |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}
+    assert "trainer.devices=2: give srun --ntasks-per-node=2, not --ntasks" in refused(run_dir, *TWO, **slurm)
     assert "trainer.nodes=2: start the processes with torchrun or srun" in refused(run_dir, "trainer.nodes=2")
     assert "budget.seconds=9: the clocks of 2 processes differ" in refused(
         run_dir, *TWO, "budget.images=null", "budget.seconds=9"
