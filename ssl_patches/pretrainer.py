@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.optim import Recipe
+from ssl_patches.sharding import shard
 from ssl_patches.tasks.base import PretextTask
 from ssl_patches.types import ImageBatch
 
@@ -115,6 +116,10 @@ class Pretrainer(L.LightningModule):
         if self.recipe.clip:  # here, because Lightning does not clip for fused optimisers
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             self.metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+
+    def configure_model(self) -> None:
+        if self.device_mesh is not None:
+            shard(self.encoder, self.tasks.values(), self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.recipe.optimizer([self.encoder, self.tasks], batch_size=self.batch_size)
