@@ -29,7 +29,7 @@ the package draws are used.
   ssl-patches pretrain task=jigsaw run_dir=runs/a resume=true      go on after a kill
 
 Often set: task= encoder= encoder.name= data= data.root= data.batch_size= image_size= budget.images= (or epochs, flops,
-seconds) optimizer.base_lr= trainer.precision=fp32|bf16 views=none sampler.tile= sampler.gap= seed= run_dir= resume=
+seconds) optimizer.base_lr= trainer.precision=auto|fp32|bf16 views=none sampler.tile= sampler.gap= seed= run_dir= resume=
 overwrite= logger=wandb. `ssl-patches list tasks` and so on show what there is; --cfg prints the composed settings.
 """,
     "evaluate": """\

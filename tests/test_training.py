@@ -342,7 +342,6 @@ def test_a_compiled_step_gives_the_loss_and_the_gradients_of_the_plain_one(task,
 
 
 def test_tensorboard_is_written_or_asked_for(only_training, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run_dir = only_training(tmp_path / "run", "logger=tensorboard")
