@@ -3,14 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUNS ?= runs/quickstart
-TASKS ?= jigsaw relative masked
 
 .PHONY: quickstart test test-all lint format clean
 
-quickstart: $(VENV)/installed ## pretrain three tasks on the embedded images, evaluate, export, one table
-	@for task in $(TASKS); do \
-		$(BIN)/ssl-patches pretrain experiment=quickstart task=$$task run_dir=$(RUNS)/$$task overwrite=true || exit; \
-	done
+quickstart: $(VENV)/installed ## three tasks on the embedded images at equal FLOPs, evaluated and exported, one table
+	$(BIN)/ssl-patches study experiments/tasks_embedded out=$(RUNS)
 	@echo; $(BIN)/ssl-patches compare $(RUNS)
 
 test: $(VENV)/installed ## what every push runs

@@ -194,7 +194,9 @@ class _Check:
             self.problems.append(str(error))
             return {"_target_": node["_target_"], **self.inner(given, key)}
         knobs, anything = signature(found)
-        knobs |= {name: inspect.Parameter(name, _KEYWORD, annotation=kind) for name, kind in (aside or {}).items()}
+        for name, kind in (aside or {}).items():
+            default = None if type(None) in typing.get_args(kind) else _EMPTY
+            knobs[name] = inspect.Parameter(name, _KEYWORD, annotation=kind, default=default)
         later = live(self.supplied, key)
         offered = [name for name in knobs if name not in later]
         checked = {}

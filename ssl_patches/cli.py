@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ssl_patches.cli_help import HELP, MAIN_HELP
 from ssl_patches.wording import BadRequest, Failed
@@ -84,11 +83,23 @@ def _refuse(message: str, *, code: int = 2) -> int:
 
 
 ALLOWED_FLAGS = {
-    "pretrain": {"--cfg": False, "--config-dir": True},
+    "pretrain": {"--cfg": False, "--config-dir": True, "--multirun": False},
     "evaluate": {"--json": False, "--config-dir": True},
     "export": {"--json": False},
     "verify": {"--json": False},
-    "compare": {"--json": False, "--csv": True, "--markdown": False},
+    "embed": {"--json": False, "--config-dir": True},
+    "study": {"--dry-run": False, "--config-dir": True},
+    "runs": {"--json": False, "--yes": False},
+    "compare": {
+        "--json": False,
+        "--markdown": False,
+        "--csv": True,
+        "--report": True,
+        "--metric": True,
+        "--mixed": False,
+        "--wandb": False,
+    },
+    "doctor": {"--json": False},
     "list": {"--config-dir": True},
 }
 """Flag -> does it take a value?"""
@@ -98,6 +109,7 @@ def _request(command: str, rest: Sequence[str]) -> Request:
     words, folders, flags, allowed = [], [], {}, ALLOWED_FLAGS[command]
     waiting = iter(rest)
     for word in waiting:
+        word = {"-m": "--multirun"}.get(word, word)
         if not word.startswith("--"):
             words.append(word)
             continue
@@ -125,6 +137,10 @@ def _pretrain(request: Request) -> int:
 
         print(yaml.safe_dump(mixture.compose(request.words, config_dirs=request.config_dirs), sort_keys=False), end="")
         return 0
+    if "--multirun" in request.flags:
+        from ssl_patches.studies.command import sweep_command
+
+        return sweep_command(request.words, config_dirs=request.config_dirs, say=_say)
     cfg = mixture.request(request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN)
     from ssl_patches.launch import follows
     from ssl_patches.run import pretrain
@@ -139,7 +155,17 @@ def _pretrain(request: Request) -> int:
 def _evaluate(request: Request) -> int:
     from ssl_patches.evaluation.command import evaluate_command
 
-    return _print_rows(evaluate_command(request.words, config_dirs=request.config_dirs, say=_say), request)
+    rows, pairs = evaluate_command(request.words, config_dirs=request.config_dirs, say=_say)
+    if "--json" in request.flags:
+        print(json.dumps([row.as_dict() for row in rows]))
+        return 0
+    from ssl_patches.evaluation.intervals import table
+    from ssl_patches.evaluation.record import paired_table
+
+    print(table([row for row in rows if row.model != "difference"]))
+    if pairs:
+        print(f"\nthe first less the second, on the same test images:\n{paired_table(pairs)}")
+    return 0
 
 
 def _export(request: Request) -> int:
@@ -167,22 +193,57 @@ def _verify(request: Request) -> int:
     if "--json" in request.flags:
         print(json.dumps({"export": str(folder), **asdict(proof)}))
     else:
-        print(
-            f"{folder}: files unchanged; {proof.images} images through timm in a process without ssl_patches, "
-            f"largest difference {proof.largest_relative_difference:.1e} of the largest feature"
-        )
+        print("\n".join([f"{folder}: files unchanged; loaded in processes that cannot import ssl_patches", *proof.lines()]))
     return 0
 
 
-def _compare(request: Request) -> int:
-    from ssl_patches.studies.table import compare
+def _embed(request: Request) -> int:
+    import importlib.util
 
-    return compare(
-        [Path(word) for word in request.words],
-        as_json="--json" in request.flags,
-        markdown="--markdown" in request.flags,
-        csv_path=Path(str(request.flags["--csv"])) if "--csv" in request.flags else None,
-    )
+    if importlib.util.find_spec("pyarrow") is None:
+        raise ValueError("embed: writes Parquet and needs pyarrow; install ssl-patches[parquet]")
+    from ssl_patches.export.embed import embed_command
+
+    found = embed_command(request.words, config_dirs=request.config_dirs, say=_say)
+    if "--json" in request.flags:
+        print(json.dumps(found))
+    return 0
+
+
+def _study(request: Request) -> int:
+    from ssl_patches.studies.command import study_command
+
+    dry_run = "--dry-run" in request.flags
+    return study_command(request.words, config_dirs=request.config_dirs, dry_run=dry_run, say=_say)
+
+
+def _runs(request: Request) -> int:
+    from ssl_patches.studies.runs import runs_command
+
+    return runs_command(request.words, as_json="--json" in request.flags, yes="--yes" in request.flags)
+
+
+def _compare(request: Request) -> int:
+    from ssl_patches.studies.compare import Wanted, compare
+
+    files = {
+        key: Path(str(request.flags[flag])) for key, flag in (("page", "--report"), ("results", "--csv")) if flag in request.flags
+    }
+    metric = str(request.flags["--metric"]) if "--metric" in request.flags else None
+    asked = {key: f"--{key.removeprefix('as_')}" in request.flags for key in ("as_json", "markdown", "mixed", "wandb")}
+    return compare([Path(word) for word in request.words], Wanted(metric=metric, **files, **asked))
+
+
+def _doctor(request: Request) -> int:
+    from ssl_patches import config
+    from ssl_patches.schema import DOCTOR
+
+    cfg = config.request("doctor", request.words, schema=DOCTOR)
+    from ssl_patches.data.doctor import doctor_command, page
+
+    report = doctor_command(cfg)
+    print(json.dumps(report) if "--json" in request.flags else page(report))
+    return 0
 
 
 def _list(request: Request) -> int:
@@ -195,13 +256,6 @@ def _list(request: Request) -> int:
     group = GROUPS[request.words[0]]
     for name, about in conf_files.described(group, config_dirs=request.config_dirs):
         print(f"{group}={name:24} {about}".rstrip())
-    return 0
-
-
-def _print_rows(rows: list[dict[str, Any]], request: Request) -> int:
-    from ssl_patches.evaluation.intervals import Row, table
-
-    print(json.dumps(rows) if "--json" in request.flags else table([Row(**row) for row in rows]))
     return 0
 
 
@@ -224,7 +278,7 @@ def _completion(rest: Sequence[str]) -> int:
         typed = list(rest[1:])
         if len(typed) <= 1:
             print("\n".join(name for name in COMMANDS if name.startswith("".join(typed))))
-        elif typed[0] in ("pretrain", "evaluate"):
+        elif typed[0] in ("pretrain", "evaluate", "embed", "export", "doctor"):
             print("\n".join(complete(typed)))
         elif typed[0] == "list":
             print("\n".join(name for name in GROUPS if name.startswith(typed[-1])))
@@ -240,6 +294,10 @@ COMMANDS: dict[str, Callable[[Request], int]] = {
     "evaluate": _evaluate,
     "export": _export,
     "verify": _verify,
+    "embed": _embed,
+    "study": _study,
+    "runs": _runs,
     "compare": _compare,
+    "doctor": _doctor,
     "list": _list,
 }

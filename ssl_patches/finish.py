@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -16,9 +17,12 @@ import torchvision
 
 import ssl_patches
 from ssl_patches import assemble
+from ssl_patches.callbacks.alarms import FILE as ALARMS
 from ssl_patches.data.module import PatchDataModule
 from ssl_patches.evaluation.command import evaluate_run
-from ssl_patches.export import Proof, export_encoder
+from ssl_patches.evaluation.protocol import PROTOCOL
+from ssl_patches.export import Proof, add_results, export_encoder
+from ssl_patches.export.command import commit
 from ssl_patches.figures import draw_task
 from ssl_patches.pretrainer import Pretrainer
 from ssl_patches.run_dir import SUMMARY, write_json
@@ -44,13 +48,18 @@ def finish(
     fingerprint = data.train.fingerprint()
     _note_unreadable(run_dir, data.train, say)
     _draw(cfg, run_dir, module, data, images)
-    proof = _export(cfg, run_dir, module, {"config": cfg, "data_fingerprint": fingerprint, "images": images}, say)
+    origin = {"config": cfg, "data_fingerprint": fingerprint, "images": images, "step": module.steps_done}
+    proof = _export(cfg, run_dir, module, origin, say)
     rows = evaluate_run(run_dir / "encoder", cfg, say=say)
+    if rows:
+        add_results(run_dir / "encoder", rows)
     tiles = sum(sampler.grid.cells for sampler in module.samplers.values())
     summary = {
         "task": module.name,
         "encoder": module.encoder.architecture,
         "results": rows,
+        "alarms": json.loads((run_dir / ALARMS).read_text(encoding="utf-8")) if (run_dir / ALARMS).is_file() else [],
+        "protocol": PROTOCOL,
         "budget_used": {
             "images": images,
             "steps": module.steps_done,
@@ -76,12 +85,17 @@ def versions() -> dict[str, str]:
 
 
 def _draw(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: PatchDataModule, images: int) -> None:
-    """The task at work on held-out images, in eval mode: whole views, tiles in the middle of their cells."""
+    """The task at work on held-out images, in eval mode: whole views, tiles in the middle of their cells.
+
+    Not where an observer has drawn it already.
+    """
     count = min(FIGURE_IMAGES, len(data.val))
     pictures = torch.stack([data.val[index * len(data.val) // count][0] for index in range(count)])
     for name, task in module.tasks.items():
+        if (path := run_dir / "figures" / f"{name}.png").is_file():
+            continue
         draw_task(
-            run_dir / "figures" / f"{name}.png",
+            path,
             images=pictures,
             views=Whole(image_size=cfg["image_size"]),
             sampler=module.samplers[name],
@@ -93,14 +107,14 @@ def _draw(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: Patch
 
 def _export(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, card: Mapping[str, Any], say: Say) -> Proof:
     folder = run_dir / "encoder"
-    mean, std = assemble.pixel_statistics(assemble.channels_of(cfg))
+    mean, std = assemble.pixel_statistics(cfg)
     proof = export_encoder(
         module.encoder,
         folder,
         image_size=cfg["image_size"],
         mean=mean,
         std=std,
-        card={"task": module.name, **card},
+        card={"task": module.name, "commit": commit(), "weights": "trained", **card},
         calibration=assemble.whole_batches(cfg),
         overwrite=True,
     )

@@ -149,14 +149,20 @@ def _watch(children: Sequence[subprocess.Popen], over: threading.Event) -> None:
 def main(argv: Sequence[str]) -> int:
     """A child: trains along, writes nothing and says nothing; what is wrong, the first process says."""
     from ssl_patches import config
-    from ssl_patches.run import pretrain
+    from ssl_patches.run import carry_out
+    from ssl_patches.studies.running import prepare_job
     from ssl_patches.wording import Failed
 
+    cfg = {**config.load(argv[0]), "resume": True}  # there is a checkpoint when the first process goes on from one
     try:
-        pretrain({**config.load(argv[0]), "resume": True}, say=lambda _: None)
+        carry_out(cfg, prepare_job(cfg), began=0.0, end=_nothing, say=_nothing)
     except Failed:
         return 1
     return 0
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """What a child says, and what it does at the end."""
 
 
 if __name__ == "__main__":

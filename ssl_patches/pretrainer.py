@@ -16,6 +16,7 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.optim import Recipe
@@ -76,11 +77,16 @@ class Pretrainer(L.LightningModule):
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         loss, metrics = self.losses(batch.images)
-        shards, shard = self.trainer.accumulate_grad_batches, batch_idx % self.trainer.accumulate_grad_batches
-        if shards > 1:  # means over the shards, like the gradient
-            metrics = {key: value / shards + (self.metrics[key] if shard else 0) for key, value in metrics.items()}
-        self.metrics = metrics
+        self.keep(metrics, batch_idx)
         return loss
+
+    def keep(self, metrics: Mapping[str, Tensor], batch_idx: int) -> None:
+        """Remember what a shard gave: of a step in several, the mean over them, like the gradient."""
+        shards = self.trainer.accumulate_grad_batches
+        if shards > 1:
+            before = self.metrics if batch_idx % shards else {}
+            metrics = {key: value / shards + before.get(key, 0) for key, value in metrics.items()}
+        self.metrics = dict(metrics)
 
     def on_train_batch_end(self, *_: object) -> None:
         self.steps_done = self.global_step
@@ -113,9 +119,12 @@ class Pretrainer(L.LightningModule):
             group["lr"] = self.recipe.peak(self.batch_size) * self.recipe.factor(progress) * group.get("lr_scale", 1.0)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self.recipe.clip:  # here, because Lightning does not clip for fused optimisers
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            self.metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+            norm = nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+        else:
+            norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        self.metrics["gradient_norm"] = norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def configure_model(self) -> None:
         if self.device_mesh is not None:

@@ -6,6 +6,7 @@ what a step costs, then the directory is claimed, and what comes after (``finish
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 import time
@@ -41,6 +42,7 @@ from ssl_patches.run_dir import (
     read_checkpoint,
     same_batch,
 )
+from ssl_patches.studies.claims import alone_in, refuse_others
 from ssl_patches.trainer import PRECISIONS, TrainerSettings, choose_attention, compile_in_place
 from ssl_patches.wording import Failed
 
@@ -57,6 +59,7 @@ class Prepared:
     module: Pretrainer
     data: PatchDataModule
     flops: float  # of a training step, per image
+    observers: list[L.Callback]
     partial: bool  # does a step leave parameters out? Asked where several processes must know
 
 
@@ -66,7 +69,14 @@ def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> P
     In a process that follows another (see ``launch``) it trains along and leaves the run directory alone.
     """
     began = time.monotonic()
-    run = prepare(cfg)
+    cfg = assemble.settled(cfg)
+    return carry_out(cfg, prepare(cfg), began=began, end=finish, say=say)
+
+
+def carry_out(
+    cfg: Mapping[str, Any], run: Prepared, *, began: float, end: Callable[..., None], say: Callable[[str], None]
+) -> Path:
+    """Train what is prepared, alone in its run directory, and give what came out to ``end`` (``finish``, or the like)."""
     run_dir = Path(cfg["run_dir"] or default_name(cfg, run.module.name))
     checkpoint = checkpoint_to_resume(run_dir, run.module.origin, resume=cfg["resume"], overwrite=cfg["overwrite"])
     if checkpoint:
@@ -74,44 +84,48 @@ def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> P
     if checkpoint and (run_dir / SUMMARY).is_file() and run.module.steps and checkpoint["global_step"] >= run.module.steps:
         say(f"{run_dir}: finished already; a larger budget goes on from there")
         return run_dir
-    logger = build(cfg["logger"], run_dir=run_dir) if cfg.get("logger") else False
     run.data.start_batch = checkpoint["global_step"] * run.settings.accumulate if checkpoint else 0
     if launch.follows():
         _fit(run_dir, run, resumed=checkpoint is not None, logger=False)
         return run_dir
+    logger = build(cfg["logger"], run_dir=run_dir) if cfg.get("logger") else False
+    refuse_others(run_dir)
     claim(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
-    cfg = {**cfg, "run_dir": str(run_dir), "resume": False, "overwrite": False}
-    cfg["trainer"] = {**cfg["trainer"], "precision": run.settings.numbers()[0]}
-    (run_dir / SUMMARY).unlink(missing_ok=True)  # of the smaller budget that this run goes beyond
-    config.save(cfg, run_dir / CONFIG)
-    say(_opening(run_dir, run, checkpoint))
-    with told_when_full(run_dir, run_dir / LAST):
+    with alone_in(run_dir), told_when_full(run_dir, run_dir / LAST):
+        for left in (SUMMARY, *(f"figures/{name}.png" for name in run.module.tasks)):
+            (run_dir / left).unlink(missing_ok=True)  # of the smaller budget that this run goes beyond
+        trainer = {**cfg["trainer"], "precision": run.settings.numbers()[0]}
+        cfg = {**cfg, "run_dir": str(run_dir), "resume": False, "overwrite": False, "trainer": trainer}
+        config.save(cfg, run_dir / CONFIG)
+        say(_opening(run_dir, run, checkpoint))
+        divided = run.settings.strategy == "fsdp"
+        module = copy.deepcopy(run.module) if divided else run.module
         with launch.processes(run.settings, run_dir / CONFIG):
             _fit(run_dir, run, resumed=checkpoint is not None, logger=logger)
-        module = _gathered(cfg, run) if run.settings.strategy == "fsdp" else run.module
-        finish(cfg, run_dir, module, run.data, flops=run.flops, began=began, say=say)
+        if divided:
+            module = _gathered(module, run.module, run_dir / LAST)
+        end(cfg, run_dir, module, run.data, flops=run.flops, began=began, say=say)
     return run_dir
 
 
-def prepare(cfg: Mapping[str, Any]) -> Prepared:
+def pretrainer(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Pretrainer:
+    """The module that trains: the encoder on all parts. ``settings``: what does not come from ``cfg``."""
+    parts = assemble.parts(cfg)
+    return Pretrainer(encoder=parts.encoder, parts=parts.parts, views=parts.views, recipe=parts.recipe, **settings)
+
+
+def prepare(cfg: Mapping[str, Any], *, make: Callable[..., Pretrainer] = pretrainer) -> Prepared:
     """Build everything and count the cost of a step. ValueError where parts, data or budget do not fit."""
     settings: TrainerSettings = build(cfg["trainer"])
     launch.check(settings, run_dir=cfg["run_dir"])
     check_probes(cfg["evaluation"], "evaluation.")
-    parts = assemble.parts(cfg)
     train, val = (assemble.source(cfg, split, whole=False) for split in ("train", "val"))
     loading = {key: cfg["data"][key] for key in ("batch_size", "num_workers")}
     data = PatchDataModule(train=train, val=val, seed=cfg["seed"], **loading)
     EndlessBatches(length=len(train), batch_size=data.batch_size, seed=cfg["seed"], world=settings.processes)  # or refuse
-    module = Pretrainer(
-        encoder=parts.encoder,
-        parts=parts.parts,
-        views=parts.views,
-        recipe=parts.recipe,
-        batch_size=data.batch_size * settings.accumulate * settings.processes,
-        seed=cfg["seed"],
-        origin=origin_of(cfg, train.fingerprint()),
-    )
+    together = data.batch_size * settings.accumulate * settings.processes
+    origin = origin_of(cfg, train.fingerprint())
+    module = make(cfg, train, batch_size=together, seed=cfg["seed"], origin=origin)
     budget = Budget(**cfg["budget"])
     if budget.seconds and settings.processes > 1:
         raise ValueError(
@@ -123,23 +137,14 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
     module.steps = budget.steps(dataset=len(train), batch_size=module.batch_size, flops_per_image=flops)
     module.seconds = budget.seconds
     partial = settings.processes > 1 and launch.leaves_out(module, sample)
-    return Prepared(settings, module, data, flops, partial)
+    return Prepared(settings, module, data, flops, assemble.observers(cfg), partial)
 
 
 def _fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
     """Train to the end of the budget. Raises Interrupted after ctrl-C or a signal, with the last step saved."""
     settings, module = run.settings, run.module
-    precision, every = settings.numbers()[0], settings.log_every
-    checkpoints = Checkpoints(
-        run_dir / LAST.parent,
-        minutes=settings.checkpoint_minutes,
-        steps=settings.checkpoint_steps,
-        keep=settings.checkpoints_kept,
-        every=every,
-    )
-    stop = Stop(every=every)
-    averages = [EncoderAverage(decay=settings.ema)] if settings.ema else []
-    meter = Meter(run_dir / "metrics.csv", every=every, flops_per_image=run.flops)
+    precision = settings.numbers()[0]
+    *callbacks, stop, meter, checkpoints = _callbacks(run_dir, run)
     choose_attention(module, accelerator=settings.accelerator, precision=precision)
     if settings.compile:
         compile_in_place(module.tasks.values())
@@ -155,7 +160,7 @@ def _fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
         max_steps=-1 if module.steps is None else module.steps,
         max_epochs=-1,  # the stream of batches never ends: a run is one Lightning epoch
         logger=logger,
-        callbacks=[*averages, stop, StopAtNonFinite(run_dir, every=every), meter, checkpoints],
+        callbacks=[*callbacks, stop, meter, checkpoints],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -180,18 +185,35 @@ def _fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
         raise Interrupted(f"stopped after {trainer.global_step} steps{saved}; go on with run_dir={run_dir} resume=true")
 
 
-def _gathered(cfg: Mapping[str, Any], run: Prepared) -> Pretrainer:
-    """The module in one piece again, after its parts lay in several processes: as the last checkpoint holds it."""
-    whole = prepare(cfg).module
-    whole.load_state_dict(read_checkpoint(Path(cfg["run_dir"]) / LAST)["state_dict"])
-    whole.steps_done, whole.spent = run.module.steps_done, run.module.spent
+def _callbacks(run_dir: Path, run: Prepared) -> list[L.Callback]:
+    """All that watches a run; the last three are Stop, Meter and Checkpoints."""
+    settings, every = run.settings, run.settings.log_every
+    # observers compute with the model by themselves: in the first process, and where it has a whole one
+    observers = [] if launch.follows() or settings.strategy == "fsdp" else run.observers
+    averages = [EncoderAverage(decay=settings.ema)] if settings.ema else []
+    checkpoints = Checkpoints(
+        run_dir / LAST.parent,
+        minutes=settings.checkpoint_minutes,
+        steps=settings.checkpoint_steps,
+        keep=settings.checkpoints_kept,
+        every=every,
+    )
+    meter = Meter(run_dir / "metrics.csv", every=every, flops_per_image=run.flops)
+    # the meter ends a step: what observers take is not waiting for data
+    return [*averages, StopAtNonFinite(run_dir, every=every), *observers, Stop(every=every), meter, checkpoints]
+
+
+def _gathered(whole: Pretrainer, divided: Pretrainer, last: Path) -> Pretrainer:
+    """``whole``, as the last checkpoint holds what was trained in pieces."""
+    whole.load_state_dict(read_checkpoint(last)["state_dict"])
+    whole.steps_done, whole.spent = divided.steps_done, divided.spent
     return whole
 
 
 def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None) -> str:
     module, train = run.module, run.data.train
     grids = [sampler.grid for sampler in module.samplers.values()]
-    tiles = " and ".join(f"{grid.rows} x {grid.cols} tiles of {grid.tile} px" for grid in grids)
+    tiles = " and ".join(f"{grid.rows} x {grid.cols} tiles of {grid.tile} px" for grid in grids) or "whole"
     length = f"{module.steps} steps of {module.batch_size} images" if module.steps else f"{module.seconds:g} seconds"
     lines = [
         f"{module.name}: {len(train)} images, {tiles}, {module.encoder.architecture} "
@@ -219,5 +241,5 @@ def _hush() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # one process is what was asked for
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # also where Slurm is there and not meant
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-FREE_TO_CHANGE = {"budget", "resume", "overwrite", "run_dir", "trainer", "evaluation", "logger"}
+FREE_TO_CHANGE = {"budget", "resume", "overwrite", "run_dir", "trainer", "evaluation", "logger", "callbacks"}
 """Keys that may differ when a run is resumed; all others decide what its checkpoints mean."""
 
 CONFIG, LAST, SUMMARY = "config.yaml", Path("checkpoints") / "last.ckpt", "summary.json"
@@ -97,7 +97,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def origin_of(cfg: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
     """What a checkpoint remembers of its run: everything that decides what its weights mean."""
     kept = {key: value for key, value in cfg.items() if key not in FREE_TO_CHANGE}
-    data = {key: value for key, value in kept["data"].items() if key not in ("num_workers", "root", "max_corrupt")}
+    data = {key: value for key, value in kept["data"].items() if key not in ("num_workers", "root", "skip", "max_corrupt")}
     return {**kept, "data": data, "data_fingerprint": fingerprint}
 
 
@@ -114,8 +114,11 @@ def differences(before: Any, now: Any, key: str = "") -> dict[str, tuple[Any, An
 def write_text(path: Path, content: str) -> None:
     """A reader sees the old file or the new one, never half of it."""
     half = path.with_name(f".{path.name}.half")
-    half.write_text(content, encoding="utf-8")
-    os.replace(half, path)
+    try:
+        half.write_text(content, encoding="utf-8")
+        os.replace(half, path)
+    finally:
+        half.unlink(missing_ok=True)  # there only when the disk is full
 
 
 def write_json(path: Path, content: Any) -> None:

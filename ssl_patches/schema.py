@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-LOADER = {"batch_size": int, "num_workers": int}
-"""Keys of the data group that say how to load, not what; its ``_target_`` does not get them."""
+LOADER = {
+    "batch_size": int,
+    "num_workers": int,
+    "channels": int | None,
+    "statistics": Literal["imagenet", "measured"] | dict[Literal["mean", "std"], list[float]] | None,
+}
+"""Keys of the data group that the program reads itself; a source gets of them only ``channels``, if it takes them."""
 
 SUPPLIED = {
     "data": {"split", "image_size", "load_size"},
@@ -17,7 +22,13 @@ SUPPLIED = {
 }
 """What the program gives to each group of the configuration when it builds it."""
 
-EVALUATION = {"train_images": int | None, "test_images": int | None, "batch_size": int}
+EVALUATION = {
+    "probes": list[str],
+    "labels": Literal["auto", "class", "multilabel", "value"],
+    "train_images": int | None,
+    "test_images": int | None,
+    "batch_size": int,
+}
 
 PRETRAIN = {
     "seed": int,
@@ -35,8 +46,57 @@ PRETRAIN = {
     "optimizer": dict,
     "trainer": dict,
     "logger": dict | None,
+    "callbacks": dict | None,
 }
 
-EVALUATE = {"model": str, "pretrained": bool, "precision": Literal["fp32", "bf16"], **EVALUATION}
+EVALUATE = {
+    "model": str,
+    "against": str | None,
+    "figures": str | None,
+    "output": str | None,
+    "pretrained": bool,
+    "precision": Literal["fp32", "bf16"],
+    **EVALUATION,
+}
 
-EXPORT = {"model": str, "output": str, "formats": list[str], "checkpoint": str | None, "overwrite": bool}
+EMBED = {
+    "model": str,
+    "output": str,
+    "splits": list[Literal["train", "val"]],
+    "tiles": int | None,
+    "batch_size": int,
+    "rows_per_part": int,
+    "pretrained": bool,
+    "precision": Literal["fp32", "bf16"],
+    "overwrite": bool,
+}
+
+EXPORT = {
+    "model": str,
+    "output": str,
+    "formats": list[str],
+    "checkpoint": str | None,
+    "weights": Literal["trained", "ema"],
+    "precision": Literal["fp32", "fp16", "bf16"],
+    "input": Literal["float32", "uint8"],
+    "image_size": int | None,
+    "license": str | None,
+    "overwrite": bool,
+}
+
+STUDY = {
+    "name": str,
+    "base": dict[str, Any] | list[str],
+    "axes": dict[str, list[Any]],
+    "without": list[dict[str, Any]],
+    "budget": float | dict[str, float] | None,
+    "supervised": bool,
+    "tune": dict | None,
+}
+TUNE = {"values": dict[str, list[Any]], "share": float, "seed": int}
+DOCTOR = {
+    "data": {"root": str, "channels": int | None, "value_range": list[float] | None},
+    "quarantine": str,
+    "overwrite": bool,
+    "num_workers": int | None,
+}

@@ -2,7 +2,7 @@
 
 After torch's ``fully_shard`` (Zhao et al. 2023, arXiv 2304.11277, and its second version in torch.distributed.fsdp).
 Trap: parameters are gathered when a module is *called*; what else computes with them must be registered, or it meets
-pieces: ``Encoder.alone`` here.
+pieces: ``Encoder.alone`` and ``Encoder.features`` here.
 """
 
 from __future__ import annotations
@@ -26,4 +26,5 @@ def shard(encoder: Encoder, tasks: Iterable[nn.Module], mesh: DeviceMesh) -> Non
             if isinstance(module, Block | BasicBlock | Bottleneck):
                 fully_shard(module, mesh=mesh)
         fully_shard(whole, mesh=mesh)
-    register_fsdp_forward_method(encoder, "alone")
+    for name in ("alone", "features"):
+        register_fsdp_forward_method(encoder, name)

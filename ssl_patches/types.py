@@ -108,3 +108,4 @@ class Picture:
     tiles: Tensor  # (N, M, C, h, w) in the tiles' own units
     cells: Tensor  # (N, M) int64: the cell where each tile is laid
     right: Tensor | None = None  # (N, M) bool
+    arrows: Tensor | None = None  # (N, M, 2) y, x: a direction drawn on each tile, 0 for none; needs ``right``

@@ -96,7 +96,7 @@ def test_a_wrong_key_or_value(refused, words, parts):
 NEAR = {
     "task": ("jigsw", "jigsaw"), "sampler": ("tokes", "tokens"), "encoder": ("vit_tinny", "vit_tiny"),
     "data": ("foldr", "folder"), "views": ("crop_flp", "crop_flip"), "optimizer": ("adam", "adamw"),
-    "trainer": ("defualt", "default"), "logger": ("wandbb", "wandb"),
+    "trainer": ("defualt", "default"), "logger": ("wandbb", "wandb"), "callbacks": ("probs", "probes"),
     "experiment": ("first_light_cifar", "first_light_cifar10"),
 }  # fmt: skip
 

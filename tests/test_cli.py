@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY, SMALL
 
-from ssl_patches import cli, conf_files, config
+from ssl_patches import cli, conf_files, mixture
 from ssl_patches.cli import COMMANDS, GROUPS, HELP, main
 
 ROW = {"model", "data", "metric", "value", "low", "high", "n"}
@@ -86,7 +86,7 @@ def test_commands_in_help_and_readme_compose():
     ]
     assert len(shown) >= 4
     for line in shown:
-        config.request("pretrain", line.split(), supplied=SUPPLIED, schema=PRETRAIN)
+        mixture.request(line.split(), supplied=SUPPLIED, schema=PRETRAIN)
 
 
 def test_the_module_is_the_command(capsys):
@@ -119,6 +119,9 @@ def test_a_run_directory_holds_what_is_promised(finished_run):
         "config.yaml",
         "checkpoints",
         "metrics.csv",
+        "health.csv",
+        "evaluation.npz",
+        "alarms.json",
         "summary.json",
         "figures",
         "encoder",
@@ -144,7 +147,7 @@ def test_evaluate_prints_one_json_document_and_nothing_else_on_standard_output(f
     rows = json.loads(capsys.readouterr().out)
     assert all(set(row) == ROW for row in rows)
     assert {row["model"] for row in rows} == MODELS
-    assert {row["metric"] for row in rows} == {"knn20_top1", "linear_top1"}
+    assert {row["metric"] for row in rows} == {"knn1_top1", "knn5_top1", "knn20_top1", "knn64_top1", "linear_top1"}
     assert all(0 <= row["low"] <= row["value"] <= row["high"] <= 100 and row["n"] == 32 for row in rows)
     summary = json.loads((finished_run / "summary.json").read_text())
     assert rows == summary["results"]
@@ -155,8 +158,9 @@ def test_evaluate_prints_a_table_for_people_also_of_an_export_and_of_other_data(
     words = ["data=embedded", "data.count=48", "data.seed=7", "data.num_workers=0"]
     assert main(["evaluate", f"model={finished_run / 'encoder'}", *words]) == 0
     said = capsys.readouterr().out
-    assert [line.split()[0] for line in said.splitlines()] == ["model", "trained", "random_init", "raw_pixels"]
-    assert "knn20_top1" in said
+    head, *lines = [line.split() for line in said.splitlines()]
+    assert head == ["metric", "trained", "random_init", "raw_pixels", "data", "n"]
+    assert "knn20_top1" in [line[0] for line in lines]
 
 
 def test_evaluate_takes_a_name_of_timm(here, capsys):
@@ -216,15 +220,14 @@ def test_compare_prints_a_table_and_says_which_runs_it_leaves_out(finished_run, 
     capsys.readouterr()
     assert main(["compare", "."]) == 0
     said = capsys.readouterr()
-    assert [line.split()[0] for line in said.out.splitlines() if line[0] != "-"] == [
-        "run",
-        "one",
-        "two",
-        "random_init",
-        "raw_pixels",
-    ]
+    table = said.out.split("\n\n")[0].splitlines()
+    assert [line.split()[:2] for line in table[2:]] == [["jigsaw", "1"], ["random_init", "1"], ["raw_pixels", "-"]]
+    assert "jigsaw: 1 of 2 runs repeat a seed; each seed counts once" in said.out
+    assert "one seed: no statement" in said.out
     assert re.search(r"left out broken: summary.json cannot be read", said.err)
     assert "left out unfinished: not finished" in said.err
+    assert (here / "report.html").is_file()
+    assert (here / "results.csv").is_file()
 
 
 def test_compare_for_scripts_and_for_markdown(finished_run, here, capsys):
@@ -237,7 +240,7 @@ def test_compare_for_scripts_and_for_markdown(finished_run, here, capsys):
     with (here / "rows.csv").open() as file:
         assert [row["value"] for row in csv.DictReader(file)] == [str(row["value"]) for row in rows]
     assert main(["compare", "one", "two", "--markdown"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.split("\n\n")[0].splitlines()
     assert len({line.count("|") for line in lines}) == 1
     assert lines[1].startswith("| --- |")
 

@@ -32,12 +32,15 @@ def composed(*words: str) -> dict:
     return config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN)
 
 
-def needing_a_root(group: str, name: str) -> tuple[str, ...]:
-    """The word that names a folder, where what is chosen takes one."""
-    try:
-        return ("data.root=images",) if "root" in config.compose("pretrain", [f"{group}={name}"])["data"] else ()
-    except config.BadRequest:  # data=folder has none yet
-        return ("data.root=images",)
+def needed(group: str, name: str) -> tuple[str, ...]:
+    """The words that YAML leaves to the user: where the images are, or whose class reads them."""
+    if group == "experiment":
+        composed = config.compose("pretrain", [f"{group}={name}"])
+        return ("data.root=images",) if "root" in composed["data"] else ()
+    given = {"_target_": "ssl_patches.data.EmbeddedSource"}
+    tree = conf_files.read_yaml([CONF], f"{group}/{name}")
+    missing = {key for key, value in tree.items() if value == "???"} | ({"root"} if group == "data" and "root" in tree else set())
+    return tuple(f"{group}.{key}={given.get(key, 'images')}" for key in sorted(missing))
 
 
 def trains(cfg: dict, count: int = 4) -> dict[str, float]:
@@ -58,7 +61,7 @@ def trains(cfg: dict, count: int = 4) -> dict[str, float]:
 
 @pytest.mark.parametrize(("group", "name"), NAMES)
 def test_every_yaml_composes_and_passes_the_check(group, name):
-    cfg = composed(f"{group}={name}", *needing_a_root(group, name))
+    cfg = composed(f"{group}={name}", *needed(group, name))
     assert cfg["data"].get("root") in (None, "images")
 
 
@@ -81,7 +84,8 @@ def test_every_name_says_what_it_is(group):
 
 
 def test_no_group_is_left_out():
-    assert set(GROUPS) == {"task", "sampler", "encoder", "data", "views", "optimizer", "trainer", "logger", "experiment"}
+    named = {"task", "sampler", "encoder", "data", "views", "optimizer", "trainer", "logger", "callbacks", "experiment"}
+    assert set(GROUPS) == named
 
 
 @pytest.mark.parametrize("encoder", [SMALL_VIT, SMALL_RESNET], ids=["vit", "resnet"])
@@ -119,7 +123,7 @@ def test_every_encoder_is_the_one_its_name_says_and_trains(encoder):
 
 @pytest.mark.parametrize("experiment", conf_files.options("experiment"))
 def test_every_experiment_builds_all_but_its_data(experiment):
-    cfg = composed(f"experiment={experiment}", *needing_a_root("experiment", experiment))
+    cfg = composed(f"experiment={experiment}", *needed("experiment", experiment))
     parts = assemble.parts(cfg)
     assert parts.encoder.dim == cfg["encoder"].get("options", {}).get("embed_dim", WIDTHS[cfg["encoder"]["name"]])
     build(cfg["trainer"])
@@ -134,7 +138,7 @@ def test_what_a_yaml_says_is_not_the_default_already():
     repeated = []
     for group, name in NAMES:
         tree = yaml.safe_load((CONF / group / f"{name}.yaml").read_text()) or {}
-        if "_target_" in tree:
+        if tree.get("_target_", "???") != "???":
             knobs, _ = signature(locate(tree["_target_"]))
             repeated += [(group, name, key) for key, value in tree.items() if key in knobs and knobs[key].default == value]
     assert repeated == []

@@ -6,7 +6,6 @@ data is measured between the end of one step and the start of the next.
 
 from __future__ import annotations
 
-import csv
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import lightning as L
 from tqdm import tqdm
 
+from ssl_patches.callbacks.rows import Rows
 from ssl_patches.pretrainer import Pretrainer, step_ended
 
 
@@ -21,7 +21,7 @@ class Meter(L.Callback):
     """``path``: the CSV; ``every``: steps between rows; ``flops_per_image``: what an image costs."""
 
     def __init__(self, path: Path, *, every: int, flops_per_image: float) -> None:
-        self.path, self.every, self.flops_per_image = path, every, flops_per_image
+        self.rows, self.every, self.flops_per_image = Rows(path), every, flops_per_image
         self.images_per_second = 0.0
         self.wait = 0.0
         self._ended = self._busy = self._waited = 0.0
@@ -31,7 +31,7 @@ class Meter(L.Callback):
     def on_train_start(self, trainer: L.Trainer, module: Pretrainer) -> None:
         self._first_step = self._seen_step = trainer.global_step
         self._ended = self._spoke = time.monotonic()
-        self._shorten(trainer.global_step)
+        self.rows.shorten(trainer.global_step)
         if trainer.is_global_zero and sys.stderr.isatty():
             total = None if module.steps is None else module.steps
             self._bar = tqdm(total=total, initial=trainer.global_step, unit="step", dynamic_ncols=True, leave=True)
@@ -84,9 +84,7 @@ class Meter(L.Callback):
             "data_wait": round(self.wait, 4),
             **values,
         }
-        self._append(row)
-        for logger in trainer.loggers:
-            logger.log_metrics({key: value for key, value in row.items() if key != "step"}, step=step)
+        self.rows.log(trainer, row)
         self._speak(module, values, step)
 
     def _speak(self, module: Pretrainer, values: dict[str, float], step: int) -> None:
@@ -104,19 +102,3 @@ class Meter(L.Callback):
         if module.steps is None:
             return (module.seconds or 0.0) - module.seconds_spent()
         return (module.steps - step) * (self._busy + self._waited) / max(1, step - self._first_step)
-
-    def _append(self, row: dict[str, float]) -> None:
-        new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-
-    def _shorten(self, step: int) -> None:
-        """Drop rows after ``step``: a resumed run writes them again."""
-        if not self.path.exists():
-            return
-        lines = self.path.read_text().splitlines(keepends=True)
-        kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",", 1)[0]) <= step]
-        self.path.write_text("".join(lines[:1] + kept))

@@ -3,10 +3,21 @@
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.embedded import EmbeddedSource
 from ssl_patches.data.folder import FolderSource
+from ssl_patches.data.huggingface import HuggingFaceSource
+from ssl_patches.data.items import ItemSource
+from ssl_patches.data.manifest import ManifestSource
+from ssl_patches.data.masks import MaskFolder, WithMasks
+from ssl_patches.data.torchvision import TorchvisionSource
 
 __all__ = [
     "EmbeddedSource",
     "FolderSource",
+    "HuggingFaceSource",
+    "ItemSource",
+    "ManifestSource",
+    "MaskFolder",
+    "TorchvisionSource",
     "UnreadableImage",
+    "WithMasks",
     "decode",
 ]

@@ -7,10 +7,10 @@ How files that are not 8-bit RGB are read:
 
 * transparency (RGBA, LA, palette or ``tRNS``) is composited on white, the page such pictures are drawn for; dropping
   the alpha channel instead would show whatever colour the file hides under it;
-* 16 bits are scaled by their range, 65535 -> 255, never by the image's own extremes, so that equal values stay equal
-  in all images (12-bit data stored in 16 bits get dark: rescale such files once, before training);
+* 16 bits are scaled by their range, 65535 -> 255, or by ``value_range``, never by the image's own extremes, so that
+  equal values stay equal in all images (12-bit data stored in 16 bits get dark without ``value_range=(0, 4095)``);
 * ``I`` (Pillow's 32-bit integers) is read as 16 bits and ``F`` (floats) as 0..1; values beyond have no known range and
-  are refused;
+  are refused unless one is given. npy and TIFF with other than 1 or 3 channels are read as arrays, see ``arrays.py``;
 * CMYK and palettes become RGB, grey becomes RGB by repetition, colour becomes grey by ITU-R 601 luma;
 * the EXIF orientation is applied; of several frames the first counts.
 
@@ -21,15 +21,18 @@ JPEG whose data does not end early: libjpeg decodes it to wrong pixels without a
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageFile
 from torch import Tensor
+
+from ssl_patches.data import arrays
 
 DEEP = ("I", "F")
 TRANSPOSE = {
@@ -78,25 +81,50 @@ def _reading(path: str) -> Iterator[None]:
         raise UnreadableImage(path, reason) from error
 
 
-def header(path: str) -> tuple[int, int]:
+def header(path: str, *, channels: int = 3, value_range: Sequence[float] | None = None) -> tuple[int, int]:
     """Width and height as the file states them, without decoding pixels. Raises ``UnreadableImage``."""
-    with _reading(path), Image.open(path) as image:
-        width, height = image.size
+    with _reading(path):
+        if arrays.is_array(path, channels=channels, value_range=value_range):
+            width, height = arrays.extent_of(arrays.shape_of(path), channels=channels)
+        else:
+            with Image.open(path) as image:
+                width, height = image.size
     if min(width, height) < 1:
         raise UnreadableImage(path, f"has no pixels ({width}x{height})")
     return width, height
 
 
-def decode(path: str, *, channels: int, size: int) -> Tensor:
-    """The image of a file as uint8 (channels, size, size), channels 1 or 3. Raises ``UnreadableImage``."""
+def decode(
+    path: str, *, channels: int, size: int, value_range: Sequence[float] | None = None, data: bytes | None = None
+) -> Tensor:
+    """The image of a file as uint8 (channels, size, size). Raises ``UnreadableImage``.
+
+    ``channels``: 1 or 3, or what an array file holds. ``data``: the file's content, where ``path`` only names it.
+    """
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # see the docstring above
-    with _reading(path), Image.open(path) as image:
+    if data is None and arrays.is_array(path, channels=channels, value_range=value_range):
+        with _reading(path):
+            return torch.from_numpy(arrays.square(arrays.read_array(path, channels=channels), size=size, value_range=value_range))
+    with _reading(path), Image.open(path if data is None else io.BytesIO(data)) as image:
         if image.format == "JPEG":
             # The decoder itself halves large pictures, but never below twice the size asked for: there it gets visible.
             image.draft("L" if channels == 1 else None, (2 * size, 2 * size))
         image.load()
-        turn = _orientation(image)
-        image = _eight_bits(_central_square(image), "L" if channels == 1 else "RGB")
+        turn = orientation(image)
+        upright = square_of(image, channels=channels, size=size, value_range=value_range, turn=turn)
+    return upright
+
+
+def square_of(
+    image: Image.Image,
+    *,
+    channels: int,
+    size: int,
+    value_range: Sequence[float] | None = None,
+    turn: Image.Transpose | None = None,
+) -> Tensor:
+    """A decoded picture as uint8 (channels, size, size), channels 1 or 3, turned by ``turn``. Raises as Pillow does."""
+    image = _eight_bits(_central_square(image), "L" if channels == 1 else "RGB", value_range)
     if image.width != size:
         image = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
     if turn is not None:
@@ -114,7 +142,7 @@ def _central_square(image: Image.Image) -> Image.Image:
     return image.crop((left, top, left + side, top + side))
 
 
-def _orientation(image: Image.Image) -> Image.Transpose | None:
+def orientation(image: Image.Image) -> Image.Transpose | None:
     """What turns the stored picture upright. Damaged metadata beside sound pixels counts as none."""
     try:
         return TRANSPOSE.get(image.getexif().get(ExifTags.Base.Orientation, 1))
@@ -122,10 +150,10 @@ def _orientation(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _eight_bits(image: Image.Image, mode: str) -> Image.Image:
+def _eight_bits(image: Image.Image, mode: str, value_range: Sequence[float] | None) -> Image.Image:
     """Any of Pillow's modes -> "L" or "RGB"."""
     if image.mode in DEEP or image.mode.startswith("I;16"):
-        image = Image.fromarray(_scaled(np.asarray(image)))
+        image = Image.fromarray(np.rint(arrays.levels(np.asarray(image), value_range)).astype(np.uint8))
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -133,11 +161,3 @@ def _eight_bits(image: Image.Image, mode: str) -> Image.Image:
     elif image.mode in ("P", "CMYK"):  # straight to grey would skip the palette's or the ink's colour conversion
         image = image.convert("RGB")
     return image if image.mode == mode else image.convert(mode)
-
-
-def _scaled(values: np.ndarray) -> np.ndarray:
-    """Integers 0..65535 or floats 0..1 -> uint8, rounded. Raises ``ValueError`` for values beyond."""
-    top = 1.0 if values.dtype.kind == "f" else 65535
-    if not (values.min() >= 0 and values.max() <= top):  # so written that NaN is refused too
-        raise ValueError(f"pixels {values.min()}..{values.max()} lie outside 0..{top}: store them as 8 or 16 bits")
-    return np.rint(values * (255.0 / top)).astype(np.uint8)

@@ -236,6 +236,7 @@ class EmbeddedSource(Dataset[tuple[Tensor, int, int]]):
         self.split, self.image_size, self.channels, self.seed = split, image_size, channels, seed
         self.count = (4000 if split == "train" else 1000) if count is None else count
         self.classes = [class_name(label) for label in range(10)]
+        self.mask_classes, self.objects = ["no part", *KINDS], list(range(1, 1 + len(KINDS)))
         self.labels = self._labels()
         at = np.linspace(0.0, 2.0, channels)[:, None] if channels > 1 else None
         self._mix = np.full((1, 3), 1 / 3) if at is None else np.clip(1.0 - np.abs(at - np.arange(3.0)), 0.0, 1.0)

@@ -6,6 +6,7 @@
   path at a time, so an image never changes sides when others are added. A part that gets none is given one image;
 * images that all lie at exactly ``CLASS/file``, in two classes or more, are labelled; every other nesting is unlabelled;
 * a ``masks``, ``labels`` or ``annotations`` folder beside an ``images`` folder is neither a class nor images;
+* ``.npy`` files are images where no other images are; beside images they are what somebody computed from them;
 * folders are walked through symlinks; hidden files and folders are ignored, files that are not images are counted.
 
 The trap: frames of a video, or crops of one picture, are near copies. Held out by hash they lie on both sides; split
@@ -18,9 +19,11 @@ import hashlib
 import os
 from dataclasses import dataclass
 
+from ssl_patches.data.arrays import NPY
+
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff", ".jp2"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".npy"),
 )
 SPLITS = ("train", "val", "test")
 MASKS = ("masks", "annotations", "labels")
@@ -68,6 +71,9 @@ def find_images(root: str) -> tuple[list[ImageFile], int]:
                 others += 1
             else:  # a broken symlink is an image that cannot be read
                 images.append(ImageFile(below + entry.name, entry.stat().st_size if entry.is_file() else 0))
+    pictures = [file for file in images if not file.path.lower().endswith(NPY)]
+    if pictures:
+        images, others = pictures, others + len(images) - len(pictures)
     return sorted(images, key=lambda file: file.path), others
 
 
@@ -92,6 +98,14 @@ def class_names(paths: list[str]) -> list[str]:
 def place(path: str) -> int:
     """Where a path stands in 0..99, for holding out: uniform over paths, the same on every machine."""
     return int(hashlib.sha256(os.fsencode(path)).hexdigest()[:8], 16) % 100
+
+
+def divide_numbers(count: int, split: str) -> list[int]:
+    """The train or val part of items that have numbers for names: 80/20 by the hash of the number."""
+    held = {at for at in range(count) if place(str(at)) < HELD_OUT[True]}
+    if count > 1 and len(held) in (0, count):
+        held ^= {min(range(count), key=lambda at: place(str(at)))}
+    return [at for at in range(count) if (at in held) == (split == "val")]
 
 
 def divide(files: list[ImageFile], prefix: str, split: str) -> Selection:

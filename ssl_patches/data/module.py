@@ -2,7 +2,9 @@
 
 The stream is one permutation of the images after the other; batches are cut from it without regard to where a
 permutation ends, so all are full and every image is seen equally often. A run resumed after n batches sets
-``start_batch = n`` and sees what the unbroken one would have seen, at no cost: nothing is read and thrown away.
+``start_batch = n`` and sees what the unbroken one would have seen, at no cost: nothing is read and thrown away. A
+stateful loader would have to save the state of each worker in the checkpoint and be resumed with as many workers; here
+there is no state, so a run goes on exactly with another number of workers, and from a checkpoint of any step.
 
 Traps: (a) Lightning replaces samplers under DDP by its own: build the Trainer with ``use_distributed_sampler=False``,
 the ranks are told apart here; (b) the stream never ends, so a run is one Lightning epoch: bound it by steps, for with
@@ -17,7 +19,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -115,13 +117,14 @@ class PatchDataModule(LightningDataModule):
 
 
 def ordered_loader(
-    source: Dataset[Item], *, batch_size: int, num_workers: int, limit: int | None = None
+    source: Dataset[Item], *, batch_size: int, num_workers: int, limit: int | None = None, start: int = 0
 ) -> DataLoader[ImageBatch]:
     """Every image once, in order; the last batch may be smaller.
 
     ``limit``: at most so many images, the first ones of a fixed permutation, sorted. Being drawn at random they hold
     the classes in about their proportions, and a smaller subset lies within a larger one. Images that the source
     replaced because they cannot be decoded are left out rather than counted twice, so ``index`` may have holes.
+    ``start``: leave out so many at the beginning.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: must be at least 1; set batch_size=256")
@@ -129,7 +132,13 @@ def ordered_loader(
         raise ValueError(f"limit={limit}: must be at least 1 image; leave it out to take all")
     _check_workers(num_workers)
     chosen = np.arange(len(source)) if limit is None else np.sort(permutation(len(source), 0, 0)[:limit])
-    return _loader(_Asked(source, chosen), batch_size=batch_size, num_workers=num_workers, collate_fn=collate_asked)
+    return _loader(_Asked(source, chosen[start:]), batch_size=batch_size, num_workers=num_workers, collate_fn=collate_asked)
+
+
+def ordered_items(dataset: Dataset[Any], *, num_workers: int) -> Iterator[Any]:
+    """The items of any dataset in order, made by worker processes, a few at a time."""
+    _check_workers(num_workers)
+    return chain.from_iterable(_loader(dataset, batch_size=8, num_workers=num_workers, collate_fn=list))
 
 
 class _Asked(Dataset[tuple[int, Item]]):

@@ -14,8 +14,15 @@ from torch import nn
 from tqdm import tqdm
 
 from ssl_patches import assemble, config
+from ssl_patches.data.masks import HasMasks
 from ssl_patches.encoders import create
-from ssl_patches.evaluation.evaluate import evaluate_encoder
+from ssl_patches.evaluation.draw import draw_figures
+from ssl_patches.evaluation.evaluate import evaluate_model
+from ssl_patches.evaluation.intervals import Row
+from ssl_patches.evaluation.labels import described, kind_of, labelled
+from ssl_patches.evaluation.probes import PROBES, Bench, check_names
+from ssl_patches.evaluation.protocol import PROTOCOL
+from ssl_patches.evaluation.record import FILE, Paired, Record, paired
 from ssl_patches.export import load_timm_folder, read_card
 from ssl_patches.export.timm_folder import CARD
 from ssl_patches.schema import EVALUATE, LOADER, SUPPLIED
@@ -36,24 +43,49 @@ class Subject:
     cfg: Mapping[str, Any] | None  # of the run it comes from
 
 
-def evaluate_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say) -> list[dict[str, Any]]:
-    """Rows for ``ssl-patches evaluate``. ValueError for a bad request."""
+def evaluate_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say) -> tuple[list[Row], list[Paired]]:
+    """Rows for ``ssl-patches evaluate``, and what ``against=`` found in pairs. ValueError for a bad request."""
     supplied = {"data": SUPPLIED["data"]}
     schema = EVALUATE | ({"data": LOADER} if any(word.startswith("data=") for word in words) else {})
     cfg = config.request("evaluate", words, config_dirs=config_dirs, supplied=supplied, schema=schema)
     check_probes(cfg)
-    subject = _subject(cfg["model"], pretrained=cfg["pretrained"])
+    if cfg["output"] is not None and not Path(cfg["output"]).parent.is_dir():
+        raise ValueError(
+            f"output={cfg['output']}: there is no folder {Path(cfg['output']).parent}; make it, or give another FILE"
+        )
+    subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
+    data, allowed = chosen_data(cfg, subject)
+    against = None if cfg["against"] is None else open_model(cfg["against"], pretrained=cfg["pretrained"], key="against")
+    if against is not None:
+        _check_channels(data, against, cfg["against"])
+    figures = None if cfg["figures"] is None else Path(cfg["figures"])
+    options = {"num_workers": data["num_workers"], "allowed": allowed, "say": say}
+    record = _evaluate(subject, data, cfg, floors=Path("runs") / ".floors", figures=figures, **options)
+    if cfg["output"] is not None:
+        record.save(Path(cfg["output"]))
+    if against is None:
+        return record.rows, []
+    other = _evaluate(against, data, cfg, floors=None, figures=None, model_name="against", **options)
+    found = paired(record, other)
+    return [*record.rows, *other.rows, *(row for pair in found for row in pair.rows(data=assemble.data_name(data)))], found
+
+
+def chosen_data(cfg: Mapping[str, Any], subject: Subject) -> tuple[Mapping[str, Any], tuple[str, ...] | None]:
+    """The data that were asked for, or those of the run, and whose classes they may name. ValueError where unfit."""
     if cfg.get("data"):
         data, allowed = cfg["data"], None
     elif subject.cfg:
         data, allowed = subject.cfg["data"], assemble.OURS
     else:
         raise ValueError(f"data: missing, {cfg['model']} comes from no run; give data=folder data.root=DIR or data=embedded")
+    _check_channels(data, subject, cfg["model"])
+    return data, allowed
+
+
+def _check_channels(data: Mapping[str, Any], subject: Subject, name: str) -> None:
     channels, taken = assemble.channels_of({"data": data}), len(subject.mean)
     if channels != taken:
-        raise ValueError(f"data.channels={channels}: {cfg['model']} takes images of {taken}; set data.channels={taken}")
-    floors = Path("runs") / ".floors"
-    return _evaluate(subject, data, cfg, floors=floors, num_workers=data["num_workers"], allowed=allowed, say=say)
+        raise ValueError(f"data.channels={channels}: {name} takes images of {taken}; set data.channels={taken}")
 
 
 def check_probes(settings: Mapping[str, Any], prefix: str = "") -> None:
@@ -61,18 +93,36 @@ def check_probes(settings: Mapping[str, Any], prefix: str = "") -> None:
     for key in ("train_images", "test_images", "batch_size"):
         if settings[key] is not None and settings[key] < 1:
             raise ValueError(f"{prefix}{key}={settings[key]}: must be at least 1; set {prefix}{key}=256")
+    check_names(settings["probes"], f"{prefix}probes")
 
 
 def evaluate_run(export: Path, cfg: Mapping[str, Any], *, say: Say) -> list[dict[str, Any]]:
-    """Rows for the export of a run on the run's own data; none, after saying so, when these carry no labels."""
+    """Rows for the export of a run on the run's own data; none, after saying so, when these carry no labels.
+
+    The record with the answers for every test image is left in the run directory.
+    """
     val = assemble.source(cfg, "val", whole=True)
-    if not (val.labels >= 0).any():
-        say("no labels, so no probes; `ssl-patches evaluate` takes a labelled folder later")
+    probes = [name for name in cfg["evaluation"]["probes"] if _possible(PROBES[name].wants, val, cfg["evaluation"]["labels"])]
+    if missing := [name for name in cfg["evaluation"]["probes"] if name not in probes]:
+        wants = " or ".join(sorted({PROBES[name].wants for name in missing}))
+        what = ", ".join(missing) if probes else "probes"
+        say(f"no {wants}, so no {what}; `ssl-patches evaluate` takes a folder with them later")
+    if not probes:
         return []
-    subject = _subject(str(export), pretrained=True)
+    subject = open_model(str(export), pretrained=True)
     floors = Path(cfg["run_dir"]).parent / ".floors"
-    settings = {**cfg["evaluation"], "precision": cfg["trainer"].get("precision", "fp32")}
-    return _evaluate(subject, cfg["data"], settings, floors=floors, num_workers=cfg["data"]["num_workers"], allowed=None, say=say)
+    settings = {**cfg["evaluation"], "probes": probes, "precision": cfg["trainer"].get("precision", "fp32")}
+    figures, workers = Path(cfg["run_dir"]) / "figures", cfg["data"]["num_workers"]
+    record = _evaluate(subject, cfg["data"], settings, floors=floors, figures=figures, num_workers=workers, allowed=None, say=say)
+    record.save(Path(cfg["run_dir"]) / FILE)
+    return [row.as_dict() for row in record.rows]
+
+
+def _possible(wants: str, source: Any, labels: str) -> bool:
+    """Whether a source has what a probe wants."""
+    if wants == "labels":
+        return bool(labelled(source.labels, kind_of(source.labels, labels)).any())
+    return wants == "images" or isinstance(source, HasMasks)
 
 
 def _evaluate(
@@ -80,58 +130,76 @@ def _evaluate(
     data: Mapping[str, Any],
     settings: Mapping[str, Any],
     *,
-    floors: Path,
+    floors: Path | None,
+    figures: Path | None,
     num_workers: int,
     allowed: tuple[str, ...] | None,
     say: Say,
-) -> list[dict[str, Any]]:
-    device, untrained = "cuda" if torch.cuda.is_available() else "cpu", _untrained(subject)
-    for model in (subject.model, untrained):
+    model_name: str = "trained",
+) -> Record:
+    """``floors``: where they are kept; None does without floors. ``figures``: a folder for what the rows allow to draw."""
+    device, untrained = "cuda" if torch.cuda.is_available() else "cpu", None if floors is None else _untrained(subject)
+    for model in filter(None, (subject.model, untrained)):
         choose_attention(model, accelerator=device, precision=settings["precision"])
     node = {"data": data, "image_size": subject.image_size}
     train, test = (assemble.source(node, split, whole=True, allowed=allowed) for split in ("train", "val"))
     limits = settings["train_images"], settings["test_images"]
+    cut = {"finetune", "roles"} & set(settings["probes"])  # these look at pieces, which are best made of real pixels
+    large = tuple(assemble.source(node, split, whole=False, allowed=allowed) for split in ("train", "val")) if cut else None
+    bench = Bench(
+        train=train,
+        test=test,
+        batch_size=settings["batch_size"],
+        num_workers=num_workers,
+        mean=subject.mean,
+        std=subject.std,
+        image_size=subject.image_size,
+        limit_train=limits[0],
+        limit_test=limits[1],
+        device=device,
+        precision=settings["precision"],
+        large=large,
+    )
     total = sum(min(len(source), limit or len(source)) for source, limit in zip((train, test), limits, strict=True))
-    say(f"evaluating on {total} images")
+    say(f"evaluating {model_name} on {total} images, protocol {PROTOCOL['version']}: {', '.join(settings['probes'])}")
     with tqdm(total=total, unit="image", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
-        rows = evaluate_encoder(
-            encoder=subject.model,
+        record = evaluate_model(
+            subject.model,
+            bench,
             random_init=untrained,
-            train_source=train,
-            test_source=test,
-            batch_size=settings["batch_size"],
-            num_workers=num_workers,
-            mean=subject.mean,
-            std=subject.std,
-            image_size=subject.image_size,
+            model_name=model_name,
             data_name=assemble.data_name(data),
-            limit_train=limits[0],
-            limit_test=limits[1],
+            probes=settings["probes"],
+            labels=settings["labels"],
+            floors=floors is not None,
             floors_cache=floors,
-            device=device,
-            precision=settings["precision"],
             progress=bar.update,
+            tell=bar.set_description_str,
         )
-    return [row.as_dict() for row in rows]
+    if figures is not None and (drawn := draw_figures(figures, record.rows, subject.model, bench)):
+        say(f"figures: {', '.join(map(str, drawn))}")
+    if floors is not None and len(record.labels):
+        say(f"labels: {described(record.kind, record.labels)}")
+    return record
 
 
-def _subject(model: str, *, pretrained: bool) -> Subject:
+def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
     """The model that a word names: a run, an export, or one of timm's. ValueError when it is none of them."""
     place = Path(model)
     if place.is_dir():
         folder = place if (place / CARD).is_file() else place / "encoder"
         net, traits = load_timm_folder(folder)
-        return Subject(net, traits["input_size"][1], traits["mean"], traits["std"], read_card(folder)["config"])
+        return Subject(net, traits["input_size"][1], traits["mean"], traits["std"], read_card(folder).get("config"))
     if not timm.is_model(model):
         near = closest(model, timm.list_models())
         hint = f"did you mean '{near}'?" if near else "give a run, an export or a timm name"
-        raise ValueError(f"model={model}: no such folder, and timm has no such model; {hint}")
+        raise ValueError(f"{key}={model}: no such folder, and timm has no such model; {hint}")
     try:
         net = timm.create_model(model, pretrained=pretrained, num_classes=0).eval()
     except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:120]
         raise ValueError(
-            f"model={model}: timm's weights cannot be loaded ({reason}); set pretrained=false, or name a folder"
+            f"{key}={model}: timm's weights cannot be loaded ({reason}); set pretrained=false, or name a folder"
         ) from None
     traits = net.pretrained_cfg
     return Subject(net, traits["input_size"][1], traits["mean"], traits["std"], None)

@@ -1,18 +1,16 @@
-"""How good is a frozen encoder? kNN and a linear probe, beside the floors it has to clear.
+"""How good is a frozen encoder? Probes of its features, beside the floors it has to clear.
 
 A figure without its floor says little: random weights and raw pixels reach much more than chance on small images.
-``PROTOCOL`` holds every number that the figures depend on; whoever changes one raises ``version``, and figures of two
-versions are not to be compared.
 
-The traps: (a) both splits must go through the same model, mode and preprocessing (here: one function, one pass each);
-(b) images without a label (-1) are left out, not counted as a class; (c) the same limit for the trained encoder and
-its floors, or the bank's size makes the difference.
+The traps: (a) both splits must go through the same model, mode, pooling and preprocessing: here they go through one
+reader (see ``passes``); (b) images without
+a label are left out, not counted as a class, and not even encoded; (c) the same limit for the trained encoder and its
+floors, or the bank's size makes the difference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,22 +19,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ssl_patches.data.module import ordered_loader
 from ssl_patches.evaluation import floors as kept
-from ssl_patches.evaluation.features import Precision, Reader, collect, flat_pixels, frozen, reader
-from ssl_patches.evaluation.intervals import Row, accuracy_row
-from ssl_patches.evaluation.knn import votes, weighted_knn
-from ssl_patches.evaluation.linear import HELD_OUT, STRENGTHS, linear_probe
+from ssl_patches.evaluation.features import Precision
+from ssl_patches.evaluation.intervals import Row
+from ssl_patches.evaluation.labels import Kind, check_targets, kind_of, targets
+from ssl_patches.evaluation.passes import kind_of_sources, read_features, with_label
+from ssl_patches.evaluation.probes import DEFAULT, PROBES, Bench, Case, check_names, knn, linear
+from ssl_patches.evaluation.protocol import PROTOCOL
+from ssl_patches.evaluation.record import Record
 
-Key = dict[str, Any]
-
-PROTOCOL: dict[str, Any] = {
-    "version": 1,
-    "knn": {"k": 20, "temperature": 0.07, "similarity": "cosine"},
-    "linear": {"strengths": list(STRENGTHS), "held_out": HELD_OUT, "seed": 0, "standardised": True},
-    "raw_pixels": {"side": 16},
-    "interval": {"kind": "wilson", "level": 0.95},
-}
+Keys = dict[tuple[str, str], dict[str, Any]]  # of (floor, probe)
+Rows = dict[tuple[str, str], list[Row]]
+FLOORS = {"random_init", "raw_pixels"}
 
 
 def score(
@@ -50,38 +44,17 @@ def score(
     classes: int | None = None,
     device: str | torch.device = "cpu",
 ) -> list[Row]:
-    """Rows ``knn20_top1`` and ``linear_top1`` of features (M, dim), (N, dim) with labels in 0..classes-1 or -1.
+    """Rows of kNN and the linear probe, of features (M, dim), (N, dim) with labels in 0..classes-1 or -1.
 
-    ``classes`` None: the highest label + 1.
-    Where fewer than 20 images are in the bank, the row is named after the number that voted (``knn12_top1``).
-    ValueError for features that are not finite, and for train labels of one class or none.
+    Labels may also be of the other kinds (see ``labels``). ``classes`` None: the highest label + 1.
+    Where fewer than k images are in the bank, the row is named after the number that voted (``knn12_top1``).
+    ValueError for features that are not finite, and for train labels with nothing to tell apart.
     """
-    for x, split in ((train_x, "train"), (test_x, "test")):
-        if not x.isfinite().all():
-            bad = int((~x.isfinite().all(1)).sum())
-            raise ValueError(f"model={model_name}: features of {bad} {split} images are not finite; take an earlier "
-                             "checkpoint, or precision=fp32")  # fmt: skip
-    has, asked = _labelled(train_y, "train"), _labelled(test_y, "test")
-    train_x, train_y, test_x, test_y = (x.to(device) for x in (train_x[has], train_y[has], test_x[asked], test_y[asked]))
-    _check_classes(train_y, test_y)
-    classes = int(max(train_y.max(), test_y.max())) + 1 if classes is None else classes
-    knn, linear = PROTOCOL["knn"], PROTOCOL["linear"]
-    k = votes(knn["k"], len(train_x))
-    near = weighted_knn(train_x, train_y, test_x, k=k, temperature=knn["temperature"], classes=classes)
-    probed, _ = linear_probe(
-        train_x,
-        train_y,
-        test_x,
-        classes=classes,
-        seed=linear["seed"],
-        strengths=linear["strengths"],
-        held_out=linear["held_out"],
-    )
-    of = {"model": model_name, "data": data_name}
-    return [
-        accuracy_row(near, test_y, metric=f"knn{k}_top1", **of),
-        accuracy_row(probed, test_y, metric="linear_top1", **of),
-    ]
+    kind = kind_of(train_y)
+    has, asked = (with_label(labels, kind, split) for labels, split in ((train_y, "train"), (test_y, "test")))
+    splits = ({"pooled": train_x[has]}, train_y[has]), ({"pooled": test_x[asked]}, test_y[asked])
+    case = _case(*splits, kind=kind, classes=classes, model=model_name, data=data_name, device=device)
+    return [row for probe in (knn, linear) for row in probe(case)]
 
 
 def evaluate_encoder(
@@ -98,113 +71,142 @@ def evaluate_encoder(
     data_name: str = "data",
     limit_train: int | None = None,
     limit_test: int | None = None,
-    floors: bool = True,
-    floors_cache: Path | None = None,
     device: str = "cpu",
     precision: Precision = "fp32",
-    progress: Callable[[int], None] | None = None,
+    **options: Any,
 ) -> list[Row]:
-    """Rows of ``encoder`` ("trained") and, with ``floors``, of "random_init" and "raw_pixels".
+    """Rows of ``encoder`` ("trained") and its floors. The images are those of ``Bench``, ``options`` of ``evaluate_model``."""
+    bench = Bench(
+        train=train_source,
+        test=test_source,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        mean=mean,
+        std=std,
+        image_size=image_size,
+        limit_train=limit_train,
+        limit_test=limit_test,
+        device=device,
+        precision=precision,
+    )
+    return evaluate_model(encoder, bench, random_init=random_init, data_name=data_name, **options).rows
 
-    The models are plain timm-like ones: normalised (B, C, image_size, image_size) -> (B, dim). The sources load at
-    ``image_size``; limits take a fixed random part of them. ``random_init`` None leaves that floor out.
-    ``floors_cache``: a folder in which the floors' rows are kept for the next run on the same data.
-    ``progress`` is told the number of images of each batch: train first, then test. ValueError when images have
-    another size, when labels are missing, and when train shows one class only.
+
+def evaluate_model(
+    encoder: nn.Module,
+    bench: Bench,
+    *,
+    random_init: nn.Module | None,
+    model_name: str = "trained",
+    data_name: str = "data",
+    probes: Sequence[str] = DEFAULT,
+    labels: str = "auto",
+    floors: bool = True,
+    floors_cache: Path | None = None,
+    progress: Callable[[int], None] | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Record:
+    """The record of ``encoder``; its rows include, with ``floors``, those of "random_init" and "raw_pixels".
+
+    The models are plain timm-like ones: normalised (B, C, image_size, image_size) -> (B, dim). ``random_init`` None
+    leaves that floor out. Raw pixels get the probes that ask for nothing but the pooled feature. ``labels``: auto, or a
+    kind (see ``labels``). ``floors_cache``: a folder in which the floors' rows are kept for the next run on the same
+    data. ``progress`` is told the number of images of each batch, train first, then test; ``tell`` which probe of which
+    model comes next. ValueError when images have another size, when labels are missing or have nothing to tell apart,
+    and when the same images do not give the same features twice.
     """
-    sources = (train_source, test_source)
-    _check_sources(*sources)
-    keys: dict[str, Key | None] = {}
+    check_names(probes)
+    kind = kind_of_sources(bench, labels) if any(PROBES[probe].reads for probe in probes) else "class"
+    models: dict[str, nn.Module | None] = {model_name: encoder}
     if floors:
-        seen = {"mean": list(mean), "std": list(std), "image_size": image_size, "limits": [limit_train, limit_test]}
-        keys = _floor_keys(random_init, sources, seen, precision)
+        models |= ({} if random_init is None else {"random_init": random_init}) | {"raw_pixels": None}
+    todo = {name: [probe for probe in probes if _fits(probe, model)] for name, model in models.items()}
+    keys = _floor_keys(models, bench, kind, todo) if floors else {}
     known = _recall(floors_cache, keys, data_name)
-    models = {"trained": encoder} | ({"random_init": random_init} if "random_init" in keys.keys() - known.keys() else {})
-    with ExitStack() as stack:
-        readers: dict[str, Reader] = {}
-        for name, model in models.items():
-            readers[name] = reader(stack.enter_context(frozen(model, device)), device=device, precision=precision)
-        if "raw_pixels" in keys.keys() - known.keys():
-            readers["raw_pixels"] = flat_pixels(PROTOCOL["raw_pixels"]["side"])
-        readers = {name: _sized(read, image_size) for name, read in readers.items()}
-        (train, train_y), (test, test_y) = (
-            collect(
-                ordered_loader(source, batch_size=batch_size, num_workers=num_workers, limit=limit),
-                readers,
-                mean=mean,
-                std=std,
-                device=device,
-                progress=progress,
-            )
-            for source, limit in zip(sources, (limit_train, limit_test), strict=True)
-        )
-    for name in readers:
-        features = (train.pop(name), train_y, test.pop(name), test_y)
-        known[name] = score(*features, model_name=name, data_name=data_name, device=device)
-        if floors_cache is not None and keys.get(name) is not None:
-            kept.save(floors_cache, keys[name], known[name])
-    return [row for name in ("trained", *keys) for row in known[name]]
+    wanted = {name: [probe for probe in some if (name, probe) not in known] for name, some in todo.items()}
+    families = {name: frozenset().union(*(PROBES[probe].reads for probe in some)) for name, some in wanted.items() if some}
+    train, test = read_features({name: models[name] for name in families}, families, bench, kind, progress)
+    for name in families:
+        own = [({part: split.features.pop((name, part)) for part in split.parts(name)}, split.labels) for split in (train, test)]
+        case = _case(*own, kind=kind, model=name, data=data_name, device=bench.device, encoder=models[name], bench=bench)
+        for probe in wanted[name]:
+            if tell is not None:
+                tell(f"{name}: {probe}")
+            known[name, probe] = PROBES[probe].rows(case)
+            if floors_cache is not None and (name, probe) in keys:
+                kept.save(floors_cache, keys[name, probe], known[name, probe])
+        if name == model_name:
+            answers, chosen = case.answers, case.chosen
+    rows = [row for name, some in todo.items() for probe in some for row in known[name, probe]]
+    said = {"name": data_name, "image_size": bench.image_size, "limits": [bench.limit_train, bench.limit_test]}
+    return Record(
+        rows=rows,
+        kind=kind,
+        index=test.index,
+        labels=targets(test.labels, kind),
+        answers=answers,
+        chosen=chosen,
+        protocol=PROTOCOL,
+        data=said | {"fingerprints": _fingerprints(bench)},
+    )
 
 
-def _floor_keys(
-    random_init: nn.Module | None, sources: Sequence[Dataset[Any]], seen: Key, precision: Precision
-) -> dict[str, Key | None]:
-    """The floors that are asked for and what the figures of each depend on; None where the data cannot be recognised."""
-    names = ["raw_pixels"] if random_init is None else ["random_init", "raw_pixels"]
-    if not all(hasattr(source, "fingerprint") for source in sources):
-        return dict.fromkeys(names)
-    common = {"data": [source.fingerprint() for source in sources], "protocol": PROTOCOL} | seen
-    weights = {"random_init": lambda: {"precision": precision, "weights": kept.digest(random_init)}, "raw_pixels": dict}
-    return {name: common | {"floor": name} | weights[name]() for name in names}
+def _fits(probe: str, model: nn.Module | None) -> bool:
+    """Raw pixels have neither layers nor tokens, nor a network to train or to ask."""
+    return model is not None or PROBES[probe].pixels
 
 
-def _recall(folder: Path | None, keys: dict[str, Key | None], data_name: str) -> dict[str, list[Row]]:
+def _case(
+    train: tuple[Mapping[str, Tensor], Tensor],
+    test: tuple[Mapping[str, Tensor], Tensor],
+    *,
+    kind: Kind,
+    model: str,
+    classes: int | None = None,
+    **of: Any,
+) -> Case:
+    """Features and labels of both splits as a probe gets them. ValueError where no probe could work on them."""
+    for (features, _), split in ((train, "train"), (test, "test")):
+        for part in features.values():
+            if part.dim() == 2 and not part.isfinite().all():
+                bad = int((~part.isfinite().all(1)).sum())
+                raise ValueError(f"model={model}: features of {bad} {split} images are not finite; take an earlier "
+                                 "checkpoint, or precision=fp32")  # fmt: skip
+    train_y, test_y = (targets(labels, kind) for _, labels in (train, test))
+    if train[0]:
+        check_targets(train_y, test_y, kind)
+        classes = classes or int(torch.cat([train_y, test_y]).max()) + 1 if kind == "class" else None
+    count = classes or 0 if kind == "class" else train_y.shape[1]
+    return Case(model=model, kind=kind, count=count, train=train[0], train_y=train_y, test=test[0], test_y=test_y, **of)
+
+
+def _fingerprints(bench: Bench) -> list[str] | None:
+    """Of both sources; None where the data cannot be recognised."""
+    sources = bench.train, bench.test
+    known = all(hasattr(source, "fingerprint") for source in sources)
+    return [source.fingerprint() for source in sources] if known else None
+
+
+def _floor_keys(models: Mapping[str, nn.Module | None], bench: Bench, kind: Kind, todo: Mapping[str, Sequence[str]]) -> Keys:
+    """What the figures of each floor depend on; nothing where the data cannot be recognised."""
+    prints = _fingerprints(bench)
+    if prints is None:
+        return {}
+    seen = {"mean": list(bench.mean), "std": list(bench.std), "image_size": bench.image_size}
+    common = {"data": prints, "protocol": PROTOCOL, "labels": kind, "limits": [bench.limit_train, bench.limit_test], **seen}
+    keys: Keys = {}
+    for floor in FLOORS & models.keys():
+        own = {"floor": floor}
+        if models[floor] is not None:
+            own |= {"precision": bench.precision, "weights": kept.digest(models[floor])}
+        keys |= {(floor, probe): common | own | {"probe": probe} for probe in todo[floor]}
+    return keys
+
+
+def _recall(folder: Path | None, keys: Keys, data_name: str) -> Rows:
     """The rows of the floors that are kept, under today's name of the data."""
     if folder is None:
         return {}
     kept.prepare(folder)
-    found = {name: kept.load(folder, key) for name, key in keys.items() if key is not None}
-    return {name: [replace(row, data=data_name) for row in rows] for name, rows in found.items() if rows is not None}
-
-
-def _sized(read: Reader, image_size: int) -> Reader:
-    """``read``, which refuses images of another size than the exported preprocessing makes."""
-
-    def checked(images: Tensor) -> Tensor:
-        if images.shape[-2:] != (image_size, image_size):
-            height, width = images.shape[-2:]
-            raise ValueError(f"image_size={image_size}: evaluation got images of {height} x {width} px; build its sources "
-                             f"with load_size={image_size}")  # fmt: skip
-        return read(images)
-
-    return checked
-
-
-def _check_sources(train: Dataset[Any], test: Dataset[Any]) -> None:
-    """Refuse what can be seen to lack labels before hours go into features of it."""
-    for source, split in ((train, "train"), (test, "test")):
-        if isinstance(getattr(source, "labels", None), Tensor):
-            _labelled(source.labels, split)
-
-
-def _labelled(labels: Tensor, split: str) -> Tensor:
-    """Mask (N,) of the images that have a label. ValueError when there is none, or when labels are not one class each."""
-    if labels.dim() != 1:
-        raise ValueError(f"labels {tuple(labels.shape)} of {split}: kNN and the linear probe need one class per image, "
-                         "(N,); evaluate with data that has classes")  # fmt: skip
-    has = labels >= 0
-    if not has.any():
-        raise ValueError(f"data.root: none of the {len(labels)} {split} images has a label; kNN and the linear probe need "
-                         "a folder of DIR/train/CLASS/file and DIR/val/CLASS/file, or DIR/CLASS/file")  # fmt: skip
-    return has
-
-
-def _check_classes(train: Tensor, test: Tensor) -> None:
-    """A probe can be trained, and what it learns can occur in the test."""
-    shown = train.unique()
-    if len(shown) < 2:
-        raise ValueError(f"data.root: the {len(train)} labelled train images show one class only ({int(shown[0])}); at least "
-                         "2 are needed, raise limit_train or name data with more classes")  # fmt: skip
-    if not torch.isin(test, shown).any():
-        raise ValueError(f"data.root: no test image is of a class that train shows ({shown.tolist()[:20]}); the folders of "
-                         "both splits must carry the same class names")  # fmt: skip
+    found = {which: kept.load(folder, key) for which, key in keys.items()}
+    return {which: [replace(row, data=data_name) for row in rows] for which, rows in found.items() if rows is not None}

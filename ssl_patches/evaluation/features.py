@@ -10,10 +10,12 @@ each to what it was (a deliberately frozen BatchNorm stays frozen).
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,7 +23,8 @@ from torch import Tensor, nn
 from ssl_patches.types import ImageBatch
 
 Precision = Literal["fp32", "bf16"]
-Reader = Callable[[Tensor], Tensor]  # (B, C, H, W) normalised float -> (B, dim)
+Read = Tensor | Mapping[str, Tensor]  # (B, dim), or several parts by name; (B, tokens, dim) goes to disk
+Reader = Callable[[Tensor], Read]  # of (B, C, H, W) normalised float
 LARGEST_SIDE = 32  # of raw pixels: 3072 numbers per image; 50,000 images are 600 MB
 
 
@@ -74,11 +77,10 @@ def flat_pixels(side: int) -> Reader:
 
 def reader(model: nn.Module, *, device: str | torch.device, precision: Precision = "fp32") -> Reader:
     """The model as ``collect`` calls it. ValueError when it does not give one vector per image."""
-    if precision not in ("fp32", "bf16"):
-        raise ValueError(f"precision={precision}: must be fp32 or bf16; set precision=fp32")
+    autocast(device, precision)
 
     def read(images: Tensor) -> Tensor:
-        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        with autocast(device, precision):
             features = model(images)
         if not isinstance(features, Tensor) or features.dim() != 2 or len(features) != len(images):
             shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
@@ -86,6 +88,13 @@ def reader(model: nn.Module, *, device: str | torch.device, precision: Precision
         return features
 
     return read
+
+
+def autocast(device: str | torch.device, precision: Precision) -> torch.autocast:
+    """bf16 where it is safe, or nothing at all. ValueError for another precision."""
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"precision={precision}: must be fp32 or bf16; set precision=fp32")
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def collect(
@@ -97,8 +106,13 @@ def collect(
     device: str | torch.device,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Per reader the features (N, dim) float32, and the labels (N, ...), on the CPU; images are streamed once."""
-    parts: dict[str, list[Tensor]] = {name: [] for name in readers}
+    """Per reader the features (N, dim) float32, and the labels (N, ...), on the CPU; images are streamed once.
+
+    A reader of several parts gives features named ``reader.part``. Features of every token (N, tokens, dim) come as
+    float16 on a file of ``tempfile.gettempdir()`` that has no name and goes with the tensor: 50,000 images of 64 tokens
+    of 192 are 1.2 GB.
+    """
+    parts: dict[str, _InMemory | _OnDisk] = {}
     labels = []
     centre, scale = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (mean, std))
     with torch.inference_mode():
@@ -106,14 +120,57 @@ def collect(
             _check(batch.images, channels=len(centre))
             images = (batch.images.to(device, non_blocking=True) / 255 - centre) / scale
             for name, read in readers.items():
-                parts[name].append(read(images).float().cpu())
+                for part, features in _named(name, read(images)):
+                    parts.setdefault(part, _InMemory() if features.dim() == 2 else _OnDisk()).add(features)
             labels.append(batch.labels.cpu())
             if progress is not None:
                 progress(len(images))
     if not labels:
         raise ValueError("data: the loader gave no images; name a source that holds some")
     # Cloned outside, for inference tensors may not enter a computation that is differentiated.
-    return {name: torch.cat(some).clone() for name, some in parts.items()}, torch.cat(labels).clone()
+    return {name: some.whole() for name, some in parts.items()}, torch.cat(labels).clone()
+
+
+def _named(name: str, read: Read) -> Iterable[tuple[str, Tensor]]:
+    if isinstance(read, Tensor):
+        return [(name, read)]
+    return [(f"{name}.{part}", features) for part, features in read.items()]
+
+
+class _InMemory:
+    """Batches of (b, dim) -> (N, dim) float32."""
+
+    def __init__(self) -> None:
+        self.some: list[Tensor] = []
+
+    def add(self, features: Tensor) -> None:
+        self.some.append(features.float().cpu())
+
+    def whole(self) -> Tensor:
+        return torch.cat(self.some).clone()
+
+
+class _OnDisk:
+    """Batches of (b, tokens, dim) -> (N, tokens, dim) float16 that the operating system reads when they are asked for."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the last tensor that reads it)
+        self.count, self.each = 0, ()
+
+    def add(self, features: Tensor) -> None:
+        self.each, self.count = tuple(features.shape[1:]), self.count + len(features)
+        try:
+            self.file.write(features.half().cpu().contiguous().numpy().tobytes())
+        except OSError as error:
+            raise ValueError(
+                f"train_images: features of every token need more than {tempfile.gettempdir()} takes ({error.strerror}); "
+                "set train_images=10000, or TMPDIR=DIR in the environment"
+            ) from None
+
+    def whole(self) -> Tensor:
+        self.file.flush()
+        shape = (self.count, *self.each)
+        return torch.from_numpy(np.memmap(self.file, dtype=np.float16, mode="c", shape=shape))  # c: torch wants it writable
 
 
 @contextmanager

@@ -10,7 +10,7 @@ more; that is what several runs are for.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 
@@ -19,9 +19,9 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One number of one model on one set of test images; ``value``, ``low``, ``high`` in percent."""
+    """One number of one model on one set of test images; ``value``, ``low``, ``high`` in percent, but for ``_mae``."""
 
-    model: str  # "trained", "random_init" or "raw_pixels"
+    model: str  # "trained", "random_init" or "raw_pixels"; "against" and "difference" of a comparison
     data: str
     metric: str
     value: float
@@ -58,14 +58,24 @@ def accuracy_row(predicted: Tensor, labels: Tensor, *, model: str, data: str, me
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Rows as aligned text: a line per model and data, a column per metric, ``37.7 [36.7, 38.7]`` in percent."""
+    """Rows as aligned text: a line per metric and data, a column per model, ``37.7 [36.7, 38.7]`` in percent."""
     rows = list(rows)
-    metrics = list(dict.fromkeys(row.metric for row in rows))
+    models = list(dict.fromkeys(row.model for row in rows))
     lines: dict[tuple[str, str, int], dict[str, str]] = {}
     for row in rows:
-        cells = lines.setdefault((row.model, row.data, row.n), {})
-        cells[row.metric] = f"{row.value:.1f} [{row.low:.1f}, {row.high:.1f}]"
-    text = [["model", "data", *metrics, "n"]]
-    text += [[model, data, *(cells.get(m, "-") for m in metrics), str(n)] for (model, data, n), cells in lines.items()]
+        lines.setdefault((row.metric, row.data, row.n), {})[row.model] = shown(row.metric, row.value, row.low, row.high)
+    text = [["metric", *models, "data", "n"]]
+    text += [[metric, *(cells.get(m, "-") for m in models), data, str(n)] for (metric, data, n), cells in lines.items()]
+    return aligned(text)
+
+
+def shown(metric: str, value: float, low: float, high: float) -> str:
+    """``37.7 [36.7, 38.7]``; errors, which are in the unit of the labels, with four digits wherever the point is."""
+    digits = ".4g" if metric.endswith("_mae") else ".1f"
+    return f"{value:{digits}} [{low:{digits}}, {high:{digits}}]"
+
+
+def aligned(text: Sequence[Sequence[str]]) -> str:
+    """Cells as lines, each column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*text, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in text)

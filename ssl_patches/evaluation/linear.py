@@ -22,6 +22,9 @@ import torch
 from scipy.optimize import minimize  # torch.optim would import the compiler: seconds, for a process that only evaluates
 from torch import Tensor
 
+from ssl_patches.evaluation.labels import Kind
+from ssl_patches.evaluation.metrics import MAIN, figures
+
 STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 HELD_OUT = 0.2
 LOGITS = 2**24  # held at a time: 64 MB of float32
@@ -52,27 +55,34 @@ def linear_probe(
     x = (train.float() - mean) / scale
     held = stratified(labels, share=held_out, seed=seed)
     with calm(x.numel() * classes):
-        model, settings = _choose_and_fit(x, labels, held, classes=classes, grid=sorted(strengths, reverse=True))
+        model, settings = choose_and_fit(Softmax, x, labels, held, classes=classes, grid=sorted(strengths, reverse=True))
     return model((test.to(x).float() - mean) / scale), settings
 
 
-def _choose_and_fit(
-    x: Tensor, labels: Tensor, held: Tensor, *, classes: int, grid: Sequence[float]
+def choose_and_fit(
+    family: type[Softmax], x: Tensor, labels: Tensor, held: Tensor, *, classes: int, grid: Sequence[float]
 ) -> tuple[Softmax, dict[str, Any]]:
     """From strong to weak on what is not ``held``, each start where the last ended; then the best on everything."""
     scores: dict[float, float] = {}
-    path = None
+    path, figure = None, MAIN[family.kind]
     if held.any():
-        path = Softmax(x[~held], labels[~held], classes=classes)
+        path = family(x[~held], labels[~held], classes=classes)
         for strength in grid:
             path.fit(strength)
-            scores[strength] = 100 * (path(x[held]) == labels[held]).double().mean().item()
-    strength = max(grid, key=scores.__getitem__) if scores else grid[len(grid) // 2]  # max: the first of equals
-    model = Softmax(x, labels, classes=classes, start=path)
-    converged = model.fit(strength)
-    edge = bool(scores) and strength in (grid[0], grid[-1])
-    chosen = {"strength": strength, "held_out": int(held.sum()), "held_out_top1": scores}
-    return model, chosen | {"edge": edge, "converged": converged}
+            scores[strength] = figures(path(x[held]).cpu(), labels[held].cpu(), kind=family.kind)[figure].item()
+    strength, settings = chosen_strength(grid, scores, held_out=int(held.sum()), figure=figure)
+    model = family(x, labels, classes=classes, start=path)
+    return model, settings | {"converged": model.fit(strength)}
+
+
+def chosen_strength(
+    grid: Sequence[float], scores: dict[float, float], *, held_out: int, figure: str
+) -> tuple[float, dict[str, Any]]:
+    """The strength of the highest score (the stronger of equals, the middle of the grid without scores), and settings."""
+    known = {strength: score for strength, score in scores.items() if score == score}  # NaN: no positive was held out
+    strength = max(known, key=known.__getitem__) if known else grid[len(grid) // 2]  # max: the first of equals
+    edge = bool(known) and strength in (grid[0], grid[-1])
+    return strength, {"strength": strength, "held_out": held_out, f"held_out_{figure}": scores, "edge": edge}
 
 
 @contextmanager
@@ -102,8 +112,7 @@ def stratified(labels: Tensor, *, share: float, seed: int) -> Tensor:
     """Mask (N,) bool of the held-out part: ``share`` of each class, at least one image and never a class's only one."""
     if not 0 < share < 1:
         raise ValueError(f"held_out={share}: must be a share between 0 and 1; set held_out={HELD_OUT}")
-    # Sorted raw words: numpy guarantees those for ever, and its own or torch's shuffling it does not.
-    order = torch.from_numpy(np.random.PCG64(seed).random_raw(len(labels)).argsort(kind="stable")).to(labels.device)
+    order = shuffled(len(labels), seed=seed).to(labels.device)
     held = torch.zeros_like(labels, dtype=torch.bool)
     for label in labels.unique():
         members = order[labels[order] == label]
@@ -112,11 +121,25 @@ def stratified(labels: Tensor, *, share: float, seed: int) -> Tensor:
     return held
 
 
+def shuffled(count: int, *, seed: int) -> Tensor:
+    """A permutation (count,): sorted raw words, which numpy guarantees for ever; its own or torch's shuffling it does not."""
+    return torch.from_numpy(np.random.PCG64(seed).random_raw(count).argsort(kind="stable"))
+
+
+def shuffled_part(count: int, *, share: float, seed: int) -> Tensor:
+    """Mask (count,) bool of the held-out part where there are no classes; none of fewer than two images."""
+    held = torch.zeros(count, dtype=torch.bool)
+    held[shuffled(count, seed=seed)[: min(max(1, round(share * count)), count - 1)]] = True
+    return held
+
+
 class Softmax:
     """Multinomial logistic regression on ``x`` (N, dim) standardised, fitted to its minimum and warm-started.
 
     Classes come first, weight (classes, dim) and logits (classes, N): with few classes that is 4 times as fast.
     """
+
+    kind: Kind = "class"
 
     def __init__(self, x: Tensor, labels: Tensor, *, classes: int, start: Softmax | None = None) -> None:
         self.x, self.labels, self.classes = x, labels, classes
@@ -131,7 +154,7 @@ class Softmax:
 
     def fit(self, strength: float) -> bool:
         """Move to the minimum at this L2 strength. False when ``STEPS`` steps did not reach it."""
-        self.scale = (self.spectrum / self.classes + strength).rsqrt().float()
+        self.scale = (self.spectrum * self._curvature() + strength).rsqrt().float()
         start = torch.cat([self.weight @ self.basis / self.scale, self.bias[:, None]], 1).double().cpu().numpy()
         # One part in 1e7 of the loss is what float32 logits resolve.
         stop = {"maxiter": STEPS, "maxfun": 2 * STEPS, "ftol": 1e-7, "gtol": 1e-6, "maxcor": 10}
@@ -155,9 +178,18 @@ class Softmax:
         slope, slope_bias = torch.zeros_like(weight), torch.zeros_like(bias)
         rows = max(1, LOGITS // self.classes)
         for x, labels in zip(self.x.split(rows), self.labels.split(rows), strict=True):
-            log_share = self._logits(x, weight, bias).log_softmax(0)
-            loss = loss - log_share.gather(0, labels[None]).double().sum() / count
-            residual = log_share.exp_().scatter_add_(0, labels[None], -x.new_ones(1, len(x))) / count
+            lost, residual = self._compared(self._logits(x, weight, bias), labels)
+            loss, residual = loss + lost / count, residual / count
             slope, slope_bias = slope.addmm_(residual, x), slope_bias.add_(residual.sum(1))
         gradient = torch.cat([self.scale * (slope @ self.basis + strength * rotated), slope_bias[:, None]], 1)
         return loss.item(), gradient.double().cpu().numpy().ravel()
+
+    def _curvature(self) -> float:
+        """About how much of the features' covariance the Hessian holds."""
+        return 1 / self.classes
+
+    def _compared(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (classes, n) and labels (n, ...) -> the summed loss, and its slope in the logits."""
+        log_share = logits.log_softmax(0)
+        lost = -log_share.gather(0, labels[None]).double().sum()
+        return lost, log_share.exp_().scatter_add_(0, labels[None], -logits.new_ones(1, len(labels)))

@@ -2,57 +2,107 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ssl_patches import assemble, config
+from ssl_patches import assemble, config, mixture
 from ssl_patches.encoders.base import Encoder
-from ssl_patches.export.proof import export_encoder
-from ssl_patches.run_dir import CONFIG, LAST, read_checkpoint
-from ssl_patches.wording import nearest
+from ssl_patches.export.card import CARD, read_card
+from ssl_patches.export.exportable import Wanted
+from ssl_patches.export.staging import check_free
+from ssl_patches.export.write import check_wanted, export_encoder
+from ssl_patches.run_dir import CONFIG, LAST, SUMMARY, read_checkpoint
 
-FORMATS = ("timm",)
+WEIGHTS = {"trained": "state_dict", "ema": "ema_state_dict"}
+"""Where a checkpoint holds them; both have the encoder's parameters under ``encoder.``"""
 
 
 def export_command(cfg: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str, Any]:
     """Writes ``cfg["output"]``; returns what was proven. ValueError for a bad request, ExportMismatch where unequal."""
-    for name in cfg["formats"]:
-        if name not in FORMATS:
-            raise ValueError(f"formats=[{name}]: no such format; {nearest(name, FORMATS)}")
+    wanted = Wanted(**{key: cfg[key] for key in ("formats", "precision", "input", "image_size", "license")})
+    check_wanted(wanted)
     run_dir, output = Path(cfg["model"]), Path(cfg["output"])
+    check_free(output, overwrite=cfg["overwrite"], mark=CARD)
     if not (run_dir / CONFIG).is_file():
         raise ValueError(f"model={run_dir}: is no run, it holds no {CONFIG}; name a run_dir of ssl-patches pretrain")
     run, checkpoint = config.load(run_dir / CONFIG), Path(cfg["checkpoint"] or run_dir / LAST)
-    encoder, step = restored(run, checkpoint)
-    mean, std = assemble.pixel_statistics(assemble.channels_of(run))
+    encoder, step = restored(run, checkpoint, weights=cfg["weights"])
+    mean, std = assemble.pixel_statistics(run, allowed=assemble.OURS)
     proof = export_encoder(
         encoder,
         output,
         image_size=run["image_size"],
         mean=mean,
         std=std,
-        card={"config": run, "checkpoint": checkpoint.name, "step": step},
+        card={**_provenance(cfg, run_dir, run, checkpoint), "step": step, "weights": cfg["weights"]},
         calibration=assemble.whole_batches(run, allowed=assemble.OURS),
+        wanted=wanted,
         overwrite=cfg["overwrite"],
     )
-    say(
-        f"{output}: {proof.images} images give the same features in a process without ssl_patches, "
-        f"largest difference {proof.largest_relative_difference:.1e} of the largest feature\n"
-        f"load it:  timm.create_model('local-dir:{output}', pretrained=True)"
-    )
+    say("\n".join([f"{output}: proven in processes that cannot import ssl_patches", *proof.lines()]))
+    say("\n".join(f"load it:  {line}" for name, line in _loading(output).items() if name in proof.formats))
     return {"output": str(output), "checkpoint": str(checkpoint), **asdict(proof)}
 
 
-def restored(run: Mapping[str, Any], checkpoint: Path) -> tuple[Encoder, int]:
+def restored(run: Mapping[str, Any], checkpoint: Path, *, weights: str = "trained") -> tuple[Encoder, int]:
     """The encoder of a run with the weights of ``checkpoint``, and the step they are from. ValueError where unfit."""
     found = read_checkpoint(checkpoint)
+    if weights not in WEIGHTS or WEIGHTS[weights] not in found:
+        held = ", ".join(name for name, key in WEIGHTS.items() if key in found)
+        raise ValueError(f"weights={weights}: {checkpoint} holds none of that kind; set weights= to one of: {held}")
     encoder = assemble.encoder(run, allowed=assemble.OURS)
-    weights = {key.removeprefix("encoder."): value for key, value in found["state_dict"].items() if key.startswith("encoder.")}
+    stored = found[WEIGHTS[weights]]
+    own = {key.removeprefix("encoder."): value for key, value in stored.items() if key.startswith("encoder.")}
     try:
-        encoder.load_state_dict(weights)
+        encoder.load_state_dict(own)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()[:160]
         raise ValueError(f"checkpoint={checkpoint}: is of another encoder than the run ({reason}); name the run's own") from None
     return encoder, found["global_step"]
+
+
+def commit() -> str | None:
+    """Of the ssl_patches that runs, with ``-dirty`` where files were changed since; None where it is not a checkout."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        root = Path(__file__).resolve().parents[2]
+        if not (root / ".git").exists():  # installed somewhere below another project's checkout
+            return None
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def _provenance(cfg: Mapping[str, Any], run_dir: Path, run: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
+    """What the run knows about itself. Its results are those of its last weights at its own image size: no others get them."""
+    summary, own = {}, {}
+    if (run_dir / SUMMARY).is_file():
+        summary = json.loads((run_dir / SUMMARY).read_text(encoding="utf-8"))
+    if (run_dir / "encoder" / CARD).is_file():
+        own = read_card(run_dir / "encoder")
+    card = {
+        "task": summary.get("task") or "+".join(mixture.nodes(run)),
+        "config": run,
+        "checkpoint": checkpoint.name,
+        "data_fingerprint": summary.get("data_fingerprint") or read_checkpoint(checkpoint)["origin"]["data_fingerprint"],
+        "commit": own.get("commit"),
+        "results": [],
+    }
+    if checkpoint.resolve() == (run_dir / LAST).resolve():
+        card["images"] = summary.get("budget_used", {}).get("images")
+        if cfg["weights"] == "trained" and cfg["image_size"] in (None, run["image_size"]):
+            card["results"] = summary.get("results", [])
+    return card
+
+
+def _loading(output: Path) -> dict[str, str]:
+    return {
+        "timm": f"timm.create_model('local-dir:{output}', pretrained=True)",
+        "onnx": f"onnxruntime.InferenceSession('{output}/encoder.onnx')",
+        "torch_export": f"torch.export.load('{output}/encoder.pt2').module()",
+    }

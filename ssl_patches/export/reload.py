@@ -1,11 +1,12 @@
-"""Loads an exported folder as a stranger would, and compares it with what the trained model said.
+"""Loads an export as a stranger would, in each of its formats, and compares it with what the trained model said.
 
-Run as ``python -I reload.py DIR REFERENCE.npz [SITE ...]`` in a process of its own, by path: it is no part of the package
-it judges. The reference holds ``images`` (N, C, H, W) and ``outputs`` (N, dim), both float32; SITE are folders that hold
-torch and timm where isolated mode would not find them. Prints one JSON object.
+Run as ``python -I reload.py FORMAT DIR REFERENCE.npz [SITE ...]`` in a process of its own, by path: it is no part of the
+package it judges. SITE are folders that hold torch and the like where isolated mode would not find them. Prints one
+JSON object. Images come as uint8; how they are normalised is read from the export itself, so that a lost mean shows.
 
 Trap: a test in the training process proves nothing, because there the code that made the weights can still help to
-load them. So the first thing done here is to make ``import ssl_patches`` impossible, and to try it.
+load them. So the first thing done here is to make ``import ssl_patches`` impossible, and to try it; for ONNX, which is
+for machines without torch, the same with torch.
 """
 
 from __future__ import annotations
@@ -13,17 +14,27 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
-BLOCKED = "ssl_patches"
+BLOCKED = {
+    "timm": ("ssl_patches",),
+    "onnx": ("ssl_patches", "torch", "timm"),
+    "torch_export": ("ssl_patches", "timm"),
+}
 BATCH = 16
+Run = Callable[[Any], tuple[Any, Any]]  # uint8 (B, C, H, W) -> pooled (B, dim), dense (B, dim, h, w), all numpy
 
 
 class Blocker:
-    """Stands before every other finder and refuses the package by name."""
+    """Stands before every other finder and refuses packages by name."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name.split(".")[0] == BLOCKED:
-            raise ImportError(f"{BLOCKED} is blocked in this process")
+        if name.split(".")[0] in self.names:
+            raise ImportError(f"{name} is blocked in this process")
 
 
 def importable(name: str) -> bool:
@@ -34,38 +45,114 @@ def importable(name: str) -> bool:
     return True
 
 
-def isolate(sites: tuple[str, ...]) -> bool:
-    """Make the package impossible to import, find torch and timm in ``sites``, and say whether trying to fails."""
-    sys.meta_path.insert(0, Blocker())
+def isolate(blocked: tuple[str, ...], sites: tuple[str, ...]) -> bool:
+    """Make the packages impossible to import, find the others in ``sites``, and say whether trying to fails."""
+    sys.meta_path.insert(0, Blocker(blocked))
     sys.path.extend(site for site in sites if site not in sys.path)
-    return not importable(BLOCKED)
+    return not any(map(importable, blocked))
 
 
-def difference(directory: str, reference: str) -> dict[str, object]:
-    """The folder's features against those of the reference."""
-    import numpy as np  # comes with timm
+def normalised(images: Any, mean: Any, std: Any) -> Any:
+    import numpy as np
+
+    mean, std = (np.asarray(values, dtype=np.float32).reshape(-1, 1, 1) for values in (mean, std))
+    return (images.astype(np.float32) / np.float32(255) - mean) / std
+
+
+def prepared(images: Any, metadata: str) -> Any:
+    """What a graph wants, by what its own file says."""
+    said = json.loads(metadata)["preprocessing"]
+    return images if said["graph_input"].startswith("uint8") else normalised(images, said["mean"], said["std"])
+
+
+def read_timm(directory: str) -> Run:
     import timm
     import torch
 
-    with np.load(reference, allow_pickle=False) as stored:
-        images, expected = torch.from_numpy(stored["images"]), torch.from_numpy(stored["outputs"])
     model = timm.create_model(f"local-dir:{directory}", pretrained=True).eval()
-    with torch.inference_mode():
-        outputs = torch.cat([model(batch) for batch in images.split(BATCH)])
-    if outputs.shape != expected.shape:
-        raise RuntimeError(f"features have shape {tuple(outputs.shape)}, the reference has {tuple(expected.shape)}")
-    return {
-        "largest_difference": (outputs.double() - expected.double()).abs().max().item(),
-        "scale": expected.abs().max().item(),
-        "timm": timm.__version__,
-        "torch": torch.__version__,
-    }
+    data = timm.data.resolve_model_data_config(model)
+
+    @torch.inference_mode()
+    def run(images: Any) -> tuple[Any, Any]:
+        images = torch.from_numpy(normalised(images, data["mean"], data["std"]))
+        final = model.forward_features(images)
+        pooled = model.forward_head(final)
+        if final.dim() == 3:
+            tokens, (height, width) = final[:, model.num_prefix_tokens :], model.patch_embed.patch_size
+            final = tokens.transpose(1, 2).unflatten(2, (images.shape[2] // height, images.shape[3] // width))
+        return pooled.numpy(), final.numpy()
+
+    return run
 
 
-def main(directory: str, reference: str, *sites: str) -> dict[str, object]:
-    isolated = isolate(sites)
-    found = difference(directory, reference)
-    return found | {"isolated": isolated and BLOCKED not in sys.modules}
+def read_onnx(directory: str) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(f"{directory}/encoder.onnx", options, providers=["CPUExecutionProvider"])
+    metadata = session.get_modelmeta().custom_metadata_map["ssl_patches.json"]
+
+    def run(images: Any) -> tuple[Any, Any]:
+        pooled, dense = session.run(["pooled", "dense"], {"image": prepared(images, metadata)})
+        return pooled, dense
+
+    return run
+
+
+def read_torch_export(directory: str) -> Run:
+    import torch
+
+    extra = {"ssl_patches.json": ""}
+    model = torch.export.load(f"{directory}/encoder.pt2", extra_files=extra).module()
+
+    @torch.inference_mode()
+    def run(images: Any) -> tuple[Any, Any]:
+        pooled, dense = model(torch.from_numpy(prepared(images, extra["ssl_patches.json"])))
+        return pooled.numpy(), dense.numpy()
+
+    return run
+
+
+READERS: dict[str, Callable[[str], Run]] = {"timm": read_timm, "onnx": read_onnx, "torch_export": read_torch_export}
+
+
+def batches(images: Any) -> Iterator[Any]:
+    yield images[:1]  # a batch of one is where dynamic shapes go wrong
+    for start in range(1, len(images), BATCH):
+        yield images[start : start + BATCH]
+
+
+def differences(form: str, directory: str, reference: str) -> dict[str, object]:
+    """Per size and output: the largest difference and the largest reference value."""
+    import numpy as np
+
+    run, found = READERS[form](directory), []
+    with np.load(reference, allow_pickle=False) as stored:
+        for height, width in stored["sizes"].tolist():
+            size = f"{height}x{width}"
+            at, shape = stored[f"at_{size}"], tuple(stored[f"shape_{size}"].tolist())
+            expected = {"pooled": stored[f"pooled_{size}"], "dense": stored[f"dense_{size}"]}
+            parts: dict[str, list[Any]] = {"pooled": [], "dense": []}
+            for batch in batches(stored[f"images_{size}"]):
+                pooled, dense = run(batch)
+                if dense.shape[1:] != shape:
+                    raise RuntimeError(f"the dense map of {size} images is {dense.shape[1:]}, the reference has {shape}")
+                parts["pooled"].append(pooled)
+                parts["dense"].append(dense.reshape(len(dense), -1)[:, at])
+            for name, outputs in parts.items():
+                outputs, wanted = np.concatenate(outputs).astype(np.float64), expected[name].astype(np.float64)
+                if outputs.shape != wanted.shape:
+                    raise RuntimeError(f"{name} features have shape {outputs.shape}, the reference has {wanted.shape}")
+                difference, scale = float(np.abs(outputs - wanted).max()), float(np.abs(wanted).max())
+                found.append({"size": [height, width], "output": name, "difference": difference, "scale": scale})
+    return {"found": found}
+
+
+def main(form: str, directory: str, reference: str, *sites: str) -> dict[str, object]:
+    isolated = isolate(BLOCKED[form], sites)
+    found = differences(form, directory, reference)
+    return found | {"isolated": isolated and not any(name in sys.modules for name in BLOCKED[form])}
 
 
 if __name__ == "__main__":

@@ -1,109 +1,115 @@
-"""Runs side by side in one table: on the terminal, as Markdown, as long-form CSV."""
+"""A comparison as text: aligned for the terminal, Markdown, and long-form CSV.
+
+The trap: two kinds of interval look alike. ``[ ]`` is over seeds and may be used to tell entries apart; ``( )`` is over
+the test images of the one run there is, and may not. The table says which it shows.
+"""
 
 from __future__ import annotations
 
 import csv
-import json
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import io
+import os
+from collections.abc import Sequence
 from typing import Any
 
-from ssl_patches.run_dir import CONFIG, SUMMARY, write_text
+from ssl_patches.studies.comparison import Comparison, estimate
+from ssl_patches.studies.groups import Entry
+from ssl_patches.studies.records import ROW, TRAINED, Run
 
-FLOORS = ("random_init", "raw_pixels")
-METRICS = ("knn20_top1", "linear_top1")
-NEEDED = ("data", "task", "encoder", "results", "budget_used", "data_fingerprint", "images_per_second")
-COLUMNS = ("run", "data", "task", "encoder", "kNN", "linear", "images", "images/s", "seconds", "TFLOP", "encoder lies in")
-
-
-def compare(places: Sequence[Path], *, as_json: bool = False, markdown: bool = False, csv_path: Path | None = None) -> int:
-    """Prints the table of all runs below ``places``. ValueError when there is none."""
-    if not places:
-        raise ValueError("compare: give runs or folders of runs, e.g. ssl-patches compare runs")
-    if csv_path is not None and not csv_path.parent.is_dir():
-        raise ValueError(f"--csv={csv_path}: there is no folder {csv_path.parent}; make it, or give another FILE")
-    runs, broken = find_runs(places)
-    for path, reason in broken:
-        print(f"left out {path}: {reason}", file=sys.stderr)
-    if not runs:
-        raise ValueError(
-            f"compare {' '.join(map(str, places))}: no finished run below; name a run_dir with {SUMMARY}, or a folder of them"
-        )
-    rows = []
-    for path, run in runs:
-        rows += [{"run": str(path), "task": run["task"], "encoder": run["encoder"], **row} for row in run["results"]]
-    if csv_path is not None:
-        write_text(csv_path, _csv(rows))
-    if as_json:
-        print(json.dumps(rows))
-    else:
-        print(render(lines_of(runs), markdown=markdown))
-    return 0
+SHOWN = 4  # metrics that a terminal has room for; the page shows all
+LEGEND = {
+    "seeds": "[ ] 95 % t-interval over seeds",
+    "images": "( ) one seed or none: 95 % over test images only, says nothing about another run",
+}
 
 
-def find_runs(places: Sequence[Path]) -> tuple[list[tuple[Path, dict[str, Any]]], list[tuple[Path, str]]]:
-    """Finished runs at or below ``places``, sorted by path, and those left out with the reason."""
-    found, broken = [], []
-    for place in places:
-        if not place.is_dir():
-            raise ValueError(f"compare {place}: no such folder; give a run_dir, or a folder that holds some")
-        for config in sorted(place.rglob(CONFIG)):
-            summary = config.parent / SUMMARY
-            try:
-                content = json.loads(summary.read_text(encoding="utf-8"))
-                found.append((config.parent, {key: content[key] for key in NEEDED}))
-            except FileNotFoundError:
-                broken.append((config.parent, "not finished"))
-            except (ValueError, KeyError) as error:
-                broken.append((config.parent, f"{SUMMARY} cannot be read ({type(error).__name__}: {error})"))
-    return found, broken
+def columns(comparison: Comparison) -> list[str]:
+    return ["", "seeds", *comparison.metrics[:SHOWN], "images", "TFLOP", "seconds", "images/s", "lies in"]
 
 
-def lines_of(runs: Sequence[tuple[Path, Mapping[str, Any]]]) -> list[tuple[str, ...]]:
-    """One line per run, then the floors: one line for each (floor, encoder, data), which runs share."""
-    lines, floors = [], {}
-    for path, run in runs:
-        used = run["budget_used"]
-        values = [_value(run["results"], "trained", metric) for metric in METRICS]
-        lines.append(
-            (path.name, run["data"], run["task"], run["encoder"], *values, f"{used['images']:,}",
-             f"{run['images_per_second']:.0f}", f"{used['seconds']:.0f}", f"{used['flops'] / 1e12:.1f}", str(path / "encoder"))
-        )  # fmt: skip
-        for floor in FLOORS:
-            encoder = run["encoder"] if floor == "random_init" else "-"
-            values = tuple(_value(run["results"], floor, metric) for metric in METRICS)
-            if any(value != "-" for value in values):
-                floors[(floor, encoder, run["data_fingerprint"], values)] = (
-                    floor,
-                    run["data"],
-                    "-",
-                    encoder,
-                    *values,
-                    *["-"] * 5,
-                )
-    return lines + sorted(floors.values())
+def lines(comparison: Comparison) -> list[list[str]]:
+    """One line per entry, best first, floors last."""
+    found = []
+    for entry in comparison.entries:
+        values = [str(estimate(entry, metric) or "-") for metric in comparison.metrics[:SHOWN]]
+        seeds = "-" if entry.model == "raw_pixels" else str(len(entry.seeds))
+        found.append([entry.name, seeds, *values, *(_spent(entry) if entry.model == TRAINED else ["-"] * 5)])
+    return found
 
 
-def render(lines: Sequence[Sequence[str]], *, markdown: bool = False) -> str:
+def _spent(entry: Entry) -> list[str]:
+    speed = sum(run.images_per_second for run in entry.runs) / len(entry.runs)
+    return [
+        f"{entry.spent('images'):,.0f}",
+        f"{entry.spent('flops') / 1e12:.3g}",
+        f"{entry.spent('seconds'):,.0f}",
+        f"{speed:,.0f}",
+        lies_in(entry.runs),
+    ]
+
+
+def lies_in(runs: Sequence[Run]) -> str:
+    """Where the encoder of the one run is, or the folder that holds the runs."""
+    if len(runs) == 1:
+        return str(runs[0].path / "encoder")
+    return os.path.join(os.path.commonpath([run.path for run in runs]), f"{{{','.join(sorted(run.path.name for run in runs))}}}")
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """What the seeds say about every pair, in the metric that the table is ranked by."""
+    metric = comparison.ranked_by
+    return [pair.sentence for pair in comparison.pairs(metric) + comparison.against_floors(metric)] if metric else []
+
+
+def legend(comparison: Comparison) -> str:
+    kinds = {found.over for entry in comparison.entries for metric in comparison.metrics if (found := estimate(entry, metric))}
+    return "; ".join(text for kind, text in LEGEND.items() if kind in kinds)
+
+
+def render(comparison: Comparison, *, markdown: bool = False) -> str:
+    """The table, what it means, and the sentence for each pair."""
+    table, said = [columns(comparison), *lines(comparison)], sentences(comparison)
+    told = [text for text in (legend(comparison), *(f"note: {note}" for note in comparison.notes)) if text]
     if markdown:
-        rows = [COLUMNS, ["---"] * len(COLUMNS), *lines]
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    widths = [max(map(len, column)) for column in zip(COLUMNS, *lines, strict=True)]
-    rows = [COLUMNS, ["-" * width for width in widths], *lines]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+        rows = [table[0], ["---"] * len(table[0]), *table[1:]]
+        blocks = ["\n".join(f"| {' | '.join(_plain(cell) for cell in row)} |" for row in rows)]
+        blocks += ["\n".join(f"- {_plain(text)}" for text in block) for block in (told, said) if block]
+        return "\n\n".join(blocks)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    rows = [table[0], ["-" * width for width in widths], *table[1:]]
+    blocks = ["\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)]
+    blocks += ["\n".join(told)] if told else []
+    blocks += ["\n".join([f"{comparison.ranked_by}:", *(f"  {text}" for text in said)])] if said else []
+    return "\n\n".join(blocks)
 
 
-def _value(rows: Sequence[Mapping[str, Any]], model: str, metric: str) -> str:
-    for row in rows:
-        if row["model"] == model and row["metric"] == metric:
-            return f"{row['value']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
-    return "-"
+def _plain(text: str) -> str:
+    """The name of a folder, or the value of a key, may hold what Markdown or HTML reads as its own."""
+    for sign in "\\|<*`":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split()).replace("](", "]\\(")
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    import io
+def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
+    """Long-form results of every run: what ``--json`` prints and ``results.csv`` holds."""
+    names = {(run.path, entry.model): entry.name for entry in comparison.entries for run in entry.runs}
+    return [
+        {
+            "run": str(run.path),
+            "entry": names[run.path, row["model"]] if (run.path, row["model"]) in names else row["model"],
+            "task": run.task,
+            "encoder": run.encoder,
+            "seed": run.seed,
+            **{key: row[key] for key in ROW},
+            **{key: run.used[key] for key in ("images", "flops", "seconds")},
+            "data_fingerprint": run.fingerprint,
+        }
+        for run in comparison.runs
+        for row in run.results
+    ]
 
+
+def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else ["run"])
     writer.writeheader()

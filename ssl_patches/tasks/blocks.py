@@ -1,4 +1,4 @@
-"""The light transformer that tasks put behind the encoder; it is trained with it and never exported."""
+"""What tasks put behind the encoder, a light transformer or a projection: trained with it and never exported."""
 
 from __future__ import annotations
 
@@ -40,6 +40,24 @@ class Decoder(nn.Module):
     def finish(self, entered: Tensor) -> Tensor:
         """(B, n, width) -> (B, n, out): all after the entrance."""
         return self.leave(self.norm(self.blocks(entered)))
+
+
+class Projection(nn.Module):
+    """dim -> width for each tile by itself, behind the encoder: the papers' fc6 (Noroozi & Favaro; Doersch et al.).
+
+    Without it the last layer of the encoder *is* what the pretext head compares, and frozen features pay for that, as
+    they do without the projection head of contrastive methods (Chen et al. 2020, arXiv:2002.05709).
+    """
+
+    def __init__(self, *, dim: int, width: int) -> None:
+        super().__init__()
+        if width < 1:
+            raise ValueError(f"task.projection={width}: at least 1 unit; set task.projection=512")
+        self.linear, self.norm = nn.Linear(dim, width, bias=False), nn.BatchNorm1d(width)
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """(B, K, dim) -> (B, K, width)."""
+        return self.norm(self.linear(tiles).flatten(0, 1)).relu().unflatten(0, tiles.shape[:2])
 
 
 def usual_width(dim: int) -> int:

@@ -18,12 +18,15 @@ from torch.nn import functional as F
 
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.tasks.base import PretextTask
+from ssl_patches.tasks.blocks import Projection
 from ssl_patches.tasks.permutations import permutation_table
 from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
 
 
 class Jigsaw(PretextTask):
-    """``permutations``: size of the set; ``puzzles``: puzzles formed from each encoding; ``hidden``: width of the head."""
+    """``permutations``: size of the set; ``puzzles``: puzzles formed from each encoding; ``projection``: width of what the
+    head sees of each tile; ``hidden``: width of the head.
+    """
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class Jigsaw(PretextTask):
         grid: PatchGrid,
         permutations: int = 72,
         puzzles: int = 8,
+        projection: int = 512,
         hidden: int = 1024,
         dropout: float = 0.0,
     ) -> None:
@@ -44,8 +48,9 @@ class Jigsaw(PretextTask):
             raise ValueError(f"task.dropout={dropout}: from 0 to below 1; set task.dropout=0.5")
         self.puzzles = puzzles
         self.register_buffer("table", permutation_table(grid.cells, permutations), persistent=False)
+        self.projection = Projection(dim=dim, width=projection)
         self.head = nn.Sequential(
-            nn.Linear(grid.cells * dim, hidden, bias=False),
+            nn.Linear(grid.cells * projection, hidden, bias=False),
             nn.BatchNorm1d(hidden),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),
@@ -53,7 +58,7 @@ class Jigsaw(PretextTask):
         )
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
-        count, tiles = len(patches.tiles), encoder.scrambled(patches).tiles
+        count, tiles = len(patches.tiles), self.projection(encoder.scrambled(patches).tiles)
         answer = torch.randint(len(self.table), (count, self.puzzles), device=tiles.device)
         logits = self._solve(tiles, answer)
         loss = F.cross_entropy(logits, answer.flatten())
@@ -62,7 +67,7 @@ class Jigsaw(PretextTask):
         return TaskOutput(loss, {"accuracy": accuracy, "chance": chance})
 
     def _solve(self, tiles: Tensor, answer: Tensor) -> Tensor:
-        """``tiles`` (B, K, dim), ``answer`` (B, P) -> logits (B * P, permutations): slot s shows tile table[answer][s]."""
+        """``tiles`` (B, K, projection), ``answer`` (B, P) -> logits (B * P, permutations): slot s shows tile table[answer][s]."""
         count, puzzles = answer.shape
         shown = take(tiles, self.table[answer].flatten(1))
         return self.head(shown.reshape(count * puzzles, -1))
@@ -71,7 +76,7 @@ class Jigsaw(PretextTask):
         """The puzzle as shown, and as the chosen permutation solves it."""
         count, cells = len(patches.tiles), torch.arange(self.grid.cells, device=patches.tiles.device)
         answer = (7 * torch.arange(count, device=cells.device)[:, None] + 1) % len(self.table)
-        chosen = self._solve(encoder.scrambled(patches).tiles, answer).argmax(1)
+        chosen = self._solve(self.projection(encoder.scrambled(patches).tiles), answer).argmax(1)
         shown, believed = self.table[answer[:, 0]], self.table[chosen]
         puzzle = take(patches.tiles, shown)
         return (

@@ -74,21 +74,20 @@ class Relative(PretextTask):
         return self.answer(pairs.flatten(0, 1)).unflatten(0, pairs.shape[:2])
 
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
-        """The neighbours of the middle tile, one question each, laid where the network believes them to be."""
+        """The middle tile and its neighbours where they belong; arrows say in which direction each is believed to lie."""
         rows, cols, count = self.grid.rows, self.grid.cols, len(patches.tiles)
         middle = (rows // 2) * cols + cols // 2
-        chosen = self._directions(encoder.scrambled(patches).tiles).argmax(2)
         asked = (self.first == middle).nonzero()[:, 0]
-        step = torch.tensor([dy * cols + dx for dy, dx in DIRECTIONS], device=chosen.device)
-        cells, right = middle + step[chosen[:, asked]], chosen[:, asked] == self.direction[asked]
-        here = torch.full((count, 1), middle, device=cells.device)
-        tiles = torch.cat([patches.tiles[:, self.second[asked]], patches.tiles[:, [middle]]], 1)
+        chosen = self._directions(encoder.scrambled(patches).tiles).argmax(2)[:, asked]
+        neighbours = self.second[asked]
+        steps = torch.tensor(DIRECTIONS, device=chosen.device)[chosen]  # (B, M, 2)
+        cells = torch.cat([neighbours, neighbours.new_tensor([middle])])
         return (
-            Picture("tiles as cut", patches.tiles, torch.arange(self.grid.cells, device=cells.device).expand(count, -1)),
             Picture(
-                "neighbours where it believes",
-                tiles,
-                torch.cat([cells.clamp(0, self.grid.cells - 1), here], 1),
-                torch.cat([right, torch.ones_like(here, dtype=torch.bool)], 1),
+                "neighbours of the middle tile; arrow: on which side of it each is believed to lie",
+                patches.tiles[:, cells],
+                cells.expand(count, -1),
+                F.pad(chosen == self.direction[asked], (0, 1), value=True),
+                F.pad(steps, (0, 0, 0, 1)),
             ),
         )

@@ -316,6 +316,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_values_are_refused_by_key(tmp_path: Path, options: dict[str, object], said: str) -> None:
+    put(tmp_path, *many("{}.png", 4))
     with pytest.raises(ValueError, match=said):
         source(tmp_path, **options)
 

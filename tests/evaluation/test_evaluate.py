@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from ssl_patches.evaluation import evaluate as program
-from ssl_patches.evaluation import evaluate_encoder, floors, score
+from ssl_patches.evaluation import PROBES, Probe, evaluate_encoder, floors, passes, score
 
 SIDE = 8
+METRICS = ("knn1_top1", "knn5_top1", "knn20_top1", "knn200_top1", "linear_top1")
 SEEN = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25), "image_size": SIDE, "batch_size": 16, "num_workers": 0}
 
 
@@ -83,31 +83,53 @@ def values(rows, model="trained"):
 def test_an_encoder_that_sees_the_class_gets_100_percent_and_the_blind_floor_is_at_chance():
     rows = evaluate(data_name="dots")
     assert [(row.model, row.metric) for row in rows] == [
-        (model, metric) for model in ("trained", "random_init", "raw_pixels") for metric in ("knn20_top1", "linear_top1")
+        (model, metric) for model in ("trained", "random_init", "raw_pixels") for metric in METRICS
     ]
-    assert values(rows) == {"knn20_top1": 100, "linear_top1": 100}
+    assert values(rows) == dict.fromkeys(METRICS, 100)
     assert all(abs(value - 25) < 15 for value in values(rows, "random_init").values())
     assert {(row.data, row.n) for row in rows} == {("dots", 100)}
 
 
 def test_the_program_uses_eval_mode_for_both_splits_and_leaves_the_model_as_it_was():
     encoder = Oracle().train()
-    assert values(evaluate(encoder)) == {"knn20_top1": 100, "linear_top1": 100}
+    assert values(evaluate(encoder)) == dict.fromkeys(METRICS, 100)
     assert encoder.modes == {False}
     assert encoder.training
 
 
-def test_another_treatment_of_the_test_images_would_be_seen(monkeypatch):
-    whole, passes = program.collect, []
+class SwitchesPooling(nn.Module):
+    """Mean pooling for the first images that it sees, and the first token from then on."""
+
+    def __init__(self, images):
+        super().__init__()
+        self.left = images
+
+    def forward(self, images):
+        self.left -= len(images)
+        return images.mean((2, 3)) if self.left >= 0 else images[:, :, 0, 0]
+
+
+def test_a_pooling_that_differs_between_train_and_test_is_refused():
+    with pytest.raises(ValueError, match=r"first train images .* not read alike"):
+        evaluate(SwitchesPooling(images=200), floors=False)
+    evaluate(SwitchesPooling(images=10**6), floors=False)  # the same network, pooling always alike
+
+
+def test_another_treatment_of_the_test_images_by_the_program_itself_is_refused(monkeypatch):
+    whole, done = passes.collect, []
 
     def mismatched(loader, readers, **options):
-        passes.append(len(readers))
-        if len(passes) == 2:  # the test split
-            readers = {"trained": lambda images: Oracle().train()(images)}
+        done.append(len(readers))
+        if len(done) == 2:  # the pass over test
+            readers = {"trained": lambda images: {"pooled": Oracle().train()(images)}}
         return whole(loader, readers, **options)
 
-    monkeypatch.setattr(program, "collect", mismatched)
-    assert max(values(evaluate(floors=False)).values()) == 0
+    monkeypatch.setattr(passes, "collect", mismatched)
+    with pytest.raises(ValueError, match="first test images"):
+        evaluate(floors=False)
+    monkeypatch.setattr(passes.Split, "check_alike", lambda *_, **__: None)
+    done.clear()
+    assert max(values(evaluate(floors=False)).values()) == 0  # and this is what nobody would have been told
 
 
 def test_without_floors_only_the_encoder_is_run():
@@ -118,20 +140,22 @@ def test_without_floors_only_the_encoder_is_run():
 
 def test_images_without_a_label_are_left_out_of_bank_and_test():
     train, test = Dots(count=200, seed=0, unlabelled=50), Dots(count=100, seed=1, unlabelled=30)
-    rows = evaluate(train=train, test=test)
-    assert values(rows) == {"knn20_top1": 100, "linear_top1": 100}
+    encoder = Oracle()
+    rows = evaluate(encoder, train=train, test=test, floors=False)
+    assert values(rows) == dict.fromkeys([*METRICS[:3], "knn150_top1", "linear_top1"], 100)
     assert {row.n for row in rows} == {70}
+    assert encoder.calls == 150 + 70 + 2 * 16  # and are not encoded; some of each split are read twice
 
 
 def test_a_class_that_the_test_lacks_or_train_lacks_is_counted_as_what_it_is():
-    assert values(evaluate(test=Dots(count=90, seed=1, classes=3))) == {"knn20_top1": 100, "linear_top1": 100}
+    assert values(evaluate(test=Dots(count=90, seed=1, classes=3))) == dict.fromkeys(METRICS, 100)
     rows = evaluate(train=Dots(count=200, seed=0, classes=3))  # a quarter of the test cannot be right
-    assert values(rows) == {"knn20_top1": 75, "linear_top1": 75}
+    assert values(rows) == dict.fromkeys(METRICS, 75)
 
 
 def test_a_bank_smaller_than_k_is_said_in_the_metric():
     rows = evaluate(train=Dots(count=12, seed=0), floors=False)
-    assert [row.metric for row in rows] == ["knn12_top1", "linear_top1"]
+    assert [row.metric for row in rows] == ["knn1_top1", "knn5_top1", "knn12_top1", "linear_top1"]
 
 
 def test_limits_bound_what_is_loaded():
@@ -169,15 +193,15 @@ def test_features_that_are_not_finite_and_splits_without_a_common_class_are_refu
         score(features, labels, broken, labels, model_name="trained", data_name="toy", classes=4)
     with pytest.raises(ValueError, match="same class names"):
         score(features, labels, features, labels + 4, model_name="trained", data_name="toy", classes=8)
-    with pytest.raises(ValueError, match="one class per image"):
-        score(features, labels[:, None], features, labels, model_name="trained", data_name="toy", classes=4)
+    with pytest.raises(ValueError, match="one class"):
+        score(features, labels.view(5, 2, 2), features, labels, model_name="trained", data_name="toy", classes=4)
 
 
 def test_floors_are_kept_and_the_next_run_does_not_pay_for_them(tmp_path):
     floor, again = Blind(), Blind()
     first = evaluate(random_init=floor, floors_cache=tmp_path / "floors", data_name="a")
     second = evaluate(random_init=again, floors_cache=tmp_path / "floors", data_name="b")
-    assert (floor.calls, again.calls) == (300, 0)
+    assert (floor.calls, again.calls) == (300 + 2 * 16, 0)
     assert [row.value for row in first] == [row.value for row in second]
     assert {row.data for row in second} == {"b"}
     assert not list(tmp_path.rglob("*.part"))
@@ -206,7 +230,17 @@ def test_raw_pixels_are_shared_by_encoders(tmp_path):
     evaluate(floors_cache=tmp_path)
     evaluate(random_init=Blind(seed=1), floors_cache=tmp_path)
     kept = [json.loads(path.read_text())["key"]["floor"] for path in tmp_path.iterdir()]
-    assert sorted(kept) == ["random_init", "random_init", "raw_pixels"]
+    assert sorted(kept) == ["random_init"] * 4 + ["raw_pixels"] * 2  # by probe
+
+
+def test_a_probe_more_leaves_the_kept_floors_of_the_others_alone(tmp_path, monkeypatch):
+    evaluate(floors_cache=tmp_path, probes=["knn"])
+    asked = []
+    monkeypatch.setitem(PROBES, "knn", Probe(frozenset({"pooled"}), lambda case: asked.append(case.model) or []))
+    rows = evaluate(floors_cache=tmp_path, probes=["knn", "linear"])
+    assert asked == ["trained"]
+    assert {row.model for row in rows if row.metric == "linear_top1"} == {"trained", "random_init", "raw_pixels"}
+    assert values(rows, "raw_pixels").keys() == set(METRICS)
 
 
 def test_a_damaged_entry_is_computed_again(tmp_path):
@@ -215,7 +249,7 @@ def test_a_damaged_entry_is_computed_again(tmp_path):
         path.write_text("{")
     floor = Blind()
     assert evaluate(random_init=floor, floors_cache=tmp_path) == first
-    assert floor.calls == 300
+    assert floor.calls > 300
 
 
 def test_a_cache_that_cannot_be_written_is_said_before_an_image_is_loaded(tmp_path):

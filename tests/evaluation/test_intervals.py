@@ -68,8 +68,8 @@ def test_the_table_is_aligned_and_shows_value_and_bounds():
         Row("trained", "toy", "knn20_top1", 37.71, 36.74, 38.68, 10000),
         Row("random_init", "toy", "knn20_top1", 9, 8, 10, 10000),
     ]
-    head, *lines = table([*rows, Row("trained", "toy", "linear_top1", 100, 99.96, 100, 10000)]).splitlines()
-    assert "37.7 [36.7, 38.7]  100.0 [100.0, 100.0]" in lines[0]
-    assert re.search(r"9\.0 \[8\.0, 10\.0\]\s+-\s", lines[1])  # the metric that this model lacks
-    assert all(line[head.index("knn20_top1") - 1] == " " for line in lines)
+    head, *lines = table([*rows, Row("trained", "toy", "linear_mae", 0.01234, 0.0123, 0.0124, 10000)]).splitlines()
+    assert re.search(r"knn20_top1\s+37\.7 \[36\.7, 38\.7\]\s+9\.0 \[8\.0, 10\.0\]\s+toy\s+10000", lines[0])
+    assert re.search(r"0\.01234 \[0\.0123, 0\.0124\]\s+-\s", lines[1])  # its own unit, and no such row of the floor
+    assert all(line[head.index("random_init") - 1] == " " for line in lines)
     assert {line.index("10000") for line in lines} == {head.rindex("n")}

@@ -1,122 +1,59 @@
-"""An export loads without ssl_patches, gives the same features, and appears whole or not at all."""
+"""An export loads in one line of timm, gives the same features, and appears whole or not at all."""
 
 from __future__ import annotations
 
 import copy
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import timm
 import torch
-from safetensors.torch import load_file, save_file
+from networks import CARD, NETWORKS, VIT, HeldModel, build, exportable, inputs, preprocessing, proven_in_this_process, same, write
+from safetensors.torch import load_file
 from torch import nn
 
 from ssl_patches.export import (
     ExportMismatch,
+    add_results,
     check_hashes,
     export_encoder,
     load_timm_folder,
-    proof,
-    prove,
     read_card,
-    reference_images,
-    reload,
+    reference,
     timm_folder,
     verify,
-    write_timm_folder,
 )
+from ssl_patches.export import write as writing
+from ssl_patches.export.card import CARD as CARD_FILE
+from ssl_patches.export.reference import full_precision, outputs_of, reference_images
 
-VIT = {"img_size": 32, "patch_size": 4, "global_pool": "avg", "fc_norm": False, "depth": 2}
-NETWORKS = {
-    "vit": ("vit_tiny_patch16_224", {**VIT, "class_token": False}, 3),
-    "vit_cls": ("vit_tiny_patch16_224", {**VIT, "class_token": True, "global_pool": "token"}, 3),
-    "vit_dynamic": ("vit_tiny_patch16_224", {**VIT, "class_token": False, "dynamic_img_size": True}, 3),
-    "resnet": ("resnet18", {"output_stride": 8}, 3),
-    "resnet_gray": ("resnet18", {"output_stride": 8, "in_chans": 1}, 1),
-}
-CARD = {"task": "jigsaw", "data": "sha256:0123", "budget": {"images": 10}, "results": [{"model": "trained", "n": 10}]}
+FILES = {"config.json", "model.safetensors", "README.md", "reference.npz", CARD_FILE}
 
 
-def build(name: str) -> nn.Module:
-    """A timm model that does not look like a fresh one: noise on every weight, BatchNorm statistics that moved."""
-    architecture, arguments, _ = NETWORKS[name]
-    torch.manual_seed(3)
-    model = timm.create_model(architecture, num_classes=0, **arguments)
-    with torch.no_grad():
-        for key, tensor in model.state_dict().items():
-            if tensor.is_floating_point():
-                tensor.add_(0.05 * torch.rand_like(tensor) if "running_var" in key else 0.02 * torch.randn_like(tensor))
-    return model.eval()
+EACH = [pytest.param(name, marks=[] if name in ("vit", "resnet") else pytest.mark.slow) for name in NETWORKS]
 
 
-def write(model: nn.Module, name: str, directory: Path, **changes) -> Path:
-    architecture, arguments, channels = NETWORKS[name]
-    size = {"image_size": 32, "channels": channels, "mean": [0.4] * channels, "std": [0.25] * channels}
-    given = {"architecture": architecture, "arguments": arguments, **size, "card": CARD, **changes}
-    return write_timm_folder(model, directory, **given)
+@pytest.fixture(autouse=True)
+def same_process():
+    with proven_in_this_process():
+        yield
 
 
-def same(model: nn.Module, other: nn.Module, channels: int = 3) -> float:
-    images = reference_images(8, channels, 32)
-    with torch.inference_mode():
-        expected = model(images)
-        return ((other(images) - expected).abs().max() / expected.abs().max()).item()
-
-
-class HeldModel(nn.Module):
-    """As much of an encoder as an export needs."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.architecture, self.arguments, _ = NETWORKS[name]
-        self.model = build(name)
-
-    def calibrate(self, images) -> None:
-        for layer in (part for part in self.model.modules() if isinstance(part, nn.BatchNorm2d)):
-            layer.reset_running_stats()
-            layer.momentum = None
-        self.model.train()
-        for batch in images:
-            self.model(batch)
-
-    def export(self, image_size: int) -> nn.Module:
-        return copy.deepcopy(self.model).eval()
-
-
-@pytest.fixture
-def same_process(monkeypatch):
-    """What reload.py computes without the seconds a process takes: for tests that are not about isolation."""
-    monkeypatch.setattr(proof, "_in_another_process", lambda *given: reload.difference(*map(str, given)) | {"isolated": True})
-
-
-SLOW = [pytest.param(name, marks=[] if name in ("vit", "resnet") else pytest.mark.slow) for name in NETWORKS]
-
-
-@pytest.mark.parametrize("name", SLOW)
-def test_a_process_without_ssl_patches_gets_the_same_features(name, tmp_path):
-    model = build(name)
-    write(model, name, tmp_path / "encoder")
-    found = prove(tmp_path / "encoder", model, image_size=32, channels=NETWORKS[name][2])
-    assert found.largest_relative_difference <= 1e-5
-    assert found.isolated
-    assert found.images == 64
-
-
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", EACH)
 def test_one_line_of_timm_loads_it_and_only_with_pretrained(name, tmp_path):
     model, channels = build(name), NETWORKS[name][2]
-    where = f"local-dir:{write(model, name, tmp_path / 'encoder')}"
+    assert write(name, tmp_path / "encoder", model).largest_relative_difference <= 1e-5
+    where = f"local-dir:{tmp_path / 'encoder'}"
     assert same(model, timm.create_model(where, pretrained=True).eval(), channels) < 1e-5
     assert same(model, timm.create_model(where, pretrained=False).eval(), channels) > 1e-2
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", EACH)
 def test_a_new_classifier_stands_on_an_equal_backbone(name, tmp_path):
     model, channels = build(name), NETWORKS[name][2]
-    classifier = timm.create_model(f"local-dir:{write(model, name, tmp_path / 'e')}", pretrained=True, num_classes=10)
+    write(name, tmp_path / "e", model)
+    classifier = timm.create_model(f"local-dir:{tmp_path / 'e'}", pretrained=True, num_classes=10)
     assert classifier.get_classifier().weight.shape[0] == 10
     loaded = classifier.state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in model.state_dict().items())
@@ -124,125 +61,133 @@ def test_a_new_classifier_stands_on_an_equal_backbone(name, tmp_path):
     assert same(model, classifier, channels) < 1e-5
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+def test_a_vit_takes_other_sizes_as_it_is(tmp_path):
+    write("vit", tmp_path / "e")
+    model = timm.create_model(f"local-dir:{tmp_path / 'e'}", pretrained=True).eval()
+    with torch.inference_mode():
+        assert model(inputs(size=(24, 48))).shape == (8, 48)
+
+
+@pytest.mark.parametrize("name", ["vit", "resnet_gray"])
 def test_the_preprocessing_is_ours_and_not_imagenets(name, tmp_path):
     channels = NETWORKS[name][2]
-    model, preprocessing = load_timm_folder(write(build(name), name, tmp_path / "encoder", mean=[0.1] * channels))
+    write(name, tmp_path / "encoder")
+    model, said = load_timm_folder(tmp_path / "encoder")
     data = timm.data.resolve_model_data_config(model)
     assert data["input_size"] == (channels, 32, 32)
-    assert (tuple(data["mean"]), tuple(data["std"])) == ((0.1,) * channels, (0.25,) * channels)
+    assert (tuple(data["mean"]), tuple(data["std"])) == ((0.4,) * channels, (0.25,) * channels)
     assert (data["interpolation"], data["crop_pct"], data["crop_mode"]) == ("bilinear", 1.0, "center")
-    assert preprocessing["mean"] == [0.1] * channels
+    assert said["mean"] == [0.4] * channels
     assert not model.training
 
 
-def test_random_weights_in_the_folder_are_caught_by_the_proof_though_every_hash_is_right(tmp_path, same_process):
-    model = build("vit")
-    folder = write(timm.create_model(f"local-dir:{write(model, 'vit', tmp_path / 'a')}"), "vit", tmp_path / "b")
-    check_hashes(folder)
+def test_random_weights_in_the_folder_are_caught_by_the_proof(tmp_path, monkeypatch):
+    def forgetful(folder, given, *, precision):
+        fresh = timm.create_model(given.architecture, num_classes=0, **given.arguments)
+        written(folder, exportable("vit", fresh), precision=precision)
+
+    written = timm_folder.write
+    monkeypatch.setattr(timm_folder, "write", forgetful)
     with pytest.raises(ExportMismatch, match="reloaded features differ by"):
-        prove(folder, model, image_size=32, channels=3)
+        write("vit", tmp_path / "encoder")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
-    [("resnet", {}), ("vit_cls", VIT), ("vit", {**NETWORKS["vit"][1], "global_pool": "max"})],
+    [
+        ("resnet", {"layers": [1, 1, 1, 1]}),
+        ("vit_cls", {**VIT, "class_token": True}),
+        ("vit", {**NETWORKS["vit"][1], "global_pool": "max"}),
+    ],
     ids=["output_stride lost", "global_pool wrong", "global_pool max"],
 )
-def test_an_argument_that_no_weight_shows_is_caught(name, arguments, tmp_path, same_process):
+def test_an_argument_that_no_weight_shows_is_caught(name, arguments, tmp_path):
     """Each leaves the weights' shapes alone, so timm loads it without a word."""
-    model = build(name)
-    folder = write(model, name, tmp_path / "encoder", arguments=arguments)
-    timm.create_model(f"local-dir:{folder}", pretrained=True)
-    with pytest.raises(ExportMismatch, match="reloaded features differ by"):
-        prove(folder, model, image_size=32, channels=3)
-
-
-def test_what_does_not_load_at_all_is_reported_with_the_reason(tmp_path):
-    model = build("vit")
-    folder = write(model, "vit", tmp_path / "encoder", arguments={**NETWORKS["vit"][1], "depth": 3})
-    with pytest.raises(ExportMismatch, match=r"does not load in a process of its own: .*blocks\.2"):
-        prove(folder, model, image_size=32, channels=3)
+    given = exportable(name, arguments=arguments)
+    with pytest.raises((ExportMismatch, RuntimeError), match=r"differ by|reference has"):
+        writing.export_model(given, tmp_path / "encoder", wanted=writing.Wanted(), card=CARD)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_that_says_nothing_proves_nothing(tmp_path):
-    model = build("resnet")
     for value in (0.0, float("nan")):
-        nn.init.constant_(model.layer4[1].bn2.weight, value)
-        broken = nn.Sequential(model, nn.Threshold(float("inf"), value))
+        model = build("resnet")
+        for weight in (model.layer4[0].bn2.weight, model.layer4[0].bn2.bias, model.layer4[0].downsample[1].weight):
+            nn.init.constant_(weight, value)
+        nn.init.constant_(model.layer4[0].downsample[1].bias, value)
         with pytest.raises(ExportMismatch, match="nothing to compare"):
-            prove(write(model, "resnet", tmp_path / str(value)), broken, image_size=32, channels=3)
+            write("resnet", tmp_path / str(value), model)
 
 
-def test_ssl_patches_cannot_be_imported_there_even_when_it_lies_on_the_path(tmp_path):
-    """Without the blocker it can: nothing else stands between."""
-    root = str(Path(timm_folder.__file__).parents[2])
-    script = proof.RELOAD.read_text().split("if __name__")[0] + f"print(isolate(({root!r},)))\n"
-    unblocked = script.replace("sys.meta_path.insert(0, Blocker())", "pass")
-    assert unblocked != script
-    for source, isolated in ((script, "True"), (unblocked, "False")):
-        done = subprocess.run([sys.executable, "-I", "-c", source], cwd=tmp_path, capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == isolated
+@pytest.mark.parametrize("content", [b"", b"half", None])
+def test_truncated_weights_are_refused_by_everything_that_reads_them(content, tmp_path):
+    write("vit", tmp_path / "encoder")
+    weights = tmp_path / "encoder" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100] if content is None else content)
+    for read in (verify, load_timm_folder):
+        with pytest.raises(ExportMismatch, match=r"model\.safetensors has changed"):
+            read(tmp_path / "encoder")
 
 
-def test_a_proof_from_a_process_that_is_not_isolated_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(proof, "_in_another_process", lambda *given: reload.difference(*map(str, given)) | {"isolated": False})
-    with pytest.raises(ExportMismatch, match="could be imported"):
-        prove(write(build("vit"), "vit", tmp_path / "encoder"), build("vit"), image_size=32, channels=3)
-
-
-@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "README.md"])
-def test_one_changed_byte_is_caught_and_its_file_named(file, tmp_path):
-    folder = write(build("vit"), "vit", tmp_path / "encoder")
-    check_hashes(folder)
-    content = bytearray((folder / file).read_bytes())
-    content[-1] ^= 1
-    (folder / file).write_bytes(content)
-    with pytest.raises(ExportMismatch, match=f"{file} has changed"):
-        check_hashes(folder)
-    if file != "README.md":  # a remark in the card changes no feature
-        with pytest.raises(ExportMismatch, match=f"{file} has changed"):
-            load_timm_folder(folder)
-
-
-def test_a_missing_file_and_a_folder_that_is_no_export_are_told_apart(tmp_path):
-    folder = write(build("vit"), "vit", tmp_path / "encoder")
+def test_a_missing_file_a_damaged_card_and_a_folder_that_is_no_export_are_told_apart(tmp_path):
+    folder = tmp_path / "encoder"
+    write("vit", folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(ExportMismatch, match=r"model\.safetensors is missing"):
         load_timm_folder(folder)
+    (folder / CARD_FILE).write_text('{"files"')
+    with pytest.raises(ExportMismatch, match=r"ssl_patches\.json is damaged"):
+        verify(folder)
     with pytest.raises(ValueError, match=r"has no ssl_patches\.json"):
         load_timm_folder(tmp_path)
 
 
-@pytest.mark.parametrize("last", ["save_file", "readme", "write_card"])
+def test_weights_that_are_a_pickle_with_code_are_not_opened(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    write("vit", tmp_path / "encoder")
+    (tmp_path / "encoder" / "model.safetensors").unlink()
+    torch.save({"weight": Evil()}, tmp_path / "encoder" / "pytorch_model.bin")  # what timm would take instead
+    for read in (verify, load_timm_folder):
+        with pytest.raises(ExportMismatch, match=r"model\.safetensors is missing"):
+            read(tmp_path / "encoder")
+    assert not (tmp_path / "ran").exists()
+    torch.load(tmp_path / "encoder" / "pytorch_model.bin", weights_only=False)
+    assert (tmp_path / "ran").exists()  # the bomb is live
+
+
+@pytest.mark.parametrize("last", ["write_formats", "compare", "readme", "write_card"])
 def test_what_dies_half_way_leaves_no_final_name(last, tmp_path, monkeypatch):
     def die(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(timm_folder, last, die)
+    monkeypatch.setattr(writing, last, die)
     with pytest.raises(KeyboardInterrupt):
-        write(build("vit"), "vit", tmp_path / "encoder")
+        write("vit", tmp_path / "encoder")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_dies_half_way_leaves_the_old_export_alone(tmp_path, monkeypatch):
-    folder = write(build("vit"), "vit", tmp_path / "encoder")
-    monkeypatch.setattr(timm_folder, "write_card", lambda *_: 1 / 0)
+    write("vit", tmp_path / "encoder")
+    monkeypatch.setattr(writing, "write_card", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        write(build("vit_dynamic"), "vit_dynamic", folder, overwrite=True)
-    check_hashes(folder)
-    assert list(tmp_path.iterdir()) == [folder]
+        write("vit_cls", tmp_path / "encoder", overwrite=True)
+    check_hashes(tmp_path / "encoder")
+    assert list(tmp_path.iterdir()) == [tmp_path / "encoder"]
 
 
 def test_an_output_in_use_is_refused_and_an_export_is_replaced_on_request(tmp_path):
     folder = tmp_path / "encoder"
     folder.mkdir()
-    write(build("vit"), "vit", folder)  # empty is free
+    write("vit", folder)  # empty is free
     with pytest.raises(ValueError, match=r"output=.*must be new or empty.*overwrite=true"):
-        write(build("vit"), "vit", folder)
+        write("vit", folder)
     (folder / "stale").touch()
-    write(build("resnet"), "resnet", folder, overwrite=True)
-    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors", "README.md", timm_folder.CARD}
+    write("resnet", folder, overwrite=True)
+    assert {path.name for path in folder.iterdir()} == FILES
     assert list(tmp_path.iterdir()) == [folder]
     assert same(build("resnet"), load_timm_folder(folder)[0]) < 1e-5
 
@@ -251,54 +196,56 @@ def test_overwrite_never_deletes_a_folder_that_is_no_export(tmp_path):
     precious = tmp_path / "thesis.tex"
     precious.touch()
     with pytest.raises(ValueError, match="must not delete"):
-        write(build("vit"), "vit", tmp_path, overwrite=True)
+        write("vit", tmp_path, overwrite=True)
     with pytest.raises(ValueError, match="is a file"):
-        write(build("vit"), "vit", precious, overwrite=True)
+        write("vit", precious, overwrite=True)
     assert precious.exists()
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"channels": 1, "mean": [0.5], "std": [0.5], "arguments": {**VIT, "in_chans": 3}}, r"arguments\.in_chans=3"),
-        ({"image_size": 64}, r"arguments\.img_size=32: must be 64"),
-        ({"mean": [0.5]}, r"mean=\[0\.5\]: must have one number per channel"),
-        ({"std": [0.5, 0, 0.5]}, "must be above 0"),
-        ({"interpolation": "best"}, "interpolation=best"),
-        ({"crop_pct": 1.2}, r"crop_pct=1\.2"),
+        ({"preprocessing": {"mean": [0.5], "std": [0.5]}}, r"arguments\.in_chans=3"),
+        ({"preprocessing": {"image_size": 64}}, r"arguments\.img_size=32: must be 64"),
+        ({"preprocessing": {"mean": [0.5]}}, r"mean=\[0\.5\], std=.*must have one number per channel"),
+        ({"preprocessing": {"std": [0.5, 0, 0.5]}}, "must be above 0"),
+        ({"preprocessing": {"interpolation": "best"}}, "interpolation=best"),
+        ({"preprocessing": {"crop_pct": 1.2}}, r"crop_pct=1\.2"),
         ({"card": {"loss": float("nan")}}, "must be plain JSON"),
-        ({"arguments": {**VIT, "norm_layer": nn.LayerNorm}}, r"arguments\.norm_layer"),
+        ({"arguments": {**VIT, "class_token": False, "norm_layer": nn.LayerNorm}}, r"arguments\.norm_layer"),
+        ({"wanted": {"formats": []}}, r"formats=\[\]: must name one"),
+        ({"wanted": {"formats": ["onxx"]}}, r"formats=\[onxx\]: no such format; did you mean 'onnx'"),
+        ({"wanted": {"input": "uint8"}}, r"input=uint8: is for graphs"),
     ],
 )
 def test_a_bad_request_names_its_key_and_writes_nothing(changes, message, tmp_path):
+    def ask() -> None:
+        arguments = {**NETWORKS["vit"][1], "in_chans": 3, **changes.get("arguments", {})}
+        given = exportable("vit", arguments=arguments, preprocessing=preprocessing(3, **changes.get("preprocessing", {})))
+        wanted = writing.Wanted(**changes.get("wanted", {}))
+        writing.export_model(given, tmp_path / "encoder", wanted=wanted, card=changes.get("card", CARD))
+
     with pytest.raises(ValueError, match=message):
-        write(build("vit"), "vit", tmp_path / "encoder", **changes)
+        ask()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_classifier_or_half_precision_is_refused(tmp_path):
+def test_a_classifier_or_half_precision_is_refused():
     with pytest.raises(ValueError, match=r"without a classifier.*reset_classifier"):
-        write(timm.create_model("resnet18", num_classes=10), "resnet", tmp_path / "encoder")
+        exportable("resnet", timm.create_model("resnet18", num_classes=10))
     with pytest.raises(ValueError, match=r"must be float32.*model\.float"):
-        write(build("resnet").half(), "resnet", tmp_path / "encoder")
+        exportable("resnet", build("resnet").half())
 
 
-def test_card_readme_and_weights_say_what_was_given(tmp_path):
+def test_weights_are_stored_as_they_were(tmp_path):
     model = build("resnet_gray").to(memory_format=torch.channels_last)
-    folder = write(model, "resnet_gray", tmp_path / "encoder")
-    card = read_card(folder)
-    assert {key: card[key] for key in CARD} == CARD
-    assert card["versions"]["timm"] == timm.__version__
-    assert set(card["files"]) == {"config.json", "model.safetensors", "README.md"}
-    text = (folder / "README.md").read_text()
-    assert 'timm.create_model("local-dir:path/to/this/folder", pretrained=True)' in text
-    assert "jigsaw" in text
-    assert str(tmp_path) not in text
-    stored = load_file(folder / "model.safetensors")
+    write("resnet_gray", tmp_path / "e", model)
+    stored = load_file(tmp_path / "e" / "model.safetensors")
     assert all(torch.equal(stored[key], value) for key, value in model.state_dict().items())
+    assert read_card(tmp_path / "e")["versions"]["timm"] == timm.__version__
 
 
-def test_an_encoder_is_calibrated_on_a_copy_proven_and_can_be_verified_again(tmp_path, same_process):
+def test_an_encoder_is_calibrated_on_a_copy_proven_and_can_be_verified_again(tmp_path):
     encoder = HeldModel("resnet")
     before = copy.deepcopy(encoder.state_dict())
     batches = [torch.randn(8, 3, 32, 32) + 1 for _ in range(2)]
@@ -312,49 +259,56 @@ def test_an_encoder_is_calibrated_on_a_copy_proven_and_can_be_verified_again(tmp
     assert verify(tmp_path / "a").isolated
 
 
-def test_verify_catches_weights_that_were_exchanged_with_their_hash(tmp_path, same_process):
+def test_results_are_added_without_a_moment_in_which_the_folder_is_half(tmp_path, monkeypatch):
     folder = tmp_path / "encoder"
-    export_encoder(HeldModel("vit"), folder, image_size=32, mean=[0.4] * 3, std=[0.25] * 3, card=CARD)
-    weights = load_file(folder / "model.safetensors")
-    weights["blocks.0.mlp.fc1.weight"] *= 1.01
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    timm_folder.write_card(folder, CARD)
+    write("vit", folder)
+    rows = [{"model": "trained", "data": "d", "metric": "knn20_top1", "value": 51.25, "low": 1.0, "high": 99.0, "n": 7}]
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "write_card", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            add_results(folder, rows)
     check_hashes(folder)
-    with pytest.raises(ExportMismatch, match="differ by"):
-        verify(folder)
-
-
-def test_an_export_that_fails_its_proof_never_gets_its_name(tmp_path, same_process):
-    encoder = HeldModel("resnet")
-    encoder.arguments = {}  # forgets output_stride=8
-    with pytest.raises(ExportMismatch, match="differ by"):
-        export_encoder(encoder, tmp_path / "encoder", image_size=32, mean=[0.4] * 3, std=[0.25] * 3, card=CARD)
-    assert list(tmp_path.iterdir()) == []
+    add_results(folder, rows)
+    verify(folder)
+    assert read_card(folder)["results"] == rows
+    assert "| trained | d | knn20_top1 | 51.25 |" in (folder / "README.md").read_text()
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ExportMismatch, match="has changed"):  # a new hash must not bless it
+        add_results(folder, rows)
 
 
 def test_the_reference_ignores_reduced_precision_and_puts_it_back():
     matmul = torch.backends.mkldnn.matmul
     before = torch.get_float32_matmul_precision()
-    model, images = build("vit"), reference_images(8, 3, 32)
-    expected = proof.outputs_of(model, images)
+    model, images, given = build("vit"), reference_images(8, 3, (32, 32)), preprocessing(3)
+    expected = outputs_of(model, images, given)[0]
     try:
         torch.set_float32_matmul_precision("medium")
         chosen = matmul.fp32_precision
-        with proof.full_precision():
+        with full_precision():
             assert matmul.fp32_precision == "ieee"
         assert matmul.fp32_precision == chosen != "ieee"
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert torch.equal(proof.outputs_of(model, images), expected)
+            assert torch.equal(outputs_of(model, images, given)[0], expected)
     finally:
         torch.set_float32_matmul_precision(before)
 
 
-@pytest.mark.parametrize("name", ["vit", "resnet_gray"])
+def test_the_folder_does_not_grow_with_the_dense_maps():
+    given = exportable("vit")
+    small, large = (
+        sum(array.nbytes for array in reference.reference_of(part, 8).arrays.values()) for part in (given, given.resized(64))
+    )
+    assert large < 1.1 * small
+
+
+@pytest.mark.parametrize("name", ["vit", pytest.param("resnet_gray", marks=pytest.mark.slow)])
 def test_transformers_loads_the_same_features(name, tmp_path, monkeypatch):
     transformers = pytest.importorskip("transformers")
     monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")
-    model, images = build(name), reference_images(8, NETWORKS[name][2], 32)
-    loaded = transformers.AutoModel.from_pretrained(write(model, name, tmp_path / "encoder")).eval()
+    model, images = build(name), inputs(NETWORKS[name][2])
+    write(name, tmp_path / "encoder", model)
+    loaded = transformers.AutoModel.from_pretrained(Path(tmp_path / "encoder")).eval()
     with torch.inference_mode():
         expected = model(images)
         assert (loaded(images).pooler_output - expected).abs().max() <= 1e-5 * expected.abs().max()

@@ -48,7 +48,7 @@ class Solves(nn.Module):
 
 def test_slot_s_shows_tile_perm_s_of_the_same_image():
     task = Jigsaw(dim=1, grid=GRID, permutations=72, puzzles=5)
-    task.head = Solves(task.table)
+    task.projection, task.head = nn.Identity(), Solves(task.table)
     answer = torch.randint(72, (4, 5))
     task._solve(Counts().scrambled(numbered()).tiles, answer)
     expected = 10 * torch.arange(4).repeat_interleave(5)[:, None] + task.table[answer.flatten()]
@@ -57,7 +57,7 @@ def test_slot_s_shows_tile_perm_s_of_the_same_image():
 
 def test_who_reads_slots_that_way_is_always_right_and_the_inverse_reading_is_not():
     task = Jigsaw(dim=1, grid=GRID, permutations=72, puzzles=5)
-    task.head = Solves(task.table)
+    task.projection, task.head = nn.Identity(), Solves(task.table)
     assert task(numbered(), Counts()).metrics["accuracy"] == 1
     task.head = Solves(task.table.argsort(1))
     torch.manual_seed(0)
@@ -84,7 +84,7 @@ def test_the_network_sees_each_tile_once_however_many_puzzles(puzzles: int):
 
 def test_puzzles_differ_within_an_image_and_every_permutation_is_asked_alike():
     task = Jigsaw(dim=1, grid=GRID, permutations=9, puzzles=8)
-    task.head = Solves(task.table)
+    task.projection, task.head = nn.Identity(), Solves(task.table)
     torch.manual_seed(0)
     task(numbered(1000), Counts())
     asked = task.head(task.head.shown).argmax(1).view(1000, 8)
@@ -110,3 +110,19 @@ def test_chance_is_one_over_the_permutations(permutations: int):
 def test_bad_knobs_are_refused_by_key_with_a_remedy(knobs: dict, message: str):
     with pytest.raises(ValueError, match=message):
         Jigsaw(dim=8, grid=GRID, **knobs)
+
+
+def test_a_tile_is_projected_by_itself_before_tiles_are_joined():
+    task = Jigsaw(dim=6, grid=GRID, permutations=72, projection=16).eval()
+    tiles = torch.randn(2, 9, 6)
+    changed = tiles.clone()
+    changed[0, 3] += 1
+    moved = (task.projection(tiles) != task.projection(changed)).any(2)
+    assert moved.nonzero().tolist() == [[0, 3]]
+    assert task.projection(tiles).shape == (2, 9, 16)
+    assert task.head[0].in_features == 9 * 16
+
+
+def test_a_projection_of_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"task.projection=0: at least 1 unit; set task.projection=512"):
+        Jigsaw(dim=6, grid=GRID, projection=0)

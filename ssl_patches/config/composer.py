@@ -1,20 +1,12 @@
-"""From words typed to plain containers: find conf/, compose it, say everything that is wrong with the request.
+"""Hydra at work for one request: every override is judged by itself, and what was meant goes on.
 
-The only importer of hydra and omegaconf, and of both only inside functions: help and completion answer without them,
-and without torch. Hydra stops at the first mistake and lets others pass; here every override is judged, going on as
-if the nearest name had been meant. A knob of a constructor may be set although the YAML does not list it (a value
-equal to the default is not repeated there), so ``KEY=VALUE`` is enough and Hydra's ``+`` is never needed.
-
-Trap: inside ``conf/task/x.yaml`` only ``override /sampler@_global_.sampler: tokens`` reaches the sampler (without the
-package Hydra looks for ``task.sampler``), and only if sampler stands before task in the defaults of the command. The
-user's ``sampler=`` wins over it, in any order, and so does an experiment's. Plain keys of an experiment win only if it
-stands after ``_self_`` there.
+Hydra stops at the first mistake and lets others pass. Here ``problems`` grows, one line per mistake, and composing goes
+on as if the nearest name had been meant, so that all mistakes of a request are told at once.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ssl_patches import conf_files
-from ssl_patches.checks import check, knobs_of, live
-from ssl_patches.conf_files import chosen_by_default, folders_of, groups_in, names_in, read_yaml
+from ssl_patches.checks import knobs_of, live
+from ssl_patches.conf_files import chosen_by_default, groups_in, names_in, read_yaml
 from ssl_patches.wording import MISSING, BadRequest, closest, nearest, placeholder, shown
 
 
@@ -65,7 +57,7 @@ def _hydra_in(folders: Sequence[Path]) -> Iterator[None]:
         GlobalHydra.instance().hydra = outer
 
 
-class _Composer:
+class Composer:
     """One request: overrides are judged one by one, ``problems`` grows, and what was meant goes on to Hydra."""
 
     def __init__(self, command: str, folders: Sequence[Path], **rules: Any) -> None:
@@ -97,7 +89,7 @@ class _Composer:
         if not bare:
             self.problems.append(f"{text}: must be KEY=VALUE; give a key")
         elif parsed.is_sweep_override():
-            self.problems.append(f"{text}: must be one value; a list is '{key}=[{raw}]', several runs are a study")
+            self.problems.append(f"{text}: must be one value; a list is '{key}=[{raw}]', for several runs add -m")
         elif re.match(r"hydra[./]", bare):
             self.problems.append(f"{text}: Hydra's own settings have no effect here; take it out (see run_dir=, --config-dir)")
         else:
@@ -192,10 +184,10 @@ class _Composer:
                 (choices if key in self.groups else values).append(text)
         tree = OmegaConf.to_container(self.hydra(choices), resolve=False)
         placed = [text if text[0] in "+~" else self.place(*text.split("=", 1), tree) for text in values]
-        return _plain(self.hydra([*choices, *filter(None, placed)]), "", self.problems)
+        return plain(self.hydra([*choices, *filter(None, placed)]), "", self.problems)
 
 
-def _told(error: Exception, composer: _Composer) -> str:
+def _told(error: Exception, composer: Composer) -> str:
     """A refusal of Hydra in one line."""
     text, names = str(error), sorted({*chosen_by_default(composer.primary)})
     if found := re.match(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
@@ -215,12 +207,12 @@ def _told(error: Exception, composer: _Composer) -> str:
     return " ".join(line for line in lines if not line.startswith("To append"))
 
 
-def _about(problem: str) -> str:
+def about(problem: str) -> str:
     """The key that a problem is about."""
     return re.split(r"[=:]", problem)[0]
 
 
-def _plain(node: Any, key: str, problems: list[str]) -> Any:
+def plain(node: Any, key: str, problems: list[str]) -> Any:
     """OmegaConf -> dict, list and scalars, interpolations resolved; what cannot be resolved is a problem."""
     from omegaconf import DictConfig, ListConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -232,73 +224,10 @@ def _plain(node: Any, key: str, problems: list[str]) -> Any:
         inner = f"{key}.{name}".lstrip(".")
         try:
             missing = OmegaConf.is_missing(node, name)
-            result[name] = MISSING if missing else _plain(node[name], inner, problems)
+            result[name] = MISSING if missing else plain(node[name], inner, problems)
         except OmegaConfBaseException as error:
             problems.append(f"{inner}: {str(error).splitlines()[0]}; set {inner}=VALUE")
             continue
-        if missing and inner not in map(_about, problems):
+        if missing and inner not in map(about, problems):
             problems.append(f"{inner}: missing; give {inner}={placeholder(str(name), str)}")
     return result if isinstance(node, DictConfig) else list(result.values())
-
-
-def compose(command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = ()) -> dict[str, Any]:
-    """conf/COMMAND.yaml with the overrides, as plain containers. Raises BadRequest with all that is wrong.
-
-    ``config_dirs``: folders of the user's own, shaped like conf/; a name that is in both is taken from there.
-    """
-    return _composed(_Composer(command, folders_of(config_dirs)), overrides)
-
-
-def _composed(composer: _Composer, overrides: Sequence[str]) -> dict[str, Any]:
-    found = composer.run(overrides)
-    if composer.problems:
-        raise BadRequest(composer.problems, found)
-    return found
-
-
-def request(command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = (), **rules: Any) -> dict[str, Any]:
-    """``compose``, then ``check`` with ``rules`` (supplied, schema, allowed); the problems of both in one BadRequest."""
-    composer = _Composer(command, folders_of(config_dirs), **rules)
-    try:
-        found = _composed(composer, overrides)
-    except BadRequest as error:
-        if error.guess is None:
-            raise
-        told = error.problems
-        try:
-            check(error.guess, **rules)
-        except BadRequest as more:
-            told = told + [problem for problem in more.problems if _about(problem) not in map(_about, told)]
-        raise BadRequest(told, error.guess) from None
-    return check(found, **rules)
-
-
-def save(cfg: Mapping[str, Any], path: Path | str) -> None:
-    """Write plain containers as YAML; a reader sees the old file or the new one. Raises TypeError for live objects."""
-    from omegaconf import OmegaConf
-
-    json.dumps(cfg)  # only what can be read back without running code
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        scratch.write_text(OmegaConf.to_yaml(OmegaConf.create(dict(cfg))), encoding="utf-8")
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-def load(path: Path | str) -> dict[str, Any]:
-    """What ``save`` wrote. Raises BadRequest when it is not there or not readable."""
-    import yaml
-    from omegaconf import OmegaConf
-
-    try:
-        found = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except FileNotFoundError:
-        raise BadRequest([f"{path}: no such file; give a run directory that holds config.yaml"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise BadRequest([f"{path}: cannot be read as YAML: {' '.join(str(error).split())}; restore the file"]) from error
-    if not isinstance(found, dict):
-        raise BadRequest([f"{path}: must hold KEY: VALUE lines; restore the file"])
-    return found

@@ -1,0 +1,69 @@
+"""What an evaluation costs, in CPU seconds of this process, which do not depend on what else the machine does.
+
+    OMP_NUM_THREADS=1 python benchmarks/evaluation.py --cifar10 DIR
+
+First kNN alone: 10,000 queries against 50,000 features of 384, all k at once. Then, with a folder of CIFAR-10 (train/ and
+test/), kNN and the linear probe of a ViT-Ti of patch 4 in bf16, from files to rows, with and without the random-init
+floor. CPU seconds on one thread are an upper bound of the seconds that one free core needs; two need about half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import timm
+import torch
+
+from ssl_patches.data import FolderSource
+from ssl_patches.evaluation import Bench, evaluate_model
+from ssl_patches.evaluation.knn import knn_classes
+from ssl_patches.evaluation.protocol import PROTOCOL
+from ssl_patches.sampler import IMAGENET_MEAN, IMAGENET_STD
+from ssl_patches.trainer import choose_attention
+
+
+def knn_alone() -> None:
+    draw = torch.Generator().manual_seed(0)
+    bank, queries = (torch.randn(count, 384, generator=draw) for count in (50_000, 10_000))
+    labels = torch.arange(50_000) % 10
+    began = time.process_time()
+    knn_classes(bank, labels, queries, ks=PROTOCOL["knn"]["ks"], classes=10)
+    print(f"kNN, 10,000 x 50,000 x 384, k = {PROTOCOL['knn']['ks']}: {time.process_time() - began:.1f} CPU seconds", flush=True)
+
+
+def cifar10(root: Path, limit: int | None) -> None:
+    train, test = (FolderSource(root=str(root), split=split, image_size=32, load_size=32) for split in ("train", "val"))
+    sizes = {"img_size": 32, "patch_size": 4, "class_token": False, "global_pool": "avg", "fc_norm": False, "num_classes": 0}
+    models = [timm.create_model("vit_tiny_patch16_224", pretrained=False, **sizes).eval() for _ in range(2)]
+    for model in models:
+        choose_attention(model, accelerator="cpu", precision="bf16")
+    bench = Bench(train=train, test=test, batch_size=256, num_workers=0, mean=IMAGENET_MEAN, std=IMAGENET_STD, image_size=32,
+                  limit_train=limit, limit_test=limit and limit // 5, precision="bf16")  # fmt: skip
+    count = f"{limit or len(train):,} + {limit // 5 if limit else len(test):,}"
+    for what, floor in (("floors known", None), ("with the random-init floor", models[1])):
+        marks, began = [], time.process_time()
+        evaluate_model(
+            models[0],
+            bench,
+            random_init=floor,
+            floors=floor is not None,
+            tell=lambda said, marks=marks: marks.append((said, time.process_time())),
+        )
+        ended = time.process_time()
+        stages = [("extraction", began), *marks, ("", ended)]
+        shown = ", ".join(f"{name} {after - at:.0f}" for (name, at), (_, after) in pairwise(stages))
+        print(f"CIFAR-10, ViT-Ti/4 in bf16, {count} images, {what}: {ended - began:.0f} CPU seconds ({shown})",
+              flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cifar10", type=Path, help="folder with train/CLASS and test/CLASS")
+    parser.add_argument("--train-images", type=int, help="fewer than all, and a fifth as many test images")
+    given = parser.parse_args()
+    knn_alone()
+    if given.cifar10:
+        cifar10(given.cifar10, given.train_images)

@@ -1,0 +1,247 @@
+"""``ssl-patches doctor data.root=DIR``: what is in a folder of images, what is broken, what to set.
+
+Every header is read, then every file is decoded *as training decodes it*, by one process per core: what is damaged here
+is exactly what a run would leave out. Files are taken for copies when their bytes are equal (sha256), not when their
+pictures look alike: a photograph saved twice as JPEG is not found. The decode rate is CPU time of the decoding alone,
+so it holds for one core whatever else the machine does.
+
+Of copies the first is kept, of those on both sides of the split the held-out one, so that what is evaluated stays the
+same. A worker holds one image at a time; a huge one is refused by its header (Pillow's limit for decompression bombs).
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shlex
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median_low
+from typing import Any
+
+from tqdm import tqdm
+
+from ssl_patches.data import arrays
+from ssl_patches.data.examine import Examination, Examined, Traits, traits_of
+from ssl_patches.data.files import QUARANTINE_COLUMNS, Extent, Reading, write_quarantine
+from ssl_patches.data.layout import find_images, select
+from ssl_patches.data.module import ordered_items
+from ssl_patches.data.source import choose_load_size
+
+VIEW_SIZES = (32, 48, 64, 96, 128, 160, 224)
+LARGEST_BATCH = 256
+SHOWN = 5  # files named of each kind
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What ``doctor --json`` prints. Paths are relative to ``root``."""
+
+    root: str
+    images: int
+    other_files: int
+    split_rule: str
+    train: int  # usable ones
+    val: int
+    classes: int
+    formats: dict[str, int]
+    modes: dict[str, int]  # Pillow's, or "array"
+    channels: dict[str, int]
+    shorter_side: dict[str, int]  # least, median, most, in pixels
+    largest: str
+    value_range: list[float] | None  # least and most stored value of the files of more than 8 bits
+    damaged: list[dict[str, str]]
+    duplicates: list[list[str]]  # groups of files with equal bytes
+    duplicates_across_splits: int  # groups
+    duplicates_across_classes: int
+    images_per_second_per_core: float
+    quarantine: str | None
+    settings: str
+
+
+def doctor_command(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Examines ``data.root``, writes the quarantine list, returns a ``Report``. ValueError for a bad request."""
+    root, target = os.path.expanduser(cfg["data"]["root"]), Path(cfg["quarantine"])
+    workers = _checked(cfg, root, target)
+    found, others = find_images(root)
+    if not found:
+        raise ValueError(f"data.root={root}: must hold images, but has none among {others} files; set data.root=DIR")
+    divided = os.path.isdir(os.path.join(root, "train"))
+    chosen = {split: select(found, split, divided=divided) for split in ("train", "val")}
+    side_of = {file.path: split for split, part in chosen.items() for file in part.files}
+    class_of = {path: os.path.dirname(path) for path in side_of} if chosen["train"].classes else {}
+
+    traits = {path: traits_of(os.path.join(root, path)) for path in tqdm(side_of, **_bar("headers"))}
+    channels = cfg["data"]["channels"] or _usual_channels(traits.values())
+    reading = Reading(channels, arrays.check_range(cfg["data"]["value_range"]))
+    extents, damaged = _headers(root, list(side_of), reading)
+    image_size = _view_size(extents)
+    examined = _examine(root, list(extents), reading, choose_load_size(extents.values(), image_size), workers)
+    damaged |= {path: result.reason for path, result in examined.items() if result.reason is not None}
+    groups = _copies(examined, side_of)
+    listed = {path: f"damaged: {reason}" for path, reason in damaged.items()}
+    listed |= {path: f"copy of {group[0]}" for group in groups for path in group[1:]}
+    if listed:
+        write_quarantine(target, sorted(listed.items()))
+    usable = Counter(side for path, side in side_of.items() if path not in listed)
+    values = [value for result in examined.values() for value in result.values or ()]
+    report = Report(
+        root=cfg["data"]["root"],
+        images=len(found),
+        other_files=others,
+        split_rule=chosen["train"].rule,
+        train=usable["train"],
+        val=usable["val"],
+        classes=len(chosen["train"].classes),
+        formats=_counted(trait.format for trait in traits.values()),
+        modes=_counted(trait.mode for trait in traits.values()),
+        channels=_counted(str(trait.channels) for trait in traits.values() if trait.channels),
+        shorter_side=_shorter_side(extents),
+        largest=max(((w * h, f"{path} ({w} x {h})") for path, (w, h) in extents.items()))[1],
+        value_range=[min(values), max(values)] if values else None,
+        damaged=[{"path": path, "reason": reason} for path, reason in sorted(damaged.items())],
+        duplicates=groups,
+        duplicates_across_splits=_mixed(groups, side_of),
+        duplicates_across_classes=_mixed(groups, class_of),
+        images_per_second_per_core=_rate(examined),
+        quarantine=str(target) if listed else None,
+        settings="",
+    )
+    return asdict(report) | {"settings": settings(report, reading=reading, image_size=image_size, workers=workers)}
+
+
+def _checked(cfg: Mapping[str, Any], root: str, target: Path) -> int:
+    """The number of worker processes; ValueError for what cannot be done, before anything is read."""
+    if not os.path.isdir(root):
+        what = "is a file; unpack it and name the folder" if os.path.isfile(root) else "does not exist"
+        raise ValueError(f"data.root={root}: must be a folder of images, but {what}; set data.root=DIR")
+    if target.exists():
+        ours = target.is_file() and _first_row(target) == list(QUARANTINE_COLUMNS)
+        if not (ours and cfg["overwrite"]):
+            remedy = "set overwrite=true to replace it, or " if ours else ""
+            raise ValueError(f"quarantine={target}: exists already; {remedy}set quarantine=FILE to a new file")
+    elif not target.absolute().parent.is_dir():
+        raise ValueError(f"quarantine={target}: there is no folder {target.absolute().parent}; make it, or set quarantine=FILE")
+    workers = cfg["num_workers"]
+    if workers is not None and workers < 0:
+        raise ValueError(f"num_workers={workers}: must be 0 (no process of its own) or more; leave it out for one per core")
+    return len(os.sched_getaffinity(0)) if workers is None and hasattr(os, "sched_getaffinity") else workers or 0
+
+
+def _first_row(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        return next(csv.reader(file), [])
+
+
+def _headers(root: str, paths: list[str], reading: Reading) -> tuple[dict[str, Extent], dict[str, str]]:
+    """Extents of the readable and reasons of the others, by path below ``root``. ValueError when none is readable."""
+    extents, corrupt = reading.headers([os.path.join(root, path) for path in paths])
+    damaged = {os.path.relpath(path, root): reason for path, reason in corrupt}
+    if not extents:
+        path, reason = next(iter(damaged.items()))
+        raise ValueError(f"data.root={root}: none of {len(paths)} images can be read ({path}: {reason}); set data.root to others")
+    return {os.path.relpath(path, root): extent for path, extent in extents.items()}, damaged
+
+
+def _examine(root: str, paths: list[str], reading: Reading, size: int, workers: int) -> dict[str, Examined]:
+    files = Examination([os.path.join(root, path) for path in paths], reading=reading, size=size)
+    return dict(zip(paths, tqdm(ordered_items(files, num_workers=workers), total=len(paths), **_bar("decoding")), strict=True))
+
+
+def _bar(what: str) -> dict[str, Any]:
+    return {"desc": what, "unit": "image", "disable": not sys.stderr.isatty(), "dynamic_ncols": True}
+
+
+def _usual_channels(traits: Sequence[Traits]) -> int:
+    """What most array files hold; 1 where all pictures are grey, 3 otherwise."""
+    counts = Counter(trait.channels for trait in traits if trait.channels)
+    arrays_only = Counter(trait.channels for trait in traits if trait.mode == "array")
+    if arrays_only and sum(arrays_only.values()) == sum(counts.values()):
+        return arrays_only.most_common(1)[0][0]
+    return 1 if set(counts) == {1} else 3
+
+
+def _view_size(extents: Mapping[str, Extent]) -> int:
+    median = _shorter_side(extents)["median"]
+    return max((size for size in VIEW_SIZES if size <= median), default=VIEW_SIZES[0])
+
+
+def _shorter_side(extents: Mapping[str, Extent]) -> dict[str, int]:
+    sides = [min(extent) for extent in extents.values()]
+    return {"least": min(sides), "median": median_low(sides), "most": max(sides)}
+
+
+def _counted(names: Sequence[str]) -> dict[str, int]:
+    return dict(Counter(names).most_common())
+
+
+def _copies(examined: Mapping[str, Examined], side_of: Mapping[str, str]) -> list[list[str]]:
+    """Groups of readable files with equal bytes, the one to keep first."""
+    groups = defaultdict(list)
+    for path, result in examined.items():
+        if result.reason is None:
+            groups[result.digest].append(path)
+    return sorted(sorted(group, key=lambda path: (side_of[path] != "val", path)) for group in groups.values() if len(group) > 1)
+
+
+def _mixed(groups: Sequence[Sequence[str]], where: Mapping[str, str]) -> int:
+    """How many groups have members of more than one kind."""
+    return sum(len({where.get(path) for path in group}) > 1 for group in groups)
+
+
+def _rate(examined: Mapping[str, Examined]) -> float:
+    seconds = [result.seconds for result in examined.values() if result.reason is None]
+    return round(len(seconds) / max(sum(seconds), 1e-9), 1)
+
+
+def settings(report: Report, *, reading: Reading, image_size: int, workers: int) -> str:
+    """A command that trains on this folder, to be pasted."""
+    words = ["ssl-patches pretrain data=folder", shlex.quote(f"data.root={report.root}"), f"image_size={image_size}"]
+    batch = min(LARGEST_BATCH, 2 ** max(report.train, 1).bit_length() // 2)
+    words += [f"data.batch_size={batch}"] * (batch < LARGEST_BATCH) + [f"data.num_workers={workers}"]
+    deep = report.value_range is not None
+    if reading.channels != 3:
+        words.append(f"data.channels={reading.channels}")
+    if reading.value_range or deep:
+        low, high = reading.value_range or report.value_range
+        words.append(f"'data.value_range=[{low:g},{high:g}]'")
+    if deep or reading.channels not in (1, 3):
+        words += ["data.statistics=measured", "views=microscopy"]
+    if report.quarantine:
+        words.append(shlex.quote(f"data.skip={report.quarantine}"))
+    return " ".join(words)
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """A report for people."""
+    sides, damaged, groups = report["shorter_side"], report["damaged"], report["duplicates"]
+    deep = report["value_range"]
+    lines = [
+        f"{report['images']:,} images and {report['other_files']:,} other files in {report['root']}",
+        f"split      {report['train']:,} train, {report['val']:,} val; {report['split_rule']}",
+        f"formats    {_said(report['formats'])}",
+        f"modes      {_said(report['modes'])}; channels {_said(report['channels'])}",
+        f"size       shorter side {sides['least']} to {sides['most']} px, median {sides['median']}; largest {report['largest']}",
+        *([f"values     {deep[0]:g} to {deep[1]:g} in files of more than 8 bits"] if deep else []),
+        f"decoding   {report['images_per_second_per_core']:,.0f} images/s on one core",
+        f"damaged    {len(damaged):,}",
+        *_some([f"{row['path']}: {row['reason']}" for row in damaged]),
+        f"copies     {sum(map(len, groups)) - len(groups):,} (equal bytes), of {len(groups):,} images, "
+        f"{report['duplicates_across_splits']} in both train and val, {report['duplicates_across_classes']} in several classes",
+        *_some([" = ".join(group) for group in groups]),
+    ]
+    if report["quarantine"]:
+        lines.append(f"quarantine {report['quarantine']} lists the damaged files and the copies; data.skip= leaves them out")
+    return "\n".join([*lines, "", report["settings"]])
+
+
+def _said(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
+
+
+def _some(lines: Sequence[str]) -> list[str]:
+    more = [f"and {len(lines) - SHOWN:,} more"] if len(lines) > SHOWN else []
+    return [f"           {line}" for line in [*lines[:SHOWN], *more]]

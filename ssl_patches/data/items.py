@@ -1,0 +1,216 @@
+"""Anybody's map-style Dataset as a source: an item is an image, (image, label, ...) or a dict of them.
+
+An image is a PIL image, an array (H, W[, C] or C, H, W) or a tensor (C, H, W or H, W[, C]): whole numbers of 8 or 16
+bits or floats in 0..1, the scaling rule of ``arrays.py``. It becomes the same square as any file. The first item is
+looked at when the source is made, so what is wrong with it is said before anything runs, and says what was expected.
+
+``dataset[i]`` must be a function of i: then so is every batch, and a resumed run sees what the unbroken one would have
+seen. Augmentation belongs to ``views``, a normalisation to nobody: the program normalises.
+
+The trap: a Dataset that does not divide itself into splits. If its constructor takes ``split`` it gets "train" or
+"val"; any other is divided 80/20 by the hash of the number of an item (``layout.place``), never used for both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ssl_patches.data import arrays
+from ssl_patches.data.decode import UnreadableImage, square_of
+from ssl_patches.data.layout import divide_numbers
+from ssl_patches.data.source import ImageSource, check_sizes, choose_load_size
+from ssl_patches.wording import shown
+
+IMAGE_KEYS, LABEL_KEYS = ("image", "img", "pixels"), ("label", "labels", "target", "class", "y")
+LABEL_ATTRIBUTES = ("targets", "labels", "_labels", "y")
+PROBED = 16  # items looked at for the load size and the fingerprint
+
+
+class ItemSource(ImageSource):
+    """The images of any map-style Dataset.
+
+    ``dataset``: has ``__len__`` and ``__getitem__``. ``where``: the key and value that errors begin with.
+
+    ``divide``: take the train or val part of the items; otherwise all of them are of this split. ``identity``: text that
+    decides the images; None takes a hash of a few of them. Labels come from an attribute ``targets``, ``labels`` or ``y``
+    where it agrees with the items, otherwise each item is read once when a probe asks.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        *,
+        where: str,
+        split: Literal["train", "val"],
+        image_size: int,
+        channels: int = 3,
+        load_size: int | None = None,
+        divide: bool = True,
+        value_range: Sequence[float] | None = None,
+        identity: str | None = None,
+    ) -> None:
+        check_sizes(split=split, image_size=image_size, channels=channels, load_size=load_size)
+        self._labels: Tensor | None = None
+        missing = [name for name in ("__len__", "__getitem__") if not hasattr(dataset, name)]
+        if missing:
+            raise ValueError(
+                f"{where}: must be a map-style Dataset, but {type(dataset).__name__} has no {' and no '.join(missing)}; "
+                "give it both, so that any item can be asked for by its number"
+            )
+        self.dataset, self.channels, self.value_range = dataset, channels, arrays.check_range(value_range)
+        self.where = where
+        self.indices = divide_numbers(len(dataset), split) if divide else range(len(dataset))
+        if not self.indices:
+            raise ValueError(f"{where}: must hold images for {split}, but has {len(dataset)} items; give it more")
+        probed, broken = self._probe()
+        if not probed:
+            raise ValueError(f"{where}: none of {len(broken)} items looked at can be read ({broken[0]}); give it others")
+        images = [self._image(at, item) for at, item in probed.items()]
+        self.load_size = load_size or choose_load_size(map(_extent, images), image_size)
+        known, (first, item) = _known_labels(dataset), next(iter(probed.items()))
+        agree = self._item_label(first, item) == (None if known is None else int(known[first]))
+        self._square(first, item)
+        super().__init__(
+            where=where,
+            names=[f"item {at}" for at in self.indices],
+            labels=known[torch.tensor(self.indices)] if agree else None,
+            classes=_classes(dataset),
+            corrupt=[],
+            identity=[f"{where} {len(self.indices)} {split}", identity or _digest(images)],
+            max_corrupt=0.01,
+        )
+        how = "divided 80/20 by the number of an item" if divide else "split by the dataset itself"
+        self.split_rule = f"{where}, {how}"
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64, -1 = none; read from the items, once, where the dataset does not list them."""
+        if self._labels is None:
+            read = [self._item_label(at, self.dataset[at]) for at in self.indices]
+            self._labels = torch.tensor(read, dtype=torch.int64)
+        return self._labels
+
+    @labels.setter
+    def labels(self, labels: Tensor) -> None:
+        self._labels = labels
+
+    def read(self, at: int) -> tuple[Tensor, int]:
+        number = self.indices[at]
+        item = self._item(number)
+        return self._square(number, item), self._item_label(number, item)
+
+    def _item(self, number: int) -> Any:
+        """What the dataset gives; what it cannot read from disk is damage, any other error is the dataset's own."""
+        try:
+            return self.dataset[number]
+        except OSError as error:  # Pillow's UnidentifiedImageError is one
+            raise UnreadableImage(f"item {number}", str(error)) from error
+
+    def _probe(self) -> tuple[dict[int, Any], list[UnreadableImage]]:
+        """A few items over all of the dataset by number, and what was wrong with the others."""
+        found, broken = {}, []
+        for number in self.indices[:: max(1, len(self.indices) // PROBED)][:PROBED]:
+            try:
+                found[number] = self._item(number)
+            except UnreadableImage as error:
+                broken.append(error)
+        return found, broken
+
+    def _square(self, at: int, item: Any) -> Tensor:
+        image = self._image(at, item)
+        try:
+            if isinstance(image, Image.Image):
+                return square_of(image, channels=self.channels, size=self.load_size, value_range=self.value_range)
+            return torch.from_numpy(arrays.square(image, size=self.load_size, value_range=self.value_range))
+        except ValueError as error:
+            raise ValueError(f"{self.where}: item {at} {error}") from error
+
+    def _image(self, at: int, item: Any) -> Image.Image | np.ndarray:
+        """The image of an item: of Pillow, or an array (C, H, W). ValueError that says what is missing."""
+        if isinstance(item, Mapping):
+            key = next((key for key in IMAGE_KEYS if key in item), None)
+            if key is None:
+                raise self._wrong(at, f"is a dict with {_listed(item)} and no image; name the image 'image'")
+            item = item[key]
+        elif isinstance(item, tuple | list):
+            if not item:
+                raise self._wrong(at, "is empty; return (image, label)")
+            item = item[0]
+        if isinstance(item, Image.Image):
+            if self.channels not in (1, 3):
+                raise self._wrong(
+                    at, f"is a PIL image, which has 1 or 3 channels, not {self.channels}; return an array (C, H, W)"
+                )
+            return item
+        if not isinstance(item, Tensor | np.ndarray):
+            raise self._wrong(
+                at,
+                f"holds {_called(item)} where the image is due; return a PIL image, an array or a tensor, or a dict with 'image'",
+            )
+        values = item.detach().cpu().numpy() if isinstance(item, Tensor) else item
+        try:
+            return arrays.channels_first(values, channels=self.channels, last=isinstance(item, np.ndarray))
+        except ValueError as error:
+            raise self._wrong(at, f"{error}; return that shape or set data.channels") from None
+
+    def _item_label(self, at: int, item: Any) -> int:
+        if isinstance(item, Mapping):
+            key = next((key for key in LABEL_KEYS if key in item), None)
+            label = None if key is None else item[key]
+        else:
+            label = item[1] if isinstance(item, tuple | list) and len(item) > 1 else None
+        if label is None:
+            return -1
+        whole = isinstance(label, int | np.integer) or (
+            isinstance(label, Tensor | np.ndarray) and label.ndim == 0 and "int" in str(label.dtype)
+        )
+        if not whole:
+            raise self._wrong(at, f"has {_called(label)} as label; return a whole number, -1 or None where there is none")
+        return int(label)
+
+    def _wrong(self, at: int, what: str) -> ValueError:
+        return ValueError(f"{self.where}: item {at} {what}")
+
+
+def _known_labels(dataset: Any) -> Tensor | None:
+    """The labels that a dataset lists by itself, whole numbers, one for each item."""
+    for name in LABEL_ATTRIBUTES:
+        values = getattr(dataset, name, None)
+        if isinstance(values, list | tuple | np.ndarray | Tensor) and len(values) == len(dataset):
+            array = np.asarray(values)
+            if array.ndim == 1 and array.dtype.kind in "iu":
+                return torch.from_numpy(array.astype(np.int64))
+    return None
+
+
+def _classes(dataset: Any) -> list[str]:
+    names = getattr(dataset, "classes", None)
+    return [str(name) for name in names] if isinstance(names, list | tuple) else []
+
+
+def _extent(image: Image.Image | np.ndarray) -> tuple[int, int]:
+    return image.size if isinstance(image, Image.Image) else (image.shape[2], image.shape[1])
+
+
+def _digest(images: Iterable[Image.Image | np.ndarray]) -> str:
+    content = hashlib.sha256()
+    for image in images:
+        values = np.ascontiguousarray(image)
+        content.update(f"{values.shape}{values.dtype}".encode())
+        content.update(values.tobytes())
+    return content.hexdigest()
+
+
+def _listed(item: Mapping[str, Any]) -> str:
+    return f"the keys {', '.join(map(str, item))}" if item else "no keys"
+
+
+def _called(value: Any) -> str:
+    return f"the text {shown(value)}" if isinstance(value, str) else f"{type(value).__name__}"

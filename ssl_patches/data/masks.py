@@ -1,0 +1,222 @@
+"""Images with a class per pixel: what dense probes and the attention of a ViT are held against.
+
+A source *has masks* when ``source.mask(i)`` gives the ids of image i, ``source.mask_classes`` their names and
+``source.objects`` the ids that are things rather than background: the embedded images have, and ``MaskFolder`` has. To
+pretraining both look like any other source; ``WithMasks`` puts the mask where the label stands.
+
+* The image is the exported preprocessing's square. The mask is cut to the same square but keeps *its own* resolution,
+  so that predictions are enlarged to the mask and never the mask shrunk to the prediction;
+* a mask's pixels are ids as stored: a palette is not applied, and an id is never interpolated;
+* ids that mean "unlabelled" become -1, as a missing label does everywhere else.
+
+The traps: (a) frames of a video are near copies, so images of one folder must not be divided by chance; (b) an image
+that cannot be read has a mask that can, so here nothing is left out or replaced: it is refused by name; (c) a camera's
+EXIF orientation turns the image alone, so such pairs have to be stored upright.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from statistics import median_low
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ssl_patches.data.decode import DAMAGE, UnreadableImage, decode
+from ssl_patches.data.files import Extent, read_headers
+from ssl_patches.data.layout import find_images
+
+LARGEST_ID = 2**15 - 1
+
+
+@runtime_checkable
+class HasMasks(Protocol):
+    """What a source offers besides its items when it knows the class of every pixel."""
+
+    mask_classes: list[str]  # the name of each id
+    objects: list[int]  # ids of things, as against what surrounds them
+
+    def mask(self, index: int) -> Tensor:
+        """(H, W) integer ids of image ``index``; -1 = unlabelled. Square, of any size, the same for all images."""
+
+
+class WithMasks(Dataset[tuple[Tensor, Tensor, int]]):
+    """The same images with their masks as labels: item -> (uint8 (C, S, S), int16 (H, W), index).
+
+    ValueError for a source without masks.
+    """
+
+    def __init__(self, source: Dataset[tuple[Tensor, int, int]]) -> None:
+        if not isinstance(source, HasMasks):
+            raise ValueError(
+                f"data: {type(source).__name__} has no masks, and segmentation needs a class per pixel; name a folder of "
+                "DIR/{train,test}/{images,masks} as data=camvid data.root=DIR, or data=embedded"
+            )
+        self.source, self.classes, self.objects = source, source.mask_classes, source.objects
+        if hasattr(source, "fingerprint"):
+            self.fingerprint = source.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
+        image, _, shown = self.source[index]
+        return image, self.source.mask(shown).to(torch.int16), shown
+
+
+class MaskFolder(Dataset[tuple[Tensor, int, int]]):
+    """``root``/{train,val,test}/{images,masks}/NAME.*: one mask per image, of the same name up to the suffix.
+
+    ``split="val"`` is the folder ``held_out``, or the other of val and test where that is not there. ``void``: ids that
+    mean unlabelled. ``objects``: ids of things. ``root/classes.txt`` names the ids, ``ID NAME`` a line; without it
+    the ids of the training masks are looked up. ``load_size`` as for ``FolderSource``. ValueError for an image without
+    a mask, for files that cannot be read, for a mask of another shape than its image, and for ids without a name.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        split: Literal["train", "val"],
+        image_size: int,
+        channels: int = 3,
+        load_size: int | None = None,
+        held_out: Literal["val", "test"] = "test",
+        void: Sequence[int] = (255,),
+        objects: Sequence[int] = (),
+    ) -> None:
+        if split not in ("train", "val"):
+            raise ValueError(f"data.split={split}: must be train or val; set data.split=train")
+        if held_out not in ("val", "test"):
+            raise ValueError(f"data.held_out={held_out}: must be val or test; set data.held_out=test")
+        if channels not in (1, 3):
+            raise ValueError(f"data.channels={channels}: image files have 1 (grey) or 3 (RGB); set data.channels=3")
+        self.root, self.channels, self.void = os.path.expanduser(root), channels, sorted(void)
+        names = {"train": ("train",), "val": (held_out, *({"val", "test"} - {held_out}))}[split]
+        folders = [os.path.join(self.root, name) for name in names]
+        folder = next((each for each in folders if os.path.isdir(os.path.join(each, "images"))), folders[0])
+        self.paths, self.mask_paths, self._lines = paired(folder)
+        extents, mask_extents = readable(self.paths), readable(self.mask_paths)
+        for path, own, other in zip(self.mask_paths, mask_extents, extents, strict=True):
+            _check_shape(path, own, other)
+        self.load_size = load_size or min(max(median_low(map(min, extents)), image_size), 2 * image_size)
+        self.mask_size = median_low(map(min, mask_extents))
+        self.mask_classes = self._names()
+        self.objects = [label for label in objects if self._known(label)]
+        self.labels = torch.full((len(self.paths),), -1)  # of whole images: none
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        """(image uint8 (C, S, S), -1, index)."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        try:
+            return decode(self.paths[index], channels=self.channels, size=self.load_size), -1, index
+        except UnreadableImage as error:
+            raise ValueError(f"data.root={self.root}: {error}; repair it, or remove it and its mask") from error
+
+    def mask(self, index: int) -> Tensor:
+        """Ids of image ``index``, int16 (mask_size, mask_size); -1 = unlabelled."""
+        ids = ids_of(self.mask_paths[index], size=self.mask_size)
+        ids = torch.where(torch.isin(ids, torch.tensor(self.void, dtype=ids.dtype)), -1, ids)
+        if ids.max() >= len(self.mask_classes) or ids.min() < -1:
+            at = f"{self.mask_paths[index]} holds id {int(ids.max())}"
+            raise ValueError(f"data.void={self.void}: {at}, but the classes are 0..{len(self.mask_classes) - 1}; add it to "
+                             "classes.txt, or to data.void when it means unlabelled")  # fmt: skip
+        return ids
+
+    def fingerprint(self) -> str:
+        """sha256 over the names and sizes of images and masks, and over what counts as unlabelled."""
+        return hashlib.sha256(os.fsencode(f"{self._lines}{self.void}")).hexdigest()
+
+    def _names(self) -> list[str]:
+        """The class of each id from 0; ids that nobody named are called after their number."""
+        listed = os.path.join(self.root, "classes.txt")
+        if os.path.isfile(listed):
+            with open(listed, encoding="utf-8") as file:
+                rows = [line.split(maxsplit=1) for line in file if line.strip()]
+            if not all(len(row) == 2 and row[0].isdigit() for row in rows):
+                raise ValueError(f"data.root={self.root}: each line of classes.txt must be ID NAME (0 sky); correct it")
+            named = {int(row[0]): row[1].strip() for row in rows}
+        else:
+            named = {label: f"class {label}" for label in found_ids(os.path.join(self.root, "train"))}
+        used = {label: name for label, name in named.items() if label not in self.void}
+        if len(used) < 2:
+            raise ValueError(f"data.void={self.void}: leaves {len(used)} of {len(named)} classes; at least 2 are needed, "
+                             "set data.void to the ids that mean unlabelled")  # fmt: skip
+        return [used.get(label, f"class {label}") for label in range(max(used) + 1)]
+
+    def _known(self, label: int) -> bool:
+        if not 0 <= label < len(self.mask_classes):
+            raise ValueError(f"data.objects={label}: the classes are 0..{len(self.mask_classes) - 1}; set data.objects to some")
+        return True
+
+
+def paired(folder: str) -> tuple[list[str], list[str], str]:
+    """Images and masks of a split in the order of their names, and a line per pair. ValueError where one is missing."""
+    sides = []
+    for side in ("images", "masks"):
+        if not os.path.isdir(os.path.join(folder, side)):
+            raise ValueError(f"data.root: {os.path.join(folder, side)} does not exist; masks need DIR/train/images, "
+                             "DIR/train/masks, DIR/test/images and DIR/test/masks")  # fmt: skip
+        found, _ = find_images(os.path.join(folder, side))
+        sides.append({str(PurePosixPath(file.path).with_suffix("")): file for file in found})
+    images, masks = sides
+    if alone := sorted(images.keys() ^ masks.keys()):
+        side = "masks" if alone[0] in images else "images"
+        raise ValueError(f"data.root: {os.path.join(folder, side)} has no {alone[0]}.* ({len(alone)} such); each image needs "
+                         "one mask of the same name")  # fmt: skip
+    if not images:
+        raise ValueError(f"data.root: {os.path.join(folder, 'images')} holds no images; set data.root to another folder")
+    names = sorted(images)
+    lines = "".join(f"{images[name].path}\0{images[name].bytes}\0{masks[name].bytes}\n" for name in names)
+    image_paths = [os.path.join(folder, "images", images[name].path) for name in names]
+    return image_paths, [os.path.join(folder, "masks", masks[name].path) for name in names], lines
+
+
+def readable(paths: list[str]) -> list[Extent]:
+    """(width, height) of every file. ValueError when one has no readable header."""
+    extents, corrupt = read_headers(paths)
+    if corrupt:
+        raise ValueError(f"data.root: {corrupt[0][0]} cannot be read ({corrupt[0][1]}; {len(corrupt)} such); repair or remove it")
+    return list(extents.values())
+
+
+def ids_of(path: str, *, size: int | None = None) -> Tensor:
+    """The stored ids of a mask file as int16: its central square, brought to ``size`` by nearest pixel; None: all of it."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
+                raise ValueError(f"{image.mode} pixels are colours, not class ids; store one channel of ids 0..{LARGEST_ID}")
+            ids = np.asarray(image)
+    except DAMAGE as error:
+        raise ValueError(f"data.root: mask {path}: {error}") from error
+    if ids.min() < 0 or ids.max() > LARGEST_ID:
+        raise ValueError(f"data.root: mask {path}: ids lie in {ids.min()}..{ids.max()}; they must be 0..{LARGEST_ID}")
+    if size is not None:
+        side = min(ids.shape)
+        top, left = ((extent - side) // 2 for extent in ids.shape)
+        nearest = (2 * np.arange(size) + 1) * side // (2 * size)  # the pixel under the centre of each
+        ids = ids[top + nearest][:, left + nearest]
+    return torch.from_numpy(ids.astype(np.int16))
+
+
+def found_ids(folder: str) -> set[int]:
+    """All ids in the masks of a split."""
+    return {label for path in paired(folder)[1] for label in ids_of(path).unique().tolist()}
+
+
+def _check_shape(path: str, own: Extent, image: Extent) -> None:
+    """A mask may have another size than its image, but shows the same rectangle (up to a rounded pixel)."""
+    if abs(own[0] * image[1] - own[1] * image[0]) > max(*own, *image):
+        raise ValueError(f"data.root: {path} is {own[0]}x{own[1]} and its image {image[0]}x{image[1]}: a mask must have its "
+                         "image's proportions; store both upright and uncropped")  # fmt: skip

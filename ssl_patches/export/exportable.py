@@ -1,0 +1,154 @@
+"""What is exported: a plain timm model, how to rebuild it, and how its images are prepared.
+
+Traps: timm interpolates a position table silently when a model is built at another size, so a ViT is asked for by its
+own ``img_size`` and, for other sizes, by ``dynamic_img_size=True``, which leaves the outputs at its own size alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import timm
+import torch
+from torch import nn
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """What is done to an image before the network sees it; ``mean``, ``std`` per channel, of pixels in 0..1."""
+
+    image_size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    interpolation: str = "bilinear"
+    crop_pct: float = 1.0
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or not self.mean:
+            raise ValueError(
+                f"mean={list(self.mean)}, std={list(self.std)}: must have one number per channel; give one of each for each"
+            )
+        if min(self.std) <= 0:
+            raise ValueError(f"std={list(self.std)}: must be above 0, images are divided by it; set std to 1 for a flat channel")
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(f"interpolation={self.interpolation}: unknown to timm; set one of {', '.join(INTERPOLATIONS)}")
+        if not 0 < self.crop_pct <= 1:
+            raise ValueError(f"crop_pct={self.crop_pct}: must be above 0 and at most 1 (all of the shorter side); set crop_pct=1")
+
+    @property
+    def channels(self) -> int:
+        return len(self.mean)
+
+    def said(self, *, inside: bool) -> dict[str, Any]:
+        """As every file carries it. ``inside``: scaling and normalisation are part of the graph."""
+        return {
+            "channels": self.channels,
+            "height": self.image_size,
+            "width": self.image_size,
+            "resize_shorter_side": round(self.image_size / self.crop_pct),
+            "crop": "center",
+            "interpolation": self.interpolation,
+            "antialias": True,
+            "value_range": [0.0, 1.0],
+            "mean": [float(value) for value in self.mean],
+            "std": [float(value) for value in self.std],
+            "graph_input": "uint8 0..255" if inside else "float32, scaled to value_range, minus mean, divided by std",
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exportable:
+    """``model`` is ``timm.create_model(architecture, num_classes=0, **arguments)`` with float32 weights, in eval mode."""
+
+    model: nn.Module
+    architecture: str
+    arguments: Mapping[str, Any]
+    preprocessing: Preprocessing
+
+    def __post_init__(self) -> None:
+        if getattr(self.model, "num_classes", None) != 0 or not hasattr(self.model, "pretrained_cfg"):
+            raise ValueError(
+                f"export.model={type(self.model).__name__}: must be a plain timm model without a classifier; "
+                "call model.reset_classifier(0), or export the encoder's own timm module"
+            )
+        for name, tensor in self.model.state_dict().items():
+            if tensor.is_floating_point() and tensor.dtype != torch.float32:
+                raise ValueError(f"export.model: {name} is {tensor.dtype}, must be float32; call model.float() first")
+
+    @property
+    def unit(self) -> int:
+        """Pixels per position of the dense map: the patch of a ViT, the stride of a CNN."""
+        return self.model.feature_info[-1]["reduction"]
+
+    @property
+    def any_size(self) -> bool:
+        """Can the network take images of other sizes than its own?"""
+        if hasattr(self.model, "dynamic_img_size"):
+            return self.arguments.get("dynamic_img_size", True)
+        return not self.model.pretrained_cfg.get("fixed_input_size")
+
+    @property
+    def rebuilt(self) -> dict[str, Any]:
+        """``arguments``, with other sizes switched on where the architecture has a switch for them."""
+        switch = {"dynamic_img_size": True} if hasattr(self.model, "dynamic_img_size") and self.any_size else {}
+        return {**self.arguments, **switch}
+
+    def sizes(self) -> tuple[Size, ...]:
+        """Height and width of the images of a proof: its own, a smaller one and one that is not square, or its own only."""
+        own = self.preprocessing.image_size
+        if not self.any_size:
+            return ((own, own),)
+        count, unit = max(1, own // self.unit), self.unit
+        smaller = max(1, 3 * count // 4)
+        smaller = unit * (smaller if smaller != count else count + 1)
+        return (own, own), (smaller, smaller), (unit * count, unit * (count + max(1, count // 2)))
+
+    def at(self, size: Size) -> nn.Module:
+        """A copy of the trained model that takes images of ``size``, on the CPU."""
+        model = copy.deepcopy(self.model).cpu().float().eval()
+        if size != (self.preprocessing.image_size,) * 2 and hasattr(model, "set_input_size"):
+            model.set_input_size(img_size=size)
+        return model
+
+    def dynamic(self) -> nn.Module:
+        """The model that takes every size that the architecture allows, with the same weights, on the CPU."""
+        if self.rebuilt == self.arguments:
+            return copy.deepcopy(self.model).cpu().eval()
+        model = timm.create_model(self.architecture, pretrained=False, num_classes=0, **self.rebuilt)
+        model.load_state_dict(self.model.state_dict(), strict=True)
+        return model.eval()
+
+    def resized(self, image_size: int) -> Exportable:
+        """For images of another size: a position table is interpolated (bicubic, antialiased, as timm does it)."""
+        if image_size == self.preprocessing.image_size:
+            return self
+        table = hasattr(self.model, "set_input_size")
+        if image_size < self.unit or (table and image_size % self.unit):
+            nearest = max(1, round(image_size / self.unit)) * self.unit
+            raise ValueError(
+                f"image_size={image_size}: must be a multiple of {self.unit} px, the patch of {self.architecture}; "
+                f"set image_size={nearest}"
+            )
+        return replace(
+            self,
+            model=self.at((image_size, image_size)),
+            arguments={**self.arguments, **({"img_size": image_size} if table else {})},
+            preprocessing=replace(self.preprocessing, image_size=image_size),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What shall be written. ``input``: of the graphs (ONNX, torch.export), uint8 takes the normalisation inside."""
+
+    formats: Sequence[str] = ("timm",)
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    input: Literal["float32", "uint8"] = "float32"
+    image_size: int | None = None
+    license: str | None = None

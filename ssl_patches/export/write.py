@@ -1,0 +1,127 @@
+"""From a trained encoder to a folder: written aside, proven, and only then given its name."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ssl_patches.encoders.base import Encoder
+from ssl_patches.export import graphs, timm_folder
+from ssl_patches.export.card import CARD, README, as_json, check_hashes, read_card, write_card
+from ssl_patches.export.exportable import Exportable, Preprocessing, Wanted
+from ssl_patches.export.proof import Proof, compare
+from ssl_patches.export.readme import readme
+from ssl_patches.export.reference import IMAGES, REFERENCE, reference_of
+from ssl_patches.export.rounding import DTYPES, TOLERANCES
+from ssl_patches.export.staging import check_free, staged
+from ssl_patches.wording import nearest
+
+FILES = {"timm": timm_folder.WEIGHTS, "onnx": graphs.ONNX, "torch_export": graphs.TORCH_EXPORT}
+"""The formats, and the file that holds the weights of each."""
+
+
+def check_wanted(wanted: Wanted) -> None:
+    """ValueError for what is known to be no good before anything is computed."""
+    if not wanted.formats:
+        raise ValueError(f"formats=[]: must name one at least; choose among: {', '.join(FILES)}")
+    for name in wanted.formats:
+        if name not in FILES:
+            raise ValueError(f"formats=[{name}]: no such format; {nearest(name, list(FILES))}")
+    for key, known in (("precision", DTYPES), ("input", ("float32", "uint8"))):
+        if getattr(wanted, key) not in known:
+            raise ValueError(f"{key}={getattr(wanted, key)}: must be one of {', '.join(known)}; set {key}={next(iter(known))}")
+    if wanted.input == "uint8" and set(wanted.formats) == {"timm"}:
+        raise ValueError(
+            "input=uint8: is for graphs, timm's models take normalised images; set formats=[timm,onnx], or take it out"
+        )
+
+
+def export_encoder(
+    encoder: Encoder,
+    directory: Path,
+    *,
+    image_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    card: Mapping[str, Any],
+    calibration: Iterable[Tensor] | None = None,
+    wanted: Wanted | None = None,
+    overwrite: bool = False,
+) -> Proof:
+    """Write the formats of ``wanted`` (timm by default) and prove them; ``encoder`` stays as it is.
+
+    ``encoder`` also has ``architecture`` and ``arguments``, timm's. ``calibration``: batches (B, C, H, W), normalised,
+    of whole images, on the encoder's device. ValueError for a bad argument or a used ``directory``; ExportMismatch.
+    """
+    check_free(Path(directory), overwrite=overwrite, mark=CARD)
+    encoder = copy.deepcopy(encoder)
+    if calibration is not None:
+        encoder.calibrate(calibration)
+    exportable = Exportable(
+        model=encoder.export(image_size).cpu(),
+        architecture=encoder.architecture,
+        arguments=encoder.arguments,
+        preprocessing=Preprocessing(image_size=image_size, mean=mean, std=std),
+    )
+    return export_model(exportable, directory, wanted=wanted or Wanted(), card=card, overwrite=overwrite)
+
+
+def export_model(
+    exportable: Exportable, directory: Path, *, wanted: Wanted, card: Mapping[str, Any], overwrite: bool = False
+) -> Proof:
+    """``export_encoder`` of a plain timm model: the same folder, the same proof."""
+    check_wanted(wanted)
+    as_json(dict(card), "export.card")
+    with staged(directory, overwrite=overwrite, mark=CARD) as folder:
+        exportable = exportable.resized(wanted.image_size or exportable.preprocessing.image_size)
+        config = timm_folder.timm_config(exportable)
+        reference = reference_of(exportable, IMAGES)
+        reference.save(folder / REFERENCE)
+        write_formats(folder, exportable, wanted)
+        tolerance = TOLERANCES[wanted.precision]
+        proof = compare(folder, list(dict.fromkeys(wanted.formats)), reference, tolerance)
+        content = {
+            **card,
+            "license": wanted.license,
+            "architecture": config["architecture"],
+            "arguments": config["model_args"],
+            "features": config["num_features"],
+            "preprocessing": exportable.preprocessing.said(inside=wanted.input == "uint8"),
+            "precision": wanted.precision,
+            "formats": {name: FILES[name] for name in proof.formats},
+            "other_sizes": f"multiples of {exportable.unit} px" if exportable.any_size else None,
+            "proof": {**asdict(proof), "tolerance": tolerance},
+        }
+        _write_readme_and_card(folder, content)
+    return proof
+
+
+def write_formats(folder: Path, exportable: Exportable, wanted: Wanted) -> None:
+    """The files of each format. ValueError where the architecture cannot take one."""
+    if "timm" in wanted.formats:
+        timm_folder.write(folder, exportable, precision=wanted.precision)
+    graphs.write_graphs(folder, exportable, wanted)
+
+
+def add_results(directory: Path, results: Sequence[Mapping[str, Any]]) -> None:
+    """Put evaluation results into an export's card; a reader sees the old folder or the new one."""
+    directory = Path(directory)
+    check_hashes(directory)
+    card = {key: value for key, value in read_card(directory).items() if key != "files"}
+    with staged(directory, overwrite=True, mark=CARD) as folder:
+        for path in directory.iterdir():
+            if path.name not in (CARD, README):
+                shutil.copy2(path, folder / path.name)
+        _write_readme_and_card(folder, {**card, "results": list(results)})
+
+
+def _write_readme_and_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """The card is last, because it holds the hashes."""
+    (folder / README).write_text(readme(card), encoding="utf-8")
+    write_card(folder, card)

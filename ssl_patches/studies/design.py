@@ -1,0 +1,227 @@
+"""What a study asks: tasks x encoders x seeds at one budget, as ``study.yaml`` says it and the command line changes it.
+
+    name: tasks_mine                # the folder's name where it is left out
+    base: {data: cifar10, image_size: 32, encoder: vit_tiny_6}     # overrides of `ssl-patches pretrain`, a list of words too
+    axes:                           # every combination is a cell
+      task: [masked, position, jigsaw+masked]
+      encoder: [vit_tiny, {resnet: {encoder: resnet18, optimizer: sgd}}]   # a value may be several overrides with a name
+      seed: [0, 1, 2]
+    without: [{task: position, encoder: resnet}]     # combinations that cannot be, or are not wanted
+    budget: 1e13                    # FLOPs, everything executed; or {images: 1e5}, {seconds: 600}
+    supervised: true                # also the same encoders trained from scratch on the labels, at the same budget
+    tune:                           # for each combination of axes but seed, the same number of trials
+      values: {optimizer.base_lr: [1e-3, 2e-3]}
+      share: 0.2                    # of the budget
+      seed: 1000
+
+Random weights and raw pixels need no cell: every run is evaluated beside them. Words of the command line: a key of an
+axis replaces its values (``task=jigsaw seed=0,1``), ``budget.KEY=`` the budget, ``supervised=true`` asks for that baseline,
+all others are added to ``base``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ssl_patches import config
+from ssl_patches.checks import check
+from ssl_patches.schema import STUDY, TUNE
+from ssl_patches.wording import BadRequest, nearest, shown
+
+FILE = "study.yaml"
+BUDGETS = ("images", "epochs", "flops", "seconds")
+DEFAULTS = {"base": [], "without": [], "budget": None, "supervised": False, "tune": None}
+
+
+@dataclass(frozen=True)
+class Value:
+    """One point of an axis: what it is called, and the overrides that it stands for."""
+
+    label: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Which overrides are tried for each combination of axes but ``seed``, at which share of the budget."""
+
+    trials: tuple[Value, ...]
+    share: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Design:
+    """A study as it is asked for. ``budget``: (key, amount), None where the overrides say it."""
+
+    name: str
+    base: tuple[str, ...]
+    axes: Mapping[str, tuple[Value, ...]]
+    budget: tuple[str, float] | None = None
+    supervised: bool = False
+    tuning: Tuning | None = None
+    without: tuple[Mapping[str, str], ...] = ()  # axis -> label; what fits all of one is left out
+
+    def combinations(self, *, but: str | None = None) -> Iterator[dict[str, Value]]:
+        """Axis -> value, in the order of the file, the last axis changing fastest. ``but``: an axis that is not used."""
+        axes = {key: values for key, values in self.axes.items() if key != but}
+        for values in itertools.product(*axes.values()):
+            chosen = dict(zip(axes, values, strict=True))
+            labels = {key: value.label for key, value in chosen.items()}
+            if not any(left_out.items() <= labels.items() for left_out in self.without):
+                yield chosen
+
+
+def read(place: Path, words: Sequence[str] = (), *, config_dirs: Sequence[Path | str] = ()) -> Design:
+    """The study in ``place`` (a folder with study.yaml, or a YAML) as ``words`` change it. BadRequest with all problems."""
+    file = place / FILE if place.is_dir() else place
+    if not file.is_file():
+        raise BadRequest([f"study {place}: no such file, {file} is looked for; give experiments/NAME or a YAML"])
+    given = {"name": file.resolve().parent.name if file.name == FILE else file.stem, **DEFAULTS, **config.load(file)}
+    problems = []
+    try:
+        given = check(given, schema=STUDY)
+        given["tune"] = given["tune"] and check({"tune": given["tune"]}, schema={"tune": TUNE})["tune"]
+    except BadRequest as error:
+        raise BadRequest([f"{file}: {problem}" for problem in error.problems]) from None
+    axes = {key: tuple(_value(key, value, problems) for value in values) for key, values in given["axes"].items()}
+    without = tuple({key: spelled(value) for key, value in left_out.items()} for left_out in given["without"])
+    for left_out in without:
+        labels = {key: {value.label for value in axes.get(key, ())} for key in left_out}
+        wrong = [f"{key}: {label}" for key, label in left_out.items() if label not in labels[key]]
+        problems += [f"without: {{{pair}}} is on no axis; name an axis and one of its values" for pair in wrong]
+    budget, tuning = _budget(given["budget"], problems), _tuning(given["tune"])
+    design = Design(given["name"], _words(given["base"]), axes, budget, given["supervised"], tuning, without)
+    design = changed(design, words, config_dirs=config_dirs)
+    problems += _clashes(design)
+    if problems:
+        raise BadRequest([f"{file}: {problem}" for problem in problems])
+    return design
+
+
+def sweep(words: Sequence[str], *, name: str, config_dirs: Sequence[Path | str] = ()) -> Design:
+    """What ``pretrain -m WORDS`` asks for: each override with several values is an axis."""
+    design = changed(Design(name, (), {}), words, config_dirs=config_dirs)
+    if problems := _clashes(design):
+        raise BadRequest(problems)
+    return design
+
+
+def changed(design: Design, words: Sequence[str], *, config_dirs: Sequence[Path | str] = ()) -> Design:
+    """``design`` as words of the command line change it."""
+    base, axes, budget = list(design.base), dict(design.axes), design.budget
+    for text, values in config.sweeps(words, config_dirs=config_dirs):
+        key, _, raw = text.partition("=") if values is None else (text, "", "")
+        if values is not None or key in axes:
+            named = {value.label: value for value in axes.get(key, ())}
+            axes[key] = tuple(named.get(value) or Value(value, (f"{key}={value}",)) for value in values or [raw])
+        elif text in ("supervised=true", "supervised=false"):
+            design = replace(design, supervised=text.endswith("true"))
+        elif key.startswith("budget.") and raw != "null":
+            budget = None
+            base = [word for word in base if not word.startswith("budget.")] + _only(key.removeprefix("budget."), raw)
+        else:
+            base.append(text)
+    return replace(design, base=tuple(base), axes=axes, budget=budget)
+
+
+def budget_words(design: Design, share: float = 1.0) -> list[str]:
+    """The overrides that set the budget, or ``share`` of it."""
+    key, amount = design.budget or (None, 0.0)
+    return _only(key, spelled(amount * share)) if key else []
+
+
+def spelled(value: Any) -> str:
+    """A value as Hydra's override grammar reads it back."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{spelled(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(spelled, value)) + "]"
+    if not isinstance(value, str) or (re.fullmatch(r"[\w./+\-]+", value) and shown(value) == value):
+        return shown(value)
+    inside = re.sub(r'(\\*)"', r"\1\1\\" + '"', value)
+    return '"' + inside + "\\" * (len(inside) - len(inside.rstrip("\\"))) + '"'
+
+
+def _only(key: str, amount: str) -> list[str]:
+    """This budget and no other: an experiment in ``base`` may set another one."""
+    return [f"budget.{other}={amount if other == key else 'null'}" for other in BUDGETS]
+
+
+def _words(base: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...]:
+    if isinstance(base, Mapping):
+        return tuple(f"{key}={spelled(value)}" for key, value in base.items())
+    return tuple(base)
+
+
+def _value(key: str, value: Any, problems: list[str]) -> Value:
+    """A plain value of the axis, or a mapping with one name and the overrides that it stands for."""
+    if not isinstance(value, Mapping) or "." in key:
+        return Value(spelled(value), (f"{key}={spelled(value)}",))
+    label, words = next(iter(value.items()), ("", None))
+    if len(value) != 1 or not isinstance(words, Mapping | list):
+        problems.append(f"axes.{key}: {shown(value)} must be one name and its overrides, such as NAME: {{{key}: VALUE}}")
+        return Value(str(label), ())
+    return Value(str(label), _words(words))
+
+
+def _budget(given: float | Mapping[str, float] | None, problems: list[str]) -> tuple[str, float] | None:
+    if given is None:
+        return None
+    (key, amount), *more = given.items() if isinstance(given, Mapping) and given else [("flops", given)]
+    if key not in BUDGETS:
+        problems.append(f"budget.{key}: unknown key; {nearest(key, BUDGETS, prefix='budget.')}")
+    if more or not isinstance(amount, int | float) or not amount > 0:
+        problems.append(f"budget={shown(given)}: must be one amount above 0; give budget: {{flops: 1e13}}")
+        return None
+    return key, float(amount)
+
+
+def _tuning(given: Mapping[str, Any] | None) -> Tuning | None:
+    if given is None:
+        return None
+    keys = list(given["values"])
+    points = itertools.product(*given["values"].values())
+    words = [tuple(f"{key}={spelled(value)}" for key, value in zip(keys, point, strict=True)) for point in points]
+    return Tuning(tuple(Value(" ".join(some), some) for some in words), given["share"], given["seed"])
+
+
+def _clashes(design: Design) -> list[str]:
+    """What cannot be meant: axes without values or with one twice, a key that is set in two places."""
+    problems, set_by = [], {_key(word): "base" for word in design.base}
+    for key, values in design.axes.items():
+        labels = [value.label for value in values]
+        if not values:
+            problems.append(f"axes.{key}: is empty; give it a value, or take it out")
+        problems += [f"axes.{key}: {label} stands there twice" for label in sorted({x for x in labels if labels.count(x) > 1})]
+        for word in sorted({_key(word) for value in values for word in value.words}):
+            if word in set_by:
+                problems.append(f"axes.{key}: {word} is set by {set_by[word]} too; take one of them out")
+            set_by[word] = f"axes.{key}"
+    if design.budget and (twice := sorted(key for key in set_by if key.startswith("budget."))):
+        problems.append(f"budget.{design.budget[0]}: {twice[0]} is set by {set_by[twice[0]]} too; take one of them out")
+    return problems + (_clashes_of_tuning(design, design.tuning, set_by) if design.tuning else [])
+
+
+def _clashes_of_tuning(design: Design, tuning: Tuning, set_by: Mapping[str, str]) -> list[str]:
+    problems = []
+    for key in sorted({_key(word) for trial in tuning.trials for word in trial.words} & {*set_by}):
+        problems.append(f"tune.values.{key}: is set by {set_by[key]} too; take one of them out")
+    if not tuning.trials or not tuning.trials[0].words:
+        problems.append("tune.values: is empty; give values, such as optimizer.base_lr: [1e-3, 2e-3]")
+    if not 0 < tuning.share <= 1:
+        problems.append(f"tune.share={tuning.share}: must be above 0 and at most 1; give share: 0.2")
+    if design.budget is None:
+        problems.append("tune.share: is a share of budget, which is missing; give budget: 1e13")
+    if f"seed={tuning.seed}" in {word for value in design.axes.get("seed", ()) for word in value.words}:
+        problems.append(f"tune.seed={tuning.seed}: is a seed of the study, which would favour it; give another")
+    return problems
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0]

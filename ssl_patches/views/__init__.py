@@ -1,0 +1,7 @@
+"""From stored images to the views that are cut: batched augmentation on the device, parameters drawn per image."""
+
+from ssl_patches.views.augment import Augment
+from ssl_patches.views.crop import CropFlip, Whole, random_boxes, whole_boxes
+from ssl_patches.views.operations import Blur, Colour, Grey, Intensity, Rotate
+
+__all__ = ["Augment", "Blur", "Colour", "CropFlip", "Grey", "Intensity", "Rotate", "Whole", "random_boxes", "whole_boxes"]
