@@ -1,4 +1,4 @@
-"""One tiny run for all tests that need a finished one, and the words that make a run tiny."""
+"""One tiny run for all tests that need a finished one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from small import SMALL
 
 from ssl_patches.cli import main
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-SMALL_VIT = ("encoder.options={depth:2,embed_dim:48,num_heads:3}", "encoder.patch_size=8")
-SMALL_DATA = ("image_size=32", "data.count=64", "data.num_workers=0", "data.batch_size=16")
-SMALL = (*SMALL_VIT, *SMALL_DATA, "budget.images=64", "evaluation.train_images=64", "evaluation.test_images=32")
-"""Words after ``pretrain`` for a run of seconds: 4 steps of 16 images."""
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, SMALL_VIT
 from PIL import Image
+from small import SMALL, SMALL_VIT
 
 from ssl_patches import conf_files
 from ssl_patches.cli import main

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, SMALL
+from small import REPOSITORY, SMALL
 
 from ssl_patches import cli, conf_files, mixture
 from ssl_patches.cli import COMMANDS, GROUPS, HELP, main

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import REPOSITORY, SMALL
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import REPOSITORY, SMALL
 
 from ssl_patches.cli import main
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from conftest import SMALL, SMALL_DATA, SMALL_VIT
+from small import SMALL, SMALL_DATA, SMALL_VIT
 
 from ssl_patches import assemble, mixture
 from ssl_patches.cli import main

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL
 from safetensors.torch import load_file
+from small import SMALL
 
 from ssl_patches import pretrainer
 from ssl_patches.cli import main

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, SMALL
+from small import REPOSITORY, SMALL
 
 NAMES = {str(file.relative_to(REPOSITORY / "conf")) for file in (REPOSITORY / "conf").rglob("*.yaml")}
 

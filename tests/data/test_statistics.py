@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import SMALL_VIT
+from small import SMALL_VIT
 
 from ssl_patches import assemble, config
 from ssl_patches.cli import main

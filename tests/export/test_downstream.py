@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from networks import proven_in_this_process, write
 from PIL import Image
+from small import REPOSITORY
 
 from ssl_patches.cli import main
 

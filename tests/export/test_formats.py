@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import timm
 import torch
-from conftest import REPOSITORY
 from networks import CARD, NETWORKS, VIT, build, exportable, inputs, preprocessing, proven_in_this_process, stirred, write
 from safetensors.torch import load_file, save_file
+from small import REPOSITORY
 
 from ssl_patches.cli import main
 from ssl_patches.export import Exportable, ExportMismatch, Wanted, card, export_model, graphs, proof, read_card, reload, verify

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, SMALL
+from small import REPOSITORY, SMALL
 
 from ssl_patches import config, mixture
 from ssl_patches.cli import main

@@ -207,7 +207,7 @@ def test_a_summary_that_cannot_be_read_is_no_result_and_is_made_again(study, qui
 
 
 def test_sweeps_of_pretrain_run_each_combination_and_again_only_what_failed(quick_end, monkeypatch, tmp_path, capsys):
-    from conftest import SMALL
+    from small import SMALL
 
     before = Pretrainer.training_step
     monkeypatch.setattr(Pretrainer, "training_step", lambda self, *step: 1 / 0 if self.seed else before(self, *step))
@@ -229,7 +229,7 @@ def test_sweeps_of_pretrain_run_each_combination_and_again_only_what_failed(quic
 
 
 def test_two_runs_of_pretrain_in_one_directory_are_refused(finished_run, tmp_path, capsys):
-    from conftest import SMALL
+    from small import SMALL
 
     (tmp_path / claims.FOLDER).mkdir()
     with claims.held(tmp_path / "run"):
