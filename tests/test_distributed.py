@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL
+from small import SMALL
 from test_training import DRAWLESS, first_gradients, largest_difference, last, rows, weights
 
 from ssl_patches import launch

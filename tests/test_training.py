@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL
+from small import SMALL
 
 from ssl_patches import assemble, config
 from ssl_patches.callbacks import ema
