@@ -142,10 +142,13 @@ def _pretrain(request: Request) -> int:
 
         return sweep_command(request.words, config_dirs=request.config_dirs, say=_say)
     cfg = mixture.request(request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN)
+    from ssl_patches.launch import follows
     from ssl_patches.run import pretrain
     from ssl_patches.screens import last_screen
 
-    print(last_screen(pretrain(cfg, say=_say)))
+    run_dir = pretrain(cfg, say=(lambda _: None) if follows() else _say)
+    if not follows():
+        print(last_screen(run_dir))
     return 0
 
 

@@ -36,9 +36,9 @@ the package draws are used.
 Images come from data=folder|torchvision|manifest|huggingface, or data=own data._target_=module.Class, a Dataset of yours.
 
 Often set: task= encoder= encoder.name= data= data.root= data.batch_size= image_size= budget.images= (or epochs, flops,
-seconds) optimizer.base_lr= trainer.precision=fp32|bf16 views=photo|microscopy|satellite|none sampler.tile= sampler.gap=
-seed= run_dir= resume= overwrite= logger=wandb. `ssl-patches list tasks` and so on show what there is; --cfg prints the
-composed settings.
+seconds) optimizer.base_lr= trainer.precision=auto|fp32|bf16 views=photo|microscopy|satellite|none sampler.tile=
+sampler.gap= seed= run_dir= resume= overwrite= logger=wandb. `ssl-patches list tasks` and so on show what there is;
+--cfg prints the composed settings.
 """,
     "evaluate": """\
 ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME [data=... KEY=VALUE ...] [--json] [--config-dir DIR]

@@ -44,7 +44,7 @@ def finish(
 ) -> None:
     """Draw, export, evaluate, and write the summary. ``flops``: of a step, per image; ``began``: time.monotonic()."""
     module.cpu()
-    images = module.steps_done * data.batch_size
+    images = module.steps_done * module.batch_size
     fingerprint = data.train.fingerprint()
     _note_unreadable(run_dir, data.train, say)
     _draw(cfg, run_dir, module, data, images)

@@ -65,6 +65,17 @@ def checkpoint_to_resume(directory: Path, origin: Mapping[str, Any], *, resume: 
     return checkpoint
 
 
+def same_batch(checkpoint: Mapping[str, Any], batch_size: int, shard: int) -> None:
+    """ValueError when the run resumed had another number of images per step: its schedule and its budget count steps."""
+    before = checkpoint.get("batch_size", shard)
+    if before != batch_size:
+        together = f"make trainer.accumulate * trainer.devices * trainer.nodes {before // shard}"
+        raise ValueError(
+            f"resume=true: the run had {before} images per step and would now have {batch_size}; {together}, "
+            "or give another run_dir"
+        )
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint as plain containers and tensors. ValueError when there is none or it is no checkpoint of ours."""
     if not path.is_file():

@@ -1,7 +1,12 @@
-"""How a run is executed. Apart from the run itself, because checking a request must not wait for lightning."""
+"""How a run is executed. Apart from the run itself, because checking a request must not wait for lightning.
+
+A step may be divided: ``accumulate`` shards one after the other on each of ``devices * nodes`` processes, of
+``data.batch_size`` images each. How it is divided changes neither the images of a step nor what is drawn for them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,29 +19,78 @@ PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """How a run is executed; none of it changes what is learned but ``precision``.
+    """How a run is executed; none of it changes what is learned but ``precision`` and the images per step.
 
-    ``device``: auto takes a GPU when there is one. ``log_every``: steps between rows of metrics.csv.
-    Checkpoints are written every ``checkpoint_minutes``, every ``checkpoint_steps`` (0: not by steps), and at the end.
+    ``precision``: auto takes bf16 where the hardware multiplies it natively. ``device``: auto takes a GPU when there is
+    one. ``devices``: processes per node, one GPU or CPU process each; ``nodes``: as torchrun or Slurm starts them;
+    ``strategy``: ddp copies the model to each, fsdp (FSDP2) divides it among them. ``accumulate``: shards per step and
+    process. ``compile``: torch.compile the tasks, encoder included; the first step waits for it.
+    ``ema``: decay of an average of the encoder that checkpoints hold beside it (0.999), 0 for none.
+    ``log_every``: steps between rows of metrics.csv. Checkpoints are written every ``checkpoint_minutes``, every
+    ``checkpoint_steps`` (0: not by steps), and at the end.
     """
 
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    accumulate: int = 1
+    compile: bool = False
+    ema: float = 0.0
     log_every: int = 20
     checkpoint_minutes: float = 5.0
     checkpoint_steps: int = 0
     checkpoints_kept: int = 2
 
     def __post_init__(self) -> None:
-        for key, low in (("log_every", 1), ("checkpoint_minutes", 0), ("checkpoint_steps", 0), ("checkpoints_kept", 1)):
-            if getattr(self, key) < low:
+        at_least = {"devices": 1, "nodes": 1, "accumulate": 1, "log_every": 1, "checkpoint_minutes": 0}
+        for key, low in {**at_least, "checkpoint_steps": 0, "checkpoints_kept": 1}.items():
+            if not getattr(self, key) >= low:
                 raise ValueError(f"trainer.{key}={getattr(self, key)}: must be {low} or more; set trainer.{key}={max(low, 1)}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"trainer.ema={self.ema}: a decay from 0 (no average) to below 1; set trainer.ema=0.999")
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("trainer.device=cuda: this machine shows torch no CUDA device; set trainer.device=auto")
+        if self.accelerator == "gpu" and self.devices > torch.cuda.device_count():
+            count = torch.cuda.device_count()
+            raise ValueError(f"trainer.devices={self.devices}: this machine has {count} GPUs; set trainer.devices={count}")
+        if self.strategy == "fsdp" and self.processes == 1:
+            raise ValueError("trainer.strategy=fsdp: divides a model among processes; set trainer.devices=2 or strategy=ddp")
+        if self.strategy == "fsdp" and (self.ema or self.compile):
+            key = "ema" if self.ema else "compile"
+            raise ValueError(
+                f"trainer.strategy=fsdp, trainer.{key}={getattr(self, key)}: are not supported together; "
+                f"take trainer.{key} out, or set trainer.strategy=ddp"
+            )
+
+    @property
+    def processes(self) -> int:
+        return self.devices * self.nodes
 
     @property
     def accelerator(self) -> str:
         return "gpu" if self.device == "cuda" or (self.device == "auto" and torch.cuda.is_available()) else "cpu"
+
+    def numbers(self) -> tuple[Literal["fp32", "bf16"], str]:
+        """The precision that is meant, and in words why."""
+        if self.precision != "auto":
+            return self.precision, "as asked"
+        native = native_bf16(self.accelerator)
+        if native:
+            return "bf16", f"auto: {native}; trainer.precision=fp32 turns it off"
+        what = "GPU" if self.accelerator == "gpu" else "CPU"
+        return "fp32", f"auto: this {what} has no bf16 arithmetic of its own, which would be slower"
+
+
+def native_bf16(accelerator: str) -> str | None:
+    """What makes bf16 fast on this machine, in words; None where nothing does. (Emulated bf16 is slower than fp32.)"""
+    if accelerator == "gpu":
+        name = torch.cuda.get_device_name()
+        return f"{name} has bf16 tensor cores" if torch.cuda.is_bf16_supported(including_emulation=False) else None
+    units = {"amx_bf16": "AMX-BF16", "avx512_bf16": "AVX512-BF16", "sve_bf16": "SVE-BF16"}
+    found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}  # not in the oldest torch allowed
+    return next((f"this CPU has {name}" for key, name in units.items() if found.get(key)), None)
 
 
 def choose_attention(module: nn.Module, *, accelerator: str, precision: str) -> None:
@@ -44,3 +98,9 @@ def choose_attention(module: nn.Module, *, accelerator: str, precision: str) -> 
     for layer in module.modules():
         if hasattr(layer, "fused_attn"):  # timm's name for it
             layer.fused_attn = layer.fused_attn and not (accelerator == "cpu" and precision == "bf16")
+
+
+def compile_in_place(tasks: Iterable[nn.Module]) -> None:
+    """torch.compile each task, the encoder that it calls included; state-dict keys stay as they are."""
+    for task in tasks:
+        task.compile(dynamic=False)

@@ -32,7 +32,7 @@ from ssl_patches.callbacks.meter import Meter
 from ssl_patches.callbacks.rows import Rows, say
 from ssl_patches.evaluation.health import panel
 from ssl_patches.figures import draw_health
-from ssl_patches.pretrainer import Pretrainer
+from ssl_patches.pretrainer import Pretrainer, step_ended
 from ssl_patches.types import ImageBatch
 from ssl_patches.views import CropFlip
 
@@ -75,10 +75,12 @@ class Health(L.Callback):
         if not self._on:
             say(f"health: needs 2 held-out images, there are {len(data.val or ())}; only the training loss is watched")
             return
-        self._epoch = math.ceil(len(data.train) / (module.batch_size * trainer.world_size))
+        self._epoch = math.ceil(len(data.train) / (module.batch_size))
         self._between = self.every or self._spacing(module, data)
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: Pretrainer, *_: object) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: Pretrainer, outputs: object, batch: object, batch_idx: int) -> None:
+        if not step_ended(trainer, batch_idx):
+            return
         step = trainer.global_step
         due = self._on and (step % self._between == 0 or step == self._epoch)
         if step % self.watch == 0 or step == self._began + 1 or due:
@@ -126,7 +128,7 @@ class Health(L.Callback):
         took = time.monotonic() - began
         row = {
             "step": step,
-            "images": step * module.batch_size * trainer.world_size,
+            "images": step * module.batch_size,
             "seconds": round(module.seconds_spent(), 3),
             **found,
             **training,

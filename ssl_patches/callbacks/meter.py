@@ -14,7 +14,7 @@ import lightning as L
 from tqdm import tqdm
 
 from ssl_patches.callbacks.rows import Rows
-from ssl_patches.pretrainer import Pretrainer
+from ssl_patches.pretrainer import Pretrainer, step_ended
 
 
 class Meter(L.Callback):
@@ -40,10 +40,12 @@ class Meter(L.Callback):
         now = time.monotonic()
         self._waited, self._ended = self._waited + now - self._ended, now
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: Pretrainer, *_: object) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: Pretrainer, outputs: object, batch: object, batch_idx: int) -> None:
         now = time.monotonic()
         self._busy, self._ended = self._busy + now - self._ended, now
         step = trainer.global_step
+        if not step_ended(trainer, batch_idx):
+            return
         if self._bar is not None:
             self._bar.update(step - self._bar.n)
         if step % self.every == 0 or step == module.steps or step == self._first_step + 1:
@@ -64,13 +66,14 @@ class Meter(L.Callback):
 
     def _report(self, trainer: L.Trainer, module: Pretrainer) -> None:
         step, elapsed = trainer.global_step, max(self._busy + self._waited, 1e-9)
-        per_step = module.batch_size * trainer.world_size
+        per_step = module.batch_size
         self.images_per_second = (step - self._first_step) * per_step / elapsed
         self.wait = self._waited / elapsed
         self._seen_step = step
+        means = {key: trainer.strategy.reduce(value.clone(), reduce_op="mean") for key, value in module.metrics.items()}
         if not trainer.is_global_zero:
             return
-        values = {key: value.item() for key, value in module.metrics.items()}
+        values = {key: value.item() for key, value in means.items()}
         row = {
             "step": step,
             "images": step * per_step,

@@ -17,7 +17,7 @@ from ssl_patches.callbacks import twin as twins
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.evaluation.attention import attends, last_attention
 from ssl_patches.figures import draw_neighbours, draw_patches, draw_task
-from ssl_patches.pretrainer import Pretrainer
+from ssl_patches.pretrainer import Pretrainer, step_ended
 from ssl_patches.types import Features, ImageBatch
 
 COARSE = 6  # a map with fewer rows shows nothing: then of a layer before
@@ -42,12 +42,12 @@ class Previews(L.Callback):
     def on_train_start(self, trainer: L.Trainer, module: Pretrainer) -> None:
         data = trainer.datamodule
         self.folder = Path(trainer.default_root_dir) / "figures"
-        self._between = max(1, math.ceil(self.epochs * len(data.train) / (module.batch_size * trainer.world_size)))
+        self._between = max(1, math.ceil(self.epochs * len(data.train) / (module.batch_size)))
         self._on = data.val is not None and len(data.val) >= 2
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: Pretrainer, *_: object) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: Pretrainer, outputs: object, batch: object, batch_idx: int) -> None:
         step = trainer.global_step
-        if self._on and step % self._between == 0 and step != module.steps:
+        if self._on and step_ended(trainer, batch_idx) and step % self._between == 0 and step != module.steps:
             self.draw(trainer, module, self.folder / f"step-{step:08d}")
 
     def on_train_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
@@ -107,7 +107,7 @@ class Previews(L.Callback):
 
 
 def _after(trainer: L.Trainer, module: Pretrainer) -> str:
-    return f"after {trainer.global_step * module.batch_size * trainer.world_size:,} images"
+    return f"after {trainer.global_step * module.batch_size:,} images"
 
 
 def _log(trainer: L.Trainer, file: Path) -> None:

@@ -21,7 +21,7 @@ from ssl_patches.callbacks import twin as twins
 from ssl_patches.callbacks.rows import Rows, say
 from ssl_patches.evaluation.knn import votes, weighted_knn
 from ssl_patches.evaluation.linear import linear_probe
-from ssl_patches.pretrainer import Pretrainer
+from ssl_patches.pretrainer import Pretrainer, step_ended
 from ssl_patches.types import ImageBatch
 
 CSV = "probes.csv"
@@ -47,14 +47,14 @@ class OnlineProbes(L.Callback):
         self.rows = Rows(Path(trainer.default_root_dir) / CSV)
         self.rows.shorten(trainer.global_step)
         self._probed = trainer.global_step
-        self._between = max(1, math.ceil(self.epochs * len(data.train) / (module.batch_size * trainer.world_size)))
+        self._between = max(1, math.ceil(self.epochs * len(data.train) / (module.batch_size)))
         labels = getattr(data.train, "labels", None)
         self._on = labels is not None and labels.dim() == 1 and len(labels[labels >= 0].unique()) >= 2
         if not self._on:
             say("probes: the training images carry no classes, so there is nothing to probe")
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: Pretrainer, *_: object) -> None:
-        if self._on and trainer.global_step % self._between == 0:
+    def on_train_batch_end(self, trainer: L.Trainer, module: Pretrainer, outputs: object, batch: object, batch_idx: int) -> None:
+        if self._on and step_ended(trainer, batch_idx) and trainer.global_step % self._between == 0:
             self.probe(trainer, module)
 
     def on_train_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
@@ -70,7 +70,7 @@ class OnlineProbes(L.Callback):
         figures = accuracies(found, self._held.labels)
         row = {
             "step": trainer.global_step,
-            "images": trainer.global_step * module.batch_size * trainer.world_size,
+            "images": trainer.global_step * module.batch_size,
             **figures,
             "probe_seconds": round(time.monotonic() - began, 3),
         }

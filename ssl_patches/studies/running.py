@@ -140,8 +140,9 @@ def errors_told(directory: Path, name: str, say: Say) -> Iterator[None]:
             write_text(directory / ERROR, "".join(traceback.format_exception(error)))
         except OSError as full:
             raise Failed(f"{directory}: cannot be written ({full.strerror}); {name} failed with {reason}") from error
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Failed(f"{directory}: {error.strerror}; make room and give the same command, it goes on from here") from error
+        full = error.__cause__ if isinstance(error, Failed) else error
+        if isinstance(full, OSError) and full.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Failed(f"{directory}: {full.strerror}; make room and give the same command, it goes on from here") from error
 
 
 def clear_errors(plan: Plan) -> None:

@@ -51,11 +51,12 @@ class Supervised(Pretrainer):
         return loss, {"loss": loss.detach(), "accuracy": right}
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
-        loss, self.metrics = self.losses(batch.images, batch.labels)
+        loss, metrics = self.losses(batch.images, batch.labels)
+        self.keep(metrics, batch_idx)
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.recipe.optimizer([self.encoder, self.head], batch_size=self.batch_size * self.trainer.world_size)
+        return self.recipe.optimizer([self.encoder, self.head], batch_size=self.batch_size)
 
 
 def is_supervised(cfg: Mapping[str, Any]) -> bool:
