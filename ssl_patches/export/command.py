@@ -17,8 +17,8 @@ from ssl_patches.export.staging import check_free
 from ssl_patches.export.write import check_wanted, export_encoder
 from ssl_patches.run_dir import CONFIG, LAST, SUMMARY, read_checkpoint
 
-WEIGHTS = {"trained": "state_dict", "ema": "ema_state_dict"}
-"""Where a checkpoint holds them; both have the encoder's parameters under ``encoder.``"""
+WEIGHTS = {"trained": "encoder.", "ema": "ema."}
+"""What the names of an encoder's weights begin with in a checkpoint; the average is there with ``trainer.ema`` only."""
 
 
 def export_command(cfg: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str, Any]:
@@ -51,18 +51,21 @@ def export_command(cfg: Mapping[str, Any], *, say: Callable[[str], None]) -> dic
 def restored(run: Mapping[str, Any], checkpoint: Path, *, weights: str = "trained") -> tuple[Encoder, int]:
     """The encoder of a run with the weights of ``checkpoint``, and the step they are from. ValueError where unfit."""
     found = read_checkpoint(checkpoint)
-    if weights not in WEIGHTS or WEIGHTS[weights] not in found:
-        held = ", ".join(name for name, key in WEIGHTS.items() if key in found)
+    kept = {name: _below(prefix, found["state_dict"]) for name, prefix in WEIGHTS.items()}
+    if not kept.get(weights):
+        held = ", ".join(name for name, state in kept.items() if state)
         raise ValueError(f"weights={weights}: {checkpoint} holds none of that kind; set weights= to one of: {held}")
     encoder = assemble.encoder(run, allowed=assemble.OURS)
-    stored = found[WEIGHTS[weights]]
-    own = {key.removeprefix("encoder."): value for key, value in stored.items() if key.startswith("encoder.")}
     try:
-        encoder.load_state_dict(own)
+        encoder.load_state_dict(kept[weights])
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()[:160]
         raise ValueError(f"checkpoint={checkpoint}: is of another encoder than the run ({reason}); name the run's own") from None
     return encoder, found["global_step"]
+
+
+def _below(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def commit() -> str | None:
