@@ -74,7 +74,7 @@ KEYS = [  # words after `pretrain` that the check refuses -> what the message mu
     (["data.batchsize=4"], ["data.batchsize", "did you mean 'data.batch_size'"]),
     (["image_size=big"], ["image_size=big", "must be a whole number", "set image_size="]),
     (["seed=1.5"], ["seed=1.5", "must be a whole number"]),
-    (["trainer.precision=fp8"], ["trainer.precision=fp8", "must be one of fp32, bf16"]),
+    (["trainer.precision=fp8"], ["trainer.precision=fp8", "must be one of auto, fp32, bf16"]),
     (["task=masked", "task.mask=blok"], ["task.mask=blok", "did you mean task.mask=block?"]),
     (["encoder.options=deep"], ["encoder.options=deep", "must be a mapping of keys to values"]),
     (["resume=maybe"], ["resume=maybe", "must be true or false"]),

@@ -59,7 +59,8 @@ def test_the_wheel_holds_every_module_and_every_yaml_and_nothing_else(built):
     with zipfile.ZipFile(built["wheel"]) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     modules = {str(file.relative_to(REPOSITORY)) for file in (REPOSITORY / "ssl_patches").rglob("*.py")}
-    assert names == modules | {f"ssl_patches/conf/{name}" for name in NAMES}
+    page = {f"ssl_patches/studies/report/page.{kind}" for kind in ("css", "html.jinja", "js")}
+    assert names == modules | page | {f"ssl_patches/conf/{name}" for name in NAMES}
 
 
 def test_the_source_distribution_builds_the_same_wheel(built, tmp_path):
@@ -100,4 +101,4 @@ def test_the_wheel_trains_exports_and_evaluates_outside_the_repository(installed
     assert done.returncode == 0, done.stderr
     assert (outside / "run" / "encoder" / "model.safetensors").is_file()
     assert "trained" in done.stdout
-    assert {path.name for path in outside.iterdir()} <= {"run", ".floors"}
+    assert {path.name for path in outside.iterdir()} <= {"run", ".floors", ".claims"}

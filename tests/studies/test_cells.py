@@ -131,7 +131,7 @@ def test_the_supervised_baseline_is_one_more_task_without_tiles(tiny_study):
     cfg = plan.cells[-1].choices[0].cfg
     assert cfg["task"]["_target_"].endswith("Supervised")
     assert "sampler" not in cfg
-    assert len(planned(tiny_study(), "supervised=true").cells) == 3
+    assert len(planned(tiny_study(), "supervised=true").cells) == 4  # two seeds of each
 
 
 def test_seeds_and_budgets_that_are_filled_in_are_those_that_composing_gives(tiny_study, monkeypatch):

@@ -29,6 +29,7 @@ def rich(study) -> Path:
         summary = json.loads((run / "summary.json").read_text())
         rows = summary["results"]
         rows += [{**rows[0], "metric": f"linear_layer{at}_top1", "value": rows[0]["value"] - 9 + 3 * at} for at in (1, 2, 3)]
+        rows += [{**rows[0], "metric": f"{ATTACK}_top1"}]
         summary["versions"]["torch"] = ATTACK
         (run / "summary.json").write_text(json.dumps(summary))
         labels = np.arange(40) % 4

@@ -44,7 +44,7 @@ def test_each_state_is_told_with_what_was_used_and_reached(folder, capsys):
         "done": "finished", "going": "running", "failed": "failed", "stopped": "stopped", "crashed": "crashed",
         "corrupt": "crashed",
     }  # fmt: skip
-    assert found["done"]["metrics"].keys() == {"knn20_top1", "linear_top1"}
+    assert found["done"]["metrics"].keys() >= {"knn20_top1", "linear_top1"}
     assert found["done"]["budget_used"]["images"] == 64
     assert found["stopped"]["budget_used"]["images"] == 64  # of metrics.csv
     assert found["failed"]["note"] == "RuntimeError: out of memory"
@@ -75,7 +75,7 @@ def test_diff_shows_what_differs_and_nothing_else(folder, capsys):
     assert main(["runs", "diff", str(folder / "done"), str(folder / "stopped"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["settings"] == {"seed": [7, 0]}
-    assert found["results"].keys() == {"knn20_top1", "linear_top1"}
+    assert found["results"].keys() >= {"knn20_top1", "linear_top1"}
     assert main(["runs", "diff", str(folder / "failed"), str(folder / "stopped")]) == 0
     assert capsys.readouterr().out.count("equal") == 3
     assert differences({"a": 1}, {"a": 1}) == {}
