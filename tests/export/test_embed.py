@@ -211,7 +211,10 @@ def test_it_runs_at_the_speed_of_the_encoder(here):
         for _ in range(6):
             model(images)
         alone = (time.process_time() - began) / 48
-    assert main(["embed", "model=big", *WORDS, "output=warm.parquet", "splits=[val]"]) == 0
-    began = time.process_time()
-    assert main(["embed", "model=big", *WORDS, "output=c.parquet"]) == 0
-    assert (time.process_time() - began) / 49 < 1.5 * alone
+    spent = {}
+    for name, words in {"warm": ["splits=[val]"], "few": ["splits=[val]"], "all": []}.items():
+        began = time.process_time()
+        assert main(["embed", "model=big", *WORDS, *words, f"output={name}.parquet"]) == 0
+        spent[name] = time.process_time() - began
+    each = (spent["all"] - spent["few"]) / 39  # without what is paid once: loading, hashing, reading headers
+    assert each < 1.5 * alone, (each, alone, spent)
