@@ -6,7 +6,7 @@ head is cheap, the encoder is not. The permutations come from groups, so any two
 
 A CNN takes each tile alone, as in the paper. A ViT sees the tiles together at shuffled places (``scrambled``), which
 tell nothing about where they were cut: the tokens of a tile keep their order, the sequence is as long as an image and
-meets the whole position table. Tiles one by one left features that an image's 64 tokens had never met (measured in
+meets the whole position table. Tiles one by one left features that an image's 64 tokens had never met (history in
 experiments/first_light).
 """
 
