@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssl_patches.cli_help import HELP, MAIN_HELP
+from ssl_patches.cli_help import ALLOWED_FLAGS, HELP, MAIN_HELP
 from ssl_patches.wording import BadRequest, Failed
 
 GROUPS = {
@@ -80,29 +80,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _refuse(message: str, *, code: int = 2) -> int:
     print(message, file=sys.stderr)
     return code
-
-
-ALLOWED_FLAGS = {
-    "pretrain": {"--cfg": False, "--config-dir": True, "--multirun": False},
-    "evaluate": {"--json": False, "--config-dir": True},
-    "export": {"--json": False},
-    "verify": {"--json": False},
-    "embed": {"--json": False, "--config-dir": True},
-    "study": {"--dry-run": False, "--config-dir": True},
-    "runs": {"--json": False, "--yes": False},
-    "compare": {
-        "--json": False,
-        "--markdown": False,
-        "--csv": True,
-        "--report": True,
-        "--metric": True,
-        "--mixed": False,
-        "--wandb": False,
-    },
-    "doctor": {"--json": False},
-    "list": {"--config-dir": True},
-}
-"""Flag -> does it take a value?"""
 
 
 def _request(command: str, rest: Sequence[str]) -> Request:

@@ -1,4 +1,4 @@
-"""What `--help` prints: for each command what it does, and examples."""
+"""What `--help` prints: for each command what it does, and examples; and the flags that it takes."""
 
 from __future__ import annotations
 
@@ -160,3 +160,25 @@ bytes); decode rate of a core; and a line of settings to paste. Damaged files an
 ssl-patches list tasks|encoders|samplers|data|views|optimizers|experiments [--config-dir DIR]
 """,
 }
+
+ALLOWED_FLAGS = {
+    "pretrain": {"--cfg": False, "--config-dir": True, "--multirun": False},
+    "evaluate": {"--json": False, "--config-dir": True},
+    "export": {"--json": False},
+    "verify": {"--json": False},
+    "embed": {"--json": False, "--config-dir": True},
+    "study": {"--dry-run": False, "--config-dir": True},
+    "runs": {"--json": False, "--yes": False},
+    "compare": {
+        "--json": False,
+        "--markdown": False,
+        "--csv": True,
+        "--report": True,
+        "--metric": True,
+        "--mixed": False,
+        "--wandb": False,
+    },
+    "doctor": {"--json": False},
+    "list": {"--config-dir": True},
+}
+"""Flag -> does it take a value?"""
