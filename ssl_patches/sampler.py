@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_patches.colour import ColourTreatment
-from ssl_patches.resample import as_float, reading_weights
+from ssl_patches.cut import dense_tiles, gather_tiles, scaled_tiles
 from ssl_patches.types import PatchBatch, PatchGrid
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -146,55 +146,6 @@ class PatchSampler(nn.Module):
     def denormalise(self, tiles: Tensor) -> Tensor:
         """Tiles (..., C, h, w) back in 0..1 for figures; standardised ones in an arbitrary grey scale."""
         return tiles / 5 + 0.5 if self.standardise else tiles * self.std + self.mean
-
-
-def dense_tiles(images: Tensor, grid: PatchGrid) -> Tensor:
-    """(B, C, rows * t, cols * t) -> (B, K, C, t, t) for tiles that touch: a copy in another order."""
-    count, channels = images.shape[:2]
-    blocks = images.reshape(count, channels, grid.rows, grid.tile, grid.cols, grid.tile).permute(0, 2, 4, 1, 3, 5)
-    return blocks.clone(memory_format=torch.contiguous_format).view(count, grid.cells, channels, grid.tile, grid.tile)
-
-
-def gather_tiles(images: Tensor, boxes: Tensor, tile: int, offsets: Tensor | None = None) -> Tensor:
-    """``boxes`` (B, K, 4) in whole pixels -> (B, K, C, tile, tile), dtype kept. ``offsets`` (B, K, C, 2): y, x per channel."""
-    return _windows(images, _corners(images, boxes, offsets).long(), tile)
-
-
-def scaled_tiles(
-    images: Tensor, boxes: Tensor, tile: int, offsets: Tensor | None = None, *, longest: float | None = None
-) -> Tensor:
-    """``boxes`` (B, K, 4), fractions allowed -> (B, K, C, tile, tile) float in 0..1, antialiased; ``offsets`` as above.
-
-    ``longest``: no side of a box is longer, so that no more than that is read around each; None: the whole image.
-    """
-    height, width = images.shape[-2:]
-    side = min(height, width, max(height, width) if longest is None else math.ceil(longest) + 1)
-    corner = _corners(images, boxes, offsets)
-    last = torch.tensor([height - side, width - side], device=images.device)
-    first = corner.floor().long().clamp(min=0).minimum(last)
-    extent = boxes[:, :, None, 2:].expand(corner.shape)
-    lines = [reading_weights((corner - first)[..., axis], extent[..., axis], size=side, out=tile) for axis in (0, 1)]
-    with torch.autocast(images.device.type, enabled=False):
-        return lines[0] @ as_float(_windows(images, first, side)) @ lines[1].mT
-
-
-def _corners(images: Tensor, boxes: Tensor, offsets: Tensor | None) -> Tensor:
-    """(B, K, C, 2) y, x of what is read of each channel."""
-    corner = boxes[:, :, None, :2] + (0 if offsets is None else offsets)
-    return corner.expand(-1, -1, images.shape[1], -1)
-
-
-def _windows(images: Tensor, corner: Tensor, side: int) -> Tensor:
-    """Squares of ``side`` at ``corner`` (B, K, C, 2) int64 y, x -> (B, K, C, side, side), dtype kept.
-
-    Copies rows of ``side`` pixels: of the flat pixels every stretch of that length is a row of one overlapping view.
-    """
-    (count, channels, height, width), device = images.shape, images.device
-    planes = torch.arange(count * channels, device=device).view(count, 1, channels) * (height * width)
-    first = planes + corner[..., 0] * width + corner[..., 1]
-    starts = first[..., None] + torch.arange(side, device=device) * width
-    rows = images.reshape(-1).unfold(0, side, 1).index_select(0, starts.flatten())
-    return rows.view(count, -1, channels, side, side)
 
 
 def standardised(tiles: Tensor, *, white: float = 1.0) -> Tensor:

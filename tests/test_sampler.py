@@ -13,7 +13,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
 from ssl_patches.colour import DROPPED_NOISE, ColourTreatment
-from ssl_patches.sampler import PatchSampler, gather_tiles, scaled_tiles
+from ssl_patches.cut import gather_tiles, scaled_tiles
+from ssl_patches.sampler import PatchSampler
 from ssl_patches.types import PatchBatch
 from ssl_patches.views import CropFlip
 
