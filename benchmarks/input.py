@@ -34,7 +34,7 @@ from ssl_patches.data.module import PatchDataModule
 from ssl_patches.sampler import IMAGENET_MEAN, IMAGENET_STD
 from ssl_patches.views import CropFlip
 
-SCALE, MANY = (0.2, 1.0), 512
+SCALE, MANY = (0.2, 1.0), 192
 BATCH = {32: 256, 224: 64}
 MEAN, STD = (torch.tensor(part).view(3, 1, 1) for part in (IMAGENET_MEAN, IMAGENET_STD))
 Item = tuple[Tensor, int, int]
@@ -138,7 +138,7 @@ def main() -> None:
     results = {}
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        small = textures(4 * MANY, 32)
+        small = textures(1024, 32)
         lines = {
             "ours, from the cache": ours(cached(Decoded(small), place / "cache"), 32),
             "as shipped by others": theirs(Decoded(small, as_shipped(32)), 32),

@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from ssl_patches.memory import keep_freed_memory
+
 Rates = dict[str, list[float]]
 
 
@@ -26,6 +28,7 @@ def rates(lines: Mapping[str, Callable[[], int]], *, rounds: int, seconds: float
     ``seconds``: CPU seconds that a line runs per round, at least once; once before the first round it runs unmeasured.
     """
     torch.set_num_threads(1)
+    keep_freed_memory()  # as training does; for all lines alike
     for run in lines.values():
         run()
     found: Rates = {name: [] for name in lines}

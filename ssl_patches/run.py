@@ -30,6 +30,7 @@ from ssl_patches.checks import build
 from ssl_patches.data.module import EndlessBatches, PatchDataModule
 from ssl_patches.evaluation.command import check_probes
 from ssl_patches.finish import finish
+from ssl_patches.memory import keep_freed_memory
 from ssl_patches.pretrainer import Pretrainer
 from ssl_patches.run_dir import (
     CONFIG,
@@ -142,6 +143,7 @@ def prepare(cfg: Mapping[str, Any], *, make: Callable[..., Pretrainer] = pretrai
 
 def _fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
     """Train to the end of the budget. Raises Interrupted after ctrl-C or a signal, with the last step saved."""
+    keep_freed_memory()
     run.data.store()
     settings, module = run.settings, run.module
     precision = settings.numbers()[0]

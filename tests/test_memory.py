@@ -1,0 +1,38 @@
+"""Freed memory is used again rather than fetched anew; in a process of its own, because it cannot be undone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sys
+
+import pytest
+import torch
+
+from ssl_patches.memory import keep_freed_memory
+
+BLOCK = 12 * 2**20  # floats, 48 MiB
+
+
+def faults(keep: bool, found: object) -> None:
+    if keep:
+        assert keep_freed_memory()
+    for _ in range(8):
+        torch.empty(BLOCK).fill_(1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        torch.empty(BLOCK).fill_(1)
+    found.put(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc")
+def test_large_blocks_are_fetched_once():
+    context, counts = multiprocessing.get_context("fork"), []
+    for keep in (True, False):
+        queue = context.SimpleQueue()
+        process = context.Process(target=faults, args=(keep, queue))
+        process.start()
+        counts.append(queue.get())
+        process.join()
+    kept, plain = counts
+    assert kept < 100 < plain
