@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/sampler.py [--rounds 9] [--output FILE.json]
 
-All begin with decoded images in memory and end with a batch of normalised float tiles. Ours cut batches of 32 from
-uint8 tensors and standardise each tile by itself, on top of grey with probability 0.66. The others, as shipped, are
-re-stated here in our words, after:
+All begin with decoded images in memory and end with a batch of normalised float tiles. Ours cut batches (32 images of
+255 px, 128 of 32 px) from uint8 tensors and standardise each tile by itself, on top of grey with probability 0.66. The
+others, as shipped, are re-stated here in our words, after:
 
 * VISSL: configs/config/pretrain/jigsaw/jigsaw_8gpu_resnet.yaml with ssl_transforms/img_patches_tensor.py and
   shuffle_img_patches.py (facebookresearch/vissl): PIL grey, ToTensor, Normalize of the whole image, nine slices, stack;
@@ -30,14 +30,14 @@ from torchvision import transforms as T
 from ssl_patches.colour import ColourTreatment
 from ssl_patches.sampler import IMAGENET_MEAN, IMAGENET_STD, PatchSampler
 
-BATCH, GREY = 32, 0.66
+BATCH, GREY = {255: 32, 32: 128}, 0.66
 NORMALISE = T.Normalize(IMAGENET_MEAN, IMAGENET_STD)
 
 
 def pictures(size: int) -> Tensor:
-    """Smooth noise: (BATCH, 3, size, size) uint8."""
+    """Smooth noise: (B, 3, size, size) uint8."""
     draw = torch.Generator().manual_seed(0)
-    coarse = torch.rand(BATCH, 3, 8, 8, generator=draw)
+    coarse = torch.rand(BATCH[size], 3, 8, 8, generator=draw)
     smooth = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bicubic").clamp(0, 1)
     return (smooth * 255).to(torch.uint8)
 

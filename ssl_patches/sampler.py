@@ -27,7 +27,7 @@ from ssl_patches.types import PatchBatch, PatchGrid
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FUZZ = 1e-6  # px; below it a difference is rounding
-IN_CACHE = 2**18  # values of float tiles that a core works on at once: 1 MiB
+IN_CACHE = 2**19  # values of float tiles that a core works on at once: 2 MiB, what was fastest with 1 MiB of L2
 
 
 class PatchSampler(nn.Module):
