@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from ssl_patches.memory import keep_freed_memory
+from ssl_patches.allocator import keep_freed_memory
 
 Rates = dict[str, list[float]]
 

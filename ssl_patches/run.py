@@ -30,7 +30,7 @@ from ssl_patches.checks import build
 from ssl_patches.data.module import EndlessBatches, PatchDataModule
 from ssl_patches.evaluation.command import check_probes
 from ssl_patches.finish import finish
-from ssl_patches.memory import keep_freed_memory
+from ssl_patches.allocator import keep_freed_memory
 from ssl_patches.pretrainer import Pretrainer
 from ssl_patches.run_dir import (
     CONFIG,

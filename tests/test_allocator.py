@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from ssl_patches.memory import keep_freed_memory
+from ssl_patches.allocator import keep_freed_memory
 
 BLOCK = 12 * 2**20  # floats, 48 MiB
 
