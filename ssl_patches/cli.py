@@ -238,8 +238,9 @@ def _list(request: Request) -> int:
         remedy = f"did you mean '{near[0]}'?" if near else f"choose among: {', '.join(GROUPS)}"
         raise BadRequest([f"list {' '.join(request.words)}: takes one group; {remedy}"])
     group = GROUPS[request.words[0]]
+    origins = conf_files.origins(group, config_dirs=request.config_dirs)
     for name, about in conf_files.described(group, config_dirs=request.config_dirs):
-        print(f"{group}={name:24} {about}".rstrip())
+        print(f"{group}={name:24} {about}".rstrip() + (f" [{origins[name]}]" if name in origins else ""))
     return 0
 
 

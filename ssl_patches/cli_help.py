@@ -159,6 +159,8 @@ bytes); decode rate of a core; and a line of settings to paste. Damaged files an
 """,
     "list": """\
 ssl-patches list tasks|encoders|samplers|data|views|optimizers|experiments [--config-dir DIR]
+
+What can be chosen, as it is typed. What an installed package or a folder of yours adds is marked with its name.
 """,
 }
 
