@@ -25,7 +25,7 @@ from ssl_patches.data.live import standing
 from ssl_patches.evaluation.command import evaluate_command, open_model
 from ssl_patches.evaluation.intervals import Row
 from ssl_patches.export.command import export_command
-from ssl_patches.launch import started_outside
+from ssl_patches.launch import follows, started_outside
 from ssl_patches.preprocess import Preprocess
 from ssl_patches.run import pretrain as run_pretrain
 from ssl_patches.schema import EXPORT, PRETRAIN, SUPPLIED
@@ -69,7 +69,7 @@ def pretrain(
             ]
         )
     with standing(datasets):
-        return run_pretrain(cfg, say=say)
+        return run_pretrain(cfg, say=_silent if follows() else say)
 
 
 def evaluate(
@@ -130,6 +130,8 @@ def _data(data: Any) -> tuple[list[str], Mapping[str, Any] | None]:
     datasets = dict(data) if isinstance(data, Mapping) else {"train": data}
     if unknown := sorted(set(datasets) - {"train", "val"}):
         raise BadRequest([f"data['{unknown[0]}']: unknown split; give {{'train': DATASET, 'val': DATASET}}"])
+    if named := [split for split, value in datasets.items() if isinstance(value, str | os.PathLike)]:
+        raise BadRequest([f"data['{named[0]}']: must be a Dataset object; of folders give the one that holds train and val"])
     name = type(datasets["train"]).__name__
     return ["data=own", "data._target_=ssl_patches.data.live.live_source", f"data.name={spelled(name)}"], datasets
 
@@ -147,6 +149,10 @@ def _words(keys: Mapping[str, Any], settings: Mapping[str, Any] | None) -> list[
     ]:
         raise BadRequest(problems)
     return [f"{key}={spelled(os.fspath(value) if isinstance(value, os.PathLike) else value)}" for key, value in given.items()]
+
+
+def _silent(_: str) -> None:
+    """What a process says that trains along with another."""
 
 
 def _live(value: Any) -> str | None:

@@ -19,6 +19,7 @@ from ssl_patches import assemble, config
 from ssl_patches.api import _data, _words
 from ssl_patches.cli import main
 from ssl_patches.data.folder import FolderSource
+from ssl_patches.data.layout import divide_numbers
 
 TINY = {
     "encoder": {"options": {"depth": 2, "embed_dim": 48, "num_heads": 3}, "patch_size": 8},
@@ -83,16 +84,9 @@ def test_a_dataset_object_is_trained_on_exported_and_evaluated(run_of_blobs):
     assert summary["data"] == "Blobs"
     assert summary["budget_used"]["images"] == 64
     rows = {(row["model"], row["metric"]): row for row in summary["results"]}
-    assert rows["trained", "knn5_top1"]["n"] == 32 - sum(1 for at in range(32) if at >= held_out())
+    assert rows["trained", "knn5_top1"]["n"] == len(divide_numbers(100, "val"))
     assert rows["raw_pixels", "linear_top1"]["value"] == 100  # labels are those of the images: the colour tells
     assert config.load(run_of_blobs / "config.yaml")["data"]["_target_"] == "ssl_patches.data.live.live_source"
-
-
-def held_out() -> int:
-    """Of the items of Blobs, those of the val split."""
-    from ssl_patches.data.layout import divide_numbers
-
-    return len(divide_numbers(100, "val"))
 
 
 def test_of_two_datasets_each_is_its_split():
@@ -137,6 +131,7 @@ def test_what_is_wrong_with_a_dataset_is_told_before_anything_is_written(tmp_pat
         ([{"picture": 1}] * 100, "data=list: item 0 is a dict with the keys picture and no image"),
         (iter([]), "data=list_iterator: must be a map-style Dataset, but list_iterator has no __len__ and no __getitem__"),
         ({"train": Blobs(), "test": Blobs()}, "data['test']: unknown split"),
+        ({"train": "a", "val": "b"}, "data['train']: must be a Dataset object"),
         ("imgs", "data=imgs: must name one of conf/data"),
         (tmp_path / "imgs", f"data.root={tmp_path / 'imgs'}"),
     ):
@@ -172,7 +167,7 @@ def test_load_encoder_gives_what_was_exported_with_its_preprocessing(place, run_
     assert type(encoder).__module__.startswith("timm.")
     twin = timm.create_model(f"local-dir:{run_of_blobs / 'encoder'}", pretrained=True).eval()
     Image.fromarray(Blobs()[7][0]).save(tmp_path / "a.png")
-    (source,) = (FolderSource(root=str(tmp_path), split="train", image_size=32, load_size=32) for _ in range(1))
+    source = FolderSource(root=str(tmp_path), split="train", image_size=32, load_size=32)
     mean, std = (torch.tensor(part).view(3, 1, 1) for part in assemble.pixel_statistics({"data": {}}))
     expected = (source[0][0] / 255 - mean) / std
     array = Blobs()[7][0]

@@ -74,9 +74,7 @@ def test_its_own_tests_pass_where_it_is_installed(site, tmp_path):
     assert "5 passed" in done.stdout
 
 
-def test_its_classes_are_trusted_while_its_entry_point_is_there_and_not_for_being_importable(
-    run, site, tmp_path, monkeypatch, capsys
-):
+def test_its_classes_are_trusted_for_its_entry_point_not_for_being_importable(run, site, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     bare = tmp_path / "bare"
     shutil.copytree(site / "patch_counting", bare / "patch_counting")

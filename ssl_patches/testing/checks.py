@@ -43,7 +43,9 @@ def check_task(
     ``task``: the class, or a partial of it. ``sampler``: the knobs of PatchSampler it wants; none: tiles that fill the
     view. An encoder that refuses such tiles is left out, as it would refuse them in a run; one has to take them.
     """
-    problems, refusals = _constructor(task), []
+    if problems := _constructor(task):
+        raise ContractBroken(problems)
+    refusals: list[str] = []
     for name, encoder in (encoders or small_encoders()).items():
         make = partial(put_together, task, encoder, sampler=sampler, image_size=image_size)
         try:

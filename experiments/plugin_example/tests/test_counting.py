@@ -27,7 +27,7 @@ def test_all_tiles_together_are_the_picture_made_smaller():
     tiles = torch.stack([picture[..., y : y + 4, x : x + 4] for y in (0, 4) for x in (0, 4)], 1)
     small = shrunk(tiles, PatchGrid(rows=2, cols=2, tile=4))
     assert torch.allclose(small.mean(), picture.mean())
-    assert torch.allclose(small[..., 1:, :] - small[..., :-1, :], torch.tensor(20.0), atol=3)  # rows are tens, two at a time
+    assert torch.allclose(small[..., 1:, :] - small[..., :-1, :], torch.tensor(20.0), atol=5)  # rows are tens, two at a time
     assert (small[..., 1:] > small[..., :-1]).all()
 
 
