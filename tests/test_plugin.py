@@ -67,7 +67,7 @@ def test_it_trains_is_exported_and_evaluated_like_ours(run):
 
 
 def test_its_own_tests_pass_where_it_is_installed(site, tmp_path):
-    command = [sys.executable, "-m", "pytest", "-q", str(EXAMPLE / "tests")]
+    command = [sys.executable, "-m", "pytest", str(EXAMPLE / "tests")]
     env = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stdout
