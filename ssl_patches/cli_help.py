@@ -21,7 +21,7 @@ Each has --help with examples. Completion: eval "$(ssl-patches completion bash)"
 
 HELP = {
     "pretrain": """\
-ssl-patches pretrain [KEY=VALUE ...] [-m|--multirun] [--config-dir DIR]
+ssl-patches pretrain [KEY=VALUE ...] [--dry-run] [-m|--multirun] [--config-dir DIR]
 
 Pretrains an encoder, exports it to RUN/encoder and, where there are labels, evaluates it. Without data the images that
 the package draws are used.
@@ -38,7 +38,8 @@ Images come from data=folder|torchvision|manifest|huggingface, or data=own data.
 Often set: task= encoder= encoder.name= data= data.root= data.batch_size= image_size= budget.images= (or epochs, flops,
 seconds) optimizer.base_lr= trainer.precision=auto|fp32|bf16 views=photo|microscopy|satellite|none sampler.tile=
 sampler.gap= seed= run_dir= resume= overwrite= logger=wandb. `ssl-patches list tasks` and so on show what there is;
---cfg prints the composed settings.
+--cfg prints the composed settings. --dry-run composes, checks and builds without training: parameters, FLOPs, memory and
+time, and a picture of the tiles, dry_run.png here.
 """,
     "evaluate": """\
 ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME [data=... KEY=VALUE ...] [--json] [--config-dir DIR]
@@ -159,11 +160,13 @@ bytes); decode rate of a core; and a line of settings to paste. Damaged files an
 """,
     "list": """\
 ssl-patches list tasks|encoders|samplers|data|views|optimizers|experiments [--config-dir DIR]
+
+What can be chosen, as it is typed. What an installed package or a folder of yours adds is marked with its name.
 """,
 }
 
 ALLOWED_FLAGS = {
-    "pretrain": {"--cfg": False, "--config-dir": True, "--multirun": False},
+    "pretrain": {"--cfg": False, "--config-dir": True, "--dry-run": False, "--multirun": False},
     "evaluate": {"--json": False, "--config-dir": True},
     "export": {"--json": False},
     "verify": {"--json": False},

@@ -77,10 +77,7 @@ def carry_out(
     cfg: Mapping[str, Any], run: Prepared, *, began: float, end: Callable[..., None], say: Callable[[str], None]
 ) -> Path:
     """Train what is prepared, alone in its run directory, and give what came out to ``end`` (``finish``, or the like)."""
-    run_dir = Path(cfg["run_dir"] or default_name(cfg, run.module.name))
-    checkpoint = checkpoint_to_resume(run_dir, run.module.origin, resume=cfg["resume"], overwrite=cfg["overwrite"])
-    if checkpoint:
-        same_batch(checkpoint, run.module.batch_size, run.data.batch_size)
+    run_dir, checkpoint = place(cfg, run)
     if checkpoint and (run_dir / SUMMARY).is_file() and run.module.steps and checkpoint["global_step"] >= run.module.steps:
         say(f"{run_dir}: finished already; a larger budget goes on from there")
         return run_dir
@@ -108,6 +105,15 @@ def carry_out(
     return run_dir
 
 
+def place(cfg: Mapping[str, Any], run: Prepared) -> tuple[Path, dict[str, Any] | None]:
+    """The run directory and the checkpoint to go on from. ValueError when that is another run's."""
+    run_dir = Path(cfg["run_dir"] or default_name(cfg, run.module.name))
+    checkpoint = checkpoint_to_resume(run_dir, run.module.origin, resume=cfg["resume"], overwrite=cfg["overwrite"])
+    if checkpoint:
+        same_batch(checkpoint, run.module.batch_size, run.data.batch_size)
+    return run_dir, checkpoint
+
+
 def pretrainer(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Pretrainer:
     """The module that trains: the encoder on all parts. ``settings``: what does not come from ``cfg``."""
     parts = assemble.parts(cfg)
@@ -116,6 +122,7 @@ def pretrainer(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Pretraine
 
 def prepare(cfg: Mapping[str, Any], *, make: Callable[..., Pretrainer] = pretrainer) -> Prepared:
     """Build everything and count the cost of a step. ValueError where parts, data or budget do not fit."""
+    _hush()
     settings: TrainerSettings = build(cfg["trainer"])
     launch.check(settings, run_dir=cfg["run_dir"])
     check_probes(cfg["evaluation"], "evaluation.")
@@ -148,7 +155,6 @@ def _fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
     choose_attention(module, accelerator=settings.accelerator, precision=precision)
     if settings.compile:
         compile_in_place(module.tasks.values())
-    _hush()
     trainer = L.Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
