@@ -294,7 +294,8 @@ def _fill(app: Any, name: str, source: list[str]) -> None:
 
 def setup(app: Any) -> dict[str, bool]:
     app.connect("source-read", _fill)
-    app.connect("env-get-outdated", lambda *_: ["settings"])  # it changes with the package, not with settings.md
+    # it changes with the package, not with settings.md
+    app.connect("env-get-outdated", lambda app, env, *_: sorted({"settings"} & env.found_docs))
     return {"parallel_read_safe": True}
 
 
