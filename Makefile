@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUNS ?= runs/quickstart
 
-.PHONY: quickstart test test-all lint format clean
+.PHONY: quickstart test test-all docs lint format clean
 
 quickstart: $(VENV)/installed ## three tasks on the embedded images at equal FLOPs, evaluated and exported, one table
 	$(BIN)/ssl-patches study experiments/tasks_embedded out=$(RUNS)
@@ -15,6 +15,10 @@ test: $(VENV)/installed ## what every push runs
 
 test-all: $(VENV)/installed ## the slow and GPU tests too
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+docs: $(VENV)/installed ## the pages in docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -32,4 +36,4 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) runs dist build
+	rm -rf $(VENV) runs dist build docs/_build

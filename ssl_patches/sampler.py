@@ -32,10 +32,12 @@ class PatchSampler(nn.Module):
     ``rows``, ``cols``: cells of the grid; None: as many tiles as the view holds side by side.
     ``tile``: side in pixels; None: three quarters of a cell, or what the encoder sees as one position without a grid.
     ``gap``: guaranteed free pixels between neighbours; None: a tenth of a cell, or 0 without a grid.
-    ``jitter``: largest random offset in a cell; None: all the room.
-    ``scales``: a tile is cut at a random scale between these two and resized to ``tile``.
-    ``standardise``: each tile has mean 0 and deviation 1 by itself (Kolesnikov et al. 2019); otherwise mean and std.
+    ``jitter``: largest random offset in a cell, in pixels; None: all the room.
+    ``scales``: a tile is cut at a random scale between these two and resized to ``tile``. Why: pixels are shown as they are.
+    ``standardise``: each tile has mean 0 and deviation 1 by itself (Kolesnikov et al. 2019); otherwise mean and std. Why:
+    exported images are not standardised tile by tile, and the mismatch cost more than it gave (experiments/first_light).
     ``colour``: treatment of the tiles' colours, see ColourTreatment; None: untouched.
+
     In eval mode tiles sit in the middle of their room and colours are untouched.
     """
 

@@ -21,13 +21,20 @@ PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 class TrainerSettings:
     """How a run is executed; none of it changes what is learned but ``precision`` and the images per step.
 
-    ``precision``: auto takes bf16 where the hardware multiplies it natively. ``device``: auto takes a GPU when there is
-    one. ``devices``: processes per node, one GPU or CPU process each; ``nodes``: as torchrun or Slurm starts them;
-    ``strategy``: ddp copies the model to each, fsdp (FSDP2) divides it among them. ``accumulate``: shards per step and
-    process. ``compile``: torch.compile the tasks, encoder included; the first step waits for it.
-    ``ema``: decay of an average of the encoder that checkpoints hold beside it (0.999), 0 for none.
-    ``log_every``: steps between rows of metrics.csv. Checkpoints are written every ``checkpoint_minutes``, every
-    ``checkpoint_steps`` (0: not by steps), and at the end.
+    ``precision``: auto takes bf16 where the hardware multiplies it natively. Why: fp32 is the same arithmetic everywhere.
+    ``device``: auto takes a GPU when there is one. Why: nobody has a GPU to leave idle.
+    ``devices``: processes per node, one GPU or CPU process each. Why: one needs no launcher.
+    ``nodes``: as torchrun or Slurm starts them. Why: as for devices.
+    ``strategy``: ddp copies the model to each process, fsdp (FSDP2) divides it among them. Why: copies are faster as long as
+    the model fits. ``accumulate``: shards per step and process, of data.batch_size images each. Why: more is for batches that
+    do not fit into memory.
+    ``compile``: torch.compile the tasks, encoder included. Why: the first step waits for it, short runs lose by it.
+    ``ema``: decay of an average of the encoder that checkpoints hold beside it (0.999), 0 for none. Why: it is a copy of the
+    encoder in memory, and not in the papers of the tasks.
+    ``log_every``: steps between rows of metrics.csv. Why: each row waits for the device.
+    ``checkpoint_minutes``: minutes between checkpoints; there is one at the end, too. Why: what a kill may cost.
+    ``checkpoint_steps``: steps between checkpoints, 0: not by steps. Why: minutes are what is lost.
+    ``checkpoints_kept``: how many of the newest, the last one included. Why: a last one that diverged has one before it.
     """
 
     precision: Literal["auto", "fp32", "bf16"] = "fp32"

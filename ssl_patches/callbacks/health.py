@@ -44,10 +44,12 @@ DRAW = 0  # seed of the views and tiles of every check
 
 
 class Health(L.Callback):
-    """``images``: held-out images that features are taken of, at most (null: all); they stay in memory.
-    ``asked``: how many of them the pretext task is asked about, and how many have a second view for alignment.
-    ``share``: of the run's compute that checks may take. ``every``: steps between checks; null: as ``share`` allows.
-    ``watch``: steps between readings of the training loss, for its alarms.
+    """``images``: held-out images that features are taken of, at most (null: all); they stay in memory. Why: an effective
+    rank is bounded by their number, and seconds go into each check.
+    ``asked``: how many of them the pretext task is asked about, and how many have a second view for alignment. Why: half.
+    ``share``: of the run's compute that checks may take. Why: what nobody notices. ``every``: steps between checks; null: as
+    ``share`` allows.
+    ``watch``: steps between readings of the training loss, for its alarms. Why: a reading waits for the device.
     """
 
     def __init__(

@@ -24,9 +24,12 @@ def create(
     output_stride: int | None = None,
     options: dict[str, Any] | None = None,
 ) -> Encoder:
-    """The encoder of that timm name. ``patch_size`` is for ViTs, ``output_stride`` for CNNs; None: the usual one.
+    """The encoder of that timm name.
 
-    ``options``: further arguments of timm's model, such as ``{depth: 6}``. ValueError for an unknown or unfit name.
+    ``name``: a plain ViT or ResNet of timm. ``patch_size``: side in pixels of a token of a ViT; None: the one in its name,
+    halved until an image has 8 x 8 tokens. ``output_stride``: pixels per position of a CNN's last map, 8, 16 or 32; None: 8
+    below an image_size of 64, else 32.
+    ``options``: further arguments of timm's model, such as ``{depth: 6}``; None: none. ValueError for an unknown or unfit name.
     """
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3) or ["vit_tiny_patch16_224", "resnet18"]
