@@ -34,7 +34,8 @@ def rich(study) -> Path:
         (run / "summary.json").write_text(json.dumps(summary))
         labels = np.arange(40) % 4
         answers = {"answers.linear": np.where(labels == 0, 3, labels), "answers.knn20": np.ones(3), "answers.probe": labels}
-        np.savez(run / "evaluation.npz", labels=labels, **answers)
+        told = json.dumps({"classes": ["ant", ATTACK, "cat"]})
+        np.savez(run / "evaluation.npz", labels=labels, told=told, **answers)
         (run / "health.csv").write_text(f"step,effective_rank\n1,2.5\n2,{7.5 + summary['seed']}\n3,")
     for name in (f"failed {ATTACK}".replace("/", "_"), "also"):
         (study / name).mkdir()
@@ -85,7 +86,8 @@ def test_the_charts_show_what_the_runs_hold(rich):
     layers = {(row["entry"], row["layer"]): row["mean"] for row in values_in(specs["layers"])}
     assert layers["masked", 1] == 35.0
     classes = {(row["entry"], row["class"]): row["right"] for row in values_in(specs["classes"])}
-    assert classes == {(task, f"class {at}"): 100.0 * (at > 0) for task in ("jigsaw", "masked") for at in range(4)}
+    names = ["ant", ATTACK, "cat", "class 3"]  # the last has no name
+    assert classes == {(task, name): 100.0 * (at > 0) for task in ("jigsaw", "masked") for at, name in enumerate(names)}
     ranks = {(row["entry"], row["seed"]): row["last"] for row in values_in(specs["health"]) if row["measure"] == "effective_rank"}
     assert ranks["jigsaw", 2] == 9.5
     priced = {
