@@ -1,8 +1,9 @@
 """Blocks of code in the documentation, as a reader would run them: in the order of the page, in one folder.
 
 What pages call DIR, LABELLED or RUN is there under that very name, so commands run as they stand. Only what would take
-minutes is made small: words of TINY are appended to a command of that name, where they stand last and win. A block that
-cannot be run is preceded by ``<!-- not run: REASON -->`` and counted in test_snippets.py.
+minutes is made small: words of TINY are appended to a command of that name, where they stand last and win, and of probes
+that train for a minute only one that does not is run (the slow tests run them all). A block that cannot be run is preceded
+by ``<!-- not run: REASON -->`` and counted in test_snippets.py.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ FENCE = re.compile(r"^(?:<!-- not run: (?P<reason>.+?) -->\n)?```(?P<language>sh
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 RUN = ("image_size=32", "data.num_workers=0", "data.batch_size=16", "budget.epochs=null", "budget.images=32")
 PROBES = ("train_images=32", "test_images=16", "batch_size=16")
+COSTLY = re.compile(r"probes=\[.*\b(attentive|finetune|segmentation|roles)\b.*\]")
+CHEAP = ("probes=[layers]",)
 RESNET = ("encoder.options={layers:[1,1,1,1]}",)
 TINY = {
     "pretrain": (*RUN, "callbacks=none", *(f"evaluation.{word}" for word in PROBES)),
@@ -73,8 +76,8 @@ def words_of(command: str) -> tuple[dict[str, str], list[str]]:
     return before, words
 
 
-def tiny(words: list[str]) -> list[str]:
-    """Words of ssl-patches, with those of TINY appended that fit them."""
+def tiny(words: list[str], *, costly: bool = False) -> list[str]:
+    """Words of ssl-patches, with those of TINY appended that fit them; ``costly``: also probes that take their time."""
     extra = list(TINY.get(words[0], ()))
     own_data = any(word.startswith("data=") and word != "data=embedded" for word in words)
     if words[0] == "pretrain":
@@ -86,6 +89,8 @@ def tiny(words: list[str]) -> list[str]:
         extra += [f"budget.images={min(64, int(float(word.partition('=')[2])) // 8)}" for word in asked]
     if words[0] in ("evaluate", "embed") and not any(word.startswith("data=") for word in words):
         extra = [word for word in extra if not word.startswith("data.")]
+    if not costly and any(map(COSTLY.fullmatch, words)):
+        extra += CHEAP
     if words[0] == "study" and not any(word.startswith("task=") for word in words):
         extra.append("task=jigsaw")
     return words + extra

@@ -18,7 +18,7 @@ from snippets import PAGES, TINY, Block, blocks_of, commands_of, tiny, words_of
 
 from ssl_patches import cli
 from ssl_patches.cli import main
-from ssl_patches.export import Proof, write
+from ssl_patches.export import Proof, proof, write
 
 NOT_RUN = {
     "README.md": ["minutes, and make test is what runs this"],
@@ -28,7 +28,7 @@ WITH_BLOCKS = [page for page in PAGES if blocks_of(page)]
 
 
 def unproven(directory: Path, formats: list[str], *_: object) -> Proof:
-    """A proof takes a process of its own, 6 CPU seconds; the slow test below has it."""
+    """A proof takes a process of its own, 6 CPU seconds; the slow tests have it."""
     return Proof(0.0, 64, True, formats=dict.fromkeys(formats, 0.0))
 
 
@@ -43,6 +43,7 @@ def world(tmp_path_factory) -> Path:
             for at in range(count):
                 pixels = draw.integers(0, 256, (40, 36, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / "DIR" / split / label / f"{at}.png")
+    shutil.copy(folder / "DIR" / "train" / "cats" / "0.png", folder / "DIR" / "train" / "cats" / "copy.png")
     for name in ("LABELLED", "my_images"):
         (folder / name).symlink_to(folder / "DIR")
     with pytest.MonkeyPatch.context() as patch:
@@ -55,7 +56,7 @@ def world(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def here(world, tmp_path, monkeypatch) -> Path:
-    """A copy of it for one page, and everything that makes its commands small."""
+    """A copy of it for one page."""
     for place in world.iterdir():
         if place.name.startswith((".", "RUN", "OTHER")):
             shutil.copytree(place, tmp_path / place.name)
@@ -64,19 +65,24 @@ def here(world, tmp_path, monkeypatch) -> Path:
     for name in ("experiments", "conf"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(write, "compare", unproven)
     return tmp_path
 
 
-def run_page(blocks: list[Block], *, small: bool) -> None:
+@pytest.fixture
+def without_proofs(monkeypatch) -> None:
+    for module in (write, proof):
+        monkeypatch.setattr(module, "compare", unproven)
+
+
+def run_page(blocks: list[Block], *, small: bool, costly: bool = False) -> None:
     """The blocks in their order; the names of python blocks are kept from one to the next, as in a notebook."""
     space: dict[str, object] = {"__name__": "__main__"}
     for block in blocks:
         if block.reason is None:
-            run_block(block, space, small=small)
+            run_block(block, space, small=small, costly=costly)
 
 
-def run_block(block: Block, space: dict[str, object], *, small: bool) -> None:
+def run_block(block: Block, space: dict[str, object], *, small: bool, costly: bool) -> None:
     if block.language == "python":
         exec(compile("\n" * block.line + block.code, str(block.page), "exec"), space)
         return
@@ -86,7 +92,7 @@ def run_block(block: Block, space: dict[str, object], *, small: bool) -> None:
     for command in commands_of(block.code):
         before, words = words_of(command)
         if words[0] == "ssl-patches" and small:
-            code = in_this_process(tiny(words[1:]), before)
+            code = in_this_process(tiny(words[1:], costly=costly), before)
         else:
             code = subprocess.run(command, shell=True, executable="/bin/bash", env=environment()).returncode
         assert code == 0, f"{block.name}: {command} ended with {code}"
@@ -115,14 +121,17 @@ def answered(block: Block) -> None:
 
 
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: page.name)
-def test_every_block_of_a_page_runs_in_order(page, here):
+def test_every_block_of_a_page_runs_in_order(page, here, without_proofs):
     run_page(blocks_of(page), small=True)
 
 
 @pytest.mark.slow
-def test_the_tutorial_runs_as_it_stands(here, monkeypatch):
-    monkeypatch.undo()  # proofs included
-    os.chdir(here)
+def test_the_readme_runs_with_all_its_probes_and_proofs(here):
+    run_page(blocks_of(REPOSITORY / "README.md"), small=True, costly=True)
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_as_it_stands(here):
     run_page(blocks_of(REPOSITORY / "docs" / "tutorial.md"), small=False)
 
 
@@ -156,7 +165,7 @@ def test_every_page_says_something_that_runs():
         ("text", "$ ssl-patches list task\nlist task: takes one group; did you mean 'tusks'?\n"),
     ],
 )
-def test_a_block_that_is_wrong_is_noticed(language, code, here):
+def test_a_block_that_is_wrong_is_noticed(language, code, here, without_proofs):
     page = f"# A page\n\n```{language}\n{code}```\n"
     (block,) = blocks_of(Path("page.md"), page)
     with pytest.raises((AssertionError, ImportError)):
