@@ -213,7 +213,8 @@ def _compare(request: Request) -> int:
         key: Path(str(request.flags[flag])) for key, flag in (("page", "--report"), ("results", "--csv")) if flag in request.flags
     }
     metric = str(request.flags["--metric"]) if "--metric" in request.flags else None
-    asked = {key: f"--{key.removeprefix('as_')}" in request.flags for key in ("as_json", "markdown", "mixed", "wandb")}
+    flags = ("as_json", "markdown", "mixed", "wandb", "tensorboard")
+    asked = {key: f"--{key.removeprefix('as_')}" in request.flags for key in flags}
     return compare([Path(word) for word in request.words], Wanted(metric=metric, **files, **asked))
 
 

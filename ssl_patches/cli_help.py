@@ -134,11 +134,11 @@ two runs differ. `remove` deletes runs, and nothing that is no run or is running
 """,
     "compare": """\
 ssl-patches compare STUDY_OR_DIR_OF_RUNS [...] [--metric NAME] [--mixed] [--report FILE] [--csv FILE]
-                    [--json | --markdown] [--wandb]
+                    [--json | --markdown] [--wandb] [--tensorboard]
 
 Finished runs side by side. Runs that differ in nothing but the seed are one line, with mean and 95 % t-interval over
 seeds; each pair gets a sentence (Welch's t-test over seeds, Holm-corrected), the floors too. For one folder the page
-report.html and results.csv are written into it; --json and --markdown write only the files that are named. A failed,
+report.html, results.csv and pairs.csv are written into it; --json and --markdown write only the files that are named. A failed,
 unfinished or unreadable run is listed and left out. Runs of other data or another evaluation are refused unless --mixed
 is given, and then marked and not tested against each other.
 
@@ -146,6 +146,7 @@ is given, and then marked and not tested against each other.
   ssl-patches compare runs --metric knn20_top1
   ssl-patches compare runs/a runs/b --csv results.csv --report ab.html
   ssl-patches compare runs --wandb           the table as an offline run in runs/wandb
+  ssl-patches compare runs --tensorboard     the same for `tensorboard --logdir runs`
 """,
     "doctor": """\
 ssl-patches doctor data.root=DIR [quarantine=FILE] [overwrite=true] [KEY=VALUE ...] [--json]
@@ -180,6 +181,7 @@ ALLOWED_FLAGS = {
         "--metric": True,
         "--mixed": False,
         "--wandb": False,
+        "--tensorboard": False,
     },
     "doctor": {"--json": False},
     "list": {"--config-dir": True},

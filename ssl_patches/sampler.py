@@ -114,6 +114,12 @@ class PatchSampler(nn.Module):
         return torch.stack([*corners, extent, extent], -1)
 
     @property
+    def distance(self) -> float:
+        """Free pixels that are always left between neighbouring tiles; 0: they touch, for certain or by chance."""
+        room = min(self.cell) - self.extents[1] - self._shift
+        return max(0.0, self.gap if self.jitter is None else room - self.jitter)
+
+    @property
     def _shift(self) -> int:
         return self.colour.channel_shift if self.colour else 0
 

@@ -27,7 +27,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ssl_patches.callbacks import twin as twins
-from ssl_patches.callbacks.alarms import FILE, Alarms, LossWatch, of_check
+from ssl_patches.callbacks.alarms import FILE, Alarms, LossWatch, of_check, of_geometry
 from ssl_patches.callbacks.meter import Meter
 from ssl_patches.callbacks.rows import Rows, say
 from ssl_patches.evaluation.health import panel
@@ -69,6 +69,9 @@ class Health(L.Callback):
         self.rows, self.loss = Rows(run_dir / CSV), LossWatch()
         self.rows.shorten(step)
         self.alarms = Alarms(run_dir / FILE, step=step)
+        for name, task in module.tasks.items():
+            for alarm, wrong in of_geometry(task, module.samplers[name]):
+                self.alarms.tell(trainer, alarm, wrong)
         self.meter = next((other for other in trainer.callbacks if isinstance(other, Meter)), None)
         data, self._checked, self._began = trainer.datamodule, step, step
         self._on = data.val is not None and len(data.val) >= 2

@@ -28,6 +28,8 @@ class Jigsaw(PretextTask):
     head sees of each tile; ``hidden``: width of the head.
     """
 
+    apart = True
+
     def __init__(
         self,
         *,

@@ -36,6 +36,8 @@ def neighbour_pairs(rows: int, cols: int) -> tuple[Tensor, Tensor, Tensor]:
 class Relative(PretextTask):
     """``hidden``: width of the head that compares two tiles."""
 
+    apart = True
+
     def __init__(self, *, dim: int, grid: PatchGrid, hidden: int = 1024, dropout: float = 0.0) -> None:
         super().__init__(dim=dim, grid=grid)
         if min(grid.rows, grid.cols) < 2:

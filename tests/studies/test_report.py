@@ -172,6 +172,32 @@ def test_wandb_gets_the_table_offline(study, monkeypatch, capsys):
     assert list((study / "wandb").glob("offline-run-*/files/media/table/comparison*.json"))
 
 
+def test_tensorboard_gets_the_table_and_every_result(study, capsys):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert main(["compare", str(study), "--tensorboard", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    place = study / "tensorboard" / "comparison"
+    text = EventAccumulator(str(place)).Reload()
+    assert b"masked is better than jigsaw" in text.Tensors("comparison/text_summary")[0].tensor_proto.string_val[0]
+    found = EventAccumulator(str(place / "masked")).Reload().Scalars("comparison/knn20_top1")
+    expected = {row["seed"]: row["value"] for row in rows if (row["entry"], row["metric"]) == ("masked", "knn20_top1")}
+    assert {event.step: pytest.approx(event.value) for event in found} == expected
+
+
+def test_pairs_stand_in_a_file_of_their_own_with_their_evidence(study, capsys):
+    assert main(["compare", str(study)]) == 0
+    rows = list(csv.DictReader((study / "pairs.csv").open()))
+    said = capsys.readouterr().out
+    ranked = [row for row in rows if row["metric"] == rows[0]["metric"]]
+    assert {row["family"] for row in ranked} == {"tasks", "floors"}
+    assert all(row["finding"] in said for row in ranked)
+    best = next(row for row in ranked if row["first"] == "masked" and row["second"] == "jigsaw")
+    assert (best["better"], best["n_first"]) == ("True", "3")
+    assert float(best["low"]) < float(best["ahead"]) < float(best["high"])
+    assert float(best["p"]) <= float(best["p_holm"]) < 0.05
+
+
 def browse(page: Path, *words: str) -> str:
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", *words, page.as_uri()]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
