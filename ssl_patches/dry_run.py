@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_patches import assemble, memory, mixture
+from ssl_patches.callbacks.alarms import TRY, of_geometry
 from ssl_patches.figures import draw_tiles
 from ssl_patches.pretrainer import step_seed
 from ssl_patches.run import Prepared, place, prepare
@@ -49,9 +50,10 @@ def _parts(cfg: Mapping[str, Any], run: Prepared) -> list[tuple[str, str]]:
     for (name, node), task in zip(mixture.nodes(cfg).items(), module.tasks.values(), strict=True):
         sampler, weight = module.samplers[name], f", weight {node['weight']:g}" if len(module.tasks) > 1 else ""
         grid = sampler.grid
-        touching = "touching" if grid.dense else f"at least {sampler.gap} px apart"
+        touching = "touching" if grid.dense else f"at least {sampler.distance:g} px apart"
         rows.append(("task", f"{name}: head of {_count(task)} parameters, not exported{weight}"))
         rows.append(("tiles", f"{grid.rows} x {grid.cols} of {grid.tile} px, {touching}, in views of {cfg['image_size']} px"))
+        rows += [("ALARM", f"{wrong}. Try: {TRY[alarm]}") for alarm, wrong in of_geometry(task, sampler)]
     held = f", {len(run.data.val):,} held out" if run.data.val is not None else ""
     size = f", loaded at {train.load_size} px" if hasattr(train, "load_size") else ""
     return [*rows, ("data", f"{assemble.data_name(cfg['data'])}: {len(train):,} images to train on{held}{size}")]

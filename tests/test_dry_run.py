@@ -53,7 +53,7 @@ def test_it_says_what_the_run_then_does(finished_run, here, capsys):
 
 @pytest.mark.parametrize(
     ("words", "parts"),
-    [((*RESNET, "task=jigsaw"), 1), ((*VIT, "task=relative+masked"), 2)],
+    [((*RESNET, "task=jigsaw"), 1), ((*VIT, "task=relative+masked", "parts.relative.sampler.gap=0"), 2)],
     ids=["resnet", "vit, a mixture"],
 )
 def test_it_knows_each_part_and_every_parameter(words, parts, here, capsys):
@@ -67,6 +67,7 @@ def test_it_knows_each_part_and_every_parameter(words, parts, here, capsys):
         number, unit = re.search(r"([\d.]+) ([kM]) parameters", row).groups()
         count = sum(parameter.numel() for parameter in part.parameters())
         assert float(number) * {"k": 1e3, "M": 1e6}[unit] == pytest.approx(count, rel=0.1)
+    assert ("ALARM" in rows) == ("parts.relative.sampler.gap=0" in words)
     picture = np.asarray(Image.open(here / rows["picture"][0]).convert("RGB"))
     assert picture.std() > 20
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1000

@@ -45,15 +45,15 @@ def answers_of(
     **cut: object,
 ) -> list[Answer]:
     """``leak_probe`` of a tiny encoder of that class."""
-    size = {**(RESNET if issubclass(encoder, ConvEncoder) else VIT)}
+    family = RESNET if issubclass(encoder, ConvEncoder) else VIT
     arguments = {**SAMPLERS[task], **cut}
     kind, knobs = TASKS[task]
     return leak_probe(
         partial(kind, **knobs),
-        encoder=partial(encoder, **size),
+        encoder=partial(encoder, **family),
         sampler=partial(sampler, standardise="rows" in arguments, **arguments),
         images=images,
-        image_size=size.pop("image_size"),
+        image_size=family["image_size"],
         steps=steps,
     )
 
