@@ -24,6 +24,7 @@ from ssl_patches.types import Encoded, PatchBatch
 
 VIT = {"depth": 2, "embed_dim": 48, "num_heads": 3}
 NARROW = {"channels": [16, 24, 32, 40]}
+CONVNEXT = {"depths": [1, 1, 1, 1], "dims": [16, 24, 32, 40]}
 
 
 def vit(**options: object) -> Encoder:
@@ -36,6 +37,9 @@ ENCODERS: dict[str, Callable[[], Encoder]] = {
     "vit_registers": lambda: vit(reg_tokens=2, class_token=True),
     "resnet10t_32": lambda: create(name="resnet10t", image_size=32, options=NARROW),
     "resnet18_64": lambda: create(name="resnet18", image_size=64, output_stride=16, options={**NARROW, "layers": [1, 1, 1, 1]}),
+    "convnextv2_32": lambda: create(name="convnextv2_atto", image_size=32, options=CONVNEXT),
+    "convnext_64": lambda: create(name="convnext_tiny", image_size=64, options={**CONVNEXT, "ls_init_value": None}),
+    "efficientnet_32": lambda: create(name="test_efficientnet", image_size=32),
 }
 SMALL = {"width": 48, "heads": 3, "depth": 1}
 TASKS: dict[str, tuple[type[PretextTask], dict, str]] = {  # class, knobs, sampler

@@ -25,6 +25,11 @@ TINY = {"depth": 1, "embed_dim": 32, "num_heads": 2}
 VIT = {"name": "vit_tiny_patch16_224", "image_size": 16, "patch_size": 4, "options": TINY}
 RESNET = {"name": "resnet18", "image_size": 24, "options": {"channels": [8, 12, 16, 32], "layers": [1, 1, 1, 1]}}
 
+OTHERS = {
+    "convnext": {"name": "convnextv2_atto", "image_size": 24, "options": {"dims": [8, 12, 16, 32], "depths": [1, 1, 1, 1]}},
+    "efficientnet": {"name": "test_efficientnet", "image_size": 24},
+}
+
 TASKS: dict[str, tuple[type[PretextTask], dict]] = {
     "jigsaw": (Jigsaw, {"permutations": 12, "hidden": 64, "puzzles": 4}),
     "relative": (Relative, {"hidden": 64}),
@@ -42,10 +47,11 @@ def answers_of(
     sampler: type[PatchSampler] = PatchSampler,
     images: Images = noise,
     steps: int = STEPS,
+    network: dict | None = None,
     **cut: object,
 ) -> list[Answer]:
     """``leak_probe`` of a tiny encoder of that class."""
-    family = RESNET if issubclass(encoder, ConvEncoder) else VIT
+    family = network or (RESNET if issubclass(encoder, ConvEncoder) else VIT)
     arguments = {**SAMPLERS[task], **cut}
     kind, knobs = TASKS[task]
     return leak_probe(
@@ -62,6 +68,16 @@ def answers_of(
 @pytest.mark.parametrize("task", TASKS)
 def test_on_noise_a_where_task_stays_at_chance(task: str, encoder: type[Encoder]):
     for answer in answers_of(task, encoder=encoder, steps=STEPS if encoder is TokenEncoder else STEPS // 2):
+        assert not answer.leaks, answer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", OTHERS)
+@pytest.mark.parametrize("task", TASKS)
+def test_on_noise_a_where_task_stays_at_chance_in_other_families(task: str, family: str):
+    kind = TokenEncoder if family.startswith("rope") else ConvEncoder
+    size = {"tile": 8, "gap": 1} if task in ("jigsaw", "relative") and kind is ConvEncoder else {}
+    for answer in answers_of(task, encoder=kind, network=OTHERS[family], steps=STEPS // 2, **size):
         assert not answer.leaks, answer
 
 
