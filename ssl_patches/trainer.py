@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from ssl_patches.products import quicker_in_onednn
+
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 """Our names -> Lightning's."""
 
@@ -25,6 +27,7 @@ class TrainerSettings:
     one. ``devices``: processes per node, one GPU or CPU process each; ``nodes``: as torchrun or Slurm starts them;
     ``strategy``: ddp copies the model to each, fsdp (FSDP2) divides it among them. ``accumulate``: shards per step and
     process. ``compile``: torch.compile the tasks, encoder included; the first step waits for it.
+    ``onednn``: linear maps of an fp32 step by oneDNN where this is quicker, see ``products``; false: as torch has them.
     ``ema``: decay of an average of the encoder that checkpoints hold beside it (0.999), 0 for none.
     ``log_every``: steps between rows of metrics.csv. Checkpoints are written every ``checkpoint_minutes``, every
     ``checkpoint_steps`` (0: not by steps), and at the end.
@@ -37,6 +40,7 @@ class TrainerSettings:
     strategy: Literal["ddp", "fsdp"] = "ddp"
     accumulate: int = 1
     compile: bool = False
+    onednn: bool = True
     ema: float = 0.0
     log_every: int = 20
     checkpoint_minutes: float = 5.0
@@ -81,6 +85,13 @@ class TrainerSettings:
             return "bf16", f"auto: {native}; trainer.precision=fp32 turns it off"
         what = "GPU" if self.accelerator == "gpu" else "CPU"
         return "fp32", f"auto: this {what} has no bf16 arithmetic of its own, which would be slower"
+
+    def products(self) -> str | None:
+        """Why linear maps go to oneDNN (see ``products``), in words; None where they do not."""
+        plain = not self.onednn or self.compile or self.strategy == "fsdp"  # compiled steps call it by themselves
+        if plain or self.accelerator != "cpu" or self.numbers()[0] != "fp32":
+            return None
+        return quicker_in_onednn()
 
 
 def native_bf16(accelerator: str) -> str | None:
