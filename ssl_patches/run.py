@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from ssl_patches.data.module import EndlessBatches, PatchDataModule
 from ssl_patches.evaluation.command import check_probes
 from ssl_patches.finish import finish
 from ssl_patches.pretrainer import Pretrainer
+from ssl_patches.products import linears_in_onednn
 from ssl_patches.run_dir import (
     CONFIG,
     LAST,
@@ -178,7 +180,7 @@ def _fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
     stopped = False
     try:
-        with stop.listening():
+        with stop.listening(), linears_in_onednn(module) if settings.products() else nullcontext():
             trainer.fit(module, datamodule=run.data, ckpt_path=checkpoints.last if resumed else None, weights_only=True)
         stopped = trainer.should_stop and module.progress() < 1
     except (KeyboardInterrupt, SystemExit):  # of a second signal
@@ -231,6 +233,8 @@ def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None)
     precision, why = run.settings.numbers()
     if run.settings.precision == "auto":
         lines.append(f"precision {precision} ({why})")
+    if quicker := run.settings.products():
+        lines.append(f"linear maps in oneDNN ({quicker}; trainer.onednn=false turns it off)")
     if run.settings.processes > 1 or run.settings.accumulate > 1:
         lines.append(
             f"each step in {run.settings.processes} processes ({run.settings.strategy}) x {run.settings.accumulate} shards "

@@ -83,8 +83,8 @@ class Masked(PretextTask):
         seen = self.decoder.enter(torch.cat([encoded.prefix, encoded.tiles], 1))
         first = encoded.prefix.shape[1]
         seen = torch.cat([seen[:, :first], seen[:, first:] + self.positions[visible]], 1)
-        decoded = self.decoder.finish(torch.cat([seen, self.hidden_token + self.positions[hidden]], 1))
-        return decoded[:, seen.shape[1] :], encoded.tiles
+        entered = torch.cat([seen, self.hidden_token + self.positions[hidden]], 1)
+        return self.decoder.finish(entered, seen.shape[1]), encoded.tiles
 
     def target(self, tiles: Tensor) -> Tensor:
         """(B, M, C, h, w) -> (B, M, h * w * C), normalised per tile."""
