@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from ssl_patches import conf_files, mixture
 from ssl_patches.checks import build, locate, signature
+from ssl_patches.data.cache import MAX_GB, CachedSource, folder_of
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.statistics import check_statistics, measured
@@ -93,6 +95,16 @@ def source(cfg: Mapping[str, Any], split: str, *, whole: bool, allowed: tuple[st
     if hasattr(found, "fingerprint"):
         return found
     return ItemSource(found, where=f"data._target_={node['_target_']}", split=split, divide="split" not in knobs, **sizes)
+
+
+def stream(cfg: Mapping[str, Any], split: str) -> Any:
+    """The images that training reads: those of ``source`` at their own size, from a cache where ``data.cache`` asks for it."""
+    found, data = source(cfg, split, whole=False), cfg["data"]
+    if not data.get("cache"):
+        return found
+    deciding = {key: value for key, value in data.items() if key not in {*LOADER, "max_corrupt"}}
+    identity = json.dumps({"split": split, **deciding}, sort_keys=True, default=str)
+    return CachedSource(found, identity=identity, place=folder_of(data["cache"]), max_gb=data.get("cache_max_gb") or MAX_GB)
 
 
 def whole_batches(cfg: Mapping[str, Any], *, allowed: tuple[str, ...] | None = None) -> Iterator[Tensor]:

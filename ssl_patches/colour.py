@@ -9,10 +9,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 DROPPED_NOISE = 0.01  # range of the noise in dropped channels, of a full scale of 1
+
+
+class Choice(NamedTuple):
+    """Draws per image, (B, 1, 1, 1, 1) each: in 0..1 for the treatment, and the channel that dropping keeps."""
+
+    draw: Tensor
+    kept: Tensor | None
+
+    def of(self, part: slice) -> Choice:
+        return Choice(self.draw[part], None if self.kept is None else self.kept[part])
 
 
 class ColourTreatment(nn.Module):
@@ -48,24 +60,36 @@ class ColourTreatment(nn.Module):
         shape = (*boxes.shape[:2], channels, 2)
         return torch.randint(self.channel_shift + 1, shape, device=boxes.device)
 
+    def choose(self, count: int, device: torch.device) -> Choice:
+        """Draws for ``count`` images which treatment is theirs."""
+        draw = torch.rand(count, 1, 1, 1, 1, device=device)
+        kept = torch.randint(3, (count, 1, 1, 1, 1), device=device) if self.drop else None
+        return Choice(draw, kept)
+
     def forward(self, tiles: Tensor) -> Tensor:
         """``tiles`` (B, K, C, h, w) in 0..1; one treatment per image, the same for all its tiles."""
-        if tiles.shape[2] != 3 or self.grey + self.drop + self.project == 0:
+        return self.treat(tiles.clone(), self.choose(len(tiles), tiles.device))
+
+    def treat(self, tiles: Tensor, choice: Choice, *, white: float = 1.0) -> Tensor:
+        """The same for what was chosen before, and for values in 0..white; changes ``tiles``."""
+        if tiles.shape[2] != 3:
             return tiles
-        draw = torch.rand(len(tiles), 1, 1, 1, 1, device=tiles.device)
-        treated = torch.where(draw < self.grey, tiles.mean(2, keepdim=True), tiles)
+        draw = choice.draw
+        if self.grey:
+            mean = (tiles[:, :, :1] + tiles[:, :, 1:2]).add_(tiles[:, :, 2:]).mul_(1 / 3)
+            tiles = tiles.lerp_(mean, (draw < self.grey).to(tiles.dtype))  # a weight of 0 or 1 is exact
         if self.drop:
             chosen = (draw >= self.grey) & (draw < self.grey + self.drop)
-            treated = torch.where(chosen, self._dropped(tiles), treated)
+            tiles = torch.where(chosen, _dropped(tiles, choice.kept, DROPPED_NOISE * white), tiles)
         if self.project:
             chosen = (draw >= self.grey + self.drop) & (draw < self.grey + self.drop + self.project)
             projected = torch.einsum("dc,bkchw->bkdhw", self.without_green_magenta, tiles)
-            treated = torch.where(chosen, projected, treated)
-        return treated
+            tiles = torch.where(chosen, projected, tiles)
+        return tiles
 
-    @staticmethod
-    def _dropped(tiles: Tensor) -> Tensor:
-        kept = torch.randint(3, (len(tiles), 1, 1, 1, 1), device=tiles.device)
-        channel = torch.arange(3, device=tiles.device).view(3, 1, 1)
-        noise = tiles.mean((1, 2, 3, 4), keepdim=True) + (torch.rand_like(tiles) - 0.5) * DROPPED_NOISE
-        return torch.where(channel == kept, tiles, noise)
+
+def _dropped(tiles: Tensor, kept: Tensor, spread: float) -> Tensor:
+    """The channel ``kept``; the others are the image's mean and noise in a range of ``spread``."""
+    channel = torch.arange(3, device=tiles.device).view(3, 1, 1)
+    noise = tiles.mean((1, 2, 3, 4), keepdim=True) + (torch.rand_like(tiles) - 0.5) * spread
+    return torch.where(channel == kept, tiles, noise)

@@ -128,7 +128,7 @@ def prepare(cfg: Mapping[str, Any], *, make: Callable[..., Pretrainer] = pretrai
     settings: TrainerSettings = build(cfg["trainer"])
     launch.check(settings, run_dir=cfg["run_dir"])
     check_probes(cfg["evaluation"], "evaluation.")
-    train, val = (assemble.source(cfg, split, whole=False) for split in ("train", "val"))
+    train, val = (assemble.stream(cfg, split) for split in ("train", "val"))
     loading = {key: cfg["data"][key] for key in ("batch_size", "num_workers")}
     data = PatchDataModule(train=train, val=val, seed=cfg["seed"], **loading)
     EndlessBatches(length=len(train), batch_size=data.batch_size, seed=cfg["seed"], world=settings.processes)  # or refuse
@@ -151,6 +151,7 @@ def prepare(cfg: Mapping[str, Any], *, make: Callable[..., Pretrainer] = pretrai
 
 def _fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
     """Train to the end of the budget. Raises Interrupted after ctrl-C or a signal, with the last step saved."""
+    run.data.store()
     settings, module = run.settings, run.module
     precision = settings.numbers()[0]
     *callbacks, stop, meter, checkpoints = _callbacks(run_dir, run)

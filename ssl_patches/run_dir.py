@@ -16,6 +16,9 @@ import torch
 FREE_TO_CHANGE = {"budget", "resume", "overwrite", "run_dir", "trainer", "evaluation", "logger", "callbacks"}
 """Keys that may differ when a run is resumed; all others decide what its checkpoints mean."""
 
+PLACE_OF_DATA = {"num_workers", "root", "skip", "max_corrupt", "cache", "cache_max_gb"}
+"""Keys of ``data`` that may differ too: the fingerprint says what the images are."""
+
 CONFIG, LAST, SUMMARY = "config.yaml", Path("checkpoints") / "last.ckpt", "summary.json"
 
 
@@ -103,7 +106,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def origin_of(cfg: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
     """What a checkpoint remembers of its run: everything that decides what its weights mean."""
     kept = {key: value for key, value in cfg.items() if key not in FREE_TO_CHANGE}
-    data = {key: value for key, value in kept["data"].items() if key not in ("num_workers", "root", "skip", "max_corrupt")}
+    data = {key: value for key, value in kept["data"].items() if key not in PLACE_OF_DATA}
     return {**kept, "data": data, "data_fingerprint": fingerprint}
 
 

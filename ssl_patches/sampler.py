@@ -6,14 +6,17 @@ guaranteed, not hoped for. What is left of the view (S - rows * c, the last gap,
 does not use) shifts the whole grid, so that every row and column, the last ones too, can be cut.
 
 Why gap, jitter and colour treatment: without them a network answers where-tasks from line continuation across tile
-borders and from chromatic aberration of the lens (Doersch et al. 2015, Noroozi & Favaro 2016). Tiles are cut from the
-stored bytes first and turned into floats after: a whole float image per view is what makes naive samplers slow.
+borders and from chromatic aberration of the lens (Doersch et al. 2015, Noroozi & Favaro 2016).
+
+Speed. What makes a sampler slow on a CPU is memory: a whole float image per view, an index per pixel, one pass over all
+tiles after the other. Here tiles are cut from the stored bytes, row by row, and turned into floats after, a few images
+at a time, so that what is done to them happens in the cache of a core.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +27,7 @@ from ssl_patches.types import PatchBatch, PatchGrid
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FUZZ = 1e-6  # px; below it a difference is rounding
+IN_CACHE = 2**18  # values of float tiles that a core works on at once: 1 MiB
 
 
 class PatchSampler(nn.Module):
@@ -91,7 +95,18 @@ class PatchSampler(nn.Module):
     def forward(self, images: Tensor) -> PatchBatch:
         """``images`` (B, C, S, S) uint8, or float in 0..1 -> all cells in raster order, all placed."""
         boxes = self.boxes(len(images), images.device)
-        tiles = self._normalise(self._cut(images, boxes))
+        treated = self.colour if self.training else None
+        offsets = treated.offsets(boxes, self.grid.channels) if treated else None
+        choice = treated.choose(len(images), images.device) if treated else None
+        shape = (*boxes.shape[:2], images.shape[1], self.tile, self.tile)
+        tiles = torch.empty(shape, device=images.device, dtype=torch.promote_types(images.dtype, torch.float32))
+        for part in _parts(tiles):
+            cut = self._cut(images[part], boxes[part], None if offsets is None else offsets[part])
+            white = 255.0 if cut.dtype == torch.uint8 else 1.0
+            cut = cut.to(tiles.dtype)
+            if treated:
+                cut = treated.treat(cut, choice.of(part), white=white)
+            tiles[part] = standardised(cut, white=white) if self.standardise else self._in_units(cut.div_(white))
         placed = torch.ones(boxes.shape[:2], dtype=torch.bool, device=images.device)
         return PatchBatch(tiles, boxes, placed, (self.image_size, self.image_size), uniform=True)
 
@@ -125,19 +140,16 @@ class PatchSampler(nn.Module):
     def _shift(self) -> int:
         return self.colour.channel_shift if self.colour else 0
 
-    def _cut(self, images: Tensor, boxes: Tensor) -> Tensor:
+    def _cut(self, images: Tensor, boxes: Tensor, offsets: Tensor | None) -> Tensor:
+        """Tiles in memory of their own: levels 0..255 as stored, or float in 0..1."""
         if self.grid.dense:
             return dense_tiles(images, self.grid)
-        offsets = self.colour.offsets(boxes, self.grid.channels) if self.colour and self.training else None
         if self.extents == (self.tile, self.tile):
             return gather_tiles(images, boxes, self.tile, offsets)
-        return scaled_tiles(images, boxes, self.tile, offsets)
+        return scaled_tiles(images, boxes, self.tile, offsets, longest=self.extents[1])
 
-    def _normalise(self, tiles: Tensor) -> Tensor:
-        tiles = as_float(tiles)
-        if self.colour and self.training:
-            tiles = self.colour(tiles)
-        return standardised(tiles) if self.standardise else (tiles - self.mean) / self.std
+    def _in_units(self, tiles: Tensor) -> Tensor:
+        return tiles.sub_(self.mean).div_(self.std)
 
     def denormalise(self, tiles: Tensor) -> Tensor:
         """Tiles (..., C, h, w) back in 0..1 for figures; standardised ones in an arbitrary grey scale."""
@@ -145,43 +157,70 @@ class PatchSampler(nn.Module):
 
 
 def dense_tiles(images: Tensor, grid: PatchGrid) -> Tensor:
-    """(B, C, rows * t, cols * t) -> (B, K, C, t, t) for tiles that touch: a reshape."""
+    """(B, C, rows * t, cols * t) -> (B, K, C, t, t) for tiles that touch: a copy in another order."""
     count, channels = images.shape[:2]
-    blocks = images.reshape(count, channels, grid.rows, grid.tile, grid.cols, grid.tile)
-    return blocks.permute(0, 2, 4, 1, 3, 5).reshape(count, grid.cells, channels, grid.tile, grid.tile)
+    blocks = images.reshape(count, channels, grid.rows, grid.tile, grid.cols, grid.tile).permute(0, 2, 4, 1, 3, 5)
+    return blocks.clone(memory_format=torch.contiguous_format).view(count, grid.cells, channels, grid.tile, grid.tile)
 
 
 def gather_tiles(images: Tensor, boxes: Tensor, tile: int, offsets: Tensor | None = None) -> Tensor:
     """``boxes`` (B, K, 4) in whole pixels -> (B, K, C, tile, tile), dtype kept. ``offsets`` (B, K, C, 2): y, x per channel."""
-    count, channels = images.shape[:2]
-    corner = boxes[:, :, None, :2] if offsets is None else boxes[:, :, None, :2] + offsets
-    span = torch.arange(tile, device=images.device)
-    rows = corner[..., 0].long()[..., None, None] + span[:, None]
-    cols = corner[..., 1].long()[..., None, None] + span
-    batch = torch.arange(count, device=images.device).view(-1, 1, 1, 1, 1)
-    channel = torch.arange(channels, device=images.device).view(-1, 1, 1)
-    return images[batch, channel, rows, cols]
+    return _windows(images, _corners(images, boxes, offsets).long(), tile)
 
 
-def scaled_tiles(images: Tensor, boxes: Tensor, tile: int, offsets: Tensor | None = None) -> Tensor:
-    """``boxes`` (B, K, 4), fractions allowed -> (B, K, C, tile, tile) float in 0..1, antialiased; ``offsets`` as above."""
-    size = images.shape[-2:]
-    shape = (*boxes.shape[:2], images.shape[1])
-    corner = (boxes[:, :, None, :2] + (0 if offsets is None else offsets)).expand(*shape, 2)
-    lines = [
-        reading_weights(corner[..., axis], boxes[:, :, None, 2 + axis].expand(shape), size=size[axis], out=tile)
-        for axis in (0, 1)
-    ]
+def scaled_tiles(
+    images: Tensor, boxes: Tensor, tile: int, offsets: Tensor | None = None, *, longest: float | None = None
+) -> Tensor:
+    """``boxes`` (B, K, 4), fractions allowed -> (B, K, C, tile, tile) float in 0..1, antialiased; ``offsets`` as above.
+
+    ``longest``: no side of a box is longer, so that no more than that is read around each; None: the whole image.
+    """
+    height, width = images.shape[-2:]
+    side = min(height, width, max(height, width) if longest is None else math.ceil(longest) + 1)
+    corner = _corners(images, boxes, offsets)
+    last = torch.tensor([height - side, width - side], device=images.device)
+    first = corner.floor().long().clamp(min=0).minimum(last)
+    extent = boxes[:, :, None, 2:].expand(corner.shape)
+    lines = [reading_weights((corner - first)[..., axis], extent[..., axis], size=side, out=tile) for axis in (0, 1)]
     with torch.autocast(images.device.type, enabled=False):
-        return lines[0] @ as_float(images)[:, None] @ lines[1].mT
+        return lines[0] @ as_float(_windows(images, first, side)) @ lines[1].mT
 
 
-def standardised(tiles: Tensor) -> Tensor:
-    """Mean 0, deviation 1 over all pixels and channels of each tile; a flat tile stays near 0 (deviation >= 1/sqrt(N)/255)."""
+def _corners(images: Tensor, boxes: Tensor, offsets: Tensor | None) -> Tensor:
+    """(B, K, C, 2) y, x of what is read of each channel."""
+    corner = boxes[:, :, None, :2] + (0 if offsets is None else offsets)
+    return corner.expand(-1, -1, images.shape[1], -1)
+
+
+def _windows(images: Tensor, corner: Tensor, side: int) -> Tensor:
+    """Squares of ``side`` at ``corner`` (B, K, C, 2) int64 y, x -> (B, K, C, side, side), dtype kept.
+
+    Copies rows of ``side`` pixels: of the flat pixels every stretch of that length is a row of one overlapping view.
+    """
+    (count, channels, height, width), device = images.shape, images.device
+    planes = torch.arange(count * channels, device=device).view(count, 1, channels) * (height * width)
+    first = planes + corner[..., 0] * width + corner[..., 1]
+    starts = first[..., None] + torch.arange(side, device=device) * width
+    rows = images.reshape(-1).unfold(0, side, 1).index_select(0, starts.flatten())
+    return rows.view(count, -1, channels, side, side)
+
+
+def standardised(tiles: Tensor, *, white: float = 1.0) -> Tensor:
+    """Mean 0, deviation 1 over all pixels and channels of each tile, in place; ``white``: the largest value there can be.
+
+    A flat tile stays near 0: the deviation is at least that of a tile with one pixel off by one level of 255.
+    """
     flat = tiles.flatten(2)
-    deviation, mean = torch.std_mean(flat, dim=2, correction=0, keepdim=True)
-    floor = 1 / (255 * flat.shape[2] ** 0.5)
-    return ((flat - mean) / deviation.clamp(min=floor)).view_as(tiles)
+    flat.sub_(flat.mean(2, keepdim=True))
+    count = flat.shape[2] ** 0.5
+    deviation = torch.linalg.vector_norm(flat, dim=2, keepdim=True).div_(count).clamp_(min=white / (255 * count))
+    return flat.mul_(deviation.reciprocal_()).view_as(tiles)
+
+
+def _parts(tiles: Tensor) -> Iterator[slice]:
+    """Which images are cut together: all of them, or on a CPU as many as stay in the cache."""
+    count = max(1, IN_CACHE // tiles[0].numel()) if tiles.device.type == "cpu" else len(tiles)
+    return (slice(at, at + count) for at in range(0, len(tiles), count))
 
 
 def _filling(image_size: int, tile: int, scale: float, taken: int, multiple: int) -> int:

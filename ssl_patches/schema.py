@@ -8,6 +8,8 @@ LOADER = {
     "batch_size": int,
     "num_workers": int,
     "channels": int | None,
+    "cache": bool | str | None,
+    "cache_max_gb": float | None,
     "statistics": Literal["imagenet", "measured"] | dict[Literal["mean", "std"], list[float]] | None,
 }
 """Keys of the data group that the program reads itself; a source gets of them only ``channels``, if it takes them.

@@ -98,6 +98,12 @@ class PatchDataModule(LightningDataModule):
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.start_batch = 0
 
+    def store(self) -> None:
+        """Fill the caches of decoded images where they were asked for (``data.cache``); before ``fit``, in each process."""
+        for source in (self.train, self.val):
+            if hasattr(source, "fill_cache"):
+                source.fill_cache(num_workers=self.num_workers)
+
     def train_dataloader(self) -> DataLoader[ImageBatch]:
         batches = EndlessBatches(
             length=len(self.train),
@@ -155,8 +161,8 @@ class _Asked(Dataset[tuple[int, Item]]):
         return index, self.source[index]
 
 
-def collate(items: list[Item]) -> ImageBatch:
-    return ImageBatch(*default_collate(items))
+def collate(items: list[Item] | ImageBatch) -> ImageBatch:
+    return items if isinstance(items, ImageBatch) else ImageBatch(*default_collate(items))
 
 
 def collate_asked(pairs: list[tuple[int, Item]]) -> ImageBatch:

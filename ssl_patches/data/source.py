@@ -84,6 +84,11 @@ class ImageSource(Dataset[Item], ABC):
         """(name, reason) of every image known to be damaged: from the start, or by decoding in any worker so far."""
         return self.corrupt + [(self.names[at], self._reason(at)) for at in self._broken.nonzero().flatten().tolist()]
 
+    def leave_out(self, broken: Tensor) -> None:
+        """``broken`` (N,) bool: images that whoever read all of them before could not decode. ValueError for too many."""
+        self._broken.masked_fill_(broken, 1)
+        self._refuse_too_many([(self.names[at], "found when the images were decoded") for at in broken.nonzero()[:1].flatten()])
+
     def fingerprint(self) -> str:
         """sha256 of what decides the images; for files the sorted (path, size in bytes) of those with a readable header."""
         return self._fingerprint

@@ -25,7 +25,8 @@ from ssl_patches.studies.records import FLOORS, TRAINED, Run
 from ssl_patches.studies.statistics import Sample
 from ssl_patches.wording import shown
 
-ASIDE = ("seed", "run_dir", "resume", "overwrite", "logger", "callbacks", "data.root", "data.num_workers", "data.max_corrupt")
+ASIDE = ("seed", "run_dir", "resume", "overwrite", "logger", "callbacks", "data.root", "data.num_workers", "data.max_corrupt",
+         "data.cache", "data.cache_max_gb")  # fmt: skip
 """Settings that do not make it another experiment; the data are told apart by their fingerprint."""
 UNEQUAL = 1.05  # FLOPs are counted per step, so an equal budget ends within one step
 BOOKKEEPING = ("log_every", "checkpoint_minutes", "checkpoint_steps", "checkpoints_kept")

@@ -1,0 +1,237 @@
+"""Decoded once: the images of a source as one memory-mapped array of bytes, made before training and shared by runs.
+
+What is kept is what the source gives, its uint8 squares (their side is ``load_size``: between ``image_size`` and twice
+that, so that a random crop has real pixels to work on), and for each image which one is shown in its place. A run with
+the cache is, bit for bit, the run without. Colour images that
+``resample.py`` resizes one by one lie with their channels last, which it reads in less than half the time.
+
+A cache is a folder PLACE/KEY that appears complete and at once: it is written to PLACE/.KEY.partial and renamed. So a
+builder that is killed leaves nothing that could be taken for images, and of two builders one works while the other
+waits (the claims of ``studies/claims.py``, which tell the dead from the living on other machines too). KEY is a hash
+of all that decides the pixels: the source's configuration and fingerprint, each file's time of change, the shape, and
+the version of Pillow.
+
+Traps: (a) a Dataset of one's own whose *code* changes keeps its key: delete the folder then, or set another one;
+(b) writing through a memory map turns a full disk into a signal that kills the process: here files are written as
+files; (c) a memory map that is pickled to a worker is copied whole: the array is opened again there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+import torch
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from ssl_patches.data.items import ItemSource
+from ssl_patches.data.module import ordered_loader
+from ssl_patches.data.source import ImageSource
+from ssl_patches.resample import BY_PRODUCTS
+from ssl_patches.studies import claims
+from ssl_patches.types import ImageBatch
+
+LAYOUT = 1  # of the files in a cache; part of every key
+MAX_GB = 20.0
+IMAGES, SHOWN, LABELS, ABOUT = "images.npy", "shown.npy", "labels.npy", "about.json"
+WAIT = 1.0  # seconds between two looks at what another process is building
+
+
+class CachedSource(Dataset[tuple[Tensor, int, int]]):
+    """``source`` with its images from a cache; all else (labels, names, fingerprint, ...) is the source's own.
+
+    ``identity``: text that decides the images beside the source's fingerprint. ``place``: the folder of caches.
+    ``max_gb``: ValueError when the images need more. Until ``fill_cache`` has been called images come from the source.
+    """
+
+    def __init__(self, source: Any, *, identity: str, place: Path, max_gb: float = MAX_GB) -> None:
+        sample, _, _ = source[0]
+        self.source, self.shape = source, (len(source), *sample.shape)
+        self.channels_last = len(sample) == 3 and sample.shape[-1] > BY_PRODUCTS
+        self.folder = place / _key(source, identity, self.shape)
+        self.images: NDArray[np.uint8] | None = None
+        self.shown: NDArray[np.int64] | None = None
+        self.stored_labels: Tensor | None = None
+        self.about = {"layout": LAYOUT, "images": len(source), "shape": list(sample.shape), "identity": identity}
+        if sample.dtype != torch.uint8:
+            raise ValueError(f"data.cache={place}: keeps bytes, and these images are {sample.dtype}; set data.cache=false")
+        self._refuse_too_large(max_gb)
+
+    def fill_cache(self, *, num_workers: int) -> None:
+        """Open the cache; make it first, or wait for the process that does, where it is not there.
+
+        ValueError where it cannot be written. Ctrl-C leaves nothing behind.
+        """
+        told = False
+        try:
+            while not self._open():
+                with claims.held(self.folder) as ours:
+                    if ours:
+                        if not self._open():  # it may have been finished between the two looks
+                            self._make(num_workers)
+                        continue
+                if not told:
+                    print(f"{self.folder}: {claims.holder(self.folder)} decodes these images; waiting for it", file=sys.stderr)
+                told = True
+                time.sleep(WAIT)
+        except OSError as error:
+            raise ValueError(
+                f"data.cache={self.folder.parent}: cannot be written ({error.strerror}); set data.cache to another folder, "
+                "or data.cache=false"
+            ) from error
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        """As the source: (uint8 (C, S, S), label, index of the image shown)."""
+        if self.images is None:
+            return self.source[index]
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        batch = self.__getitems__([index])
+        return batch.images[0], int(batch.labels[0]), int(batch.index[0])
+
+    def __getitems__(self, indices: Sequence[int]) -> ImageBatch | list[tuple[Tensor, int, int]]:
+        """A batch at once; torch's DataLoader asks for it by this name."""
+        if self.images is None:
+            return [self.source[index] for index in indices]
+        shown = self.shown[indices]
+        index = torch.from_numpy(shown)
+        images = torch.from_numpy(self.images.take(shown, axis=0))
+        return ImageBatch(images.permute(0, 3, 1, 2) if self.channels_last else images, self._labels()[index], index)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "source" or name.startswith("__"):  # asked while this is being unpickled, before there is one
+            raise AttributeError(name)
+        return getattr(self.source, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "images": None, "opened": self.images is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        opened = state.pop("opened")
+        self.__dict__.update(state)
+        if opened and not self._open():
+            raise ValueError(f"data.cache={self.folder.parent}: {self.folder.name} is gone; leave it until the run has ended")
+
+    def _stored_shape(self) -> tuple[int, ...]:
+        count, channels, height, width = self.shape
+        return (count, height, width, channels) if self.channels_last else self.shape
+
+    def _labels(self) -> Tensor:
+        """The source's own where it lists them: a manifest may have been labelled anew."""
+        listed = hasattr(self.source, "labels") and not isinstance(self.source, ItemSource)
+        return self.source.labels if listed else self.stored_labels
+
+    def _open(self) -> bool:
+        try:
+            images = np.load(self.folder / IMAGES, mmap_mode="r", allow_pickle=False)
+            shown, labels = (np.load(self.folder / name, allow_pickle=False) for name in (SHOWN, LABELS))
+        except (OSError, ValueError, EOFError):  # not there, or cut short by whoever copied it
+            return False
+        if (
+            images.shape != self._stored_shape()
+            or images.dtype != np.uint8
+            or len(shown) != len(labels)
+            or len(shown) != len(images)
+        ):
+            return False
+        self.images, self.shown, self.stored_labels = np.asarray(images), shown, torch.from_numpy(labels)
+        if isinstance(self.source, ImageSource):
+            self.source.leave_out(torch.from_numpy(shown != np.arange(len(shown))))
+        return True
+
+    def _make(self, num_workers: int) -> None:
+        half = self.folder.with_name(f".{self.folder.name}.partial")
+        for left in (half, self.folder):  # of a builder that was killed; a cache that cannot be opened
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            half.mkdir(parents=True)
+            shown, labels = self._decode(half / IMAGES, num_workers)
+            np.save(half / SHOWN, shown)
+            np.save(half / LABELS, labels)
+            (half / ABOUT).write_text(json.dumps(self.about, indent=1) + "\n", encoding="utf-8")
+            os.replace(half, self.folder)
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
+
+    def _decode(self, path: Path, num_workers: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Write all images, and say for each which one is shown, and its label."""
+        count, size, shape = len(self), int(np.prod(self.shape[1:])), self._stored_shape()
+        readable, labels = np.zeros(count, bool), np.full(count, -1)
+        loader = ordered_loader(self.source, batch_size=64, num_workers=_workers(num_workers))
+        bar = tqdm(total=count, desc=f"decoding into {path.parent.parent}", unit="image", disable=not sys.stderr.isatty())
+        with path.open("wb") as file, bar:
+            npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            begin = file.tell()
+            for batch in loader:
+                images = batch.images.permute(0, 2, 3, 1) if self.channels_last else batch.images
+                for image, index in zip(images.contiguous().numpy(), batch.index.tolist(), strict=True):
+                    file.seek(begin + index * size)  # no move, but where images cannot be read
+                    file.write(image.data)
+                readable[batch.index], labels[batch.index] = True, batch.labels
+                bar.update(len(batch.index))
+            file.truncate(begin + count * size)
+            file.flush()
+            os.fsync(file.fileno())
+        shown = np.flatnonzero(readable)[np.searchsorted(np.flatnonzero(readable), np.arange(count)) % readable.sum()]
+        return shown, labels
+
+    def _refuse_too_large(self, max_gb: float) -> None:
+        place, gigabytes = self.folder.parent, int(np.prod(self.shape)) / 1e9
+        if not max_gb > 0:
+            raise ValueError(f"data.cache_max_gb={max_gb}: must be more than 0; set data.cache_max_gb={MAX_GB:g}")
+        images = f"{self.shape[0]:,} images of {' x '.join(map(str, self.shape[1:]))} bytes are {gigabytes:.3g} GB decoded"
+        if gigabytes > max_gb:
+            raise ValueError(
+                f"data.cache_max_gb={max_gb:g}: {images}; set data.cache_max_gb={_above(gigabytes)}, a smaller image_size, "
+                "or data.cache=false"
+            )
+        there = next(folder for folder in (place, *place.absolute().parents) if folder.exists())
+        if not there.is_dir():
+            raise ValueError(f"data.cache={place}: {there} is a file; set data.cache to a folder")
+        free = shutil.disk_usage(there).free / 1e9
+        if not self.folder.exists() and gigabytes > free:
+            raise ValueError(
+                f"data.cache={place}: {images}, and {free:.3g} GB are free there; set data.cache to a folder on a larger "
+                "disk, or data.cache=false"
+            )
+
+
+def folder_of(cache: bool | str) -> Path:
+    """``data.cache``: true is the user's cache folder, anything else the folder itself."""
+    if isinstance(cache, str):
+        return Path(cache).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ssl_patches" / "images"
+
+
+def _key(source: Any, identity: str, shape: tuple[int, ...]) -> str:
+    content = hashlib.sha256(f"{LAYOUT} {PIL.__version__} {shape} {source.fingerprint()} {identity}".encode())
+    for path in getattr(source, "paths", ()):
+        content.update(f" {os.stat(path).st_mtime_ns}".encode())
+    return content.hexdigest()[:24]
+
+
+def _workers(asked: int) -> int:
+    """None where the user wants none, otherwise a process per core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(asked, cores) if asked else 0
+
+
+def _above(gigabytes: float) -> str:
+    """A round number above."""
+    return f"{np.ceil(gigabytes):.0f}" if gigabytes > 1 else f"{np.ceil(gigabytes * 1000) / 1000:g}"
