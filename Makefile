@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUNS ?= runs/quickstart
 
-.PHONY: quickstart test test-all lint format clean
+.PHONY: quickstart test test-all docs lint format bench bench-quick bench-gpu clean
 
 quickstart: $(VENV)/installed ## three tasks on the embedded images at equal FLOPs, evaluated and exported, one table
 	$(BIN)/ssl-patches study experiments/tasks_embedded out=$(RUNS)
@@ -16,6 +16,10 @@ test: $(VENV)/installed ## what every push runs
 test-all: $(VENV)/installed ## the slow and GPU tests too
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+docs: $(VENV)/installed ## the pages in docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -23,6 +27,19 @@ lint: $(VENV)/installed
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+ONE := OMP_NUM_THREADS=1 $(BIN)/python
+
+bench-quick: $(VENV)/installed ## a minute on a free core: one line of the step beside peers
+	$(ONE) benchmarks/step.py --batch 32 --rounds 5
+
+bench: $(VENV)/installed ## ten minutes: two lines, transformers too, what the framework costs, scaling
+	$(ONE) benchmarks/step.py --hugging-face --rounds 7 --lines "ViT-T/4 @32" "ViT-S/16 @224"
+	$(ONE) benchmarks/framework.py
+	$(ONE) benchmarks/scaling.py --real
+
+bench-gpu: $(VENV)/installed ## where a GPU is
+	$(BIN)/python benchmarks/gpu.py
 
 # uv, because pip takes four times as long; plain `pip install -c constraints.txt -e .[dev]` does the same
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -32,4 +49,4 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) runs dist build
+	rm -rf $(VENV) runs dist build docs/_build

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import timing
+import rates
 import torch
 from PIL import Image
 from torch import Tensor
@@ -144,7 +144,7 @@ def main() -> None:
             "as shipped by others": theirs(Decoded(small, as_shipped(32)), 32),
         }
         print("32 px, decoded, to 32 px")
-        results["32 px"] = timing.tell(timing.rates(lines, rounds=given.rounds, seconds=given.seconds), ours=next(iter(lines)))
+        results["32 px"] = rates.tell(rates.rates(lines, rounds=given.rounds, seconds=given.seconds), ours=next(iter(lines)))
         if given.folder is None:
             (place / "jpeg").mkdir()
             written(textures(MANY, 256), place / "jpeg")
@@ -156,11 +156,11 @@ def main() -> None:
             "as shipped by others": theirs(Files(source.paths, lambda path: shipped(opened(path))), 224),
             "torchvision v2, uint8, its own decoder": theirs(Files(source.paths, v2_from_bytes(224)), 224),
         }
-        found = timing.rates(lines, rounds=given.rounds, seconds=given.seconds)
+        found = rates.rates(lines, rounds=given.rounds, seconds=given.seconds)
         for name in list(lines)[:2]:
             print(f"files of {given.folder or '256 px'}, loaded at 256 px, to 224 px: {name}")
-            results[f"256 px, {name}"] = timing.tell(found, ours=name)
-    timing.write(given.output, results)
+            results[f"256 px, {name}"] = rates.tell(found, ours=name)
+    rates.write(given.output, results)
 
 
 if __name__ == "__main__":

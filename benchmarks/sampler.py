@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import timing
+import rates
 import torch
 from PIL import Image
 from torch import Tensor
@@ -153,11 +153,11 @@ def main() -> None:
         }
         pairs = {"ours, pairs": relative(images, tile), "mmselfsup (re-stated)": mmselfsup(pils, tile)}
         print(f"jigsaw, 3 x 3 tiles of {tile} px from {size} px")
-        found = timing.rates(jigsaw | pairs, rounds=given.rounds, seconds=given.seconds)
-        results[f"jigsaw {size} px"] = timing.tell({k: v for k, v in found.items() if k in jigsaw}, ours=next(iter(jigsaw)))
+        found = rates.rates(jigsaw | pairs, rounds=given.rounds, seconds=given.seconds)
+        results[f"jigsaw {size} px"] = rates.tell({k: v for k, v in found.items() if k in jigsaw}, ours=next(iter(jigsaw)))
         print(f"relative location, 8 pairs of {tile} px from {size} px")
-        results[f"relative {size} px"] = timing.tell({k: v for k, v in found.items() if k in pairs}, ours=next(iter(pairs)))
-    timing.write(given.output, results)
+        results[f"relative {size} px"] = rates.tell({k: v for k, v in found.items() if k in pairs}, ours=next(iter(pairs)))
+    rates.write(given.output, results)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Rates in images per CPU second of one thread, measured in rounds that visit every line in turn.
+"""What every benchmark shares: contenders in turns, CPU time of this process, medians with their spread, JSON.
 
-Neighbours on a shared machine change what a core gives by the second, so only ratios within a round mean anything: a
-ratio is the median over rounds of two rates of the same round, with its quartiles beside it.
+A round runs every contender once, so that what else the machine does falls on all of them alike; a ratio is taken within
+a round and the median over rounds is told with its quartiles. CPU seconds of one thread do not count waiting for others,
+but a neighbour still takes cache and clock: only ratios within one run mean anything. On a GPU wall time is taken, with
+the device waited for, because CPU time says nothing there.
 """
 
 from __future__ import annotations
@@ -9,75 +11,107 @@ from __future__ import annotations
 import json
 import os
 import platform
+import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median, quantiles
-from typing import Any
 
 import torch
 
-from ssl_patches.allocator import keep_freed_memory
+SHAPES = ((4096, 192, 768), (4096, 768, 192), (3136, 512, 2048), (2048, 1024, 1024))
+"""(rows, in, out) of the products whose best rate is the ceiling: those of small and middle-sized ViTs."""
 
-Rates = dict[str, list[float]]
+
+@dataclass(frozen=True)
+class Contender:
+    """``run()`` does one step of ``images`` images; ``note``: what it is, in a line."""
+
+    name: str
+    run: Callable[[], object]
+    images: int
+    note: str = ""
 
 
-def rates(lines: Mapping[str, Callable[[], int]], *, rounds: int, seconds: float) -> Rates:
-    """Images per CPU second of each line in each round. A line does a piece of work and says of how many images.
-
-    ``seconds``: CPU seconds that a line runs per round, at least once; once before the first round it runs unmeasured.
-    """
-    torch.set_num_threads(1)
-    keep_freed_memory()  # as training does; for all lines alike
-    for run in lines.values():
+def seconds(run: Callable[[], object], device: str = "cpu") -> float:
+    """Of one call: CPU seconds of this process, or wall seconds of a GPU."""
+    if device == "cpu":
+        began = time.process_time()
         run()
-    found: Rates = {name: [] for name in lines}
-    for _ in range(rounds):
-        for name, run in lines.items():
-            began, images = time.process_time(), 0
-            while (spent := time.process_time() - began) < seconds or not images:
-                images += run()
-            found[name].append(images / spent)
-    return found
+        return time.process_time() - began
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    run()
+    torch.cuda.synchronize()
+    return time.perf_counter() - began
 
 
-def ratio(found: Rates, ours: str, theirs: str) -> tuple[float, float, float]:
-    """Median and quartiles over the rounds of ``ours`` / ``theirs``."""
-    each = [a / b for a, b in zip(found[ours], found[theirs], strict=True)]
-    low, middle, high = quantiles(each, n=4) if len(each) > 1 else each * 3
-    return middle, low, high
+def interleaved(contenders: Sequence[Contender], *, rounds: int, warm: int = 2, device: str = "cpu") -> dict[str, list[float]]:
+    """Seconds per image of each contender in each round; the order turns by one from round to round."""
+    for contender in contenders:
+        for _ in range(warm):
+            contender.run()
+    taken: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    for turn in range(rounds):
+        for contender in (*contenders[turn % len(contenders) :], *contenders[: turn % len(contenders)]):
+            taken[contender.name].append(seconds(contender.run, device) / contender.images)
+    return taken
 
 
-def tell(found: Rates, *, ours: str) -> dict[str, Any]:
-    """Print a line per rate, and how many times as fast ``ours`` is; the same as a mapping."""
-    rows: dict[str, Any] = {}
-    for name, each in found.items():
-        middle, low, high = ratio(found, ours, name)
-        rows[name] = {"images_per_cpu_second": median(each), "ours_over_it": middle, "quartiles": [low, high], "rounds": each}
-        beside = "" if name == ours else f"   ours {middle:6.2f}x  (quartiles {low:.2f} to {high:.2f})"
-        print(f"  {name:52} {median(each):9.0f} images/s{beside}", flush=True)
-    return rows
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median and quartiles."""
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
+    return {"median": middle, "low": low, "high": high}
 
 
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    model = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        named = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = named[0] if named else model
-    return {
-        "cpu": model,
+def ratios(taken: Mapping[str, Sequence[float]], name: str, against: str) -> dict[str, float]:
+    """How many times as fast ``name`` is, round by round."""
+    return spread([theirs / ours for ours, theirs in zip(taken[name], taken[against], strict=True)])
+
+
+def ceiling(device: str = "cpu", *, rounds: int = 5) -> dict[str, float]:
+    """FLOP/s of matrix products on this machine, the best over shapes: of fp32 (MKL, oneDNN) and bf16."""
+    dnn = torch.ops.mkldnn._linear_pointwise if device == "cpu" and torch.backends.mkldnn.is_available() else None
+    best: dict[str, float] = {}
+    for rows, wide, out in SHAPES if device == "cpu" else ((16384, 4096, 4096), (8192, 8192, 8192)):
+        a, b = torch.randn(rows, wide, device=device), torch.randn(out, wide, device=device)
+        a16, b16 = a.bfloat16(), b.bfloat16()
+        runs = {"fp32": lambda a=a, b=b: a @ b.mT, "bf16": lambda a=a16, b=b16: a @ b.mT}
+        if dnn:
+            runs["fp32 oneDNN"] = lambda a=a, b=b: dnn(a, b, None, "none", [], "")
+        taken = interleaved([Contender(key, run, 1) for key, run in runs.items()], rounds=rounds, device=device)
+        for key, values in taken.items():
+            best[key] = max(best.get(key, 0.0), 2 * rows * wide * out / statistics.median(values))
+    return best
+
+
+def machine(device: str = "cpu") -> dict[str, object]:
+    """What the numbers depend on."""
+    name = platform.processor() or platform.machine()
+    facts = Path("/proc/cpuinfo")
+    if facts.exists():
+        lines = dict(line.split(":", 1) for line in facts.read_text().splitlines() if ":" in line)
+        lines = {key.strip(): value.strip() for key, value in lines.items()}
+        name = f"{lines.get('model name', name)}, family {lines.get('cpu family')} model {lines.get('model')}"
+    found = {
+        "cpu": name,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "load_average": os.getloadavg()[0],
         "torch": torch.__version__,
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+        "features": sorted(key for key, value in torch.cpu.get_capabilities().items() if value is True),
     }
+    return found if device == "cpu" else {**found, "gpu": torch.cuda.get_device_name()}
 
 
-def write(path: Path | None, results: Mapping[str, Any]) -> None:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"machine": machine(), **results}, indent=1) + "\n", encoding="utf-8")
+def one_thread() -> None:
+    """This process on one core, and torch with one thread."""
+    torch.set_num_threads(1)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # no thread of a library elsewhere
+
+
+def write(path: Path, content: Mapping[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"-> {path}")

@@ -12,7 +12,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from ssl_patches import mixture
+from ssl_patches import conf_files, mixture
 from ssl_patches.checks import build, locate, signature
 from ssl_patches.data.cache import MAX_GB, CachedSource, folder_of
 from ssl_patches.data.items import ItemSource
@@ -25,7 +25,7 @@ from ssl_patches.sampler import IMAGENET_MEAN, IMAGENET_STD
 from ssl_patches.schema import LOADER
 
 OURS = ("ssl_patches.data", "ssl_patches.encoders")
-"""Packages whose classes a configuration found in a run directory may name."""
+"""Where of this package the classes lie that a configuration found in a run directory may name."""
 CALIBRATION_IMAGES = 1024
 
 
@@ -37,6 +37,12 @@ class Parts:
     views: nn.Module
     parts: list[Part]
     recipe: Recipe
+
+
+def trusted() -> tuple[str, ...]:
+    """Packages whose classes a configuration found in a run directory may name: ours, and those that somebody installed
+    to add to ours (``conf_files.plugins``)."""
+    return (*OURS, *(plugin.package for plugin in conf_files.plugins()))
 
 
 def channels_of(cfg: Mapping[str, Any]) -> int:

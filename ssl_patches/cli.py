@@ -109,6 +109,7 @@ def _pretrain(request: Request) -> int:
     from ssl_patches import mixture
     from ssl_patches.schema import PRETRAIN, SUPPLIED
 
+    dry_run = "--dry-run" in request.flags
     if "--cfg" in request.flags:
         import yaml
 
@@ -117,8 +118,13 @@ def _pretrain(request: Request) -> int:
     if "--multirun" in request.flags:
         from ssl_patches.studies.command import sweep_command
 
-        return sweep_command(request.words, config_dirs=request.config_dirs, say=_say)
+        return sweep_command(request.words, config_dirs=request.config_dirs, dry_run=dry_run, say=_say)
     cfg = mixture.request(request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN)
+    if dry_run:
+        from ssl_patches.dry_run import dry_run as tell
+
+        print(tell(cfg))
+        return 0
     from ssl_patches.launch import follows
     from ssl_patches.run import pretrain
     from ssl_patches.screens import last_screen
@@ -207,7 +213,8 @@ def _compare(request: Request) -> int:
         key: Path(str(request.flags[flag])) for key, flag in (("page", "--report"), ("results", "--csv")) if flag in request.flags
     }
     metric = str(request.flags["--metric"]) if "--metric" in request.flags else None
-    asked = {key: f"--{key.removeprefix('as_')}" in request.flags for key in ("as_json", "markdown", "mixed", "wandb")}
+    flags = ("as_json", "markdown", "mixed", "wandb", "tensorboard")
+    asked = {key: f"--{key.removeprefix('as_')}" in request.flags for key in flags}
     return compare([Path(word) for word in request.words], Wanted(metric=metric, **files, **asked))
 
 
@@ -232,8 +239,9 @@ def _list(request: Request) -> int:
         remedy = f"did you mean '{near[0]}'?" if near else f"choose among: {', '.join(GROUPS)}"
         raise BadRequest([f"list {' '.join(request.words)}: takes one group; {remedy}"])
     group = GROUPS[request.words[0]]
+    origins = conf_files.origins(group, config_dirs=request.config_dirs)
     for name, about in conf_files.described(group, config_dirs=request.config_dirs):
-        print(f"{group}={name:24} {about}".rstrip())
+        print(f"{group}={name:24} {about}".rstrip() + (f" [{origins[name]}]" if name in origins else ""))
     return 0
 
 

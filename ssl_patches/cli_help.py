@@ -21,7 +21,7 @@ Each has --help with examples. Completion: eval "$(ssl-patches completion bash)"
 
 HELP = {
     "pretrain": """\
-ssl-patches pretrain [KEY=VALUE ...] [-m|--multirun] [--config-dir DIR]
+ssl-patches pretrain [KEY=VALUE ...] [--dry-run] [-m|--multirun] [--config-dir DIR]
 
 Pretrains an encoder, exports it to RUN/encoder and, where there are labels, evaluates it. Without data the images that
 the package draws are used.
@@ -38,7 +38,8 @@ Images come from data=folder|torchvision|manifest|huggingface, or data=own data.
 Often set: task= encoder= encoder.name= data= data.root= data.batch_size= image_size= budget.images= (or epochs, flops,
 seconds) optimizer.base_lr= trainer.precision=auto|fp32|bf16 views=photo|microscopy|satellite|none sampler.tile=
 sampler.gap= seed= run_dir= resume= overwrite= logger=wandb. `ssl-patches list tasks` and so on show what there is;
---cfg prints the composed settings.
+--cfg prints the composed settings. --dry-run composes, checks and builds without training: parameters, FLOPs, memory and
+time, and a picture of the tiles, dry_run.png here.
 """,
     "evaluate": """\
 ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME [data=... KEY=VALUE ...] [--json] [--config-dir DIR]
@@ -133,11 +134,11 @@ two runs differ. `remove` deletes runs, and nothing that is no run or is running
 """,
     "compare": """\
 ssl-patches compare STUDY_OR_DIR_OF_RUNS [...] [--metric NAME] [--mixed] [--report FILE] [--csv FILE]
-                    [--json | --markdown] [--wandb]
+                    [--json | --markdown] [--wandb] [--tensorboard]
 
 Finished runs side by side. Runs that differ in nothing but the seed are one line, with mean and 95 % t-interval over
 seeds; each pair gets a sentence (Welch's t-test over seeds, Holm-corrected), the floors too. For one folder the page
-report.html and results.csv are written into it; --json and --markdown write only the files that are named. A failed,
+report.html, results.csv and pairs.csv are written into it; --json and --markdown write only the files that are named. A failed,
 unfinished or unreadable run is listed and left out. Runs of other data or another evaluation are refused unless --mixed
 is given, and then marked and not tested against each other.
 
@@ -145,6 +146,7 @@ is given, and then marked and not tested against each other.
   ssl-patches compare runs --metric knn20_top1
   ssl-patches compare runs/a runs/b --csv results.csv --report ab.html
   ssl-patches compare runs --wandb           the table as an offline run in runs/wandb
+  ssl-patches compare runs --tensorboard     the same for `tensorboard --logdir runs`
 """,
     "doctor": """\
 ssl-patches doctor data.root=DIR [quarantine=FILE] [overwrite=true] [KEY=VALUE ...] [--json]
@@ -158,11 +160,13 @@ bytes); decode rate of a core; and a line of settings to paste. Damaged files an
 """,
     "list": """\
 ssl-patches list tasks|encoders|samplers|data|views|optimizers|experiments [--config-dir DIR]
+
+What can be chosen, as it is typed. What an installed package or a folder of yours adds is marked with its name.
 """,
 }
 
 ALLOWED_FLAGS = {
-    "pretrain": {"--cfg": False, "--config-dir": True, "--multirun": False},
+    "pretrain": {"--cfg": False, "--config-dir": True, "--dry-run": False, "--multirun": False},
     "evaluate": {"--json": False, "--config-dir": True},
     "export": {"--json": False},
     "verify": {"--json": False},
@@ -177,6 +181,7 @@ ALLOWED_FLAGS = {
         "--metric": True,
         "--mixed": False,
         "--wandb": False,
+        "--tensorboard": False,
     },
     "doctor": {"--json": False},
     "list": {"--config-dir": True},

@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ssl_patches.wording import BadRequest
+
+ENTRY_POINTS = "ssl_patches.conf"
+"""Group in which an installed package names its folder of YAML: ``acme = "acme.conf"``."""
 
 
 def conf_dir() -> Path:
@@ -25,12 +29,31 @@ def folders_of(config_dirs: Sequence[Path | str] = ()) -> list[Path]:
     own = [Path(place).resolve() for place in config_dirs]
     if lost := [place for place in own if not place.is_dir()]:
         raise BadRequest([f"--config-dir {place}: no such folder; give one that holds task/NAME.yaml" for place in lost])
-    others = []
-    for entry in sorted(importlib.metadata.entry_points(group="ssl_patches.conf"), key=lambda entry: entry.name):
+    return [*own, conf_dir(), *(folder for plugin in plugins() for folder in plugin.folders)]
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An installed package that brings YAML, and with it classes that may be built."""
+
+    distribution: str  # name and version, as pip lists it
+    package: str  # that is imported
+    folders: tuple[Path, ...]
+
+
+def plugins() -> list[Plugin]:
+    """In the order of their entry points' names. BadRequest for one whose folder is not there."""
+    found = []
+    for entry in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        name = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.name
         top, *rest = entry.value.split(".")
         spec = importlib.util.find_spec(top)  # of the top package only: that imports nothing
-        others += [Path(place, *rest) for place in (spec and spec.submodule_search_locations) or ()]
-    return [*own, conf_dir(), *others]
+        places = [Path(place, *rest) for place in (spec and spec.submodule_search_locations) or ()]
+        folders = tuple(place for place in places if place.is_dir())
+        if not folders:
+            raise BadRequest([f"{name}: names {entry.value} in its entry points and there is no such folder; reinstall it"])
+        found.append(Plugin(name, top, folders))
+    return found
 
 
 def groups_in(folders: Sequence[Path]) -> set[str]:
@@ -54,6 +77,19 @@ def described(group: str, *, config_dirs: Sequence[Path | str] = ()) -> list[tup
         file = next(file for folder in folders if (file := folder / group / f"{name}.yaml").is_file())
         lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")]
         found.append((name, lines[0].lstrip("# ").strip() if lines and lines[0].startswith("#") else ""))
+    return found
+
+
+def origins(group: str, *, config_dirs: Sequence[Path | str] = ()) -> dict[str, str]:
+    """Name -> where it comes from, for those that are not ours, and whose it hides where several have it."""
+    installed = {folder: plugin.distribution for plugin in plugins() for folder in plugin.folders}
+    folders, ours, found = folders_of(config_dirs), conf_dir(), {}
+    for name in names_in(folders, group):
+        first, *hidden = [folder for folder in folders if (folder / group / f"{name}.yaml").is_file()]
+        told = ["" if folder == ours else installed.get(folder, str(folder)) for folder in (first, *hidden)]
+        if hidden or told[0]:
+            hides = f", hides that of {' and '.join(name or 'ssl-patches' for name in told[1:])}" if hidden else ""
+            found[name] = (told[0] or "ssl-patches") + hides
     return found
 
 

@@ -10,7 +10,11 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 
 def wandb_logger(*, run_dir: Path, project: str = "ssl_patches", offline: bool = True, name: str | None = None) -> WandbLogger:
-    """Weights & Biases; ``offline`` needs no account. The id comes from the run directory, so a resumed run goes on."""
+    """Weights & Biases. The id comes from the run directory, so a resumed run goes on.
+
+    ``project``: where runs are sorted in. Why: the package's name. ``offline``: files only, no account. Why: nothing leaves
+    the machine unasked. ``name``: of the run; None: that of its directory.
+    """
     path = run_dir.resolve()
     run_id = f"{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     return WandbLogger(save_dir=run_dir, project=project, offline=offline, name=name or path.name, id=run_id, resume="allow")

@@ -3,6 +3,9 @@
 A mixture is composed once per task, as if that task were alone, so every YAML, default and check stays what it is; the
 ``task`` and ``sampler`` of each composition become ``parts.NAME``, the rest is common. ``parts.NAME.weight=0.5``,
 ``parts.NAME.task.KNOB=`` and ``parts.NAME.sampler.KNOB=`` (or ``parts.NAME.sampler=CHOICE``) reach one part.
+
+``weight``: what the loss of a part is multiplied by. Why: 1, the papers that add losses give no better rule; losses of
+different tasks differ in size, so it is worth a trial.
 """
 
 from __future__ import annotations

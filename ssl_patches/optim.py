@@ -26,7 +26,15 @@ from ssl_patches.encoders.base import Encoder
 
 
 class Recipe(ABC):
-    """How a run is optimised. ``clip``: largest gradient norm, 0 for none; ``layer_decay``: see above, 1 for none."""
+    """How a run is optimised.
+
+    ``base_lr``: learning rate at a batch of 256; the peak is base_lr * batch / 256 (Goyal et al. 2017).
+    ``weight_decay``: of matrices only, see above. ``betas``: decay of the running means of gradient and square.
+    ``momentum``: share of the last step in the next one.
+    ``warmup``: share of the budget in which the rate rises. Why: MAE's 40 of 800 epochs.
+    ``clip``: largest gradient norm, 0 for none. Why: the papers do not clip; 1 costs nothing and saves short runs.
+    ``layer_decay``: what each layer learns slower than the one after it. Why: 1 (none) is for training from random weights.
+    """
 
     def __init__(self, *, base_lr: float, weight_decay: float, warmup: float, clip: float, layer_decay: float) -> None:
         for key, value in (("base_lr", base_lr), ("weight_decay", weight_decay), ("clip", clip)):
@@ -91,7 +99,11 @@ def layer_scales(module: nn.Module, decay: float) -> dict[str, float]:
 
 
 class AdamW(Recipe):
-    """AdamW as MAE uses it."""
+    """AdamW as MAE uses it.
+
+    ``base_lr``: learning rate at a batch of 256. Why: MAE's, for long runs; runs of minutes want more (2e-3 in first_light).
+    ``weight_decay``: of matrices. Why: as MAE. ``betas``: decay of the running means. Why: as MAE.
+    """
 
     def __init__(
         self,
@@ -111,7 +123,11 @@ class AdamW(Recipe):
 
 
 class SGD(Recipe):
-    """SGD with momentum, as the CNN papers use it."""
+    """SGD with momentum, as the CNN papers use it.
+
+    ``base_lr``: learning rate at a batch of 256. Why: as Kolesnikov et al. 2019, VISSL. ``weight_decay``: of matrices. Why: as
+    Kolesnikov et al. 2019. ``momentum``: share of the last step in the next one. Why: as all of them.
+    """
 
     def __init__(
         self,
@@ -133,7 +149,11 @@ class SGD(Recipe):
 class Lars(Recipe):
     """SGD whose step on each matrix is ``trust`` times the matrix's own norm: for large batches (You et al. 2017).
 
-    Vectors take plain SGD steps, as MAE's probe and EMP-SSL do it. timm's: the ratio is |w| / (|g| + weight_decay |w|).
+    Vectors take plain SGD steps, as MAE's probe and EMP-SSL do it. timm's: the ratio is ``|w| / (|g| + weight_decay |w|)``.
+
+    ``base_lr``: learning rate at a batch of 256. Why: EMP-SSL's. ``weight_decay``: of matrices. Why: EMP-SSL's.
+    ``momentum``: share of the last step in the next one. Why: as all recipes with LARS.
+    ``trust``: length of a step as a share of the matrix's norm. Why: timm's, You et al. 2017.
     """
 
     def __init__(
@@ -161,6 +181,9 @@ class Lamb(Recipe):
     """Adam whose step on each matrix is as long as the matrix's own norm (You et al. 2020); SparK's, on CNNs, too.
 
     Vectors take Adam steps. timm's own clipping is off: ``clip`` does it, as for all recipes.
+
+    ``base_lr``: learning rate at a batch of 256. Why: as SparK. ``weight_decay``: of matrices. Why: where SparK begins.
+    ``betas``: decay of the running means. Why: as for AdamW. ``clip``: largest gradient norm, 0 for none. Why: as SparK.
     """
 
     def __init__(

@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import lightning as L
 import torch
 
 from ssl_patches import assemble, config, launch
+from ssl_patches.allocator import keep_freed_memory
 from ssl_patches.budget import Budget, count_flops
 from ssl_patches.callbacks.checkpoint import Checkpoints, Durable, told_when_full
 from ssl_patches.callbacks.ema import EncoderAverage
@@ -30,8 +32,8 @@ from ssl_patches.checks import build
 from ssl_patches.data.module import EndlessBatches, PatchDataModule
 from ssl_patches.evaluation.command import check_probes
 from ssl_patches.finish import finish
-from ssl_patches.allocator import keep_freed_memory
 from ssl_patches.pretrainer import Pretrainer
+from ssl_patches.products import linears_in_onednn
 from ssl_patches.run_dir import (
     CONFIG,
     LAST,
@@ -78,10 +80,7 @@ def carry_out(
     cfg: Mapping[str, Any], run: Prepared, *, began: float, end: Callable[..., None], say: Callable[[str], None]
 ) -> Path:
     """Train what is prepared, alone in its run directory, and give what came out to ``end`` (``finish``, or the like)."""
-    run_dir = Path(cfg["run_dir"] or default_name(cfg, run.module.name))
-    checkpoint = checkpoint_to_resume(run_dir, run.module.origin, resume=cfg["resume"], overwrite=cfg["overwrite"])
-    if checkpoint:
-        same_batch(checkpoint, run.module.batch_size, run.data.batch_size)
+    run_dir, checkpoint = place(cfg, run)
     if checkpoint and (run_dir / SUMMARY).is_file() and run.module.steps and checkpoint["global_step"] >= run.module.steps:
         say(f"{run_dir}: finished already; a larger budget goes on from there")
         return run_dir
@@ -109,6 +108,15 @@ def carry_out(
     return run_dir
 
 
+def place(cfg: Mapping[str, Any], run: Prepared) -> tuple[Path, dict[str, Any] | None]:
+    """The run directory and the checkpoint to go on from. ValueError when that is another run's."""
+    run_dir = Path(cfg["run_dir"] or default_name(cfg, run.module.name))
+    checkpoint = checkpoint_to_resume(run_dir, run.module.origin, resume=cfg["resume"], overwrite=cfg["overwrite"])
+    if checkpoint:
+        same_batch(checkpoint, run.module.batch_size, run.data.batch_size)
+    return run_dir, checkpoint
+
+
 def pretrainer(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Pretrainer:
     """The module that trains: the encoder on all parts. ``settings``: what does not come from ``cfg``."""
     parts = assemble.parts(cfg)
@@ -117,6 +125,7 @@ def pretrainer(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Pretraine
 
 def prepare(cfg: Mapping[str, Any], *, make: Callable[..., Pretrainer] = pretrainer) -> Prepared:
     """Build everything and count the cost of a step. ValueError where parts, data or budget do not fit."""
+    _hush()
     settings: TrainerSettings = build(cfg["trainer"])
     launch.check(settings, run_dir=cfg["run_dir"])
     check_probes(cfg["evaluation"], "evaluation.")
@@ -151,7 +160,6 @@ def _fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
     choose_attention(module, accelerator=settings.accelerator, precision=precision)
     if settings.compile:
         compile_in_place(module.tasks.values())
-    _hush()
     trainer = L.Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
@@ -175,7 +183,7 @@ def _fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
     stopped = False
     try:
-        with stop.listening():
+        with stop.listening(), linears_in_onednn(module) if settings.products() else nullcontext():
             trainer.fit(module, datamodule=run.data, ckpt_path=checkpoints.last if resumed else None, weights_only=True)
         stopped = trainer.should_stop and module.progress() < 1
     except (KeyboardInterrupt, SystemExit):  # of a second signal
@@ -228,6 +236,8 @@ def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None)
     precision, why = run.settings.numbers()
     if run.settings.precision == "auto":
         lines.append(f"precision {precision} ({why})")
+    if quicker := run.settings.products():
+        lines.append(f"linear maps in oneDNN ({quicker}; trainer.onednn=false turns it off)")
     if run.settings.processes > 1 or run.settings.accumulate > 1:
         lines.append(
             f"each step in {run.settings.processes} processes ({run.settings.strategy}) x {run.settings.accumulate} shards "

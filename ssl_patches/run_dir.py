@@ -29,8 +29,8 @@ def default_name(cfg: Mapping[str, Any], part: str) -> Path:
     return Path("runs") / f"{part}-{cfg['encoder'].get('name', 'encoder')}-{stamp}"
 
 
-def claim(directory: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make ``directory`` this run's own. ValueError when it is in use and neither key allows it."""
+def refuse_used(directory: Path, *, resume: bool, overwrite: bool) -> None:
+    """ValueError when ``directory`` is in use and neither key allows it."""
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"run_dir={directory}: is a file; set run_dir=DIR to a new or empty folder")
     if directory.is_dir() and any(directory.iterdir()) and not resume:
@@ -43,6 +43,12 @@ def claim(directory: Path, *, resume: bool, overwrite: bool) -> None:
             raise ValueError(
                 f"run_dir={directory}: overwrite=true replaces runs only, and this holds no {CONFIG}; set another run_dir"
             )
+
+
+def claim(directory: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make ``directory`` this run's own. ValueError when it is in use and neither key allows it."""
+    refuse_used(directory, resume=resume, overwrite=overwrite)
+    if directory.is_dir() and any(directory.iterdir()) and not resume:
         shutil.rmtree(directory)
     try:
         (directory / LAST).parent.mkdir(parents=True, exist_ok=True)

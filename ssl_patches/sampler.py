@@ -36,10 +36,12 @@ class PatchSampler(nn.Module):
     ``rows``, ``cols``: cells of the grid; None: as many tiles as the view holds side by side.
     ``tile``: side in pixels; None: three quarters of a cell, or what the encoder sees as one position without a grid.
     ``gap``: guaranteed free pixels between neighbours; None: a tenth of a cell, or 0 without a grid.
-    ``jitter``: largest random offset in a cell; None: all the room.
-    ``scales``: a tile is cut at a random scale between these two and resized to ``tile``.
-    ``standardise``: each tile has mean 0 and deviation 1 by itself (Kolesnikov et al. 2019); otherwise mean and std.
+    ``jitter``: largest random offset in a cell, in pixels; None: all the room.
+    ``scales``: a tile is cut at a random scale between these two and resized to ``tile``. Why: pixels are shown as they are.
+    ``standardise``: each tile has mean 0 and deviation 1 by itself (Kolesnikov et al. 2019); otherwise mean and std. Why:
+    exported images are not standardised tile by tile, and the mismatch cost more than it gave (experiments/first_light).
     ``colour``: treatment of the tiles' colours, see ColourTreatment; None: untouched.
+
     In eval mode tiles sit in the middle of their room and colours are untouched.
     """
 
@@ -127,6 +129,12 @@ class PatchSampler(nn.Module):
             inside = draw[1 + axis] * room if scaled else (draw[1 + axis] * (room + 1)).floor()
             corners.append(whole + index * self.cell[axis] + inside)
         return torch.stack([*corners, extent, extent], -1)
+
+    @property
+    def distance(self) -> float:
+        """Free pixels that are always left between neighbouring tiles; 0: they touch, for certain or by chance."""
+        room = min(self.cell) - self.extents[1] - self._shift
+        return max(0.0, self.gap if self.jitter is None else room - self.jitter)
 
     @property
     def _shift(self) -> int:

@@ -12,7 +12,15 @@ LOADER = {
     "cache_max_gb": float | None,
     "statistics": Literal["imagenet", "measured"] | dict[Literal["mean", "std"], list[float]] | None,
 }
-"""Keys of the data group that the program reads itself; a source gets of them only ``channels``, if it takes them."""
+"""Keys of the data group that the program reads itself; a source gets of them only ``channels``, if it takes them.
+
+``batch_size``: images that a process takes at a time; a step has this times trainer.accumulate and processes. Why: what the
+learning rates of the papers are stated for; data sets of a few hundred images want less.
+``num_workers``: processes that decode images, 0: none. Why: right for small machines; as many as cores where data are waited for.
+``channels``: of the images, 1 to N. Why: red, green and blue.
+``statistics``: what pixels are normalised by: imagenet (averaged for other than 3 channels), measured (on the training
+images), or {mean: [...], std: [...]}. Why: what pretrained encoders of timm expect; measure for images that are no photographs.
+"""
 
 SUPPLIED = {
     "data": {"split", "image_size", "load_size"},

@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from ssl_patches.products import quicker_in_onednn
+
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 """Our names -> Lightning's."""
 
@@ -21,13 +23,22 @@ PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 class TrainerSettings:
     """How a run is executed; none of it changes what is learned but ``precision`` and the images per step.
 
-    ``precision``: auto takes bf16 where the hardware multiplies it natively. ``device``: auto takes a GPU when there is
-    one. ``devices``: processes per node, one GPU or CPU process each; ``nodes``: as torchrun or Slurm starts them;
-    ``strategy``: ddp copies the model to each, fsdp (FSDP2) divides it among them. ``accumulate``: shards per step and
-    process. ``compile``: torch.compile the tasks, encoder included; the first step waits for it.
-    ``ema``: decay of an average of the encoder that checkpoints hold beside it (0.999), 0 for none.
-    ``log_every``: steps between rows of metrics.csv. Checkpoints are written every ``checkpoint_minutes``, every
-    ``checkpoint_steps`` (0: not by steps), and at the end.
+    ``precision``: auto takes bf16 where the hardware multiplies it natively. Why: fp32 is the same arithmetic everywhere.
+    ``device``: auto takes a GPU when there is one. Why: nobody has a GPU to leave idle.
+    ``devices``: processes per node, one GPU or CPU process each. Why: one needs no launcher.
+    ``nodes``: as torchrun or Slurm starts them. Why: as for devices.
+    ``strategy``: ddp copies the model to each process, fsdp (FSDP2) divides it among them. Why: copies are faster as long as
+    the model fits. ``accumulate``: shards per step and process, of data.batch_size images each. Why: more is for batches that
+    do not fit into memory.
+    ``compile``: torch.compile the tasks, encoder included. Why: the first step waits for it, short runs lose by it.
+    ``onednn``: linear maps of an fp32 step by oneDNN where this is quicker, see ``products``. Why: the same accuracy in less
+    time; false is torch's own.
+    ``ema``: decay of an average of the encoder that checkpoints hold beside it (0.999), 0 for none. Why: it is a copy of the
+    encoder in memory, and not in the papers of the tasks.
+    ``log_every``: steps between rows of metrics.csv. Why: each row waits for the device.
+    ``checkpoint_minutes``: minutes between checkpoints; there is one at the end, too. Why: what a kill may cost.
+    ``checkpoint_steps``: steps between checkpoints, 0: not by steps. Why: minutes are what is lost.
+    ``checkpoints_kept``: how many of the newest, the last one included. Why: a last one that diverged has one before it.
     """
 
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
@@ -37,6 +48,7 @@ class TrainerSettings:
     strategy: Literal["ddp", "fsdp"] = "ddp"
     accumulate: int = 1
     compile: bool = False
+    onednn: bool = True
     ema: float = 0.0
     log_every: int = 20
     checkpoint_minutes: float = 5.0
@@ -81,6 +93,13 @@ class TrainerSettings:
             return "bf16", f"auto: {native}; trainer.precision=fp32 turns it off"
         what = "GPU" if self.accelerator == "gpu" else "CPU"
         return "fp32", f"auto: this {what} has no bf16 arithmetic of its own, which would be slower"
+
+    def products(self) -> str | None:
+        """Why linear maps go to oneDNN (see ``products``), in words; None where they do not."""
+        plain = not self.onednn or self.compile or self.strategy == "fsdp"  # compiled steps call it by themselves
+        if plain or self.accelerator != "cpu" or self.numbers()[0] != "fp32":
+            return None
+        return quicker_in_onednn()
 
 
 def native_bf16(accelerator: str) -> str | None:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from ssl_patches import testing
 from ssl_patches.encoders import Encoder, TokenEncoder, create
-from ssl_patches.sampler import PatchSampler
 from ssl_patches.tasks.base import PretextTask
 from ssl_patches.tasks.jigsaw import Jigsaw
 from ssl_patches.tasks.masked import Masked
 from ssl_patches.tasks.position import Position
 from ssl_patches.tasks.relation import Relation
 from ssl_patches.tasks.relative import Relative
-from ssl_patches.types import Encoded, PatchBatch, TaskOutput, take
+from ssl_patches.testing import Pair, contracts, pictures
+from ssl_patches.testing.contracts import export_difference, order_difference, untrained
+from ssl_patches.types import Encoded, PatchBatch
 
 VIT = {"depth": 2, "embed_dim": 48, "num_heads": 3}
 NARROW = {"channels": [16, 24, 32, 40]}
+CONVNEXT = {"depths": [1, 1, 1, 1], "dims": [16, 24, 32, 40]}
 
 
 def vit(**options: object) -> Encoder:
@@ -33,6 +37,9 @@ ENCODERS: dict[str, Callable[[], Encoder]] = {
     "vit_registers": lambda: vit(reg_tokens=2, class_token=True),
     "resnet10t_32": lambda: create(name="resnet10t", image_size=32, options=NARROW),
     "resnet18_64": lambda: create(name="resnet18", image_size=64, output_stride=16, options={**NARROW, "layers": [1, 1, 1, 1]}),
+    "convnextv2_32": lambda: create(name="convnextv2_atto", image_size=32, options=CONVNEXT),
+    "convnext_64": lambda: create(name="convnext_tiny", image_size=64, options={**CONVNEXT, "ls_init_value": None}),
+    "efficientnet_32": lambda: create(name="test_efficientnet", image_size=32),
 }
 SMALL = {"width": 48, "heads": 3, "depth": 1}
 TASKS: dict[str, tuple[type[PretextTask], dict, str]] = {  # class, knobs, sampler
@@ -45,50 +52,13 @@ TASKS: dict[str, tuple[type[PretextTask], dict, str]] = {  # class, knobs, sampl
 SAMPLERS = {"tiles_3x3": {"rows": 3, "cols": 3, "standardise": True}, "tokens": {}}
 
 
-@dataclass
-class Pair:
-    """A task and an encoder, put together as ``assemble`` does, on eight images that are no noise."""
-
-    encoder: Encoder
-    sampler: PatchSampler
-    task: PretextTask
-    images: Tensor
-
-    def output(self, seed: int = 0) -> TaskOutput:
-        torch.manual_seed(seed)
-        return self.task(self.sampler(self.images), self.encoder)
-
-    def train(self, steps: int) -> list[float]:
-        """The same batch and the same questions at each step."""
-        optimizer = torch.optim.AdamW([*self.encoder.parameters(), *self.task.parameters()], lr=1e-3)
-        losses = []
-        for _ in range(steps):
-            loss = self.output().loss
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-        return losses
-
-
-def pictures(count: int, size: int) -> Tensor:
-    """Smooth gratings, each of its own direction and colour: every tile is a different one."""
-    line = torch.linspace(0, 3, size)
-    torch.manual_seed(3)
-    y, x, phase = torch.randn(3, count, 3, 1, 1) * 2
-    wave = torch.sin(y * line[:, None] + x * line + phase) + 0.5 * torch.sin(line[:, None] ** 2 * x + y)
-    return ((wave / 3 + 0.5).clamp(0, 1) * 255).to(torch.uint8)
-
-
 def put_together(task: str, encoder: str, images: int = 8) -> Pair:
-    torch.manual_seed(0)
-    net = ENCODERS[encoder]()
-    size = 64 if encoder.endswith("64") else 32
     kind, knobs, sampler = TASKS[task]
-    cutter = PatchSampler(image_size=size, unit=net.unit, multiple=net.multiple, **SAMPLERS[sampler])
-    head = kind(dim=net.dim, grid=cutter.grid, **knobs)
-    net.check(cutter.grid, places=head.places)
-    return Pair(net, cutter, head, pictures(images, size))
+    size = 64 if encoder.endswith("64") else 32
+    make = partial(kind, **knobs)
+    return testing.put_together(
+        make, lambda *, image_size: ENCODERS[encoder](), sampler=SAMPLERS[sampler], image_size=size, images=images
+    )
 
 
 PAIRS = [(task, encoder) for task in TASKS for encoder in ENCODERS]
@@ -97,26 +67,9 @@ PAIRS = [(task, encoder) for task in TASKS for encoder in ENCODERS]
 # 1. Blind tiles carry no order.
 
 
-def orders_differ_by(encoder: Encoder, patches: PatchBatch) -> float:
-    """Largest change of a blind tile's feature, relative to the largest feature, when the tiles come in another order."""
-    torch.manual_seed(0)
-    count, cells = patches.tiles.shape[:2]
-    order = torch.rand(count, cells).argsort(1)
-    with torch.no_grad():
-        straight, shuffled = (encoder.eval()(p).tiles for p in (patches.blind(), patches.blind().select(order)))
-    return float((take(straight, order) - shuffled).abs().max() / straight.abs().max())
-
-
 @pytest.mark.parametrize(("task", "encoder"), PAIRS)
 def test_blind_tiles_carry_no_order(task: str, encoder: str):
-    pair = put_together(task, encoder)
-    pair.train(1)  # a block of a fresh ResNet passes its input through
-    patches = pair.sampler(pair.images)
-    assert orders_differ_by(pair.encoder, patches) < 1e-5
-    with torch.no_grad():
-        order = torch.rand(8, patches.tiles.shape[1]).argsort(1)
-        straight, shuffled = (pair.encoder.alone(p).tiles for p in (patches.blind(), patches.blind().select(order)))
-    assert (take(straight, order) - shuffled).abs().max() < 1e-5 * straight.abs().max()
+    contracts.blind_tiles_carry_no_order(put_together(task, encoder))
 
 
 class CountsTiles(TokenEncoder):
@@ -137,29 +90,15 @@ class UsesBoxesAnyway(TokenEncoder):
 def test_the_order_check_catches_encoders_that_carry_order(broken: type[TokenEncoder]):
     encoder = broken(name="vit_tiny_patch16_224", image_size=32, patch_size=4, options=VIT)
     patches = put_together("position", "vit").sampler(pictures(8, 32))
-    assert orders_differ_by(encoder, patches) > 1e-4
+    assert order_difference(encoder, patches) > 1e-4
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_placed_tiles_differ_by_place_but_not_by_slot(encoder: str):
-    pair = put_together("masked", encoder)
-    pair.train(1)
-    patches, net = pair.sampler(pair.images), pair.encoder.eval()
-    order = torch.rand(8, patches.tiles.shape[1]).argsort(1)
-    with torch.no_grad():
-        straight, shuffled = net(patches).tiles, net(patches.select(order)).tiles
-        moved = net(replace(patches, boxes=patches.boxes.flip(1))).tiles
-    assert (take(straight, order) - shuffled).abs().max() < 1e-5 * straight.abs().max()
-    assert (straight - moved).abs().max() > 1e-3 * straight.abs().max()
+    contracts.placed_tiles_differ_by_place_but_not_by_slot(put_together("masked", encoder))
 
 
 # 2. features() is what the exported model says.
-
-
-def export_differs_by(encoder: Encoder, exported: nn.Module, images: Tensor) -> float:
-    with torch.no_grad():
-        found, expected = encoder.eval().features(images)[-1].pooled, exported.eval()(images)
-    return float((found - expected).abs().max() / expected.abs().max())
 
 
 @pytest.mark.parametrize(("task", "encoder"), PAIRS)
@@ -168,12 +107,12 @@ def test_features_equal_the_export_after_training(task: str, encoder: str):
     pair.train(2)
     size = pair.images.shape[-1]
     exported, images = pair.encoder.export(size), torch.randn(4, 3, size, size)
-    assert export_differs_by(pair.encoder, exported, images) < 1e-5
+    assert export_difference(pair.encoder, exported, images) < 1e-5
     with torch.no_grad():  # the check can fail
         for norm in exported.modules():
             if isinstance(norm, nn.BatchNorm2d | nn.LayerNorm):
                 norm.weight.mul_(1.01)
-    assert export_differs_by(pair.encoder, exported, images) > 1e-4
+    assert export_difference(pair.encoder, exported, images) > 1e-4
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -205,22 +144,9 @@ def test_all_tiles_placed_are_the_whole_image_as_exported(task: str, encoder: st
 # 3. Every exported parameter is trained by every task, and the loss falls.
 
 
-def untrained(pair: Pair, steps: int = 1) -> list[str]:
-    """Exported parameters whose gradient is zero or missing after ``steps`` (ResNets begin with blocks that do nothing)."""
-    pair.train(steps)
-    pair.encoder.zero_grad()
-    pair.output(seed=1).loss.backward()
-    exported = set(pair.encoder.export(pair.images.shape[-1]).state_dict())
-    return [
-        name
-        for name, parameter in pair.encoder.model.named_parameters()
-        if name in exported and name != "pos_embed" and (parameter.grad is None or not parameter.grad.abs().max() > 0)
-    ]
-
-
 @pytest.mark.parametrize(("task", "encoder"), PAIRS)
 def test_every_exported_parameter_is_trained(task: str, encoder: str):
-    assert untrained(put_together(task, encoder)) == []
+    contracts.every_exported_parameter_is_trained(put_together(task, encoder))
 
 
 def test_the_gradient_check_catches_a_task_that_trains_a_part():
@@ -245,32 +171,21 @@ def test_the_position_table_is_fixed_and_known(encoder: str):
 
 @pytest.mark.parametrize(("task", "encoder"), PAIRS)
 def test_the_loss_is_finite_and_falls_on_a_repeated_batch(task: str, encoder: str):
-    losses = put_together(task, encoder).train(8)
-    assert all(torch.isfinite(torch.tensor(losses)))
-    assert losses[-1] < losses[0] - 0.02 * abs(losses[0])
+    contracts.the_loss_falls(put_together(task, encoder))
+
+
+@pytest.mark.parametrize(("task", "encoder"), PAIRS)
+def test_draws_follow_torchs_seed(task: str, encoder: str):
+    contracts.draws_follow_torchs_seed(put_together(task, encoder, images=4))
 
 
 @pytest.mark.parametrize(("task", "encoder"), PAIRS)
 def test_metrics_are_detached_scalars_with_chance_beside_each_accuracy(task: str, encoder: str):
-    output = put_together(task, encoder, images=4).output()
-    assert output.loss.shape == ()
-    for name, value in output.metrics.items():
-        assert value.shape == ()
-        assert not value.requires_grad
-        if name.endswith("accuracy"):
-            chance = output.metrics[name.replace("accuracy", "chance")]
-            assert 0 < chance < 1
+    contracts.metrics_are_detached_scalars_beside_chance(put_together(task, encoder, images=4))
 
 
 @pytest.mark.parametrize(("task", "encoder"), PAIRS)
 def test_preview_lays_real_tiles_on_cells_of_the_grid(task: str, encoder: str):
     pair = put_together(task, encoder, images=4)
-    pair.encoder.eval()
-    pair.task.eval()
-    with torch.no_grad():
-        pictured = pair.task.preview(pair.sampler.eval()(pair.images), pair.encoder)
-    assert pictured
-    for picture in pictured:
-        assert picture.tiles.shape[:2] == picture.cells.shape
-        assert ((picture.cells >= 0) & (picture.cells < pair.sampler.grid.cells)).all()
-        assert picture.right is None or picture.right.shape == picture.cells.shape
+    contracts.preview_lays_tiles_on_cells(pair)
+    assert pair.task.preview(pair.sampler(pair.images), pair.encoder)

@@ -19,6 +19,8 @@ import lightning as L
 
 from ssl_patches.callbacks.rows import say
 from ssl_patches.run_dir import write_json
+from ssl_patches.sampler import PatchSampler
+from ssl_patches.tasks.base import PretextTask
 
 FILE = "alarms.json"
 COLLAPSED = 0.05  # deviation per dimension; random weights have 0.5. As a mean cosine: 0.9975
@@ -45,6 +47,7 @@ TRY = {
     "an easier question (fewer task.permutations, fewer cells), larger tiles",
     "shortcut": "a larger sampler.gap (tiles that touch tell by their edges), sampler.jitter left at null, "
     "sampler.colour.grey or .channel_shift against aberration; or a harder question (more cells, task.mask_ratio)",
+    "touching": "sampler.gap of a tenth of a cell or more, as sampler=tiles_3x3 has it, sampler.jitter left at null; start anew",
     "learning_rate": "optimizer.base_lr a third of now, optimizer.clip=1, a longer optimizer.warmup",
     "apart": "more images, a shorter budget, stronger views (views.scale=[0.2,1]), a smaller encoder",
     "data_bound": "more data.num_workers (as many as cores), a smaller data.load_size, images on a local disk",
@@ -63,6 +66,18 @@ class Alarm:
 
     def __str__(self) -> str:
         return f"ALARM {self.name} at step {self.step}: {self.says}. Try: {self.remedy}"
+
+
+def of_geometry(task: PretextTask, sampler: PatchSampler) -> Iterator[tuple[str, str]]:
+    """What is wrong before the first step. Whether a network takes a shortcut shows late or never; that it is open, at once."""
+    if task.apart and sampler.distance < 1:
+        yield (
+            "touching",
+            (
+                f"tiles may touch (sampler.gap={sampler.gap}): lines and colours that run on from one tile to the next "
+                "answer the question, without a look at what the tiles show"
+            ),
+        )
 
 
 class LossWatch:

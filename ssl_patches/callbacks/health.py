@@ -27,7 +27,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ssl_patches.callbacks import twin as twins
-from ssl_patches.callbacks.alarms import FILE, Alarms, LossWatch, of_check
+from ssl_patches.callbacks.alarms import FILE, Alarms, LossWatch, of_check, of_geometry
 from ssl_patches.callbacks.meter import Meter
 from ssl_patches.callbacks.rows import Rows, say
 from ssl_patches.evaluation.health import panel
@@ -44,10 +44,12 @@ DRAW = 0  # seed of the views and tiles of every check
 
 
 class Health(L.Callback):
-    """``images``: held-out images that features are taken of, at most (null: all); they stay in memory.
-    ``asked``: how many of them the pretext task is asked about, and how many have a second view for alignment.
-    ``share``: of the run's compute that checks may take. ``every``: steps between checks; null: as ``share`` allows.
-    ``watch``: steps between readings of the training loss, for its alarms.
+    """``images``: held-out images that features are taken of, at most (null: all); they stay in memory. Why: an effective
+    rank is bounded by their number, and seconds go into each check.
+    ``asked``: how many of them the pretext task is asked about, and how many have a second view for alignment. Why: half.
+    ``share``: of the run's compute that checks may take. Why: what nobody notices. ``every``: steps between checks; null: as
+    ``share`` allows.
+    ``watch``: steps between readings of the training loss, for its alarms. Why: a reading waits for the device.
     """
 
     def __init__(
@@ -69,6 +71,9 @@ class Health(L.Callback):
         self.rows, self.loss = Rows(run_dir / CSV), LossWatch()
         self.rows.shorten(step)
         self.alarms = Alarms(run_dir / FILE, step=step)
+        for name, task in module.tasks.items():
+            for alarm, wrong in of_geometry(task, module.samplers[name]):
+                self.alarms.tell(trainer, alarm, wrong)
         self.meter = next((other for other in trainer.callbacks if isinstance(other, Meter)), None)
         data, self._checked, self._began = trainer.datamodule, step, step
         self._on = data.val is not None and len(data.val) >= 2

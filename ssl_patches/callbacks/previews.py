@@ -24,8 +24,9 @@ COARSE = 6  # a map with fewer rows shows nothing: then of a layer before
 
 
 class Previews(L.Callback):
-    """``epochs``: between previews (a fraction will do; the end has one always). ``images``: rows of the figures.
-    ``among``: held-out images that neighbours are sought in.
+    """``epochs``: between previews (a fraction will do; the end has one always). Why: twice in a run of the default length.
+    ``images``: rows of the figures. Why: what is read at once. ``among``: held-out images that neighbours are sought in. Why:
+    seconds, and enough for a near one.
     """
 
     def __init__(self, *, epochs: float = 10.0, images: int = 4, among: int = 256) -> None:

@@ -30,8 +30,8 @@ K = 20
 
 
 class OnlineProbes(L.Callback):
-    """``epochs``: between probes (a fraction will do; the end has one always).
-    ``images``: of the training split; they stay in memory.
+    """``epochs``: between probes (a fraction will do; the end has one always). Why: a curve of the run.
+    ``images``: of the training split; they stay in memory. Why: a fifth of them is asked, which tells 4 points apart.
     """
 
     def __init__(self, *, epochs: float = 1.0, images: int = 2500) -> None:

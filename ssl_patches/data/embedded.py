@@ -207,9 +207,10 @@ class EmbeddedSource(Dataset[tuple[Tensor, int, int]]):
     """Map-style source: ``source[i]`` -> (image uint8 (C, H, W), label, i).
 
     Image i is a function of seed, split, i and image_size only: the same on every machine, whatever ``count`` is.
-    ``count``: images of the split (default 4000 for train, 1000 for val). ``channels``: 3 = red, green, blue; 1 = their
+    ``count``: images of the split; None: 4000 for train, 1000 for val. ``channels``: 3 = red, green, blue; 1 = their
     mean; any other number lies evenly along the line red - green - blue, which stands in for a deeper image.
-    ``load_size``: side at which images are drawn where it is not ``image_size``.
+    ``load_size``: side at which images are drawn; None: ``image_size``. ``seed``: other images of the same classes. Why:
+    everybody gets the same ones.
     """
 
     def __init__(

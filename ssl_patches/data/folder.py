@@ -23,11 +23,12 @@ class FolderSource(ImageSource):
     """Images of one split of a folder.
 
     ``root``: the folder. ``channels``: 1 or 3; any other number for TIFF and npy that hold it. ``value_range``: the
-    stored values that become 0 and 255 in files of more than 8 bits, see ``arrays.py``. ``load_size``: side in pixels of
-    what an item holds; None takes the median shorter side of this split's images, kept within ``image_size`` and twice
-    that, so that a random crop of ``image_size`` has real pixels to work on. ``load_size=image_size`` gives exactly the
-    exported preprocessing. ``skip``: a quarantine list of ``ssl-patches doctor``; what it names is left out.
-    ``max_corrupt``: the share of unreadable files (0..1) above which ``ValueError`` is raised.
+    stored values that become 0 and 255 in files of more than 8 bits; None: the range of their type, see ``arrays.py``.
+    ``load_size``: side in pixels of what an item holds; None takes the median shorter side of this split's images, kept
+    within ``image_size`` and twice that, so that a random crop of ``image_size`` has real pixels to work on.
+    ``load_size=image_size`` gives exactly the exported preprocessing. ``skip``: a quarantine list of ``ssl-patches
+    doctor``, what it names is left out; None: nothing is. ``max_corrupt``: the share of unreadable files (0..1) above
+    which ``ValueError`` is raised. Why: single files break, one in a hundred is a copy that went wrong.
 
     Attributes: ``paths`` (readable by their headers), ``labels`` (N,) int64 with -1 = none, ``classes``, ``corrupt``
     [(path, reason)] by header, ``ignored`` (how many files are not images), ``split_rule``, ``load_size``.

@@ -24,8 +24,9 @@ PROBED = 64  # images whose size decides the load size
 class HuggingFaceSource(ImageSource):
     """``path``: a folder that ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk`` wrote.
 
-    ``image_column``, ``label_column``: None takes the first column of images, and no labels. Of several splits ``train``
-    and the first of validation and test are taken; a single one is divided 80/20 by the number of a row.
+    ``image_column``: None takes the first column of images. ``label_column``: None: no labels. The rest as for
+    ``FolderSource``. Of several splits ``train`` and the first of validation and test are taken; a single one is divided
+    80/20 by the number of a row.
     """
 
     def __init__(

@@ -31,8 +31,8 @@ Columns = dict[str, list[str]]
 class ManifestSource(ImageSource):
     """``path``: the list. ``image_column``: None takes the first of ``IMAGE_COLUMNS`` that there is, or the only column.
 
-    ``label_column``, ``split_column``: None = there are none. ``root``: what paths are relative to. A split column with
-    both ``val`` and ``test`` evaluates on ``val``. The rest as for ``FolderSource``.
+    ``label_column``, ``split_column``: None = there are none. ``root``: what paths are relative to; None: the folder of the
+    list. A split column with both ``val`` and ``test`` evaluates on ``val``. The rest as for ``FolderSource``.
     """
 
     def __init__(

@@ -74,10 +74,11 @@ class WithMasks(Dataset[tuple[Tensor, Tensor, int]]):
 class MaskFolder(Dataset[tuple[Tensor, int, int]]):
     """``root``/{train,val,test}/{images,masks}/NAME.*: one mask per image, of the same name up to the suffix.
 
-    ``split="val"`` is the folder ``held_out``, or the other of val and test where that is not there. ``void``: ids that
-    mean unlabelled. ``objects``: ids of things. ``root/classes.txt`` names the ids, ``ID NAME`` a line; without it
-    the ids of the training masks are looked up. ``load_size`` as for ``FolderSource``. ValueError for an image without
-    a mask, for files that cannot be read, for a mask of another shape than its image, and for ids without a name.
+    ``root``: the folder. ``held_out``: the folder that ``split="val"`` is, or the other of val and test where that is not
+    there. Why: papers report on test. ``void``: ids that mean unlabelled. Why: 255 in most data sets. ``objects``: ids of
+    things, what attention is held against. Why: nobody can guess them. ``root/classes.txt`` names the ids, ``ID NAME`` a
+    line; without it the ids of the training masks are looked up. ``load_size`` as for ``FolderSource``. ValueError for an
+    image without a mask, for files that cannot be read, for a mask of another shape than its image, and for ids without a name.
     """
 
     def __init__(

@@ -38,9 +38,10 @@ NAMES = sorted([*BY_FLAG, *BY_SPLIT, *UNDIVIDED])
 
 
 class TorchvisionSource(ItemSource):
-    """``name``: one of ``NAMES``. ``root``: where its files are. ``download``: fetch them when they are not.
-
-    ``train_split``: another split to train on, for data sets that have one (``unlabeled`` of STL10).
+    """``name``: one of ``NAMES``. ``root``: where its files are. ``download``: fetch them when they are not. Why: nothing is
+    fetched unasked. ``train_split``: another split to train on, for data sets that have one (``unlabeled`` of STL10);
+    None: the usual one. ``load_size``: side in pixels of what an item holds; None takes the median shorter side of a few
+    images, kept within ``image_size`` and twice that.
     """
 
     def __init__(

@@ -1,10 +1,11 @@
-"""Make a dense ResNet behave like a sparse one: what is hidden stays zero through every layer.
+"""Make a dense CNN behave like a sparse one: what is hidden stays zero through every layer.
 
 Idea (SparK, Tian et al., arXiv 2301.03580; FCMAE, Woo et al., arXiv 2301.00808): a canvas with holes is convolved
 densely, and the output of every layer is multiplied by the mask of what is visible, scaled to its size. That is
 numerically the same as a sparse convolution, and needs no other library than the one that is exported.
 Trap: zeros are values. Left in, they would enter the statistics of every BatchNorm, and the mean that a
 squeeze-and-excitation takes, so that the network learns to expect images with holes. Both count visible positions only.
+(The global response norm of ConvNeXt V2 sums squares and divides by their mean over channels: zeros change nothing.)
 
 The mask reaches the layers through one ``Visibility`` that they share; without a mask all of this does nothing.
 """
@@ -15,12 +16,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from timm.layers import DropBlock2d, DropPath, SEModule
+from timm.layers import GELU, BatchNormAct2d, DropBlock2d, DropPath, LayerNorm, LayerNorm2d, SEModule
+from timm.layers.grn import GlobalResponseNorm
+from timm.models._efficientnet_blocks import SqueezeExcite
+from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
 
-SPATIAL = (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d)
-"""Layers whose output may be other than zero where the input is zero."""
-ZERO_KEEPING = (nn.ReLU, nn.Identity, nn.Dropout, DropPath, DropBlock2d)
+SPATIAL = (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, LayerNorm2d)
+"""Layers of maps (B, C, h, w) whose output may be other than zero where the input is zero."""
+CHANNELS_LAST = (nn.Linear, LayerNorm)
+"""The same for maps (B, h, w, C). A GlobalResponseNorm is of either."""
+SQUEEZE = {SEModule: "fc1", SqueezeExcite: "conv_reduce"}
+"""What takes the mean of a whole map, and the layer in it that gets the mean."""
+ZERO_KEEPING = (nn.ReLU, nn.ReLU6, nn.GELU, GELU, nn.SiLU, nn.Hardswish, nn.Identity, nn.Dropout, DropPath, DropBlock2d)
 HEAD = (nn.AdaptiveAvgPool2d, nn.Flatten)
 
 
@@ -57,6 +65,11 @@ class Visibility:
         mask = self.level(out)
         return out if mask is None else out * mask
 
+    def hide_last(self, _: nn.Module, __: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        """Forward hook of a layer whose maps are channels last: zero where hidden."""
+        mask = self.level(out.permute(0, 3, 1, 2)) if self.cells is not None else None
+        return out if mask is None else out * mask.permute(0, 2, 3, 1)
+
     def squeeze(self, _: nn.Module, pooled: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Forward pre-hook behind a global mean (B, C, 1, 1): the mean over all positions becomes that over visible."""
         if self.cells is None:
@@ -68,16 +81,21 @@ class Visibility:
 class VisibleBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm2d that, under a mask, takes its batch statistics and running statistics from visible positions only.
 
-    Same parameters, buffers and keys as ``plain``, whose values it takes over. Expects a map that is zero where
-    hidden; its own output there is left to ``Visibility.hide``. ``SyncBatchNorm`` conversion would undo it.
+    Same parameters, buffers and keys as ``plain``, whose values it takes over, and the activation that timm's
+    BatchNormAct2d has inside. Expects a map that is zero where hidden; its own output there is left to
+    ``Visibility.hide``. ``SyncBatchNorm`` conversion would undo it.
     """
 
     def __init__(self, plain: nn.BatchNorm2d, visibility: Visibility) -> None:
         super().__init__(plain.num_features, eps=plain.eps, momentum=plain.momentum)
         self.load_state_dict(plain.state_dict())
         self.visibility = visibility
+        self.then = nn.Sequential(plain.drop, plain.act) if isinstance(plain, BatchNormAct2d) else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.then(self._normalise(x))
+
+    def _normalise(self, x: Tensor) -> Tensor:
         mask = self.visibility.level(x)
         if mask is None or not self.training:
             return super().forward(x)
@@ -103,25 +121,38 @@ def unmaskable(module: nn.Module) -> str | None:
     """What in ``module`` could carry hidden values or refuse small maps, in words; None when nothing does."""
     if type(module) is SEModule:
         return "a squeeze with max-pooling" if module.add_maxpool else None
+    if type(module) in (SqueezeExcite, GlobalResponseNorm):
+        return None
     if type(module) is nn.AvgPool2d and not module.ceil_mode:
         return "anti-aliasing by average pooling"
+    if isinstance(module, nn.Conv2d) and any(
+        side % 2 == 0 and apart > 1 for side, apart in zip(module.kernel_size, module.dilation, strict=True)
+    ):
+        return "a dilated convolution of even size, which reads the neighbours of a position and not the position"
+    if type(module) is BatchNormAct2d:
+        return next((found for child in module.children() if (found := unmaskable(child))), None)
     if isinstance(module, nn.BatchNorm2d) and type(module) is not nn.BatchNorm2d:
         return type(module).__name__
     children = list(module.children())
-    if not children:
-        return None if isinstance(module, SPATIAL + ZERO_KEEPING + HEAD) else type(module).__name__
+    weights = next(module.parameters(recurse=False), None) is not None  # GroupNormAct has children, but is no block
+    if not children or (weights and not isinstance(module, ConvNeXtBlock)):
+        return None if isinstance(module, SPATIAL + CHANNELS_LAST + ZERO_KEEPING + HEAD) else type(module).__name__
     return next((found for child in children if (found := unmaskable(child))), None)
 
 
 def attach(module: nn.Module, visibility: Visibility) -> None:
     """Let every layer below ``module`` obey ``visibility``. State-dict keys and values stay as they are."""
     for name, child in module.named_children():
-        if isinstance(child, SEModule):
-            child.fc1.register_forward_pre_hook(visibility.squeeze)
+        if type(child) in SQUEEZE:
+            getattr(child, SQUEEZE[type(child)]).register_forward_pre_hook(visibility.squeeze)
         elif isinstance(child, SPATIAL):
             if isinstance(child, nn.BatchNorm2d):
                 child = VisibleBatchNorm2d(child, visibility)
                 setattr(module, name, child)
+            child.register_forward_hook(visibility.hide)
+        elif isinstance(child, CHANNELS_LAST) or (isinstance(child, GlobalResponseNorm) and child.channel_dim == -1):
+            child.register_forward_hook(visibility.hide_last)
+        elif isinstance(child, GlobalResponseNorm):
             child.register_forward_hook(visibility.hide)
         else:
             attach(child, visibility)

@@ -75,7 +75,7 @@ def chosen_data(cfg: Mapping[str, Any], subject: Subject) -> tuple[Mapping[str, 
     if cfg.get("data"):
         data, allowed = cfg["data"], None
     elif subject.cfg:
-        data, allowed = subject.cfg["data"], assemble.OURS
+        data, allowed = subject.cfg["data"], assemble.trusted()
     else:
         raise ValueError(f"data: missing, {cfg['model']} comes from no run; give data=folder data.root=DIR or data=embedded")
     _check_channels(data, subject, cfg["model"])
@@ -211,6 +211,6 @@ def _untrained(subject: Subject) -> nn.Module:
         name = subject.model.pretrained_cfg["architecture"]
         torch.manual_seed(0)
         return create(name=name, image_size=subject.image_size).export(subject.image_size)
-    encoder = assemble.encoder(subject.cfg, allowed=assemble.OURS)
-    encoder.calibrate(assemble.whole_batches(subject.cfg, allowed=assemble.OURS))
+    encoder = assemble.encoder(subject.cfg, allowed=assemble.trusted())
+    encoder.calibrate(assemble.whole_batches(subject.cfg, allowed=assemble.trusted()))
     return encoder.export(subject.image_size)

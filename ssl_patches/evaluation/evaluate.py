@@ -148,6 +148,7 @@ def evaluate_model(
         chosen=chosen,
         protocol=PROTOCOL,
         data=said | {"fingerprints": _fingerprints(bench)},
+        classes=getattr(bench.test, "classes", ()) if kind == "class" else (),
     )
 
 

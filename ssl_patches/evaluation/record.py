@@ -42,11 +42,12 @@ class Record:
     chosen: dict[str, Any]  # settings that probes chose on train
     protocol: dict[str, Any]
     data: dict[str, Any]  # what the test and train images are: name, fingerprints, limits
+    classes: Sequence[str] = ()  # names of the labels where the data have them
 
     def save(self, path: Path) -> None:
         """Written aside and renamed: a reader sees all of it or nothing."""
         told = {key: getattr(self, key) for key in ("kind", "chosen", "protocol", "data")}
-        told["rows"] = [row.as_dict() for row in self.rows]
+        told |= {"rows": [row.as_dict() for row in self.rows], "classes": list(self.classes)}
         arrays = {f"answers.{name}": _small(answers) for name, answers in self.answers.items()}
         half = path.with_name(f".{path.stem}.half.npz")
         np.savez_compressed(half, told=json.dumps(told), index=self.index.numpy(), labels=_small(self.labels), **arrays)

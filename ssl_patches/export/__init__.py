@@ -1,4 +1,15 @@
-"""Getting the encoder out: formats that load without ssl_patches, proven in processes of their own."""
+"""Getting the encoder out: formats that load without ssl_patches, proven in processes of their own.
+
+``ssl_patches.export(model=..., output=...)`` is the command as a function. The import system gives that name to this
+package as soon as anything below it is imported, so the package itself can be called.
+"""
+
+import os
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from ssl_patches.export.card import ExportMismatch, check_hashes, read_card
 from ssl_patches.export.exportable import Exportable, Preprocessing, Wanted
@@ -20,3 +31,22 @@ __all__ = [
     "read_card",
     "verify",
 ]
+
+
+class _Callable(types.ModuleType):
+    def __call__(
+        self,
+        *,
+        model: str | os.PathLike,
+        output: str | os.PathLike,
+        data: Any = None,
+        say: Callable[[str], None] = print,
+        **keys: Any,
+    ) -> Path:
+        """See ``ssl_patches.api.export``."""
+        from ssl_patches.api import export
+
+        return export(model=model, output=output, data=data, say=say, **keys)
+
+
+sys.modules[__name__].__class__ = _Callable

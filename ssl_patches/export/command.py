@@ -31,7 +31,7 @@ def export_command(cfg: Mapping[str, Any], *, say: Callable[[str], None]) -> dic
         raise ValueError(f"model={run_dir}: is no run, it holds no {CONFIG}; name a run_dir of ssl-patches pretrain")
     run, checkpoint = config.load(run_dir / CONFIG), Path(cfg["checkpoint"] or run_dir / LAST)
     encoder, step = restored(run, checkpoint, weights=cfg["weights"])
-    mean, std = assemble.pixel_statistics(run, allowed=assemble.OURS)
+    mean, std = assemble.pixel_statistics(run, allowed=assemble.trusted())
     proof = export_encoder(
         encoder,
         output,
@@ -39,7 +39,7 @@ def export_command(cfg: Mapping[str, Any], *, say: Callable[[str], None]) -> dic
         mean=mean,
         std=std,
         card={**_provenance(cfg, run_dir, run, checkpoint), "step": step, "weights": cfg["weights"]},
-        calibration=assemble.whole_batches(run, allowed=assemble.OURS),
+        calibration=assemble.whole_batches(run, allowed=assemble.trusted()),
         wanted=wanted,
         overwrite=cfg["overwrite"],
     )
@@ -55,7 +55,7 @@ def restored(run: Mapping[str, Any], checkpoint: Path, *, weights: str = "traine
     if not kept.get(weights):
         held = ", ".join(name for name, state in kept.items() if state)
         raise ValueError(f"weights={weights}: {checkpoint} holds none of that kind; set weights= to one of: {held}")
-    encoder = assemble.encoder(run, allowed=assemble.OURS)
+    encoder = assemble.encoder(run, allowed=assemble.trusted())
     try:
         encoder.load_state_dict(kept[weights])
     except RuntimeError as error:

@@ -87,6 +87,11 @@ class Exportable:
         return self.model.feature_info[-1]["reduction"]
 
     @property
+    def positions(self) -> int:
+        """Along a side of the dense map of an image of its own size."""
+        return -(-self.preprocessing.image_size // self.unit)
+
+    @property
     def any_size(self) -> bool:
         """Can the network take images of other sizes than its own?"""
         if hasattr(self.model, "dynamic_img_size"):
@@ -100,14 +105,16 @@ class Exportable:
         return {**self.arguments, **switch}
 
     def sizes(self) -> tuple[Size, ...]:
-        """Height and width of the images of a proof: its own, a smaller one and one that is not square, or its own only."""
+        """Height and width of the images of a proof: its own, another one and one that is not square, or its own only.
+
+        The other one is smaller where that leaves two positions along a side, which a graph needs (``graphs``).
+        """
         own = self.preprocessing.image_size
         if not self.any_size:
             return ((own, own),)
-        count, unit = max(1, own // self.unit), self.unit
-        smaller = max(1, 3 * count // 4)
-        smaller = unit * (smaller if smaller != count else count + 1)
-        return (own, own), (smaller, smaller), (unit * count, unit * (count + max(1, count // 2)))
+        count, unit = self.positions, self.unit
+        other = unit * (3 * count // 4 if count > 2 else count + 1)
+        return (own, own), (other, other), (unit * count, unit * (count + max(1, count // 2)))
 
     def at(self, size: Size) -> nn.Module:
         """A copy of the trained model that takes images of ``size``, on the CPU."""

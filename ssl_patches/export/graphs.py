@@ -6,7 +6,8 @@ differently. Each file carries its preprocessing, so that it can be used when it
 
 Traps: an example batch of one is taken for a constant, and so is a height that equals the width or the encoder's own
 size. The ONNX optimiser folds 16-bit weights back to 32 bits (and takes minutes to), so they are rounded after it.
-A protobuf file ends at 2 GB.
+A protobuf file ends at 2 GB. A traced graph takes maps of one position for
+another layout of memory, and guards against them: ``.pt2`` needs two positions along each side.
 """
 
 from __future__ import annotations
@@ -62,6 +63,9 @@ def write_graphs(folder: Path, exportable: Exportable, wanted: Wanted) -> None:
     precisions = {"onnx": "fp32", "torch_export": wanted.precision}
     if "onnx" in wanted.formats:
         _check_onnx(exportable, wanted)
+    if "torch_export" in wanted.formats and exportable.any_size and exportable.positions < 2:
+        reason = f"{exportable.preprocessing.image_size} px are one position of {exportable.unit} px, and a graph needs two"
+        raise _told(exportable, wanted, "torch_export", reason, "timm,onnx")
     traced: dict[str, ExportedProgram] = {}
     for name in dict.fromkeys(wanted.formats):
         if (precision := precisions.get(name)) is None:

@@ -31,7 +31,7 @@ TIMEOUT = 3600  # seconds; a proof takes some, but a large model on one busy cor
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was found. A difference is max |difference| / max |reference| over all images of a size, pooled or dense.
+    """What was found. A difference is ``max |difference| / max |reference|`` over all images of a size, pooled or dense.
 
     ``formats``: the largest of each; ``sizes``: height and width of the images, as many of each as ``images`` says.
     """

@@ -43,13 +43,17 @@ def study_command(words: Sequence[str], *, config_dirs: Sequence[Path], dry_run:
     return run(plan, settings, say=say)
 
 
-def sweep_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say) -> int:
+def sweep_command(words: Sequence[str], *, config_dirs: Sequence[Path], dry_run: bool, say: Say) -> int:
     """Exit code of ``ssl-patches pretrain -m [KEY=A,B ...]``: the runs lie in ``run_dir``, or in runs/sweep-TIME."""
     own, words = _apart(words, ("run_dir",))
     settings, rest = settings_of(words)
     out = Path(own["run_dir"]) if "run_dir" in own else Path("runs") / time.strftime("sweep-%Y%m%d-%H%M%S")
     asked = design.sweep(rest, name=out.name, config_dirs=config_dirs)
-    return run(cells.plan(asked, out, below=".", config_dirs=config_dirs), settings, say=say)
+    plan = cells.plan(asked, out, below=".", config_dirs=config_dirs)
+    if dry_run:
+        print(listing(plan, estimated=True))
+        return 0
+    return run(plan, settings, say=say)
 
 
 def settings_of(words: Sequence[str]) -> tuple[Settings, list[str]]:

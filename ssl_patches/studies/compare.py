@@ -15,11 +15,15 @@ from pathlib import Path
 
 from ssl_patches.run_dir import CONFIG, write_text
 from ssl_patches.studies.comparison import Comparison, compare_runs
-from ssl_patches.studies.table import as_csv, render, rows_of
+from ssl_patches.studies.table import as_csv, pair_rows, render, rows_of
 from ssl_patches.wording import Failed
 
-PAGE, RESULTS = "report.html", "results.csv"
-MARKS = {PAGE: '<meta name="generator" content="ssl-patches compare"', RESULTS: "run,entry,task,encoder,seed,model,"}
+PAGE, RESULTS, PAIRS = "report.html", "results.csv", "pairs.csv"
+MARKS = {
+    PAGE: '<meta name="generator" content="ssl-patches compare"',
+    RESULTS: "run,entry,task,encoder,seed,model,",
+    PAIRS: "metric,family,first,second,ahead,",
+}
 """How a file of ours begins, so that no other is replaced unasked."""
 
 
@@ -32,6 +36,7 @@ class Wanted:
     as_json: bool = False
     markdown: bool = False
     wandb: bool = False
+    tensorboard: bool = False
     page: Path | None = None
     results: Path | None = None
 
@@ -54,12 +59,25 @@ def compare(places: Sequence[Path], wanted: Wanted) -> int:
     print(json.dumps(rows) if wanted.as_json else render(comparison, markdown=wanted.markdown), flush=True)
     page, results = _files(places, wanted)
     _write(results, RESULTS, lambda: as_csv(rows))
+    if pairs := pair_rows(comparison):
+        _write(_beside(results), PAIRS, lambda: as_csv(pairs))
     _write(page, PAGE, lambda: _page(comparison))
-    if wanted.wandb:
-        from ssl_patches.studies.wandb_table import log_table
+    if wanted.wandb or wanted.tensorboard:
+        from ssl_patches.studies.logged import log_to_tensorboard, log_to_wandb
 
-        _say(f"wandb     {log_table(comparison, rows)}")
+        if wanted.wandb:
+            _say(f"wandb     {log_to_wandb(comparison, rows)}")
+        if wanted.tensorboard:
+            _say(f"tensorboard {log_to_tensorboard(comparison, rows)}")
     return 0
+
+
+def _beside(results: Path | None) -> Path | None:
+    """Where the pairs of a file of results go; nowhere when somebody else's file is in the way."""
+    if results is None:
+        return None
+    file = results.with_name(PAIRS if results.name == RESULTS else f"{results.stem}-{PAIRS}")
+    return None if _foreign(file, PAIRS, f"--csv FILE in another folder than {file.parent}") else file
 
 
 def _files(places: Sequence[Path], wanted: Wanted) -> tuple[Path | None, Path | None]:
@@ -67,21 +85,23 @@ def _files(places: Sequence[Path], wanted: Wanted) -> tuple[Path | None, Path | 
     page, results = wanted.page, wanted.results
     if wanted.as_json or wanted.markdown or len(places) != 1 or (places[0] / CONFIG).is_file():
         return page, results
-    beside_page, beside_results = (None if _foreign(places[0] / name) else places[0] / name for name in (PAGE, RESULTS))
+    beside_page, beside_results = (
+        None if _foreign(places[0] / name, name, f"{flag} FILE") else places[0] / name
+        for name, flag in ((PAGE, "--report"), (RESULTS, "--csv"))
+    )
     if page is None and not _can_draw():
         _say("no report.html: it needs altair and vl-convert-python; pip install 'ssl-patches[report]'")
         beside_page = None
     return page or beside_page, results or beside_results
 
 
-def _foreign(file: Path) -> bool:
+def _foreign(file: Path, kind: str, remedy: str) -> bool:
     """Is this somebody else's file? Then it is left alone, and said."""
     if not file.exists():
         return False
     begins = file.read_text(encoding="utf-8", errors="replace")[:2000] if file.is_file() else ""
-    if foreign := MARKS[file.name] not in begins:
-        flag = "--report" if file.name == PAGE else "--csv"
-        _say(f"{file} is not one of ours and stays as it is; give {flag} FILE")
+    if foreign := MARKS[kind] not in begins:
+        _say(f"{file} is not one of ours and stays as it is; give {remedy}")
     return foreign
 
 

@@ -1,6 +1,6 @@
 """How long will a study take on this machine? One training step of each configuration, measured; nothing is written.
 
-Some images forward and backward in the run's own precision, three times, and the fastest counts; time is taken to be
+Some images forward and backward in the run's own precision, up to three times, and the fastest counts; time is taken to be
 proportional to images. What comes on top: loading the images, the export and the probes of each run. The trap: a
 machine with other work on it measures that too.
 """
@@ -16,10 +16,12 @@ from typing import Any
 import torch
 
 from ssl_patches.budget import Budget
+from ssl_patches.run import Prepared
 from ssl_patches.studies.running import prepare_job
 from ssl_patches.trainer import choose_attention
 
 WORK = 2e11  # FLOPs of a measured step at most: a second or two on a CPU
+PATIENCE = 5.0  # seconds after which it is not repeated
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,13 @@ class Estimator:
 def _measure(cfg: Mapping[str, Any]) -> tuple[float, float, int]:
     """FLOPs and seconds per image, and the number of training images."""
     run = prepare_job(dict(cfg))
-    count = min(cfg["data"]["batch_size"], max(4, round(WORK / run.flops)))
-    device, precision = {"gpu": "cuda", "cpu": "cpu"}[run.settings.accelerator], run.settings.precision
+    return run.flops, seconds_per_image(run), len(run.data.train)
+
+
+def seconds_per_image(run: Prepared) -> float:
+    """Of a step, forward and backward, on this machine. The module is left on the run's device, with gradients."""
+    count = min(run.data.batch_size, max(4, round(WORK / run.flops)))
+    device, precision = {"gpu": "cuda", "cpu": "cpu"}[run.settings.accelerator], run.settings.numbers()[0]
     images = torch.stack([run.data.train[index][0] for index in range(count)]).to(device)
     module = run.module.to(device).train()
     choose_attention(module, accelerator=run.settings.accelerator, precision=precision)
@@ -64,4 +71,6 @@ def _measure(cfg: Mapping[str, Any]) -> tuple[float, float, int]:
         loss.backward()
         loss.item()  # waits for the device
         times.append(time.perf_counter() - began)
-    return run.flops, min(times) / count, len(run.data.train)
+        if sum(times) > PATIENCE:
+            break
+    return min(times) / count

@@ -109,6 +109,23 @@ def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
     ]
 
 
+def pair_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Every pair in every metric, long-form: what ``pairs.csv`` holds. Empty where seeds allow no statement.
+
+    ``family``: what Holm's correction is over, all pairs of tasks or all of a task and a floor. ``n_first``, ``n_second``:
+    seeds, 0 for a floor without one.
+    """
+    found = []
+    for metric in [*comparison.metrics, *comparison.layers]:
+        for family, pairs in (("tasks", comparison.pairs(metric)), ("floors", comparison.against_floors(metric))):
+            for pair in pairs:
+                row = {"metric": metric, "family": family, "first": pair.first, "second": pair.second, "ahead": pair.ahead}
+                row |= {"low": pair.low, "high": pair.high, "p": pair.p, "p_holm": pair.p_holm}
+                row |= {"n_first": pair.n[0], "n_second": pair.n[1], "better": pair.decided, "finding": pair.sentence}
+                found.append(row)
+    return found
+
+
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else ["run"])

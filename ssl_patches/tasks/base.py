@@ -19,6 +19,9 @@ class PretextTask(nn.Module, ABC):
     places: bool = False
     """Does the task ask ``encoder.forward`` to use the places of tiles? (A ConvEncoder then needs a dense grid.)"""
 
+    apart: bool = False
+    """Must tiles not touch, because a line that runs on from one to the next would answer the question?"""
+
     def __init__(self, *, dim: int, grid: PatchGrid) -> None:
         super().__init__()
         self.dim, self.grid = dim, grid

@@ -27,8 +27,15 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput
 
 
 class Masked(PretextTask):
-    """``mask_ratio``: share of hidden tiles; ``uniformity``: 0.01 in U-MAE;
-    ``depth``, ``width``, ``heads``: the decoder (None: as wide as the encoder, 512 at most).
+    """``mask_ratio``: share of hidden tiles. Why: frozen features are best near 0.75, fine-tuning hardly cares (MAE, Fig. 5).
+    ``mask``: which ones: random; block (hidden cells form a block); inverse_block (visible ones do). Why: random masks of 75 %
+    give ViT-L a linear probe of 73.5, blocks 63.9 (MAE, Table 1).
+    ``normalise_target``: each hidden tile by its own mean and deviation. Why: 85.4 for 84.9 fine-tuned (MAE, Table 1).
+    ``uniformity``: weight of the mean squared cosine between images; 0.01 in U-MAE. Why: 0 is MAE itself; worth trying on
+    small data, where U-MAE's linear probes are better (CIFAR-100 45.3 for 38.2, README of adondera/magma).
+    ``depth``: blocks of the decoder. Why: frozen features want a deep one (linear 65.5 with 1, 71.9 with 4, 73.5 with 8; MAE,
+    Table 1), and it is most of the cost beside a small encoder.
+    ``width``: of the decoder; None: as wide as the encoder, 512 at most. ``heads``: of the decoder; None: one per 64 of width.
     """
 
     places = True
@@ -76,8 +83,8 @@ class Masked(PretextTask):
         seen = self.decoder.enter(torch.cat([encoded.prefix, encoded.tiles], 1))
         first = encoded.prefix.shape[1]
         seen = torch.cat([seen[:, :first], seen[:, first:] + self.positions[visible]], 1)
-        decoded = self.decoder.finish(torch.cat([seen, self.hidden_token + self.positions[hidden]], 1))
-        return decoded[:, seen.shape[1] :], encoded.tiles
+        entered = torch.cat([seen, self.hidden_token + self.positions[hidden]], 1)
+        return self.decoder.finish(entered, seen.shape[1]), encoded.tiles
 
     def target(self, tiles: Tensor) -> Tensor:
         """(B, M, C, h, w) -> (B, M, h * w * C), normalised per tile."""

@@ -21,9 +21,12 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
 
 
 class Position(PretextTask):
-    """``mask_ratio``: share of hidden tiles; ``placed``: share of the shown ones whose place is told;
-    ``smoothing``: sigma at the start, in cells; ``depth``, ``width``, ``heads``: the decoder (None: as wide as the
-    encoder, 512 at most).
+    """``mask_ratio``: share of hidden tiles. Why: as DropPos.
+    ``placed``: share of the shown ones whose place is told. Why: as DropPos; an encoder that never sees a place would
+    export positions that mean nothing.
+    ``smoothing``: sigma at the start, in cells. Why: as DropPos; near misses are forgiven early.
+    ``depth``: blocks of the decoder. Why: as DropPos.
+    ``width``: of the decoder; None: as wide as the encoder, 512 at most. ``heads``: of the decoder; None: one per 64 of width.
     """
 
     places = True

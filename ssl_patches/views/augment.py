@@ -19,7 +19,11 @@ from ssl_patches.views.operations import Blur, Colour, Grey, Intensity, Rotate
 
 
 class Augment(nn.Module):
-    """``scale``, ``ratio``, ``flip``: as for ``CropFlip``. The others: an operation, or None for none."""
+    """Crop and flip with the keys as for ``CropFlip``, then what is named, in this order.
+
+    ``rotate``: quarter turns; None: none. ``colour``: changes of colours, or of each channel by itself; None: none.
+    ``grey``: sometimes without colours; None: never. ``blur``: sometimes blurred; None: never.
+    """
 
     def __init__(
         self,

@@ -30,7 +30,11 @@ class Whole(nn.Module):
 
 
 class CropFlip(nn.Module):
-    """Random resized crop (``scale``: share of the area, ``ratio``: width / height) and flip with probability ``flip``.
+    """Random resized crop and flip.
+
+    ``scale``: share of the image's area, least and most. Why: as MAE; where size carries meaning raise the least.
+    ``ratio``: width / height of the crop, least and most. Why: as torchvision's RandomResizedCrop.
+    ``flip``: probability of a horizontal flip. Why: left and right are alike in most images; 0 where they are not (text).
 
     In eval mode the whole image. Sides are clamped to the image where torchvision would draw again.
     """

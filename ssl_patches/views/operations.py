@@ -38,7 +38,12 @@ class Rotate(nn.Module):
 class Colour(nn.Module):
     """Brightness, contrast and saturation times a factor in 1 +- the value, hue turned by up to ``hue`` of a turn.
 
-    ``probability`` that an image is changed at all. RGB only, as soon as ``saturation`` or ``hue`` is above 0.
+    RGB only, as soon as ``saturation`` or ``hue`` is above 0.
+
+    ``brightness``: largest change of the factor. Why: half of SimCLR's, whose strength only contrast between views needs.
+    ``contrast``: largest change of the factor. Why: half of SimCLR's. ``saturation``: largest change of the factor. Why: a
+    quarter of SimCLR's. ``hue``: largest turn, in turns. Why: half of SimCLR's.
+    ``probability``: that an image is changed at all. Why: as SimCLR (Chen et al. 2020).
     """
 
     def __init__(
@@ -104,6 +109,10 @@ class Intensity(nn.Module):
     """Each channel by itself: times 1 +- ``gain``, plus +- ``offset``. For any number of channels.
 
     What stains, exposure and bands do to images whose channels are no colours.
+
+    ``gain``: largest change of the factor. Why: mild, as intensities are measurements; not measured here.
+    ``offset``: largest summand, of a full scale of 1. Why: as for gain. ``probability``: that an image is changed at all.
+    Why: that of colours in photographs.
     """
 
     def __init__(self, *, gain: float = 0.2, offset: float = 0.1, probability: float = 0.8) -> None:
@@ -121,7 +130,7 @@ class Intensity(nn.Module):
 
 
 class Grey(nn.Module):
-    """The luma in every channel, with ``probability``. RGB only."""
+    """The luma in every channel. RGB only. ``probability``: of it. Why: as SimCLR (Chen et al. 2020)."""
 
     def __init__(self, *, probability: float = 0.2) -> None:
         super().__init__()
@@ -137,9 +146,10 @@ class Grey(nn.Module):
 
 
 class Blur(nn.Module):
-    """Gaussian blur, ``sigma`` drawn between two shares of the view's side (0.009 is 2 px of 224), with ``probability``.
+    """Gaussian blur. At the border the weights inside the view are renormalised.
 
-    At the border the weights inside the view are renormalised.
+    ``sigma``: drawn between these two shares of the view's side. Why: 0.1 to 2 px of 224, as SimCLR.
+    ``probability``: that an image is blurred. Why: as SimCLR (Chen et al. 2020).
     """
 
     def __init__(self, *, sigma: Sequence[float] = (0.0005, 0.009), probability: float = 0.5) -> None:

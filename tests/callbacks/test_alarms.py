@@ -9,7 +9,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ssl_patches.callbacks.alarms import READINGS, TRY, Alarms, LossWatch, of_check
+from ssl_patches.callbacks.alarms import READINGS, TRY, Alarms, LossWatch, of_check, of_geometry
+from ssl_patches.sampler import PatchSampler
+from ssl_patches.tasks.jigsaw import Jigsaw
+from ssl_patches.tasks.masked import Masked
 
 HEALTHY = {
     "step": 500,
@@ -150,5 +153,29 @@ def test_a_resumed_run_remembers_what_it_said_before_its_checkpoint(tmp_path):
     assert list(Alarms(tmp_path / "alarms.json", step=6).raised) == ["chance"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "touch"),
+    [
+        ({}, False),
+        ({"gap": 1, "jitter": 0}, False),
+        ({"gap": 0}, True),
+        ({"gap": 0, "jitter": 0}, False),  # in the middle of their cells
+        ({"gap": 0, "jitter": 2}, True),
+        ({"tile": 10, "gap": 0, "jitter": 0}, True),
+        ({"tile": 8, "scales": [1.25, 1.25], "gap": 0, "jitter": 0}, True),
+    ],
+)
+def test_tiles_that_may_touch_are_told_before_the_first_step(settings, touch):
+    """The boxes of many draws say the same."""
+    sampler = PatchSampler(**{"image_size": 32, "rows": 3, "cols": 3, "tile": 8, **settings})
+    asked = Jigsaw(dim=8, grid=sampler.grid)
+    assert [name for name, _ in of_geometry(asked, sampler)] == (["touching"] if touch else [])
+    assert not list(of_geometry(Masked(dim=8, grid=sampler.grid, depth=1), sampler))
+    boxes = sampler.boxes(4000, torch.device("cpu")).unflatten(1, (3, 3))
+    apart = boxes[:, :, 1:, 1] - boxes[:, :, :-1, 1] - boxes[:, :, :-1, 3]
+    assert (apart.min() < 1) == touch
+    assert apart.min() >= sampler.distance
+
+
 def test_every_alarm_says_what_to_try():
-    assert set(TRY) == {*SICK, "learning_rate"}
+    assert set(TRY) == {*SICK, "learning_rate", "touching"}

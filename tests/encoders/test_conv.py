@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from timm.layers import SEModule
+from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,12 +18,29 @@ from ssl_patches.encoders.visible import VisibleBatchNorm2d
 from ssl_patches.types import PatchBatch, PatchGrid
 
 WIDTHS = {"channels": [16, 24, 32, 40], "layers": [1, 1, 1, 1]}
+DEPTHS = {"depths": [1, 1, 2, 1], "dims": [12, 20, 28, 36]}
+RESNETS = ["resnet18", "resnet26d", "seresnet50", "resnext50_32x4d", "wide_resnet50_2"]
+CONVNEXTS = ["convnext_tiny", "convnext_atto", "convnextv2_tiny", "convnextv2_atto"]  # both layouts, with and without GRN
+EFFICIENTNETS = ["test_efficientnet", "tinynet_e"]  # the first has every kind of block, the second is a narrow B0
+NAMES = [*RESNETS, *CONVNEXTS, *EFFICIENTNETS]
 
 
-def small(name: str = "resnet18", image_size: int = 32, seed: int = 0, **options: object) -> ConvEncoder:
-    """A narrow encoder whose every layer matters: no BatchNorm weight is zero, no running statistic the initial one."""
+def narrow(name: str) -> dict[str, object]:
+    return WIDTHS if name in RESNETS else DEPTHS if name in CONVNEXTS else {}
+
+
+def small(name: str = "resnet18", image_size: int = 32, seed: int = 0, channels: int = 3, **options: object) -> ConvEncoder:
+    """A narrow encoder whose every layer matters: no weight of a norm is zero, no running statistic the initial one."""
     torch.manual_seed(seed)
-    encoder = ConvEncoder(name=name, image_size=image_size, options={**WIDTHS, **options})
+    options = {**(narrow(name) if name in NAMES else WIDTHS), **options}
+    encoder = ConvEncoder(name=name, image_size=image_size, channels=channels, options=options)
+    for key, parameter in encoder.named_parameters():
+        if key.endswith("gamma"):  # of a ConvNeXt, 1e-6 at first
+            nn.init.constant_(parameter, 0.5)
+        if ".grn." in key:
+            nn.init.normal_(parameter)
+        elif key.endswith("bias"):
+            nn.init.normal_(parameter, std=0.1)
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -61,15 +79,19 @@ def leaks(encoder: ConvEncoder, patches: PatchBatch) -> list[str]:
     found, checked = [], []
 
     def look(name: str, values: Tensor) -> None:
+        if values.shape[2] != values.shape[3]:  # channels last
+            values = values.permute(0, 3, 1, 2)
         stride = visible.shape[-1] // values.shape[-1]
         checked.append(name)
         if values[(visible[..., ::stride, ::stride] == 0).expand_as(values)].any():
             found.append(name)
 
-    inside_se = {id(part) for module in encoder.modules() if isinstance(module, SEModule) for part in module.children()}
+    whole = (SEModule, SqueezeExcite, VisibleBatchNorm2d)  # what lies inside is their own affair
+    inside = {id(part) for module in encoder.modules() if isinstance(module, whole) for part in module.modules()}
+    inside -= {id(module) for module in encoder.modules() if isinstance(module, whole)}
     handles = []
     for name, module in encoder.model.named_modules():
-        if name and id(module) not in inside_se:
+        if name and id(module) not in inside:
             handles.append(module.register_forward_pre_hook(lambda _, x, n=name: look(f"into {n}", x[0])))
             handles.append(module.register_forward_hook(lambda _, __, x, n=name: look(f"out of {n}", x)))
     encoder(patches)
@@ -77,9 +99,6 @@ def leaks(encoder: ConvEncoder, patches: PatchBatch) -> list[str]:
         handle.remove()
     assert len(checked) > 50
     return found
-
-
-NAMES = ["resnet18", "resnet26d", "seresnet50", "resnext50_32x4d", "wide_resnet50_2"]
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -93,10 +112,15 @@ def test_hidden_positions_are_zero_at_every_layer(name: str, train: bool) -> Non
 @pytest.mark.parametrize("train", [True, False])
 def test_the_zero_check_catches_an_encoder_that_forgets_one_mask(train: bool) -> None:
     patches = cut(noise(), 8).select(some_cells(3, 16, 5))
-    for layer in ("conv1", "bn1", "layer2.0.conv2", "layer3.0.downsample.1"):
-        encoder = small().train(train)
-        encoder.model.get_submodule(layer)._forward_hooks.clear()
-        assert f"out of {layer}" in leaks(encoder, patches)
+    for name, layers in {
+        "resnet18": ("bn1", "layer2.0.conv2", "layer3.0.downsample.1"),
+        "convnextv2_tiny": ("stem.1", "stages.2.blocks.1.conv_dw", "stages.0.blocks.0.mlp.grn"),
+        "tinynet_e": ("blocks.1.0.bn2",),
+    }.items():
+        for layer in layers:
+            encoder = small(name).train(train)
+            encoder.model.get_submodule(layer)._forward_hooks.clear()
+            assert f"out of {layer}" in leaks(encoder, patches)
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -119,11 +143,14 @@ def test_a_tile_of_several_positions_gets_their_mean() -> None:
     torch.testing.assert_close(encoder(cut(images, 16)).tiles, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_squeeze_takes_the_mean_of_visible_positions() -> None:
-    encoder = small("seresnet18").eval()
-    fc1, squeezed, maps = encoder.model.layer1[0].se.fc1, [], []
-    fc1.register_forward_hook(lambda _, x, __: squeezed.append(x[0]))
-    encoder.model.layer1[0].se.register_forward_pre_hook(lambda _, x: maps.append(x[0].clone()))
+@pytest.mark.parametrize(
+    ("name", "at", "first"), [("seresnet18", "layer1.0.se", "fc1"), ("tinynet_e", "blocks.1.0.se", "conv_reduce")]
+)
+def test_squeeze_takes_the_mean_of_visible_positions(name: str, at: str, first: str) -> None:
+    encoder = small(name).eval()
+    squeeze, squeezed, maps = encoder.model.get_submodule(at), [], []
+    squeeze.get_submodule(first).register_forward_hook(lambda _, x, __: squeezed.append(x[0]))
+    squeeze.register_forward_pre_hook(lambda _, x: maps.append(x[0].clone()))
     encoder(cut(noise(), 8).select(some_cells(3, 16, 4)))
     expected = maps[0].sum((2, 3)) / (4 * 2 * 2)  # 4 tiles of 8 px at stride 4
     torch.testing.assert_close(squeezed[0][..., 0, 0], expected)
@@ -373,13 +400,18 @@ def test_autocast_keeps_hidden_positions_zero() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "resnet81"}, "encoder.name=resnet81: timm has no such model; set encoder.name=.*resnet18"),
-        ({"name": "vit_tiny_patch16_224"}, "encoder.name=vit_tiny_patch16_224: must be a plain timm ResNet"),
+        ({"name": "resnet81"}, "encoder.name=resnet81: timm has no such model; did you mean .*resnet18"),
+        ({"name": "vit_tiny_patch16_224"}, "encoder.name=vit_tiny_patch16_224: must be a ResNet, ConvNeXt or Eff"),
         ({"name": "resnet50_gn"}, "encoder.name=resnet50_gn: has GroupNorm"),
         ({"name": "ecaresnet50d"}, "encoder.name=ecaresnet50d: has Conv1d"),
         ({"name": "resnetblur18"}, "encoder.name=resnetblur18: has BlurPool2d"),
         ({"name": "resnetaa50"}, "encoder.name=resnetaa50: has anti-aliasing"),
-        ({"name": "resnet18", "options": {"act_layer": "silu"}}, "encoder.name=resnet18: has SiLU"),
+        ({"name": "resnet18", "options": {"act_layer": "sigmoid"}}, "encoder.name=resnet18: has Sigmoid"),
+        ({"name": "convnext_atto", "output_stride": 8, "options": {"patch_size": 4}}, "convnext_atto: has a dilated convolution"),
+        ({"name": "convnext_zepto_rms"}, "encoder.name=convnext_zepto_rms: has SimpleNorm2d"),
+        ({"name": "efficientnet_cc_b0_4e"}, "encoder.name=efficientnet_cc_b0_4e: has CondConv2d"),
+        ({"name": "efficientnet_blur_b0"}, "encoder.name=efficientnet_blur_b0: has BlurPool2d"),
+        ({"name": "efficientnet_b0_g8_gn"}, "encoder.name=efficientnet_b0_g8_gn: has GroupNorm"),
         ({"name": "resnet18", "options": {"widht": 3}}, "encoder.options=.*widht"),
         ({"name": "resnet18", "options": {"num_classes": 3}}, "encoder.options.num_classes=3: .*remove it"),
         ({"name": "resnet18", "output_stride": 4}, "encoder.output_stride=4: .*set encoder.output_stride=8"),

@@ -33,10 +33,11 @@ def right_at(*places):
 
 
 def test_a_record_comes_back_as_it_was_and_is_compact(tmp_path):
-    first = right_at((0, 100))
+    first = record(right_at((0, 100)).answers["knn20"], classes=["ant", "bee", "cat", "dog"])
     first.save(tmp_path / "evaluation.npz")
     again = Record.load(tmp_path / "evaluation.npz")
     assert again.rows == first.rows
+    assert again.classes == ["ant", "bee", "cat", "dog"]
     assert again.protocol == PROTOCOL
     assert torch.equal(again.answers["knn20"], first.answers["knn20"])
     assert paired(again, first)[0].difference == 0

@@ -324,12 +324,35 @@ def test_every_family_takes_every_format(family, precision, tmp_path, same_proce
     model = stirred(timm.create_model(architecture, num_classes=0, **arguments))
     subject = Exportable(model=model, architecture=architecture, arguments=arguments, preprocessing=preprocessing(channels))
     given = "uint8" if precision == "fp16" else "float32"
-    wanted = Wanted(formats=FORMATS, precision=precision, input=given)
-    found = export_model(subject, tmp_path / "a", wanted=wanted, card=CARD)
-    assert set(found.formats) == set(FORMATS)
+    formats = [form for form in FORMATS if form != "torch_export" or subject.positions > 1]  # refused: the test below
+    found = export_model(subject, tmp_path / "a", wanted=Wanted(formats=formats, precision=precision, input=given), card=CARD)
+    assert set(found.formats) == set(formats)
     assert all(value <= TOLERANCES[precision] for value in found.formats.values())
     assert precision == "fp32" or min(found.formats.values()) > 1e-6  # it was rounded
     assert len(found.sizes) == (1 if family == "vit fixed" else 3)
+
+
+def test_a_graph_of_one_position_is_refused_before_anything_is_written(tmp_path):
+    architecture, arguments = "resnet18", {"output_stride": 32, "layers": [1, 1, 1, 1]}
+    model = timm.create_model(architecture, num_classes=0, **arguments).eval()
+    subject = Exportable(model=model, architecture=architecture, arguments=arguments, preprocessing=preprocessing(3))
+    with pytest.raises(ValueError, match=r"32 px are one position of 32 px.*set formats=\[timm,onnx\]"):
+        export_model(subject, tmp_path / "a", wanted=Wanted(formats=FORMATS), card=CARD)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("image_size", [32, 40, 64, 96, 224])
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_a_proof_looks_at_three_sizes_with_two_positions_along_each_side(image_size, stride):
+    model = timm.create_model("resnet18", num_classes=0, output_stride=stride, layers=[1, 1, 1, 1]).eval()
+    subject = Exportable(
+        model=model, architecture="resnet18", arguments={}, preprocessing=preprocessing(3, image_size=image_size)
+    )
+    sizes = subject.sizes()
+    assert len(set(sizes)) == 3
+    assert sizes[0] == (image_size, image_size)
+    if subject.positions > 1:
+        assert min(side for size in sizes for side in size) > stride
 
 
 def test_the_yardstick_has_distinct_pictures_and_is_the_same_for_ever():

@@ -34,7 +34,8 @@ def rich(study) -> Path:
         (run / "summary.json").write_text(json.dumps(summary))
         labels = np.arange(40) % 4
         answers = {"answers.linear": np.where(labels == 0, 3, labels), "answers.knn20": np.ones(3), "answers.probe": labels}
-        np.savez(run / "evaluation.npz", labels=labels, **answers)
+        told = json.dumps({"classes": ["ant", ATTACK, "cat"]})
+        np.savez(run / "evaluation.npz", labels=labels, told=told, **answers)
         (run / "health.csv").write_text(f"step,effective_rank\n1,2.5\n2,{7.5 + summary['seed']}\n3,")
     for name in (f"failed {ATTACK}".replace("/", "_"), "also"):
         (study / name).mkdir()
@@ -85,7 +86,8 @@ def test_the_charts_show_what_the_runs_hold(rich):
     layers = {(row["entry"], row["layer"]): row["mean"] for row in values_in(specs["layers"])}
     assert layers["masked", 1] == 35.0
     classes = {(row["entry"], row["class"]): row["right"] for row in values_in(specs["classes"])}
-    assert classes == {(task, f"class {at}"): 100.0 * (at > 0) for task in ("jigsaw", "masked") for at in range(4)}
+    names = ["ant", ATTACK, "cat", "class 3"]  # the last has no name
+    assert classes == {(task, name): 100.0 * (at > 0) for task in ("jigsaw", "masked") for at, name in enumerate(names)}
     ranks = {(row["entry"], row["seed"]): row["last"] for row in values_in(specs["health"]) if row["measure"] == "effective_rank"}
     assert ranks["jigsaw", 2] == 9.5
     priced = {
@@ -170,6 +172,32 @@ def test_wandb_gets_the_table_offline(study, monkeypatch, capsys):
     assert main(["compare", str(study), "--wandb", "--markdown"]) == 0
     assert list((study / "wandb").glob("offline-run-*/run-*.wandb"))
     assert list((study / "wandb").glob("offline-run-*/files/media/table/comparison*.json"))
+
+
+def test_tensorboard_gets_the_table_and_every_result(study, capsys):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert main(["compare", str(study), "--tensorboard", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    place = study / "tensorboard" / "comparison"
+    text = EventAccumulator(str(place)).Reload()
+    assert b"masked is better than jigsaw" in text.Tensors("comparison/text_summary")[0].tensor_proto.string_val[0]
+    found = EventAccumulator(str(place / "masked")).Reload().Scalars("comparison/knn20_top1")
+    expected = {row["seed"]: row["value"] for row in rows if (row["entry"], row["metric"]) == ("masked", "knn20_top1")}
+    assert {event.step: pytest.approx(event.value) for event in found} == expected
+
+
+def test_pairs_stand_in_a_file_of_their_own_with_their_evidence(study, capsys):
+    assert main(["compare", str(study)]) == 0
+    rows = list(csv.DictReader((study / "pairs.csv").open()))
+    said = capsys.readouterr().out
+    ranked = [row for row in rows if row["metric"] == rows[0]["metric"]]
+    assert {row["family"] for row in ranked} == {"tasks", "floors"}
+    assert all(row["finding"] in said for row in ranked)
+    best = next(row for row in ranked if row["first"] == "masked" and row["second"] == "jigsaw")
+    assert (best["better"], best["n_first"]) == ("True", "3")
+    assert float(best["low"]) < float(best["ahead"]) < float(best["high"])
+    assert float(best["p"]) <= float(best["p_holm"]) < 0.05
 
 
 def browse(page: Path, *words: str) -> str:

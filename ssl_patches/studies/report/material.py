@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 import math
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -86,12 +87,13 @@ def label_free(run: Run) -> dict[str, float]:
 def per_class(run: Run) -> dict[str, dict[str, float]]:
     """metric -> class -> percent right, from what every probe answered for each test image (``evaluation.npz``).
 
+    Classes by their names where the data have them.
     Empty where labels are no classes, and where the file is missing or cut off. Read with numpy alone: the page needs no
     torch.
     """
     try:
         with np.load(run.path / "evaluation.npz", allow_pickle=False) as stored:
-            labels = stored["labels"]
+            labels, names = stored["labels"], json.loads(str(stored["told"])).get("classes", []) if "told" in stored else []
             answers = {key.removeprefix(ANSWERS): stored[key] for key in stored.files if key.startswith(ANSWERS)}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return {}
@@ -102,7 +104,7 @@ def per_class(run: Run) -> dict[str, dict[str, float]]:
             right = {
                 int(label): 100 * float(np.mean(answered[labels == label] == label)) for label in np.unique(labels) if label >= 0
             }
-            found[metric] = {f"class {label}": share for label, share in right.items()}
+            found[metric] = {names[label] if label < len(names) else f"class {label}": share for label, share in right.items()}
     return found
 
 

@@ -1,0 +1,83 @@
+"""A task and an encoder put together as the program does it, small enough for a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ssl_patches.encoders import Encoder, create
+from ssl_patches.sampler import PatchSampler
+from ssl_patches.tasks.base import PretextTask
+from ssl_patches.types import TaskOutput
+
+IMAGES = 8
+MakeTask = Callable[..., PretextTask]
+"""A class, or any callable, that takes ``dim`` and ``grid`` by keyword, as the program gives them."""
+MakeEncoder = Callable[..., Encoder]
+"""Takes ``image_size`` by keyword; channels are three."""
+
+
+@dataclass
+class Pair:
+    """A task and an encoder on a few images that are no noise."""
+
+    encoder: Encoder
+    sampler: PatchSampler
+    task: PretextTask
+    images: Tensor  # (B, 3, S, S) uint8
+
+    @property
+    def size(self) -> int:
+        return self.images.shape[-1]
+
+    def output(self, seed: int = 0) -> TaskOutput:
+        torch.manual_seed(seed)
+        return self.task(self.sampler(self.images), self.encoder)
+
+    def train(self, steps: int) -> list[float]:
+        """The same batch and the same questions at each step."""
+        optimizer = torch.optim.AdamW([*self.encoder.parameters(), *self.task.parameters()], lr=1e-3)
+        losses = []
+        for _ in range(steps):
+            loss = self.output().loss
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses
+
+
+def put_together(
+    task: MakeTask, encoder: MakeEncoder, *, sampler: Mapping[str, Any] | None = None, image_size: int = 32, images: int = IMAGES
+) -> Pair:
+    """``sampler``: knobs of PatchSampler; none: tiles that fill the view. ValueError where task, tiles and encoder do not fit."""
+    torch.manual_seed(0)
+    net = encoder(image_size=image_size)
+    cutter = PatchSampler(image_size=image_size, unit=net.unit, multiple=net.multiple, **(sampler or {}))
+    head = task(dim=net.dim, grid=cutter.grid)
+    net.check(cutter.grid, places=head.places)
+    return Pair(net, cutter, head, pictures(images, image_size))
+
+
+def pictures(count: int, size: int) -> Tensor:
+    """(count, 3, size, size) uint8: smooth gratings, each of its own direction and colour, so that every tile is another."""
+    line = torch.linspace(0, 3, size)
+    torch.manual_seed(3)
+    y, x, phase = torch.randn(3, count, 3, 1, 1) * 2
+    wave = torch.sin(y * line[:, None] + x * line + phase) + 0.5 * torch.sin(line[:, None] ** 2 * x + y)
+    return ((wave / 3 + 0.5).clamp(0, 1) * 255).to(torch.uint8)
+
+
+def small_encoders() -> dict[str, MakeEncoder]:
+    """One of each family: a ViT with class token and registers, and a ResNet."""
+    vit = {"depth": 2, "embed_dim": 48, "num_heads": 3, "class_token": True, "reg_tokens": 2}
+    return {
+        "vit": lambda *, image_size: create(
+            name="vit_tiny_patch16_224", image_size=image_size, patch_size=image_size // 8, options=vit
+        ),
+        "resnet": lambda *, image_size: create(name="resnet10t", image_size=image_size, options={"channels": [16, 24, 32, 40]}),
+    }

@@ -1,0 +1,35 @@
+"""Benchmarks start and say what they measure; their numbers are no test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from small import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+from timing import Contender, interleaved, ratios
+
+
+def test_contenders_run_in_turns_and_ratios_are_taken_within_a_round():
+    order = []
+    contenders = [Contender(name, lambda name=name: order.append(name), 1) for name in "ab"]
+    taken = interleaved(contenders, rounds=2, warm=1)
+    assert order == list("ab" + "ab" + "ba")
+    assert [len(values) for values in taken.values()] == [2, 2]
+    assert (
+        ratios({"ours": [1.0, 2.0, 1.0], "theirs": [2.0, 4.0, 2.0]}, "ours", "theirs")["median"] == 2
+    )  # a slow round is slow for both
+
+
+@pytest.mark.slow
+def test_the_gpu_script_runs_at_toy_size_without_a_gpu():
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "benchmarks/gpu.py", "--tiny"], cwd=REPOSITORY, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for what in ("reference as shipped", "ours: runs", "jigsaw", "relative"):
+        assert what in done.stdout
