@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.canvas import canvas, positions
-from ssl_patches.encoders.families import STRIDES, create_cnn, cnn_family
+from ssl_patches.encoders.families import STRIDES, cnn_family, create_cnn
 from ssl_patches.encoders.visible import Visibility, attach
 from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid
 
