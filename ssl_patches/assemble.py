@@ -115,10 +115,14 @@ def whole_batches(cfg: Mapping[str, Any], *, allowed: tuple[str, ...] | None = N
         yield (batch.images.float().div(255) - mean) / std
 
 
-def encoder(cfg: Mapping[str, Any], *, allowed: tuple[str, ...] | None = None) -> Encoder:
-    """The encoder with its initial weights, which are a function of ``seed`` alone."""
+def encoder(cfg: Mapping[str, Any], *, allowed: tuple[str, ...] | None = None, pretrained: bool = False) -> Encoder:
+    """The encoder with random weights, a function of ``seed`` alone, or with those that it is to begin from.
+
+    Only training asks for ``pretrained``: who restores a run has all weights, and the file may be gone.
+    """
     torch.manual_seed(cfg["seed"])
-    return build(cfg["encoder"], allowed=allowed, image_size=cfg["image_size"], channels=channels_of(cfg))
+    node = cfg["encoder"] if pretrained else {key: value for key, value in cfg["encoder"].items() if key != "pretrained"}
+    return build(node, allowed=allowed, image_size=cfg["image_size"], channels=channels_of(cfg))
 
 
 def observers(cfg: Mapping[str, Any]) -> list[L.Callback]:
@@ -136,7 +140,7 @@ def observers(cfg: Mapping[str, Any]) -> list[L.Callback]:
 def parts(cfg: Mapping[str, Any]) -> Parts:
     """Everything that trains. Raises ValueError where parts do not fit each other."""
     size, (mean, std) = cfg["image_size"], pixel_statistics(cfg)
-    net = encoder(cfg)
+    net = encoder(cfg, pretrained=True)
     views = build(cfg["views"], image_size=size)
     built = []
     for name, node in mixture.nodes(cfg).items():

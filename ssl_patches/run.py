@@ -233,6 +233,8 @@ def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None)
     ]
     if hasattr(train, "split_rule"):
         lines.insert(1, f"data: {train.split_rule}; images loaded at {train.load_size} px")
+    if getattr(module.encoder, "loaded", None) and not checkpoint:
+        lines.append(module.encoder.loaded)
     precision, why = run.settings.numbers()
     if run.settings.precision == "auto":
         lines.append(f"precision {precision} ({why})")

@@ -15,13 +15,14 @@ class Encoder(nn.Module, ABC):
 
     Attributes: ``dim`` (width of a feature), ``unit`` (side in pixels of what the network sees as one position of a
     whole image: the token of a ViT, the stride of a CNN), ``multiple`` (a tile's side must be a multiple of it),
-    ``model`` (the held timm module).
+    ``model`` (the held timm module), ``loaded`` (what pretrained weights it began with, in words; None: random ones).
     """
 
     dim: int
     unit: int
     multiple: int
     model: nn.Module
+    loaded: str | None = None
 
     @abstractmethod
     def check(self, grid: PatchGrid, *, places: bool) -> None:

@@ -7,7 +7,8 @@ vector. The held module's position table is the same sin-cos function on the who
 Traps. (a) An encoder that was only ever shown blind tiles knows no place: its exported table holds the "no place"
 vector everywhere, which is what it was trained with. (b) timm's ``fc_norm`` would pool before the norm: switched off,
 the feature is the mean of normalised patch tokens, here, in probes and in the export. Initialisation after
-facebookresearch/mae: xavier for every linear map, the patch embedding taken as one.
+facebookresearch/mae: xavier for every linear map, the patch embedding taken as one. Pretrained weights bring a table of
+their own, just as fixed: tiles between its entries get what lies between.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class TokenEncoder(Encoder):
             )
         self.dim = self.model.embed_dim
         self.no_place = nn.Parameter(torch.zeros(self.dim))
+        self.learned = False  # is the table of pretrained weights, not the sin-cos one?
         self.shown = "nothing"  # then "blind", then "places": what training has shown so far
         self._initialise()
         rows, cols = self.model.patch_embed.grid_size
@@ -128,11 +130,20 @@ class TokenEncoder(Encoder):
         self._settle_table()
         return copy.deepcopy(self.model).eval()
 
-    def get_extra_state(self) -> dict[str, str]:
-        return {"shown": self.shown}
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"shown": self.shown} | ({"table": self.table} if self.learned else {})
 
-    def set_extra_state(self, state: dict[str, str]) -> None:
-        self.shown = state["shown"]
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.shown, self.learned = state["shown"], "table" in state
+        if self.learned:
+            self.table = state["table"].to(self.table.device)
+
+    @torch.no_grad()
+    def keep_table(self) -> None:
+        """Take the held module's positions, of pretrained weights, for the ones of tiles; they stay fixed."""
+        self.table = self.model.pos_embed[0, -len(self.table) :].clone()
+        self.learned = True
+        self.no_place.copy_(self.table.mean(0))  # the place that is least wrong
 
     def _embed(self, patches: PatchBatch) -> Tensor:
         """(B, K, C, h, w) -> (B, K, n, dim): the patch embedding as one matrix product, positions added."""
@@ -158,7 +169,17 @@ class TokenEncoder(Encoder):
         centre_y = (y + step_y * h / rows) / self.patch - 0.5
         centre_x = (x + step_x * w / cols) / self.patch - 0.5
         centre_y, centre_x = torch.broadcast_tensors(centre_y[..., :, None], centre_x[..., None, :])
+        if self.learned:
+            return self._looked_up(centre_y.flatten(2), centre_x.flatten(2))
         return sincos(centre_y.flatten(2), centre_x.flatten(2), self.dim)
+
+    def _looked_up(self, y: Tensor, x: Tensor) -> Tensor:
+        """(B, K, n) places in tokens -> (B, K, n, dim) of the table, linear between its entries, flat beyond them."""
+        rows, cols = self.model.patch_embed.grid_size
+        table = self.table.to(y.device).T.reshape(1, self.dim, rows, cols)
+        at = torch.stack([(2 * x + 1) / cols - 1, (2 * y + 1) / rows - 1], -1).reshape(1, -1, 1, 2)
+        found = nn.functional.grid_sample(table, at, mode="bilinear", padding_mode="border", align_corners=False)
+        return found[0, :, :, 0].T.reshape(*y.shape, self.dim)
 
     def _blocks(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """(N, n, dim) -> prefix (N, P, dim), tokens (N, n, dim), normalised."""
