@@ -22,9 +22,10 @@ from ours import our_step, pretrainer
 from peers import LINES
 from timing import machine, one_thread, seconds, spread, write
 
-from ssl_patches import config
+from ssl_patches import mixture
 from ssl_patches.pretrainer import step_seed
 from ssl_patches.run import _fit, prepare
+from ssl_patches.schema import PRETRAIN, SUPPLIED
 
 STEPS, BATCH = 40, 8
 TOY = ("task=masked", "encoder.options={depth:2,embed_dim:48,num_heads:3}", "encoder.patch_size=8", "image_size=32",
@@ -32,7 +33,8 @@ TOY = ("task=masked", "encoder.options={depth:2,embed_dim:48,num_heads:3}", "enc
 
 
 def prepared(steps: int, callbacks: str):
-    return prepare(config.request("pretrain", [*TOY, f"budget.images={steps * BATCH}", f"callbacks={callbacks}"]))
+    words = [*TOY, f"budget.images={steps * BATCH}", f"callbacks={callbacks}"]
+    return prepare(mixture.request(words, config_dirs=(), supplied=SUPPLIED, schema=PRETRAIN))
 
 
 def bare(steps: int) -> float:
@@ -55,6 +57,7 @@ def bare(steps: int) -> float:
 def lightning(steps: int, callbacks: str) -> float:
     run = prepared(steps, callbacks)
     with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "checkpoints").mkdir()
         return seconds(lambda: _fit(Path(folder), run, resumed=False, logger=False))
 
 

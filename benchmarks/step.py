@@ -49,7 +49,7 @@ def contenders(shape: Shape, batch: int, *, package: bool, compiled: bool) -> li
     ]
     if package:
         found.insert(
-            1, Contender("transformers ViTMAE, fp32", peer_step(hugging_face(shape, attention="sdpa"), pixels, bf16=False), batch)
+            3, Contender("transformers ViTMAE, fp32", peer_step(hugging_face(shape, attention="sdpa"), pixels, bf16=False), batch)
         )
     if compiled:
         found.insert(-3, theirs("the same, bf16, unfused, compiled", fused=False, bf16=True, quick=True))
