@@ -127,9 +127,10 @@ def test_what_stands_behind_a_key_is_its_own():
 
 def unknown_keys(text: str, known: set[str]) -> set[str]:
     """Dotted keys that a text names (``task.mask_ratio``, ``sampler.colour.grey=0.3``) and that are no settings."""
+    text = re.sub(r"```python.*?```|<!--.*?-->|^\$ .*?```", "", text, flags=re.DOTALL | re.MULTILINE)
     groups = "|".join([*settings_page.GROUPS, "evaluation", "budget"])
     named = re.findall(rf"(?<![\w./-])((?:{groups})(?:\.[a-z_]+)+)(?=[=\s`'\"\]),;:]|\.\s|$)", text)
-    named = [key for key in named if not key.endswith((".npz", ".yaml", ".py", ".csv"))]
+    named = [key for key in named if not key.endswith((".npz", ".yaml", ".py", ".csv", "_cfg"))]
     inner = {key.rpartition(".")[0] for key in known}
     return {key for key in named if key not in known | inner and not key.startswith("encoder.options.")}
 
