@@ -41,8 +41,8 @@ def contenders(shape: Shape, batch: int, *, package: bool, compiled: bool) -> li
 
     found = [
         theirs("facebookresearch/mae (re-stated), fp32", fused=True, bf16=False),
-        theirs("the same, bf16 autocast", fused=True, bf16=True),
-        theirs("the same, bf16, attention unfused", fused=False, bf16=True),
+        theirs("re-stated, bf16 autocast", fused=True, bf16=True),
+        theirs("re-stated, bf16, attention unfused", fused=False, bf16=True),
         ours("ours, fp32", bf16=False),
         ours("ours, fp32, oneDNN", bf16=False, onednn=True),
         ours("ours, bf16", bf16=True),
@@ -52,7 +52,7 @@ def contenders(shape: Shape, batch: int, *, package: bool, compiled: bool) -> li
             3, Contender("transformers ViTMAE, fp32", peer_step(hugging_face(shape, attention="sdpa"), pixels, bf16=False), batch)
         )
     if compiled:
-        found.insert(-3, theirs("the same, bf16, unfused, compiled", fused=False, bf16=True, quick=True))
+        found.insert(-3, theirs("re-stated, bf16, unfused, compiled", fused=False, bf16=True, quick=True))
         found.append(ours("ours, bf16, compiled", bf16=True, quick=True))
     return found
 
