@@ -146,7 +146,7 @@ is given, and then marked and not tested against each other.
   ssl-patches compare runs --metric knn20_top1
   ssl-patches compare runs/a runs/b --csv results.csv --report ab.html
   ssl-patches compare runs --wandb           the table as an offline run in runs/wandb
-  ssl-patches compare runs --tensorboard     the same for `tensorboard --logdir runs`
+  ssl-patches compare runs --tensorboard     the same for TensorBoard, in runs/tensorboard
 """,
     "doctor": """\
 ssl-patches doctor data.root=DIR [quarantine=FILE] [overwrite=true] [KEY=VALUE ...] [--json]

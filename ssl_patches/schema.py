@@ -18,6 +18,9 @@ LOADER = {
 learning rates of the papers are stated for; data sets of a few hundred images want less.
 ``num_workers``: processes that decode images, 0: none. Why: right for small machines; as many as cores where data are waited for.
 ``channels``: of the images, 1 to N. Why: red, green and blue.
+``cache``: true, or a folder: images are decoded once, before training, and read from a memory-mapped file that runs share; null:
+decoded every time. Why: it takes room on a disk, and only where data are waited for it gives something.
+``cache_max_gb``: a cache that would be larger is refused, 20 where null. Why: nobody's disk shall fill up unasked.
 ``statistics``: what pixels are normalised by: imagenet (averaged for other than 3 channels), measured (on the training
 images), or {mean: [...], std: [...]}. Why: what pretrained encoders of timm expect; measure for images that are no photographs.
 """

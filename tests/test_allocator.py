@@ -1,4 +1,4 @@
-"""Freed memory is used again rather than fetched anew; in a process of its own, because it cannot be undone."""
+"""Freed memory is used again rather than fetched anew; in new processes, because it cannot be undone and is inherited."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def faults(keep: bool, found: object) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc")
 def test_large_blocks_are_fetched_once():
-    context, counts = multiprocessing.get_context("fork"), []
+    context, counts = multiprocessing.get_context("spawn"), []
     for keep in (True, False):
         queue = context.SimpleQueue()
         process = context.Process(target=faults, args=(keep, queue))

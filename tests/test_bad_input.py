@@ -164,7 +164,7 @@ VALUES = [  # words that compose, and that the part which knows the rule refuses
     (["evaluation.train_images=0"], ["evaluation.train_images=0"]),
     (["evaluation.batch_size=0"], ["evaluation.batch_size=0"]),
     (["encoder.name=resnet1888"], ["encoder.name=resnet1888", "did you mean"]),
-    (["encoder.name=convnext_tiny"], ["encoder.name=convnext_tiny", "not supported", "vit_tiny_patch16_224"]),
+    (["encoder.name=regnety_002"], ["encoder.name=regnety_002", "not supported", "vit_tiny_patch16_224"]),
     (["encoder.name=swin_tiny_patch4_window7_224"], ["not supported", "vit_tiny_patch16_224"]),
     (["encoder.name=resnet18"], ["encoder.patch_size=8", "encoder.output_stride"]),
     (["encoder.output_stride=8"], ["encoder.output_stride=8", "encoder.patch_size"]),

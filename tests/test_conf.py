@@ -25,7 +25,17 @@ WIDTHS = {
     "vit_base_patch16_224": 768,
     "resnet18": 512,
     "resnet50": 2048,
+    "convnext_tiny": 768,
+    "convnextv2_atto": 320,
+    "efficientnet_b0": 1280,
 }
+SMALLER = {
+    "vit": {"embed_dim": 48, "num_heads": 3, "depth": 2},
+    "resnet": {"layers": [1, 1, 1, 1]},
+    "convnext": {"depths": [1, 1, 1, 1]},
+    "efficientnet": {},
+}
+"""Options that make a family quicker."""
 
 
 def composed(*words: str) -> dict:
@@ -116,7 +126,7 @@ def test_every_encoder_is_the_one_its_name_says_and_trains(encoder):
     cfg = composed(f"encoder={encoder}", "image_size=64")
     with torch.device("meta"):
         assert create(name=cfg["encoder"]["name"], image_size=64).dim == WIDTHS[cfg["encoder"]["name"]]
-    small = {"embed_dim": 48, "num_heads": 3, "depth": 2} if "vit" in encoder else {"layers": [1, 1, 1, 1]}
+    small = next(options for family, options in SMALLER.items() if family in encoder)
     cfg["encoder"]["options"] = {**cfg["encoder"].get("options", {}), **small}
     assert trains(cfg, count=2)
 

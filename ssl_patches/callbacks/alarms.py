@@ -50,7 +50,7 @@ TRY = {
     "touching": "sampler.gap of a tenth of a cell or more, as sampler=tiles_3x3 has it, sampler.jitter left at null; start anew",
     "learning_rate": "optimizer.base_lr a third of now, optimizer.clip=1, a longer optimizer.warmup",
     "apart": "more images, a shorter budget, stronger views (views.scale=[0.2,1]), a smaller encoder",
-    "data_bound": "more data.num_workers (as many as cores), a smaller data.load_size, images on a local disk",
+    "data_bound": "more data.num_workers (as many as cores), data.cache=true (images decoded once), images on a local disk",
 }
 """Alarm -> what to try."""
 

@@ -41,9 +41,11 @@ def create(
 
     ``name``: a ViT, ResNet, ConvNeXt or EfficientNet of timm, see docs/encoders.md. ``patch_size``: side in pixels of a token
     of a ViT; None: the one in its name, halved until an image has 8 x 8 tokens. ``output_stride``: pixels per position of a
-    CNN's last map, 8, 16 or 32; None: 8 below an image_size of 64, else 32.
+    CNN's last map, 8, 16 or 32; None: 8 below an image_size of 64, else 32
+    (ConvNeXt: 16 below 224).
     ``options``: further arguments of timm's model, such as ``{depth: 6}``; None: none. ``pretrained``: true for timm's weights,
-    or a file, a run or an export to go on from (see ``pretrained``). What was loaded is told by the attribute ``loaded``.
+    or a file, a run or an export to go on from (see ``pretrained``). Why: the task alone is to have taught what is measured.
+    What was loaded is told by the attribute ``loaded``.
     ValueError for an unknown or unfit name, and for weights that do not fit.
     """
     sizes = {"patch_size": patch_size, "output_stride": output_stride}

@@ -8,8 +8,8 @@ whose place is withheld are asked, and the shares are counted over just these. A
 tiles are asked and directions are missing, below one over how many occur: told places say which do.
 
 Known limit: a crop that is *enlarged* to the view leaves its interpolation phase and its border in the pixels, and on
-pure noise this task reads places from them (tests/test_leaks.py). Load images larger than the view (``data.load_size``),
-raise ``views.scale``, or set ``views=none`` where that matters.
+pure noise this task reads places from them (tests/test_leaks.py). Raise ``views.scale``, set ``views=none``, or a smaller
+``image_size`` (larger files are loaded at up to twice that) where this matters.
 """
 
 from __future__ import annotations
