@@ -20,6 +20,7 @@ from ssl_patches.wording import BadRequest
 
 PLACE = ("run_dir", "resume", "overwrite")
 """Where a run lies is not what it is."""
+CHOSEN = 1000  # keys that a class counts for
 SEED = 0  # the default of conf/pretrain.yaml
 
 
@@ -65,9 +66,12 @@ def words_of(settings: Mapping[str, Any]) -> list[str] | None:
 
 
 def _left(choice: tuple[str, ...], words: tuple[str, ...], wanted: Mapping[str, Any], group: str) -> float:
-    """How many keys of the group would still have to be said."""
+    """How many keys of the group would still have to be said; a class has to be chosen, for with it its keys come and go."""
     tree = _composed((*words, *choice))
-    return float("inf") if tree is None else len(differences({group: tree.get(group)}, {group: wanted.get(group)}))
+    if tree is None:
+        return float("inf")
+    left = differences({group: tree.get(group)}, {group: wanted.get(group)})
+    return len(left) + CHOSEN * sum(key.endswith("_target_") for key in left)
 
 
 @cache

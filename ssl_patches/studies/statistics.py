@@ -20,6 +20,7 @@ from itertools import combinations
 from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.95
+SAME_COST = 0.01  # budgets end with a whole step: runs of one budget differ by less
 LOWER_IS_BETTER = ("loss", "mae", "rmse", "mse", "nll", "ece", "error")
 """Endings of metrics that are better the smaller they are."""
 
@@ -135,11 +136,13 @@ def all_pairs(samples: Sequence[Sample], *, metric: str) -> list[Pair]:
 def pareto_front(points: Sequence[tuple[float, float]], *, higher: bool = True) -> list[bool]:
     """For each (cost, value): is no other at most as costly and at least as good, and better in one of the two?
 
-    A front of means: it carries no test, so two points on it need not differ.
+    Costs within ``SAME_COST`` of each other are equal. A front of means: it carries no test, so two points on it need not
+    differ.
     """
     sign = 1 if higher else -1
 
     def beats(a: tuple[float, float], b: tuple[float, float]) -> bool:
-        return a[0] <= b[0] and sign * a[1] >= sign * b[1] and a != b
+        cheaper, dearer = a[0] * (1 + SAME_COST) < b[0], a[0] > b[0] * (1 + SAME_COST)
+        return not dearer and sign * a[1] >= sign * b[1] and (cheaper or a[1] != b[1])
 
     return [not any(beats(other, point) for other in points) for point in points]

@@ -7,6 +7,7 @@ the test images of the one run there is, and may not. The table says which it sh
 from __future__ import annotations
 
 import csv
+import glob
 import io
 import os
 from collections.abc import Sequence
@@ -49,9 +50,12 @@ def _spent(entry: Entry) -> list[str]:
 
 
 def lies_in(runs: Sequence[Run]) -> str:
-    """Where the encoder of the one run is, or the folder that holds the runs."""
+    """Where the encoder of the one run is, or the runs as a shell finds them, and no others."""
     if len(runs) == 1:
         return str(runs[0].path / "encoder")
+    pattern = os.path.commonprefix([str(run.path) for run in runs]) + "*"  # noqa: RUF071 (letters, on purpose)
+    if set(glob.glob(pattern)) == {str(run.path) for run in runs}:
+        return pattern
     return os.path.join(os.path.commonpath([run.path for run in runs]), f"{{{','.join(sorted(run.path.name for run in runs))}}}")
 
 

@@ -104,6 +104,7 @@ COMMANDS = [
     ("task=masked",),
     ("task=position", "views=none", "encoder=resnet18", "seed=3"),
     ("experiment=first_light_cifar10", "task=relative", 'data.root="a folder/of images"'),
+    ("experiment=first_light_cifar10", "task=masked", "data.root=images", "data.num_workers=0"),  # as many keys as of embedded
     ("task=jigsaw", "sampler=tokens", "encoder.options={depth:2}", "optimizer.base_lr=3e-3"),
     ("task=jigsaw+masked", "parts.masked.weight=0.5", "encoder=vit_nano"),
 ]

@@ -90,6 +90,8 @@ def test_pareto_front_by_hand():
     points = [(1.0, 10.0), (2.0, 20.0), (3.0, 15.0), (2.0, 19.0), (1.0, 10.0), (9.0, 20.0)]
     assert pareto_front(points) == [True, True, False, False, True, False]
     assert pareto_front([(1.0, 2.0), (2.0, 1.0), (3.0, 3.0)], higher=False) == [True, True, False]
+    assert pareto_front([(100.0, 10.0), (100.5, 20.0)]) == [False, True]  # one budget, ended by a whole step
+    assert pareto_front([(100.0, 10.0), (102.0, 20.0)]) == [True, True]
 
 
 @pytest.mark.slow

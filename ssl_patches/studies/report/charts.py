@@ -59,7 +59,7 @@ def pareto(comparison: Comparison) -> Spec:
         return None
     metric, is_metric = choice("metric", comparison.metrics)
     cost, is_cost = choice("cost", list(COSTS), radio=True)
-    across, shade = x("spent", "cost of a run", labelExpr=SHORT), colour(comparison)
+    across, shade = x("spent", "cost of a run", zero=True, labelExpr=SHORT), colour(comparison)
     tip = tips("entry", "interval", "front", "cost", mean=".2f", low=".2f", high=".2f", spent=",.4~r")
     shape = alt.Shape("front:N", legend=None, scale=alt.Scale(domain=["yes", "no"], range=["circle", "triangle-up"]))
     base = alt.Chart(data(rows)).transform_filter(is_metric).transform_filter(is_cost)

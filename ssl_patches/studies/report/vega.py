@@ -56,8 +56,8 @@ def choice(field: str, options: Sequence[str], *, radio: bool = False) -> tuple[
     return alt.param(name=name, value=options[0], **bound), f"datum.{field} === {name}"
 
 
-def x(field: str, title: str | None, **axis: Any) -> alt.X:
-    return alt.X(f"{field}:Q", title=title, scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(tickCount=6, **axis))
+def x(field: str, title: str | None, *, zero: bool = False, **axis: Any) -> alt.X:
+    return alt.X(f"{field}:Q", title=title, scale=alt.Scale(zero=zero, padding=12), axis=alt.Axis(tickCount=6, **axis))
 
 
 def y(field: str, title: str | None) -> alt.Y:
