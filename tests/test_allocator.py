@@ -19,10 +19,12 @@ def faults(keep: bool, found: object) -> None:
         assert keep_freed_memory()
     for _ in range(8):
         torch.empty(BLOCK).fill_(1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(4):
+    each = []
+    for _ in range(8):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         torch.empty(BLOCK).fill_(1)
-    found.put(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        each.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    found.put(min(each))  # a busy system may take pages back at any moment
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc")
@@ -35,4 +37,4 @@ def test_large_blocks_are_fetched_once():
         counts.append(queue.get())
         process.join()
     kept, plain = counts
-    assert kept < 100 < plain
+    assert kept < 10 < plain  # of pages of 2 MiB, the largest there are, a block has 24

@@ -91,7 +91,8 @@ def shards_of_step(data: PatchDataModule, step: int, accumulate: int, world: int
 def replay(module: Pretrainer, data: PatchDataModule, checkpoint: Mapping[str, Any]) -> list[Tensor]:
     """The losses of all shards of the step that ``nonfinite-step-N.ckpt`` keeps, once more, by a module like the run's.
 
-    With gradients, so that ``loss.backward()`` may follow; under the caller's own autocast where the run had one.
+    With gradients, so that ``loss.backward()`` may follow; under the caller's own autocast, or
+    ``linears_in_onednn``, where the run had one.
     """
     found = checkpoint["nonfinite"]
     module.load_state_dict(checkpoint["state_dict"])
