@@ -101,7 +101,8 @@ def test_a_run_of_two_processes_goes_on_in_one_with_two_shards(only_training, tm
     only_training(run_dir, *words, "trainer.accumulate=2", "resume=true")
     assert last(run_dir)["global_step"] == 6
     assert losses(run_dir) == pytest.approx(losses(wanted)[3:], rel=1e-4)
-    state = weights(run_dir)
+    # a BatchNorm of a head meets two shards in turn where two processes meet one each: its running statistics differ
+    state = {key: value for key, value in weights(run_dir).items() if "running" not in key and "batches" not in key}
     assert largest_difference(state, {key: weights(wanted)[key] for key in state}) < 1e-2
 
 
@@ -109,6 +110,7 @@ def test_a_run_of_two_processes_goes_on_in_one_with_two_shards(only_training, tm
 @pytest.mark.parametrize("task", ["masked", "jigsaw"])
 def test_fsdp2_is_the_same_run_resumes_and_leaves_a_plain_checkpoint(task, only_training, tmp_path):
     words = (f"task={task}", "data.batch_size=8", "budget.images=64", "trainer.checkpoint_steps=2", "trainer.checkpoints_kept=9")
+    words = (*words, "trainer.onednn=false")  # AdamW makes much of rounding, where a gradient is nearly zero
     ddp = only_training(tmp_path / "ddp", *words, *TWO)
     fsdp = only_training(tmp_path / "fsdp", *words, *TWO, "trainer.strategy=fsdp")
     assert losses(fsdp) == pytest.approx(losses(ddp), rel=1e-4)
