@@ -312,6 +312,8 @@ FAMILIES = {
     "resnet50": ("resnet50", {"output_stride": 16}, 3),
     "seresnet50": ("seresnet50", {"output_stride": 8, "layers": [1, 1, 1, 1]}, 3),
     "resnext50": ("resnext50_32x4d", {"output_stride": 8, "layers": [1, 1, 1, 1]}, 3),
+    "convnextv2": ("convnextv2_atto", {"head_norm_first": True, "patch_size": 1, "depths": [1, 1, 1, 1]}, 3),
+    "efficientnet": ("test_efficientnet", {"output_stride": 8}, 3),
     "wide_resnet50": ("wide_resnet50_2", {"output_stride": 8, "layers": [1, 1, 1, 1]}, 3),
 }
 
