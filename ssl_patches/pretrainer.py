@@ -128,6 +128,7 @@ class Pretrainer(L.LightningModule):
 
     def configure_model(self) -> None:
         if self.device_mesh is not None:
+            self.strict_loading = False  # torch would want a state of the optimiser for a parameter that no step has used
             shard(self.encoder, self.tasks.values(), self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -139,7 +140,7 @@ class Pretrainer(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.spent, self.steps_done = checkpoint["seconds"], checkpoint["global_step"]
-        match_average(checkpoint["state_dict"], kept=hasattr(self, "ema"))
+        match_average(checkpoint.get("state_dict", {}), kept=hasattr(self, "ema"))
         shards = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
         counted = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         if counted["current"]["ready"] != shards:  # the run that saved divided its steps otherwise: Lightning counts shards

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from ssl_patches.resample import crop_resize
-from ssl_patches.views import CropFlip, Whole, random_boxes, whole_boxes
+from ssl_patches.views import CropFlip, MultiCrop, Whole, random_boxes, whole_boxes
 
 WIDE = {"scale": (0.1, 1.0), "ratio": (0.5, 2.0)}
 
@@ -189,3 +189,34 @@ def test_large_images_are_resized_by_torchvisions_own_routine_for_bytes(side: in
     products = crop_resize(images.float() / 255, boxes, out=72, mirror=mirror)
     assert (found - products).abs().max() <= 1.5 / 255
     assert (found - products).abs().mean() <= 0.5 / 255
+
+
+def test_crops_of_an_image_follow_each_other_large_ones_first_and_none_is_of_another():
+    torch.manual_seed(0)
+    images = coordinates(3, 64).contiguous() / 64 + torch.tensor([0.0, 10.0, 20.0]).view(3, 1, 1, 1)
+    views = MultiCrop(image_size=16, large=2, small=3, flip=0, small_scale=(0.05, 0.1), large_scale=(0.5, 1.0))(images)
+    assert views.shape == (15, 2, 16, 16)
+    assert (views.mean((1, 2, 3)) / 10).floor().tolist() == [0] * 5 + [1] * 5 + [2] * 5
+    shown = (views[:, 0, -1, 0] - views[:, 0, 0, 0]).view(3, 5)  # how much of the height
+    assert shown[:, :2].min() > 0.55
+    assert shown[:, 2:].max() < 0.4
+    assert len({tuple(corner) for corner in views[:, :, 0, 0].tolist()}) == 15
+
+
+def test_without_training_there_is_one_whole_view_of_each_image():
+    images = coordinates(3, 64).contiguous() / 64
+    assert torch.equal(MultiCrop(image_size=16).eval()(images), CropFlip(image_size=16).eval()(images))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"large": 0, "small": 0}, "views.large=0, views.small=0: at least one crop"),
+        ({"small": -1}, "views.large=2, views.small=-1"),
+        ({"small_scale": (0.5, 0.1)}, "views.small_scale=[0.5, 0.1]"),
+        ({"large_scale": (0.5, 1.1)}, "views.large_scale=[0.5, 1.1]"),
+    ],
+)
+def test_crops_that_cannot_be_drawn_are_refused(given: dict[str, object], said: str):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        MultiCrop(image_size=16, **given)

@@ -39,9 +39,9 @@ class EncoderAverage(L.Callback):
             follow(self._pairs, decay=warmed(self.decay, trainer.global_step))
 
     def on_save_checkpoint(self, trainer: L.Trainer, module: Pretrainer, checkpoint: dict[str, Any]) -> None:
-        """What an encoder notes about its training besides tensors is as true of its average."""
+        """What an encoder counts or notes about its training is as true of its average."""
         state = checkpoint["state_dict"]
-        notes = {key: value for key, value in state.items() if key.startswith("encoder.") and not isinstance(value, Tensor)}
+        notes = {key: value for key, value in state.items() if key.startswith("encoder.") and not value.is_floating_point()}
         state.update({key.replace("encoder.", "ema.", 1): value for key, value in notes.items()})
 
 
@@ -52,7 +52,7 @@ def warmed(decay: float, step: int) -> float:
 
 def tensors(module: nn.Module) -> list[Tensor]:
     """Parameters, and the buffers that checkpoints hold (statistics of norms), without gradients."""
-    return [value for value in module.state_dict().values() if isinstance(value, Tensor)]
+    return list(module.state_dict().values())
 
 
 @torch.no_grad()

@@ -136,6 +136,6 @@ def check_sizes(*, split: str, image_size: int, channels: int, load_size: int | 
         raise ValueError(f"data.channels={channels}: must be at least 1; set data.channels=3")
     if load_size is not None and load_size < image_size:
         raise ValueError(
-            f"data.load_size={load_size}: must be at least image_size ({image_size}), or views are cut from enlarged "
-            f"pixels; set data.load_size={image_size} or leave it out"
+            f"load_size={load_size}: must be at least image_size ({image_size}), or views are cut from enlarged pixels; "
+            f"give load_size={image_size} or leave it out"
         )

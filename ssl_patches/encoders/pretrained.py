@@ -14,11 +14,13 @@ import argparse
 import math
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import timm
 import torch
+from huggingface_hub import constants, get_session
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.layers import resample_abs_pos_embed
@@ -64,13 +66,29 @@ def _of_timm(encoder: Encoder) -> State:
     """Downloaded where they are not in the cache. ValueError when there are none or they cannot be reached."""
     channels = encoder.arguments["in_chans"]
     try:
-        return timm.create_model(encoder.architecture, pretrained=True, num_classes=0, in_chans=channels).state_dict()
+        with _cache_alone_where_unreached():
+            return timm.create_model(encoder.architecture, pretrained=True, num_classes=0, in_chans=channels).state_dict()
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise ValueError(
             f"encoder.pretrained=true: timm's weights of {encoder.architecture} cannot be had ({reason}); "
             "name a file, encoder.pretrained=FILE, or set encoder.pretrained=false"
         ) from None
+
+
+@contextmanager
+def _cache_alone_where_unreached() -> Iterator[None]:
+    """Without a network the hub's client tries again for two minutes before it looks into its cache: one question first."""
+    before = constants.HF_HUB_OFFLINE
+    if not before:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=5)
+        except Exception:  # of whichever HTTP library it uses
+            constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _read(path: Path) -> tuple[State, str]:

@@ -27,6 +27,7 @@ from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.positions import sincos, sincos_table
 from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid
 
+SHOWN = ("nothing", "blind", "places")
 RESERVED = ("img_size", "in_chans", "num_classes", "global_pool", "fc_norm", "pretrained", "features_only")
 
 
@@ -78,10 +79,13 @@ class TokenEncoder(Encoder):
         self.dim = self.model.embed_dim
         self.no_place = nn.Parameter(torch.zeros(self.dim))
         self.learned = False  # is the table of pretrained weights, not the sin-cos one?
-        self.shown = "nothing"  # then "blind", then "places": what training has shown so far
+        self.shown = SHOWN[0]  # what training has shown so far
         self._initialise()
         rows, cols = self.model.patch_embed.grid_size
-        self.register_buffer("table", sincos_table(rows, cols, self.dim), persistent=False)
+        self.register_buffer("table", sincos_table(rows, cols, self.dim))
+        self.register_buffer("facts", torch.zeros(2, dtype=torch.uint8))  # what a checkpoint keeps of shown and learned
+        self.register_state_dict_pre_hook(_keep_facts)
+        self.register_load_state_dict_post_hook(_take_facts)
         self._set_table(self.table)
 
     def check(self, grid: PatchGrid, *, places: bool) -> None:
@@ -129,14 +133,6 @@ class TokenEncoder(Encoder):
             raise ValueError(f"image_size={image_size}: this encoder takes {own} px; set image_size={own}")
         self._settle_table()
         return copy.deepcopy(self.model).eval()
-
-    def get_extra_state(self) -> dict[str, Any]:
-        return {"shown": self.shown} | ({"table": self.table} if self.learned else {})
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.shown, self.learned = state["shown"], "table" in state
-        if self.learned:
-            self.table = state["table"].to(self.table.device)
 
     @torch.no_grad()
     def keep_table(self) -> None:
@@ -223,6 +219,15 @@ class TokenEncoder(Encoder):
                 f"encoder.name={self.architecture}: not supported, {reason}; choose a plain VisionTransformer or ResNet "
                 "of timm, e.g. encoder.name=vit_tiny_patch16_224 or resnet18"
             )
+
+
+def _keep_facts(encoder: TokenEncoder, prefix: str, keep_vars: bool) -> None:
+    encoder.facts[0], encoder.facts[1] = SHOWN.index(encoder.shown), encoder.learned
+
+
+def _take_facts(encoder: TokenEncoder, incompatible: object) -> None:
+    shown, learned = encoder.facts.tolist()
+    encoder.shown, encoder.learned = SHOWN[shown], bool(learned)
 
 
 def _check_sizes(image_size: int, patch_size: int | None, options: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ PIXELS = 256  # side of a view in the figure, at least: smaller ones are enlarge
 def draw_tiles(path: Path, *, images: Tensor, views: nn.Module, samplers: Mapping[str, PatchSampler], title: str) -> None:
     """``images`` (N, C, H, W) uint8; views and samplers as they are, in training mode or not."""
     seen = views(images)
+    images = images.repeat_interleave(len(seen) // len(images), 0)  # several views of each
     columns = [Column("image, as loaded", displayed(images)), Column("view", displayed(seen).clamp(0, 1))]
     for name, sampler in samplers.items():
         grid = sampler.grid

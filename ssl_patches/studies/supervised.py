@@ -43,6 +43,7 @@ class Supervised(Pretrainer):
         """
         labels = labels if labels is not None else torch.zeros(len(images), dtype=torch.long, device=images.device)
         views = self.views(images)
+        labels = labels.repeat_interleave(len(views) // len(images))  # of several crops each
         views = views if views.is_floating_point() else views / 255  # the identity leaves what is stored
         logits = self.head(self.encoder.features((views - self.mean) / self.std)[0].pooled)
         known = labels >= 0

@@ -2,6 +2,19 @@
 
 from ssl_patches.views.augment import Augment
 from ssl_patches.views.crop import CropFlip, Whole, random_boxes, whole_boxes
+from ssl_patches.views.multi import MultiCrop
 from ssl_patches.views.operations import Blur, Colour, Grey, Intensity, Rotate
 
-__all__ = ["Augment", "Blur", "Colour", "CropFlip", "Grey", "Intensity", "Rotate", "Whole", "random_boxes", "whole_boxes"]
+__all__ = [
+    "Augment",
+    "Blur",
+    "Colour",
+    "CropFlip",
+    "Grey",
+    "Intensity",
+    "MultiCrop",
+    "Rotate",
+    "Whole",
+    "random_boxes",
+    "whole_boxes",
+]

@@ -48,10 +48,8 @@ class CropFlip(nn.Module):
         flip: float = 0.5,
     ) -> None:
         super().__init__()
-        for key, pair, top in (("scale", scale, 1.0), ("ratio", ratio, math.inf)):
-            if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= top:
-                limit = f" <= {top:g}" if math.isfinite(top) else ""
-                raise ValueError(f"views.{key}={list(pair)}: two numbers 0 < low <= high{limit}; e.g. views.{key}=[0.5,1.0]")
+        check_range("scale", scale, top=1.0)
+        check_range("ratio", ratio)
         if not 0 <= flip <= 1:
             raise ValueError(f"views.flip={flip}: a probability from 0 to 1; set views.flip=0.5, or 0 for no flip")
         self.image_size, self.scale, self.ratio, self.flip = image_size, tuple(scale), tuple(ratio), flip
@@ -63,6 +61,13 @@ class CropFlip(nn.Module):
         count, device = len(images), images.device
         boxes = random_boxes(count, images.shape[-2:], scale=self.scale, ratio=self.ratio, device=device)
         return crop_resize(images, boxes, out=self.image_size, mirror=torch.rand(count, device=device) < self.flip)
+
+
+def check_range(key: str, pair: Sequence[float], *, top: float = math.inf) -> None:
+    """ValueError where ``views.KEY`` is not two numbers 0 < low <= high <= ``top``."""
+    if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= top:
+        limit = f" <= {top:g}" if math.isfinite(top) else ""
+        raise ValueError(f"views.{key}={list(pair)}: two numbers 0 < low <= high{limit}; e.g. views.{key}=[0.5,1.0]")
 
 
 def whole_boxes(images: Tensor) -> Tensor:

@@ -310,7 +310,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     [
         ({"split": "test"}, "data.split=test: must be train or val"),
         ({"channels": 4}, "data.channels=4: .*set data.channels=3"),
-        ({"load_size": 7}, r"data.load_size=7: must be at least image_size \(8\)"),
+        ({"load_size": 7}, r"load_size=7: must be at least image_size \(8\)"),
         ({"max_corrupt": 1.0}, "data.max_corrupt=1.0"),
         ({"image_size": 0}, "image_size=0"),
     ],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import resnet18
@@ -191,3 +193,14 @@ def test_weights_of_timm_that_cannot_be_reached_are_a_bad_request(monkeypatch):
     monkeypatch.setattr(pretrained.timm, "create_model", unreachable)
     with pytest.raises(ValueError, match=r"encoder\.pretrained=true: timm's weights of .* \(no route to host\); name a file"):
         vit(pretrained=True)
+
+
+def test_without_a_network_the_answer_comes_at_once(tmp_path, monkeypatch):
+    """The hub's client by itself would try for two minutes."""
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    began = time.monotonic()
+    with pytest.raises(ValueError, match=r"encoder\.pretrained=true: timm's weights of .* cannot be had"):
+        vit(pretrained=True)
+    assert time.monotonic() - began < 20
+    assert constants.HF_HUB_OFFLINE is False
