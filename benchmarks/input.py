@@ -5,8 +5,8 @@
 The augmentation is one: random resized crop (a fifth of the area to all of it), flip, normalisation; the resize is
 bilinear and antialiased everywhere. What MAE, lightly, solo-learn and the others ship is the same loader: a PIL image
 per item through torchvision's transforms, collated by torch. It is written out here, and with it the fastest way
-that torchvision itself has (v2 transforms on uint8 tensors after its own JPEG decoder). All run in the process itself,
-as one worker would.
+that torchvision itself has (v2 transforms on uint8 tensors after its own JPEG decoder). Theirs end with normalised images,
+ours goes a step further, to a ViT's normalised patches. All run in the process itself, as one worker would.
 
 Images: JPEG files of 256 px made here, or the files below ``--folder``; and decoded ones of 32 px, as CIFAR's loaders
 hold them in memory.
@@ -31,12 +31,11 @@ from torchvision.transforms import v2
 from ssl_patches.data import FolderSource
 from ssl_patches.data.cache import CachedSource
 from ssl_patches.data.module import PatchDataModule
-from ssl_patches.sampler import IMAGENET_MEAN, IMAGENET_STD
+from ssl_patches.sampler import IMAGENET_MEAN, IMAGENET_STD, PatchSampler
 from ssl_patches.views import CropFlip
 
 SCALE, MANY = (0.2, 1.0), 192
-BATCH = {32: 256, 224: 64}
-MEAN, STD = (torch.tensor(part).view(3, 1, 1) for part in (IMAGENET_MEAN, IMAGENET_STD))
+BATCH, PATCH = {32: 256, 224: 64}, {32: 4, 224: 16}
 Item = tuple[Tensor, int, int]
 
 
@@ -111,10 +110,11 @@ def theirs(dataset: Dataset[Item], out: int) -> Callable[[], int]:
 
 
 def ours(dataset: Dataset[Item], out: int) -> Callable[[], int]:
-    """The stream that training reads, and its views."""
+    """What training does up to the encoder: stream, views, and the tiles of a ViT, which is where we normalise."""
     data = PatchDataModule(train=dataset, val=None, batch_size=BATCH[out], num_workers=0, seed=0)
     views, stream = CropFlip(image_size=out, scale=SCALE), iter(data.train_dataloader())
-    return lambda: len(views(next(stream).images).sub_(MEAN).div_(STD))
+    sampler = PatchSampler(image_size=out, tile=PATCH[out], gap=0)
+    return lambda: len(sampler(views(next(stream).images)).tiles)
 
 
 def cached(source: Dataset[Item], place: Path) -> CachedSource:

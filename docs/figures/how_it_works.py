@@ -17,7 +17,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from torch import Tensor
 
 from ssl_patches.data import EmbeddedSource
-from ssl_patches.resample import crop_resize
+from ssl_patches.resample import as_float, crop_resize
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.tasks.masks import visible_cells
 from ssl_patches.tasks.permutations import permutation_table
@@ -148,7 +148,7 @@ def draw(theme: Theme) -> Figure:
     torch.manual_seed(4)
     image = EmbeddedSource(split="train", image_size=SIZE)[11][0]
     crop = torch.tensor([[4.0, 12.0, 78.0, 78.0]])
-    view = crop_resize(image[None], crop, out=SIZE)[0]
+    view = as_float(crop_resize(image[None], crop, out=SIZE))[0]
     sampler = PatchSampler(image_size=SIZE, rows=3, cols=3, tile=24)
     tiles, boxes = cut(view, sampler)
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=170, facecolor=theme.paper)

@@ -162,7 +162,12 @@ class _Asked(Dataset[tuple[int, Item]]):
 
 
 def collate(items: list[Item] | ImageBatch) -> ImageBatch:
-    return items if isinstance(items, ImageBatch) else ImageBatch(*default_collate(items))
+    """Images whose colours of a pixel lie together in memory, as decoders leave them, lie so in the batch too."""
+    if isinstance(items, ImageBatch):
+        return items
+    together = all(image.dim() == 3 and image.permute(1, 2, 0).is_contiguous() for image, _, _ in items)
+    batch = ImageBatch(*default_collate([(image.permute(1, 2, 0), *rest) for image, *rest in items] if together else items))
+    return batch._replace(images=batch.images.permute(0, 3, 1, 2)) if together else batch
 
 
 def collate_asked(pairs: list[tuple[int, Item]]) -> ImageBatch:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_patches.evaluation.features import Precision, reader
-from ssl_patches.resample import crop_resize
+from ssl_patches.resample import as_float, crop_resize
 
 Change = Callable[[Tensor], Tensor]  # (B, C, S, S) in 0..1 -> the same, changed
 WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -36,7 +36,7 @@ class Look:
         images = images.to(self.device)
         boxes = torch.as_tensor(boxes, dtype=torch.float32, device=self.device) * images.shape[-1]
         flipped = torch.ones(len(images), dtype=torch.bool, device=self.device) if mirror else None
-        return crop_resize(images, boxes.expand(len(images), 4), out=self.image_size, mirror=flipped)
+        return as_float(crop_resize(images, boxes.expand(len(images), 4), out=self.image_size, mirror=flipped))
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Pixels in 0..1 as the exported preprocessing gives them."""

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ssl_patches.resample import as_float
 from ssl_patches.views.crop import CropFlip
 from ssl_patches.views.operations import Blur, Colour, Grey, Intensity, Rotate
 
@@ -43,4 +44,4 @@ class Augment(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) uint8 -> (B, C, image_size, image_size) float in 0..1; in eval mode the whole image."""
-        return self.operations(self.crop(images))
+        return self.operations(as_float(self.crop(images)))

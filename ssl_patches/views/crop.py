@@ -23,7 +23,7 @@ class Whole(nn.Module):
         self.image_size = image_size
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> (B, C, image_size, image_size), unchanged where it has that size already."""
+        """(B, C, H, W) uint8 -> (B, C, image_size, image_size) as ``CropFlip``, unchanged where it has that size already."""
         if images.shape[-2:] == (self.image_size, self.image_size):
             return images
         return crop_resize(images, whole_boxes(images), out=self.image_size)
@@ -55,7 +55,7 @@ class CropFlip(nn.Module):
         self.image_size, self.scale, self.ratio, self.flip = image_size, tuple(scale), tuple(ratio), flip
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> (B, C, image_size, image_size) float in 0..1."""
+        """(B, C, H, W) uint8 -> (B, C, image_size, image_size), uint8 or float in 0..1, see ``crop_resize``."""
         if not self.training:
             return crop_resize(images, whole_boxes(images), out=self.image_size)
         count, device = len(images), images.device

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ssl_patches.resample import as_float
 from ssl_patches.views.augment import Augment
 from ssl_patches.views.crop import CropFlip, check_range
 from ssl_patches.views.operations import Blur, Colour, Grey, Intensity, Rotate
@@ -68,4 +69,4 @@ class MultiCrop(Augment):
             for crop, times in ((self.crop, self.large), (self.small_crop, self.small))
             if times
         ]
-        return self.operations(torch.cat(drawn, 1).flatten(0, 1))
+        return self.operations(as_float(torch.cat(drawn, 1).flatten(0, 1)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
@@ -196,3 +198,31 @@ def test_an_import_that_allows_truncated_images_changes_nothing(tmp_path: Path, 
 def test_the_error_survives_the_way_out_of_a_worker() -> None:
     error = pickle.loads(pickle.dumps(UnreadableImage("a.jpg", "is empty")))
     assert (error.path, error.reason, str(error)) == ("a.jpg", "is empty", "a.jpg: is empty")
+
+
+def jpeg(path: Path, image: Image.Image, **options: object) -> Path:
+    image.save(path, quality=90, **options)
+    return path
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_a_plain_jpeg_has_pillows_pixels(tmp_path: Path, monkeypatch, channels: int, mode: str, options: dict) -> None:
+    """By torchvision's decoder, which is quicker; where it is resized, by at most a level of 255 more or less."""
+    noise = torch.nn.functional.interpolate(torch.rand(1, 3, 9, 9), (60, 60), mode="bicubic")[0].clamp(0, 1)
+    image = Image.fromarray((noise * 255).byte().permute(1, 2, 0).numpy()).convert(mode)
+    path = str(jpeg(tmp_path / "a.jpg", image, **options))
+    same, smaller = (decode(path, channels=channels, size=size) for size in (60, 41))
+    monkeypatch.setattr(sys.modules["ssl_patches.data.decode"], "_is_plain_jpeg", lambda *_: False)
+    assert torch.equal(same, decode(path, channels=channels, size=60))
+    difference = (smaller.int() - decode(path, channels=channels, size=41).int()).abs()
+    assert difference.max() <= 1
+    assert difference.float().mean() < 0.3
+
+
+def test_a_jpeg_that_ends_early_is_refused_in_pillows_words(tmp_path: Path) -> None:
+    path = jpeg(tmp_path / "a.jpg", Image.effect_noise((64, 64), 60).convert("RGB"))
+    path.write_bytes(path.read_bytes()[:-600])
+    with pytest.raises(UnreadableImage, match="truncated"):
+        decode(str(path), channels=3, size=64)
