@@ -68,24 +68,25 @@ class ColourTreatment(nn.Module):
 
     def forward(self, tiles: Tensor) -> Tensor:
         """``tiles`` (B, K, C, h, w) in 0..1; one treatment per image, the same for all its tiles."""
-        return self.treat(tiles.clone(), self.choose(len(tiles), tiles.device))
+        tiles = tiles.clone()
+        self.treat(tiles, self.choose(len(tiles), tiles.device))
+        return tiles
 
-    def treat(self, tiles: Tensor, choice: Choice, *, white: float = 1.0) -> Tensor:
-        """The same for what was chosen before, and for values in 0..white; changes ``tiles``."""
+    def treat(self, tiles: Tensor, choice: Choice, *, white: float = 1.0) -> None:
+        """The same in place for what was chosen before, and for values in 0..white."""
         if tiles.shape[2] != 3:
-            return tiles
+            return
         draw = choice.draw
         if self.grey:
             mean = (tiles[:, :, :1] + tiles[:, :, 1:2]).add_(tiles[:, :, 2:]).mul_(1 / 3)
-            tiles = tiles.lerp_(mean, (draw < self.grey).to(tiles.dtype))  # a weight of 0 or 1 is exact
+            tiles.lerp_(mean, (draw < self.grey).to(tiles.dtype))  # a weight of 0 or 1 is exact
         if self.drop:
             chosen = (draw >= self.grey) & (draw < self.grey + self.drop)
-            tiles = torch.where(chosen, _dropped(tiles, choice.kept, DROPPED_NOISE * white), tiles)
+            tiles.copy_(torch.where(chosen, _dropped(tiles, choice.kept, DROPPED_NOISE * white), tiles))
         if self.project:
             chosen = (draw >= self.grey + self.drop) & (draw < self.grey + self.drop + self.project)
             projected = torch.einsum("dc,bkchw->bkdhw", self.without_green_magenta, tiles)
-            tiles = torch.where(chosen, projected, tiles)
-        return tiles
+            tiles.copy_(torch.where(chosen, projected, tiles))
 
 
 def _dropped(tiles: Tensor, kept: Tensor, spread: float) -> Tensor:

@@ -38,7 +38,18 @@ def _in_words(images: Tensor, tile: int) -> Tensor:
 
 def gather_tiles(images: Tensor, boxes: Tensor, tile: int, offsets: Tensor | None = None) -> Tensor:
     """``boxes`` (B, K, 4) in whole pixels -> (B, K, C, tile, tile), dtype kept. ``offsets`` (B, K, C, 2): y, x per channel."""
-    return _windows(images, _corners(images, boxes, offsets).long(), tile)
+    return squares(images, row_starts(images, boxes, tile, offsets))
+
+
+def row_starts(images: Tensor, boxes: Tensor, tile: int, offsets: Tensor | None = None) -> Tensor:
+    """Where each row of each tile begins among the pixels of the batch, (B, K, C, tile); arguments as above."""
+    return _starts(images, _corners(images, boxes, offsets).long(), tile)
+
+
+def squares(images: Tensor, starts: Tensor) -> Tensor:
+    """``starts`` (N, K, C, n) of ``row_starts``, of some images of ``images`` -> (N, K, C, n, n)."""
+    side = starts.shape[-1]
+    return images.reshape(-1).unfold(0, side, 1).index_select(0, starts.flatten()).view(*starts.shape, side)
 
 
 def scaled_tiles(
@@ -56,7 +67,7 @@ def scaled_tiles(
     extent = boxes[:, :, None, 2:].expand(corner.shape)
     lines = [reading_weights((corner - first)[..., axis], extent[..., axis], size=side, out=tile) for axis in (0, 1)]
     with torch.autocast(images.device.type, enabled=False):
-        return lines[0] @ as_float(_windows(images, first, side)) @ lines[1].mT
+        return lines[0] @ as_float(squares(images, _starts(images, first, side))) @ lines[1].mT
 
 
 def _corners(images: Tensor, boxes: Tensor, offsets: Tensor | None) -> Tensor:
@@ -65,11 +76,9 @@ def _corners(images: Tensor, boxes: Tensor, offsets: Tensor | None) -> Tensor:
     return corner.expand(-1, -1, images.shape[1], -1)
 
 
-def _windows(images: Tensor, corner: Tensor, side: int) -> Tensor:
-    """Squares of ``side`` at ``corner`` (B, K, C, 2) int64 y, x -> (B, K, C, side, side)."""
+def _starts(images: Tensor, corner: Tensor, side: int) -> Tensor:
+    """Of squares of ``side`` at ``corner`` (B, K, C, 2) int64 y, x."""
     (count, channels, height, width), device = images.shape, images.device
     planes = torch.arange(count * channels, device=device).view(count, 1, channels) * (height * width)
     first = planes + corner[..., 0] * width + corner[..., 1]
-    starts = first[..., None] + torch.arange(side, device=device) * width
-    rows = images.reshape(-1).unfold(0, side, 1).index_select(0, starts.flatten())
-    return rows.view(count, -1, channels, side, side)
+    return first[..., None] + torch.arange(side, device=device) * width

@@ -127,8 +127,8 @@ class ColumnsFirst(PatchSampler):
 
 
 class CutsBesideTheBox(PatchSampler):
-    def _cut(self, images: Tensor, boxes: Tensor, offsets: Tensor | None) -> Tensor:
-        return gather_tiles(images, boxes[..., [1, 0, 2, 3]], self.tile)
+    def _cutter(self, images: Tensor, boxes: Tensor, offsets: Tensor | None) -> Callable[[slice], Tensor]:
+        return lambda part: gather_tiles(images[part], boxes[part][..., [1, 0, 2, 3]], self.tile)
 
 
 class BeyondTheView(PatchSampler):
