@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-LOAD = os.getloadavg()[0]  # before torch is imported, which by itself raises it above what --ddp allows
-
-import torch  # noqa: E402
+import load
+import torch
 from ours import our_step, pretrainer
 from peers import LINES, Shape
 from timing import Contender, interleaved, machine, one_thread, ratios, write
@@ -136,8 +134,10 @@ class _Losses(nn.Module):
 
 
 def two_processes() -> dict[str, object]:
-    if LOAD > IDLE:
-        raise SystemExit(f"--ddp: the load average is {LOAD:.2f}, above {IDLE}: a second process would have no core of its own")
+    if load.AT_START > IDLE:
+        raise SystemExit(
+            f"--ddp: the load average is {load.AT_START:.2f}, above {IDLE}: a second process would have no core of its own"
+        )
     context, speeds = multiprocessing.get_context("spawn"), {}
     for world in (1, 2):
         with tempfile.TemporaryDirectory() as folder:
@@ -148,8 +148,8 @@ def two_processes() -> dict[str, object]:
             speeds[world] = answer.get(timeout=300)
             for child in children:
                 child.join()
-    print(f"two processes: {speeds[2] / speeds[1]:.2f}x one (load average before: {LOAD:.2f})")
-    return {"images_per_second": speeds, "times": speeds[2] / speeds[1], "load_average_before": LOAD}
+    print(f"two processes: {speeds[2] / speeds[1]:.2f}x one (load average before: {load.AT_START:.2f})")
+    return {"images_per_second": speeds, "times": speeds[2] / speeds[1], "load_average_before": load.AT_START}
 
 
 def figure(curves: dict[str, dict[str, float]], shares: dict[str, dict[str, float]], path: Path) -> None:

@@ -4,7 +4,8 @@ How much of the figure is pretraining and how much the recipe is only seen when 
 images in the same batches under the same crops, the same steps, learning rates and head. AdamW, linear warm-up and
 half cosine, learning rates that shrink towards the input by ``layer_decay`` per block (Bao et al. 2022, BEiT;
 timm's ``param_groups_layer_decay``), as in MAE's fine-tuning (He et al. 2022, Table 9) without mixing of images, which
-small encoders do not want (Wang et al. 2023, arXiv:2205.14443). The test images are seen once, after the last step.
+small encoders do not want (Wang et al. 2023, arXiv:2205.14443). The test images are seen once, after the last step. The loss is
+cross-entropy of classes, binary cross-entropy of yes/no labels, the squared error of values in their own deviations.
 
 The traps: (a) best-of-epochs on test, which most published small-scale figures are, adds points that nobody else gets;
 (b) layer decay holds the first layers back, which suits pretrained ones and costs random ones: ``layer_decay=1`` for both
@@ -16,6 +17,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -25,11 +27,13 @@ from torch.utils.data import Dataset
 
 from ssl_patches.data.module import Item, PatchDataModule, ordered_loader, permutation
 from ssl_patches.evaluation.features import Precision, extract
-from ssl_patches.evaluation.intervals import Row, accuracy_row
-from ssl_patches.evaluation.labels import check_targets
+from ssl_patches.evaluation.intervals import Row
+from ssl_patches.evaluation.labels import Kind, check_targets, kind_of, labelled, targets
+from ssl_patches.evaluation.metrics import rows_of
 from ssl_patches.evaluation.probes import Bench
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.optim import AdamW
+from ssl_patches.resample import as_float
 from ssl_patches.views import CropFlip
 
 RECIPE = PROTOCOL["finetune"]
@@ -39,7 +43,8 @@ def finetune(
     model: nn.Module,
     source: Dataset[Item],
     *,
-    classes: int,
+    count: int,
+    kind: Kind = "class",
     image_size: int,
     mean: Sequence[float],
     std: Sequence[float],
@@ -50,7 +55,9 @@ def finetune(
     precision: Precision = "fp32",
     progress: Callable[[int], None] | None = None,
 ) -> nn.Module:
-    """A trained copy of ``model`` (a timm model without head) as a classifier: normalised (B, C, H, W) -> (B, classes).
+    """A trained copy of ``model`` (a timm model without head): normalised (B, C, H, W) -> (B, count) logits, or values.
+
+    ``count``: classes, yes/no labels or values per image.
 
     ``source``: labelled images of any square size; views are cut at ``image_size``. ``progress`` is told the number of
     images of each step. The caller's model and random state stay as they were. ValueError for values out of range, and
@@ -64,24 +71,51 @@ def finetune(
     devices = [torch.device(device)] if str(device).startswith("cuda") else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(RECIPE["seed"])  # head, crops and dropout
-        net = classifier(model, classes=classes).to(device).train()
+        net = classifier(model, count=count).to(device).train()
+        unit = Unit.of(source.labels if kind == "value" else None, device)
         optimizer = optimizer_of(net, recipe, batch_size=batch_size, layer_decay=layer_decay)
         for step, batch in zip(range(steps), stream.train_dataloader(), strict=False):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.peak(batch_size) * recipe.factor((step + 1) / steps) * group["lr_scale"]
-            images = (views(batch.images.to(device, non_blocking=True)) - centre) / scale
-            loss = _step(net, images, batch.labels.to(device), optimizer, clip=recipe.clip, precision=precision)
+            images = (as_float(views(batch.images.to(device, non_blocking=True))) - centre) / scale
+            wanted = unit.inside(batch.labels.to(device))
+            loss = _step(net, images, wanted, optimizer, kind=kind, clip=recipe.clip, precision=precision)
             if step % 50 == 0 or step == steps - 1:  # seldom: each look waits for the device
                 _check_finite(loss, step)
             if progress is not None:
                 progress(len(images))
+    unit.leave(net.get_classifier())
     return net.eval()
 
 
-def classifier(model: nn.Module, *, classes: int) -> nn.Module:
+@dataclass(frozen=True)
+class Unit:
+    """Values are learned with mean 0 and deviation 1; the trained head gives them in their own unit. Classes stay as they are."""
+
+    mean: Tensor | None = None  # (D,)
+    deviation: Tensor | None = None
+
+    @classmethod
+    def of(cls, values: Tensor | None, device: str) -> Unit:
+        if values is None:
+            return cls()
+        values = values.float().view(len(values), -1).to(device)
+        return cls(values.mean(0), values.std(0, correction=0).clamp(min=1e-12))
+
+    def inside(self, labels: Tensor) -> Tensor:
+        return labels if self.mean is None else (labels.float().view(len(labels), -1) - self.mean) / self.deviation
+
+    @torch.no_grad()
+    def leave(self, head: nn.Linear) -> None:
+        if self.mean is not None:
+            head.weight.mul_(self.deviation[:, None])
+            head.bias.mul_(self.deviation).add_(self.mean)
+
+
+def classifier(model: nn.Module, *, count: int) -> nn.Module:
     """A copy of ``model`` with a new head, almost zero, and every parameter trainable."""
     net = copy.deepcopy(model)
-    net.reset_classifier(classes)
+    net.reset_classifier(count)
     head = net.get_classifier()
     nn.init.trunc_normal_(head.weight, std=RECIPE["head_std"])
     nn.init.zeros_(head.bias)
@@ -105,18 +139,18 @@ def steps_of(images: int, *, epochs: int, batch_size: int) -> int:
 
 
 class Labelled(Dataset[Item]):
-    """The images of ``source`` that have a class; at most ``limit``, the first of a fixed permutation, in their order.
+    """The images of ``source`` that have a label; at most ``limit``, the first of a fixed permutation, in their order.
 
     An item's index is its place here, or -1 where the source shows another image because it cannot read this one: so
-    ``ordered_loader`` leaves it out. ValueError where no image has a class.
+    ``ordered_loader`` leaves it out. ValueError where no image has a label of this ``kind``.
     """
 
-    def __init__(self, source: Dataset[Item], *, limit: int | None = None) -> None:
+    def __init__(self, source: Dataset[Item], *, kind: Kind = "class", limit: int | None = None) -> None:
         labels = source.labels
-        if labels.dim() != 1 or labels.is_floating_point() or not (labels >= 0).any():
-            raise ValueError("data.root: fine-tuning needs images with one class each; name a folder of DIR/train/CLASS/file and "
+        chosen = labelled(labels, kind_of(labels, kind)).nonzero().flatten()
+        if not len(chosen):
+            raise ValueError("data.root: fine-tuning needs images with labels; name a folder of DIR/train/CLASS/file and "
                              "DIR/val/CLASS/file, or DIR/CLASS/file")  # fmt: skip
-        chosen = (labels >= 0).nonzero().flatten()
         if limit is not None and limit < len(chosen):
             chosen = chosen[torch.from_numpy(permutation(len(chosen), 0, 0)[:limit].copy())].sort().values
         self.source, self.indices, self.labels = source, chosen.tolist(), labels[chosen]
@@ -129,37 +163,54 @@ class Labelled(Dataset[Item]):
         return image, label, index if shown == self.indices[index] else -1
 
 
-def evaluate_finetune(encoder: nn.Module, bench: Bench, *, model: str, data: str) -> list[Row]:
-    """Row ``finetune_top1`` of a timm model, or ``scratch_top1`` of "random_init", by one recipe.
+def evaluate_finetune(encoder: nn.Module, bench: Bench, *, model: str, data: str, kind: Kind = "class") -> list[Row]:
+    """Rows ``finetune_top1`` (or ``_map``, or ``_r2`` and ``_mae``) of a timm model, ``scratch_...`` of "random_init".
 
-    Without a limit 2000 train images are learned from. ValueError where labels are missing or train shows one class only.
+    Without a limit 2000 train images are learned from. ValueError where labels are missing or there is nothing to tell apart.
     """
-    train = Labelled((bench.large or (bench.train,))[0], limit=bench.limit_train or RECIPE["train_images"])
-    test = Labelled(bench.test, limit=bench.limit_test)
-    check_targets(train.labels, test.labels, "class")
-    classes = int(torch.cat([train.labels, test.labels]).max()) + 1
+    train = Labelled((bench.large or (bench.train,))[0], kind=kind, limit=bench.limit_train or RECIPE["train_images"])
+    test = Labelled(bench.test, kind=kind, limit=bench.limit_test)
+    learned, asked = (targets(split.labels, kind) for split in (train, test))
+    check_targets(learned, asked, kind)
+    count = int(torch.cat([learned, asked]).max()) + 1 if kind == "class" else learned.shape[1]
     common = {"mean": bench.mean, "std": bench.std, "device": bench.device, "precision": bench.precision}
     options = {"image_size": bench.image_size, "num_workers": bench.num_workers}
     recipe = {"epochs": RECIPE["epochs"], "layer_decay": RECIPE["layer_decay"]}
-    net = finetune(encoder, train, classes=classes, **options, **recipe, **common)
+    net = finetune(encoder, train, count=count, kind=kind, **options, **recipe, **common)
     loader = ordered_loader(test, batch_size=bench.batch_size, num_workers=bench.num_workers)
-    logits, wanted = extract(net, loader, **common)
-    metric = "scratch_top1" if model == "random_init" else "finetune_top1"
-    return [accuracy_row(logits.argmax(1), wanted, model=model, data=data, metric=metric)]
+    answers, wanted = extract(net, loader, **common)
+    answers = answers.argmax(1) if kind == "class" else answers
+    name = "scratch" if model == "random_init" else "finetune"
+    return rows_of(answers, targets(wanted, kind), kind=kind, name=name, model=model, data=data)
 
 
 def _step(
-    net: nn.Module, images: Tensor, labels: Tensor, optimizer: torch.optim.Optimizer, *, clip: float, precision: Precision
+    net: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    optimizer: torch.optim.Optimizer,
+    *,
+    kind: Kind,
+    clip: float,
+    precision: Precision,
 ) -> Tensor:
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-        logits = net(images)
-    # -1: an unlabelled image that stands in for one that cannot be read
-    loss = F.cross_entropy(logits.float(), labels, ignore_index=-1, label_smoothing=RECIPE["label_smoothing"])
+        answers = net(images)
+    loss = loss_of(answers.float(), labels, kind)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(net.parameters(), clip)
     optimizer.step()
     return loss.detach()
+
+
+def loss_of(answers: Tensor, labels: Tensor, kind: Kind) -> Tensor:
+    """Of the images that have a label: one without stands in for an image that cannot be read."""
+    if kind == "class":
+        return F.cross_entropy(answers, labels, ignore_index=-1, label_smoothing=RECIPE["label_smoothing"])
+    given = labelled(labels, kind)
+    answers, labels = answers[given], labels[given].float()
+    return F.mse_loss(answers, labels) if kind == "value" else F.binary_cross_entropy_with_logits(answers, labels)
 
 
 def _check_finite(loss: Tensor, step: int) -> None:

@@ -149,7 +149,7 @@ def finetune(case: Case) -> list[Row]:
     """The whole encoder trained on; of random weights, the same recipe from scratch."""
     from ssl_patches.evaluation.finetune import evaluate_finetune  # late, as below: an optimiser imports the compiler
 
-    return evaluate_finetune(case.encoder, case.bench, model=case.model, data=case.data)
+    return evaluate_finetune(case.encoder, case.bench, model=case.model, data=case.data, kind=case.kind)
 
 
 def roles(case: Case) -> list[Row]:

@@ -95,7 +95,7 @@ def test_scratch_gets_exactly_the_same_recipe(monkeypatch):
 
 
 def test_learning_rates_shrink_towards_the_input_and_vectors_do_not_decay():
-    net = classifier(vit(), classes=2)
+    net = classifier(vit(), count=2)
     groups = optimizer_of(net, AdamW(weight_decay=0.1), batch_size=256, layer_decay=0.5).param_groups
     of = {id(p): group for group in groups for p in group["params"]}
     scale = {name: of[id(p)]["lr_scale"] for name, p in net.named_parameters()}
@@ -119,7 +119,7 @@ def test_the_schedule_warms_up_falls_to_zero_and_the_last_step_is_what_is_tested
 
     monkeypatch.setattr(module, "_step", spy)
     monkeypatch.setitem(RECIPE, "batch_size", 16)
-    finetune(vit(), Bright(64, 0), classes=2, epochs=5, **PIXELS)
+    finetune(vit(), Bright(64, 0), count=2, epochs=5, **PIXELS)
     assert len(rates) == 20
     peak = AdamW(**RECIPE["optimizer"]).peak(16)
     assert rates.index(max(rates)) == 1  # the end of a tenth of 20 steps
@@ -131,7 +131,7 @@ def test_the_schedule_warms_up_falls_to_zero_and_the_last_step_is_what_is_tested
 def test_it_is_the_same_every_time_and_touches_neither_the_model_nor_the_random_state():
     model = vit()
     before, state = {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
-    nets = [finetune(model, Bright(16, 0), classes=2, epochs=1, **PIXELS) for _ in range(2)]
+    nets = [finetune(model, Bright(16, 0), count=2, epochs=1, **PIXELS) for _ in range(2)]
     assert all(torch.equal(a, b) for a, b in zip(nets[0].state_dict().values(), nets[1].state_dict().values(), strict=True))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -164,12 +164,8 @@ def test_images_without_a_class_are_left_out_and_a_smaller_part_lies_in_a_larger
     some, more = (set(Labelled(source, limit=limit).indices) for limit in (5, 20))
     assert some < more
     assert all(source.labels[at] >= 0 for at in more)
-    numbers = Bright(4, 0)
-    numbers.labels = numbers.labels.float()
-    with pytest.raises(ValueError, match="one class each"):
-        Labelled(numbers)
     source.labels[:] = -1
-    with pytest.raises(ValueError, match="one class each"):
+    with pytest.raises(ValueError, match="needs images with labels"):
         Labelled(source)
 
 
@@ -177,7 +173,39 @@ def test_one_class_only_and_values_out_of_range_are_refused():
     source = Bright(8, 0)
     for options, key in (({"epochs": 0}, "epochs=0"), ({"layer_decay": 0.0}, r"layer_decay=0\.0")):
         with pytest.raises(ValueError, match=key):
-            finetune(vit(), source, classes=2, **options, **PIXELS)
+            finetune(vit(), source, count=2, **options, **PIXELS)
     source.labels[:] = 1
     with pytest.raises(ValueError, match="one class only"):
         figure(vit(), source, source)
+
+
+class Several(Bright):
+    """What ``kind`` says of dark and bright: is it bright, is it dark; or how bright it is and a second number."""
+
+    def __init__(self, count, seed, kind):
+        super().__init__(count, seed)
+        bright = self.labels[:, None]
+        self.labels = (
+            torch.cat([bright, 1 - bright], 1) if kind == "multilabel" else torch.cat([300 + 40.0 * bright, 1.0 - bright], 1)
+        )
+
+    def __getitem__(self, index):
+        return self.images[index], self.labels[index], index
+
+
+@pytest.mark.parametrize(("kind", "metrics"), [("multilabel", ["finetune_map"]), ("value", ["finetune_r2", "finetune_mae"])])
+def test_yes_no_labels_and_values_are_learned_and_answered_in_their_own_unit(monkeypatch, kind, metrics):
+    monkeypatch.setitem(RECIPE, "epochs", 12 if kind == "multilabel" else 200)  # of one step each
+    train, test = Several(64, 0, kind), Several(41, 1, kind)
+    none = -1 if kind == "multilabel" else float("nan")
+    train.labels[3], test.labels[5] = none, none
+    bench = Bench(train=train, test=test, batch_size=64, num_workers=0, **PIXELS)
+    rows = evaluate_finetune(vit(), bench, model="trained", data="toy", kind=kind)
+    assert [(row.metric, row.n) for row in rows] == [(metric, 40) for metric in metrics]
+    assert rows[0].value > 95
+    if kind == "value":
+        assert rows[1].value < 5  # of 40
+    shuffled = Several(64, 0, kind)
+    shuffled.labels = shuffled.labels[torch.randperm(64, generator=torch.Generator().manual_seed(0))]
+    bench = Bench(train=shuffled, test=test, batch_size=64, num_workers=0, **PIXELS)
+    assert evaluate_finetune(vit(), bench, model="trained", data="toy", kind=kind)[0].value < 80
