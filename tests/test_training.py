@@ -325,10 +325,9 @@ def small(*words: str) -> Pretrainer:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["masked", "jigsaw"])
-def test_a_compiled_step_gives_the_loss_and_the_gradients_of_the_plain_one(task, monkeypatch):
+def test_a_compiled_step_gives_the_loss_and_the_gradients_of_the_plain_one(task):
     import torch._inductor.config as inductor
 
-    monkeypatch.setattr(inductor, "fallback_random", True)  # the same draws
     found, names = [], []
     for compiled in (False, True):
         module = small(f"task={task}", "trainer.compile=true")
@@ -336,11 +335,15 @@ def test_a_compiled_step_gives_the_loss_and_the_gradients_of_the_plain_one(task,
             compile_in_place(module.tasks.values())
         names.append(list(module.state_dict()))
         torch.manual_seed(0)
-        loss, _ = module.train().losses(torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8))
-        loss.backward()
+        with inductor.patch(fallback_random=True):  # the same draws
+            loss, _ = module.train().losses(torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8))
+            loss.backward()
         found.append({"loss": loss.detach(), **{name: p.grad for name, p in module.named_parameters() if p.grad is not None}})
     assert names[0] == names[1]
-    assert largest_difference(found[1], found[0]) < 1e-4
+    felt = {key for key, value in found[0].items() if value.abs().max() > 1e-6}  # a BatchNorm takes out what shifts all
+    assert len(felt) > len(found[0]) - 3
+    assert largest_difference(*({key: side[key] for key in felt} for side in found[::-1])) < 1e-4
+    assert all(found[1][key].abs().max() < 1e-6 for key in found[0].keys() - felt)
 
 
 def test_tensorboard_is_written_or_asked_for(only_training, tmp_path, monkeypatch, capsys):
