@@ -281,3 +281,5 @@ def test_wandb_writes_files_without_an_account(here, monkeypatch):
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=here, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
     assert list((here / "run" / "wandb").glob("offline-run-*/run-*.wandb"))
+    pictures = (here / "run" / "wandb").glob("offline-run-*/files/media/images/previews/*.png")
+    assert {file.name.partition("_")[0] for file in pictures} >= {"neighbours", "patches"}

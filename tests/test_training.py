@@ -349,8 +349,9 @@ def test_a_compiled_step_gives_the_loss_and_the_gradients_of_the_plain_one(task)
 def test_tensorboard_is_written_or_asked_for(only_training, tmp_path, monkeypatch, capsys):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run_dir = only_training(tmp_path / "run", "logger=tensorboard")
+    run_dir = only_training(tmp_path / "run", "logger=tensorboard", "~callbacks.health")
     events = EventAccumulator(str(run_dir / "tensorboard")).Reload()
+    assert set(events.Tags()["images"]) == {f"previews/{name}" for name in ("jigsaw", "neighbours", "patches")}
     assert [(event.step, pytest.approx(event.value)) for event in events.Scalars("loss")] == [
         (int(row["step"]), float(row["loss"])) for row in rows(run_dir)
     ]

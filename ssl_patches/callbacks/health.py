@@ -6,10 +6,11 @@ augmentation, BatchNorm statistics of whole images. Always the same images, neve
 rank over a batch is bounded by the batch. Alignment is between the whole image and a random crop and flip of it
 (scale 0.2 to 1, whatever the views of the run are), so that it compares between runs.
 
-How often is decided by what a check costs: FLOPs are counted once, on a rehearsal with a few images at the start (which
-also meets what is broken before an hour has gone), and checks are spaced so that they take ``share`` of the compute.
-The spacing is a function of the configuration, not of the clock: a resumed run checks at the same steps. Two checks are
-made at any price: at the end of the first epoch and at the end of the run. On small runs these two are most of the cost.
+How often is decided by what a check costs: FLOPs (more for each of fp32 where training is in bf16) are counted once, on a
+rehearsal with a few images at the start (which also meets what is broken before an hour has gone), and checks are spaced
+so that they take ``share`` of the compute. The spacing is a function of the configuration, not of the clock: a resumed run
+checks at the same steps. Two checks are made at any price: at the end of the first epoch and at the end of the run. On
+small runs these two are most of the cost.
 
 Observers look at a copy (``twin``): weights are equal bit for bit with and without the panel.
 """
@@ -40,6 +41,7 @@ CSV = "health.csv"
 FIGURE = "health.png"
 REHEARSAL = 4  # images
 BACKWARD = 3.0  # a training step costs about three forward passes
+FP32 = 2.5  # what a pass costs in fp32, as features are taken, against one in bf16
 DRAW = 0  # seed of the views and tiles of every check
 
 
@@ -81,7 +83,7 @@ class Health(L.Callback):
             say(f"health: needs 2 held-out images, there are {len(data.val or ())}; only the training loss is watched")
             return
         self._epoch = math.ceil(len(data.train) / (module.batch_size))
-        self._between = self.every or self._spacing(module, data)
+        self._between = self.every or self._spacing(module, data, bf16="bf16" in str(trainer.precision))
 
     def on_train_batch_end(self, trainer: L.Trainer, module: Pretrainer, outputs: object, batch: object, batch_idx: int) -> None:
         if not step_ended(trainer, batch_idx):
@@ -110,7 +112,7 @@ class Health(L.Callback):
         elif wrong := self.loss.judge(values["loss"], values["gradient_norm"]):
             self.alarms.tell(trainer, "learning_rate", wrong)
 
-    def _spacing(self, module: Pretrainer, data: Any) -> int:
+    def _spacing(self, module: Pretrainer, data: Any, *, bf16: bool) -> int:
         """Steps between checks that take ``share`` of the compute; BatchNorm statistics are left out of the count."""
         few = twins.held(data.val, REHEARSAL).images
         with twins.twin(module) as copy:
@@ -120,7 +122,7 @@ class Health(L.Callback):
                 twins.features(copy.encoder, copy, few)
         asked, seen = (min(count or math.inf, len(data.val)) for count in (self.asked, self.images))
         asked = min(asked, seen)
-        cost = asked * question.get_total_flops() + (seen + asked) * feature.get_total_flops()
+        cost = asked * question.get_total_flops() + (FP32 if bf16 else 1.0) * (seen + asked) * feature.get_total_flops()
         return max(1, round(cost / (self.share * BACKWARD * question.get_total_flops() * module.batch_size)))
 
     def _check(self, trainer: L.Trainer, module: Pretrainer) -> None:

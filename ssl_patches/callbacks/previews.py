@@ -12,6 +12,8 @@ from pathlib import Path
 
 import lightning as L
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torchvision.io import ImageReadMode, read_image
 
 from ssl_patches.callbacks import twin as twins
 from ssl_patches.encoders.base import Encoder
@@ -114,8 +116,11 @@ def _after(trainer: L.Trainer, module: Pretrainer) -> str:
 def _log(trainer: L.Trainer, file: Path) -> None:
     """To the loggers that take images; a task without pictures has left no file."""
     for logger in trainer.loggers if file.exists() else ():
+        key, step = f"previews/{file.stem}", trainer.global_step
         if hasattr(logger, "log_image"):
-            logger.log_image(key=f"previews/{file.stem}", images=[str(file)], step=trainer.global_step)
+            logger.log_image(key=key, images=[str(file)], step=step)
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(key, read_image(str(file), ImageReadMode.RGB), step)
 
 
 def fine_map(encoder: Encoder, images: torch.Tensor) -> Features:

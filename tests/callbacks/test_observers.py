@@ -173,7 +173,7 @@ def test_checks_are_spaced_by_what_they_cost():
     words = ("encoder.options={depth:2,embed_dim:48,num_heads:3}", "image_size=32", "data.num_workers=0", "data.batch_size=16")
     run = prepare(config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN))
     spacing = {
-        (share, images): Health(share=share, images=images, asked=64)._spacing(run.module, run.data)
+        (share, images): Health(share=share, images=images, asked=64)._spacing(run.module, run.data, bf16=False)
         for share, images in ((0.02, 200), (0.01, 200), (0.02, 400), (0.02, 600))
     }
     assert spacing[0.01, 200] == pytest.approx(2 * spacing[0.02, 200], abs=1)
