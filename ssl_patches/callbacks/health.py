@@ -55,7 +55,7 @@ class Health(L.Callback):
     """
 
     def __init__(
-        self, *, images: int | None = 512, asked: int = 256, share: float = 0.02, every: int | None = None, watch: int = 10
+        self, *, images: int | None = 512, asked: int = 256, share: float = 0.015, every: int | None = None, watch: int = 10
     ) -> None:
         if images is not None and images < 2:
             raise ValueError(f"callbacks.health.images={images}: must be at least 2; set callbacks.health.images=512")
@@ -63,7 +63,7 @@ class Health(L.Callback):
             if value is not None and value < 1:
                 raise ValueError(f"callbacks.health.{key}={value}: must be at least 1; leave it out, or set callbacks=none")
         if not 0 < share <= 1:
-            raise ValueError(f"callbacks.health.share={share}: a share above 0, 1 at most; set callbacks.health.share=0.02")
+            raise ValueError(f"callbacks.health.share={share}: a share above 0, 1 at most; set callbacks.health.share=0.015")
         self.images, self.asked, self.share, self.every, self.watch = images, asked, share, every, watch
         self._held: ImageBatch | None = None
         self._read: dict[str, list[float]] = {}  # training since the last check

@@ -2,14 +2,14 @@
 
 What is kept is what the source gives, its uint8 squares (their side is ``load_size``: between ``image_size`` and twice
 that, so that a random crop has real pixels to work on), and for each image which one is shown in its place. A run with
-the cache is, bit for bit, the run without. Colour images that
-``resample.py`` resizes one by one lie with their channels last, which it reads in less than half the time.
+the cache is, bit for bit, the run without. Colour images that ``resample.py`` resizes one by one lie with their channels
+last, which it reads in less than half the time.
 
 A cache is a folder PLACE/KEY that appears complete and at once: it is written to PLACE/.KEY.partial and renamed. So a
 builder that is killed leaves nothing that could be taken for images, and of two builders one works while the other
 waits (the claims of ``studies/claims.py``, which tell the dead from the living on other machines too). KEY is a hash
 of all that decides the pixels: the source's configuration and fingerprint, each file's time of change, the shape, and
-the version of Pillow.
+the versions of the decoders, Pillow's and torchvision's.
 
 Traps: (a) a Dataset of one's own whose *code* changes keeps its key: delete the folder then, or set another one;
 (b) writing through a memory map turns a full disk into a signal that kills the process: here files are written as
@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import PIL
 import torch
+import torchvision
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
@@ -45,6 +46,7 @@ from ssl_patches.studies import claims
 from ssl_patches.types import ImageBatch
 
 LAYOUT = 1  # of the files in a cache; part of every key
+DECODERS = f"{PIL.__version__} {torchvision.__version__}"
 MAX_GB = 20.0
 IMAGES, SHOWN, LABELS, ABOUT = "images.npy", "shown.npy", "labels.npy", "about.json"
 WAIT = 1.0  # seconds between two looks at what another process is building
@@ -220,7 +222,7 @@ def folder_of(cache: bool | str) -> Path:
 
 
 def _key(source: Any, identity: str, shape: tuple[int, ...]) -> str:
-    content = hashlib.sha256(f"{LAYOUT} {PIL.__version__} {shape} {source.fingerprint()} {identity}".encode())
+    content = hashlib.sha256(f"{LAYOUT} {DECODERS} {shape} {source.fingerprint()} {identity}".encode())
     for path in getattr(source, "paths", ()):
         content.update(f" {os.stat(path).st_mtime_ns}".encode())
     return content.hexdigest()[:24]
