@@ -9,8 +9,8 @@ rank over a batch is bounded by the batch. Alignment is between the whole image 
 How often is decided by what a check costs: FLOPs (more for each of fp32 where training is in bf16) are counted once, on a
 rehearsal with a few images at the start (which also meets what is broken before an hour has gone), and checks are spaced
 so that they take ``share`` of the compute. The spacing is a function of the configuration, not of the clock: a resumed run
-checks at the same steps. Two checks are made at any price: at the end of the first epoch and at the end of the run. On
-small runs these two are most of the cost.
+checks at the same steps. Two checks are made at any price: at the end of the first epoch, if none comes before, and at the
+end of the run. On small runs these two are most of the cost.
 
 Observers look at a copy (``twin``): weights are equal bit for bit with and without the panel.
 """
@@ -82,14 +82,14 @@ class Health(L.Callback):
         if not self._on:
             say(f"health: needs 2 held-out images, there are {len(data.val or ())}; only the training loss is watched")
             return
-        self._epoch = math.ceil(len(data.train) / (module.batch_size))
         self._between = self.every or self._spacing(module, data, bf16="bf16" in str(trainer.precision))
+        self._first = self.every or min(math.ceil(len(data.train) / module.batch_size), self._between)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: Pretrainer, outputs: object, batch: object, batch_idx: int) -> None:
         if not step_ended(trainer, batch_idx):
             return
         step = trainer.global_step
-        due = self._on and (step % self._between == 0 or step == self._epoch)
+        due = self._on and step >= self._first and (step - self._first) % self._between == 0
         if step % self.watch == 0 or step == self._began + 1 or due:
             self._look(trainer, module)
         if due:
