@@ -62,7 +62,7 @@ def test_a_folder_with_masks_and_no_classes(finished_run, streets, tmp_path, mon
     assert {row["n"] for row in rows} == {6}  # of test, not of val
 
     assert main(["evaluate", *words, "probes=[finetune]"]) == 2
-    assert "one class each" in capsys.readouterr().err
+    assert "needs images with labels" in capsys.readouterr().err
 
 
 def test_without_masks_segmentation_is_a_bad_request(finished_run, tmp_path, monkeypatch, capsys):
