@@ -14,6 +14,7 @@ from ssl_patches.figures.task import PAPER
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.types import PatchBatch
 
+ROWS = 8  # of a page, or all views of one image
 PIXELS = 256  # side of a view in the figure, at least: smaller ones are enlarged by a whole number
 
 
@@ -21,7 +22,9 @@ PIXELS = 256  # side of a view in the figure, at least: smaller ones are enlarge
 def draw_tiles(path: Path, *, images: Tensor, views: nn.Module, samplers: Mapping[str, PatchSampler], title: str) -> None:
     """``images`` (N, C, H, W) uint8; views and samplers as they are, in training mode or not."""
     seen = views(images)
-    images = images.repeat_interleave(len(seen) // len(images), 0)  # several views of each
+    each = len(seen) // len(images)  # several views of each, of as many images as a page holds
+    images = images.repeat_interleave(each, 0)[: max(each, ROWS // each * each)]
+    seen = seen[: len(images)]
     columns = [Column("image, as loaded", displayed(images)), Column("view", displayed(seen).clamp(0, 1))]
     for name, sampler in samplers.items():
         grid = sampler.grid
