@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,9 @@ def started_outside() -> int:
     """Processes of this run that torchrun or srun started, this one included; 1 where nobody did."""
     if TorchElasticEnvironment.detect():
         return int(os.environ["WORLD_SIZE"])
-    return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) if SLURMEnvironment.detect() else 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a hint to use srun wherever it is installed
+        return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) if SLURMEnvironment.detect() else 1
 
 
 def environment() -> ClusterEnvironment:

@@ -45,8 +45,12 @@ def world(tmp_path_factory) -> Path:
                 pixels = draw.integers(0, 256, (40, 36, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / "DIR" / split / label / f"{at}.png")
     shutil.copy(folder / "DIR" / "train" / "cats" / "0.png", folder / "DIR" / "train" / "cats" / "copy.png")
-    for name in ("LABELLED", "my_images"):
-        (folder / name).symlink_to(folder / "DIR")
+    (folder / "LABELLED").symlink_to(folder / "DIR")
+    (folder / "my_images" / "by_day").mkdir(parents=True)  # as many as a step has by default, and a few
+    for at in range(290):
+        pixels = draw.integers(0, 256, (40, 36, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "my_images" / "by_day" / f"{at}.png")
+    shutil.copy(folder / "my_images" / "by_day" / "0.png", folder / "my_images" / "copy.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(write, "compare", unproven)
         patch.chdir(folder)
