@@ -5,8 +5,8 @@ row i reads the input rows. Drawing one ``Y`` and one ``X`` per image gives ever
 cost of two batched products and no loop. The weights are those of torchvision's antialiased bilinear resize after an
 integer crop (triangle filter, widened when shrinking, renormalised inside the crop): equal to rounding.
 
-Where every crop is enlarged, because the image is no larger than the result, two pixels of a line are read for each
-sample and nothing is filtered: then ``grid_sample`` reads just those, in 0.6 of the time, equal to rounding.
+Where every crop is enlarged, because the image is no larger than the result, nothing is filtered and a sample lies
+between two pixels: their weights are simpler, and rows are blended rather than multiplied, in half of the time.
 
 Most of those weights are zero, and the larger the image the more. Bytes of more than 64 px on a CPU are resized one by
 one instead, by the routine for bytes behind torchvision's resize: 15 times as fast at 256 px, and rounded to levels of
@@ -50,31 +50,42 @@ def crop_resize(images: Tensor, boxes: Tensor, *, out: int, mirror: Tensor | Non
     bytes_on_cpu = images.device.type == "cpu" and images.dtype == torch.uint8
     if bytes_on_cpu and max(height, width) > BY_PRODUCTS and torch.equal(boxes, boxes.round()):
         return _one_by_one(images, boxes, out, mirror)
-    y, x, h, w = boxes.unbind(-1)
-    pixels = as_float(images)
     if max(height, width) <= out:
-        lines = _reading_places(x, w, size=width, out=out, mirror=mirror), _reading_places(y, h, size=height, out=out)
-        grid = torch.stack([lines[0][:, None].expand(-1, out, -1), lines[1][:, :, None].expand(-1, -1, out)], -1)
-        with torch.autocast(images.device.type, enabled=False):
-            return F.grid_sample(pixels, grid.to(pixels.dtype), mode="bilinear", align_corners=False)
+        return _enlarged(images, boxes, out, mirror)
+    y, x, h, w = boxes.unbind(-1)
     rows = reading_weights(y, h, size=height, out=out)[:, None]
     cols = reading_weights(x, w, size=width, out=out, mirror=mirror)
     with torch.autocast(images.device.type, enabled=False):  # eight bits of mantissa would be seen in the picture
         # columns first: all rows of all channels of an image are one product
-        return rows @ (pixels.flatten(1, 2) @ cols.mT).view(count, channels, height, out)
+        return rows @ (as_float(images).flatten(1, 2) @ cols.mT).view(count, channels, height, out)
 
 
-def _reading_places(start: Tensor, extent: Tensor, *, size: int, out: int, mirror: Tensor | None = None) -> Tensor:
-    """Where (B, out) samples read a line of ``size`` pixels, as ``grid_sample`` counts: its ends are -1 and 1.
+def _enlarged(images: Tensor, boxes: Tensor, out: int, mirror: Tensor | None) -> Tensor:
+    count, channels, height, width = images.shape
+    y, x, h, w = boxes.unbind(-1)
+    place, pixel = _reading_places(x, w, out=out, mirror=mirror), torch.arange(width, device=images.device)
+    cols = (1 - (place[:, None] - pixel[:, None]).abs_()).clamp_(min=0)  # (B, width, out)
+    if images.dtype == torch.uint8:
+        images, cols = images.float(), cols.div_(255)
+    with torch.autocast(images.device.type, enabled=False):
+        lines = (images.flatten(1, 2) @ cols.to(images.dtype)).view(-1, out)
+    place = _reading_places(y, h, out=out)
+    above = place.floor()
+    planes = torch.arange(count * channels, device=images.device).view(count, channels, 1) * height
+    upper, lower = (lines.index_select(0, (planes + line.long()[:, None]).flatten()) for line in (above, place.ceil()))
+    shares = (place - above)[:, None].expand(-1, channels, -1).reshape(-1, 1)
+    return upper.lerp_(lower, shares.to(lines.dtype)).view(count, channels, out, out)
+
+
+def _reading_places(start: Tensor, extent: Tensor, *, out: int, mirror: Tensor | None = None) -> Tensor:
+    """Where (B, out) samples read a line, in pixels: 0 is the middle of the first.
 
     None lies outside the pixels of its own stretch, so that the crop's edge is continued and not what lies beyond it.
     """
-    first, last = start[:, None].floor() + 0.5, (start + extent)[:, None].ceil() - 0.5
-    place = start[:, None] + (torch.arange(out, device=start.device) + 0.5) * (extent / out)[:, None]
+    first, last = start[:, None].floor(), (start + extent)[:, None].ceil() - 1
+    place = start[:, None] - 0.5 + (torch.arange(out, device=start.device) + 0.5) * (extent / out)[:, None]
     place = place.maximum(first).minimum(last)
-    if mirror is not None:
-        place = torch.where(mirror[:, None], place.flip(1), place)
-    return place * (2 / size) - 1
+    return place if mirror is None else torch.where(mirror[:, None], place.flip(1), place)
 
 
 def _one_by_one(images: Tensor, boxes: Tensor, out: int, mirror: Tensor | None) -> Tensor:

@@ -16,13 +16,13 @@ at a time, so that what is done to them happens in the cache of a core.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ssl_patches.colour import ColourTreatment
-from ssl_patches.cut import dense_tiles, row_starts, scaled_tiles, squares
+from ssl_patches.cut import dense_tiles, gather_tiles, scaled_tiles
 from ssl_patches.types import PatchBatch, PatchGrid
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -89,6 +89,9 @@ class PatchSampler(nn.Module):
         plain = gap == shift == 0 and self.cell == (self.tile, self.tile) and self.extents == (self.tile, self.tile)
         dense = plain and self.left_over == (0, 0)
         self.grid = PatchGrid(rows, cols, self.tile, channels=len(mean), dense=dense)
+        if dense:
+            corners = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)) * float(self.tile)
+            self.register_buffer("raster", torch.cat([corners, torch.full_like(corners, self.tile)], 1), persistent=False)
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         # (x - mean) / std for a whole tile of numbers at once: with one per channel it would take six times as long
@@ -102,27 +105,35 @@ class PatchSampler(nn.Module):
         treated = self.colour if self.training else None
         offsets = treated.offsets(boxes, self.grid.channels) if treated else None
         choice = treated.choose(len(images), images.device) if treated else None
-        shape = (*boxes.shape[:2], images.shape[1], self.tile, self.tile)
-        tiles = torch.empty(shape, device=images.device, dtype=torch.promote_types(images.dtype, torch.float32))
         white = 255.0 if images.dtype == torch.uint8 and not self._resizes else 1.0
-        factor = self.factor / white
-        cut = self._cutter(images, boxes, offsets)
-        for part in _parts(tiles):
-            here = tiles[part].copy_(cut(part))
+        cut, parts = self._cutter(images, boxes, offsets), _parts(images, boxes.shape[1] * self.tile**2)
+
+        def finished(part: slice, into: Tensor | None = None) -> Tensor:
+            pixels = cut(part)
+            here = pixels.to(torch.promote_types(pixels.dtype, torch.float32)) if into is None else into.copy_(pixels)
             if treated:
                 treated.treat(here, choice.of(part), white=white)
-            standardised(here, white=white) if self.standardise else here.mul_(factor).add_(self.shift)
+            if self.standardise:
+                return standardised(here, white=white)
+            return torch.addcmul(self.shift, here, self.factor / white, out=into)
+
+        if len(parts) == 1:
+            tiles = finished(parts[0])
+        else:
+            shape = (*boxes.shape[:2], images.shape[1], self.tile, self.tile)
+            tiles = images.new_empty(shape, dtype=torch.promote_types(images.dtype, torch.float32))
+            for part in parts:
+                finished(part, tiles[part])
         placed = torch.ones(boxes.shape[:2], dtype=torch.bool, device=images.device)
         return PatchBatch(tiles, boxes, placed, (self.image_size, self.image_size), uniform=True)
 
     def boxes(self, count: int, device: torch.device) -> Tensor:
         """(count, K, 4) float y, x, h, w: where each tile is cut, drawn anew (fixed and centred in eval mode)."""
+        if self.grid.dense:
+            return self.raster.to(device).expand(count, -1, -1)
         cols, cells = self.grid.cols, self.grid.cells
         low, high = self.extents
-        if not self.training or self.grid.dense:
-            draw = torch.full((5, 1, cells), 0.5, device=device)
-        else:
-            draw = torch.rand(5, count, cells, device=device)
+        draw = torch.full((5, 1, cells), 0.5, device=device) if not self.training else torch.rand(5, count, cells, device=device)
         extent = low + (high - low) * draw[0]
         raster = torch.arange(cells, device=device)
         corners = []
@@ -153,14 +164,16 @@ class PatchSampler(nn.Module):
 
     def _cutter(self, images: Tensor, boxes: Tensor, offsets: Tensor | None) -> Callable[[slice], Tensor]:
         """Part of the batch -> its tiles: levels as stored, or float in 0..1 where they are resized."""
+
+        def shifts(part: slice) -> Tensor | None:
+            return None if offsets is None else offsets[part]
+
         if self.grid.dense:
             return lambda part: dense_tiles(images[part], self.grid)
         if not self._resizes:
-            starts = row_starts(images, boxes, self.tile, offsets)
-            return lambda part: squares(images, starts[part])
-        return lambda part: scaled_tiles(
-            images[part], boxes[part], self.tile, None if offsets is None else offsets[part], longest=self.extents[1]
-        )
+            # a copy is read line by line and then lies in the cache; its rows in any order do not come from memory one by one
+            return lambda part: gather_tiles(images[part].clone(), boxes[part], self.tile, shifts(part))
+        return lambda part: scaled_tiles(images[part], boxes[part], self.tile, shifts(part), longest=self.extents[1])
 
     def denormalise(self, tiles: Tensor) -> Tensor:
         """Tiles (..., C, h, w) back in 0..1 for figures; standardised ones in an arbitrary grey scale."""
@@ -179,10 +192,11 @@ def standardised(tiles: Tensor, *, white: float = 1.0) -> Tensor:
     return flat.mul_(deviation.reciprocal_()).view_as(tiles)
 
 
-def _parts(tiles: Tensor) -> Iterator[slice]:
-    """Which images are cut together: all of them, or on a CPU as many as stay in the cache."""
-    count = max(1, IN_CACHE // tiles[0].numel()) if tiles.device.type == "cpu" else len(tiles)
-    return (slice(at, at + count) for at in range(0, len(tiles), count))
+def _parts(images: Tensor, pixels: int) -> list[slice]:
+    """Which images are cut together, ``pixels`` of each: all of them, or on a CPU as many as stay in the cache."""
+    whole = images.device.type != "cpu" or images.requires_grad  # a gradient knows of no tensor that is written to in parts
+    count = len(images) if whole else max(1, IN_CACHE // (pixels * images.shape[1]))
+    return [slice(at, at + count) for at in range(0, len(images), count)]
 
 
 def _filling(image_size: int, tile: int, scale: float, taken: int, multiple: int) -> int:

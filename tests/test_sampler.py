@@ -286,8 +286,8 @@ def test_a_flat_tile_stays_near_zero_and_one_odd_pixel_stays_finite(value: int):
 def test_without_standardise_the_tiles_are_in_units_of_mean_and_std():
     sampler = PatchSampler(image_size=8, tile=4, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
     patches = sampler(torch.full((1, 3, 8, 8), 255, dtype=torch.uint8))
-    assert patches.tiles[0, 0, :, 0, 0].tolist() == [1.0, 3.0, 1.0]
-    assert torch.equal(sampler.denormalise(patches.tiles), torch.ones_like(patches.tiles))
+    assert patches.tiles[0, 0, :, 0, 0].tolist() == pytest.approx([1.0, 3.0, 1.0], abs=1e-6)
+    assert torch.allclose(sampler.denormalise(patches.tiles), torch.ones_like(patches.tiles), atol=1e-6)
 
 
 def coloured(**treatment: float) -> Tensor:
