@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/step.py [--lines "ViT-T/4 @32"] [--batch N] [--rounds N] [--compile] [--hugging-face]
 
-Contenders run in turns (see timing.py). Peers get images normalised beforehand, ours gets bytes and cuts its tiles.
-FLOPs are the reference's for all, by torch's counter: what ours leaves out exactly is speed, not fewer images.
+Contenders run in turns (see timing.py), peers in a process as torch starts it and ours in one as a run of ours sets it (see
+ssl_patches/allocator.py); one line is ours without that. Peers get images normalised beforehand, ours gets bytes and cuts
+its tiles. FLOPs are the reference's for all, by torch's counter: what ours leaves out exactly is speed, not fewer images.
 """
 
 from __future__ import annotations
@@ -13,55 +14,78 @@ import statistics
 from pathlib import Path
 
 import torch
+from elsewhere import Elsewhere
 from ours import our_step, peer_step, pretrainer
 from peers import LINES, ReferenceMAE, Shape, hugging_face
 from timing import Contender, ceiling, interleaved, machine, one_thread, ratios, spread, write
+from torch import Tensor
 
+from ssl_patches.allocator import keep_freed_memory
 from ssl_patches.budget import count_flops
 
 BATCH = {"ViT-T/4 @32": 64, "ViT-S/16 @224": 8, "ViT-B/16 @224": 8}
 
 
-def contenders(shape: Shape, batch: int, *, package: bool, compiled: bool) -> list[Contender]:
-    torch.manual_seed(0)
-    size = (batch, 3, shape.image, shape.image)
-    pixels, stored = torch.randn(size), torch.randint(0, 256, size, dtype=torch.uint8)
+def peers(name: str, batch: int, package: bool, compiled: bool) -> list[Contender]:
+    """In a process as they start it; ours, too, without what a run of ours sets for its process."""
+    shape, pixels, _ = _batch(name, batch)
 
-    def theirs(name: str, *, fused: bool, bf16: bool, quick: bool = False) -> Contender:
+    def one(called: str, *, fused: bool, bf16: bool, quick: bool = False) -> Contender:
         model = ReferenceMAE(shape, fused=fused)
         if quick:
             model.compile(dynamic=False)
-        return Contender(name, peer_step(model, pixels, bf16=bf16), batch)
-
-    def ours(name: str, *, bf16: bool, onednn: bool = False, quick: bool = False) -> Contender:
-        module = pretrainer(shape, batch=batch)
-        if quick:
-            module.tasks["masked"].compile(dynamic=False)
-        return Contender(name, our_step(module, stored, bf16=bf16, onednn=onednn), batch)
+        return Contender(called, peer_step(model, pixels, bf16=bf16), batch)
 
     found = [
-        theirs("facebookresearch/mae (re-stated), fp32", fused=True, bf16=False),
-        theirs("re-stated, bf16 autocast", fused=True, bf16=True),
-        theirs("re-stated, bf16, attention unfused", fused=False, bf16=True),
-        ours("ours, fp32", bf16=False),
-        ours("ours, fp32, oneDNN", bf16=False, onednn=True),
-        ours("ours, bf16", bf16=True),
+        one("facebookresearch/mae (re-stated), fp32", fused=True, bf16=False),
+        one("re-stated, bf16 autocast", fused=True, bf16=True),
+        one("re-stated, bf16, attention unfused", fused=False, bf16=True),
+        _ours(name, batch, "ours, bf16, freed memory given back", bf16=True),
     ]
     if package:
-        found.insert(
-            3, Contender("transformers ViTMAE, fp32", peer_step(hugging_face(shape, attention="sdpa"), pixels, bf16=False), batch)
-        )
+        model = hugging_face(shape, attention="sdpa")
+        found.insert(1, Contender("transformers ViTMAE, fp32", peer_step(model, pixels, bf16=False), batch))
     if compiled:
-        found.insert(-3, theirs("re-stated, bf16, unfused, compiled", fused=False, bf16=True, quick=True))
-        found.append(ours("ours, bf16, compiled", bf16=True, quick=True))
+        found.append(one("re-stated, bf16, unfused, compiled", fused=False, bf16=True, quick=True))
     return found
+
+
+def ours(name: str, batch: int, compiled: bool) -> list[Contender]:
+    """In a process as a run of ours sets it."""
+    keep_freed_memory()
+    found = [
+        _ours(name, batch, "ours, fp32", bf16=False),
+        _ours(name, batch, "ours, fp32, oneDNN", bf16=False, onednn=True),
+        _ours(name, batch, "ours, bf16", bf16=True),
+    ]
+    if compiled:
+        found.append(_ours(name, batch, "ours, bf16, compiled", bf16=True, quick=True))
+    return found
+
+
+def _ours(name: str, batch: int, called: str, *, bf16: bool, onednn: bool = False, quick: bool = False) -> Contender:
+    shape, _, stored = _batch(name, batch)
+    module = pretrainer(shape, batch=batch)
+    if quick:
+        module.tasks["masked"].compile(dynamic=False)
+    return Contender(called, our_step(module, stored, bf16=bf16, onednn=onednn), batch)
+
+
+def _batch(name: str, batch: int) -> tuple[Shape, Tensor, Tensor]:
+    """Images as peers get them, and as ours does."""
+    torch.manual_seed(0)
+    size = (batch, 3, LINES[name].image, LINES[name].image)
+    return LINES[name], torch.randn(size), torch.randint(0, 256, size, dtype=torch.uint8)
 
 
 def line(name: str, given: argparse.Namespace, best: dict[str, float]) -> dict[str, object]:
     shape, batch = LINES[name], given.batch or BATCH[name]
     flops = count_flops(ReferenceMAE(shape, fused=False), lambda twin, x: twin(x), torch.zeros(1, 3, shape.image, shape.image))
-    racing = contenders(shape, batch, package=given.hugging_face, compiled=given.compile)
-    taken = interleaved(racing, rounds=given.rounds, warm=1)
+    sides = [Elsewhere(peers, name, batch, given.hugging_face, given.compile), Elsewhere(ours, name, batch, given.compile)]
+    racing = [contender for side in sides for contender in side.contenders]
+    taken = interleaved(racing, rounds=given.rounds, warm=2)
+    for side in sides:
+        side.end()
     shipped, rows = racing[0].name, []
     print(f"\n{name}, batch {batch}: {flops / 1e9:.2f} GFLOP per image, {given.rounds} rounds")
     for contender in racing:

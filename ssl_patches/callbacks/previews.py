@@ -11,9 +11,10 @@ import math
 from pathlib import Path
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from torchvision.io import ImageReadMode, read_image
+from PIL import Image
 
 from ssl_patches.callbacks import twin as twins
 from ssl_patches.encoders.base import Encoder
@@ -120,7 +121,7 @@ def _log(trainer: L.Trainer, file: Path) -> None:
         if hasattr(logger, "log_image"):
             logger.log_image(key=key, images=[str(file)], step=step)
         elif isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(key, read_image(str(file), ImageReadMode.RGB), step)
+            logger.experiment.add_image(key, np.asarray(Image.open(file).convert("RGB")), step, dataformats="HWC")
 
 
 def fine_map(encoder: Encoder, images: torch.Tensor) -> Features:

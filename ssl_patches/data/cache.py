@@ -9,7 +9,7 @@ A cache is a folder PLACE/KEY that appears complete and at once: it is written t
 builder that is killed leaves nothing that could be taken for images, and of two builders one works while the other
 waits (the claims of ``studies/claims.py``, which tell the dead from the living on other machines too). KEY is a hash
 of all that decides the pixels: the source's configuration and fingerprint, each file's time of change, the shape, and
-the versions of the decoders, Pillow's and torchvision's.
+the versions of the decoders, Pillow and simplejpeg.
 
 Traps: (a) a Dataset of one's own whose *code* changes keeps its key: delete the folder then, or set another one;
 (b) writing through a memory map turns a full disk into a signal that kills the process: here files are written as
@@ -30,8 +30,8 @@ from typing import Any
 
 import numpy as np
 import PIL
+import simplejpeg
 import torch
-import torchvision
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
@@ -46,7 +46,7 @@ from ssl_patches.studies import claims
 from ssl_patches.types import ImageBatch
 
 LAYOUT = 1  # of the files in a cache; part of every key
-DECODERS = f"{PIL.__version__} {torchvision.__version__}"
+DECODERS = f"{PIL.__version__} {simplejpeg.__version__}"
 MAX_GB = 20.0
 IMAGES, SHOWN, LABELS, ABOUT = "images.npy", "shown.npy", "labels.npy", "about.json"
 WAIT = 1.0  # seconds between two looks at what another process is building

@@ -209,12 +209,12 @@ def jpeg(path: Path, image: Image.Image, **options: object) -> Path:
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
 def test_a_plain_jpeg_has_pillows_pixels(tmp_path: Path, monkeypatch, channels: int, mode: str, options: dict) -> None:
-    """By torchvision's decoder, which is quicker; where it is resized, by at most a level of 255 more or less."""
+    """By a decoder that is quicker; where it is resized, by at most a level of 255 more or less."""
     noise = torch.nn.functional.interpolate(torch.rand(1, 3, 9, 9), (60, 60), mode="bicubic")[0].clamp(0, 1)
     image = Image.fromarray((noise * 255).byte().permute(1, 2, 0).numpy()).convert(mode)
     path = str(jpeg(tmp_path / "a.jpg", image, **options))
     same, smaller = (decode(path, channels=channels, size=size) for size in (60, 41))
-    monkeypatch.setattr(sys.modules["ssl_patches.data.decode"], "_is_plain_jpeg", lambda *_: False)
+    monkeypatch.setattr(sys.modules["ssl_patches.data.decode"], "_decoded", lambda *_: None)
     assert torch.equal(same, decode(path, channels=channels, size=60))
     difference = (smaller.int() - decode(path, channels=channels, size=41).int()).abs()
     assert difference.max() <= 1
@@ -226,3 +226,11 @@ def test_a_jpeg_that_ends_early_is_refused_in_pillows_words(tmp_path: Path) -> N
     path.write_bytes(path.read_bytes()[:-600])
     with pytest.raises(UnreadableImage, match="truncated"):
         decode(str(path), channels=3, size=64)
+
+
+def test_an_orientation_in_xmp_is_applied_too(tmp_path: Path) -> None:
+    image = Image.fromarray(smooth(24, 24))
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    turned = decode(str(jpeg(tmp_path / "a.jpg", image, xmp=xmp)), channels=3, size=24)
+    plain = decode(str(jpeg(tmp_path / "b.jpg", image)), channels=3, size=24)
+    assert torch.equal(turned, plain.rot90(-1, (1, 2)))
