@@ -14,42 +14,42 @@ import torch
 from torch import Tensor
 
 from ssl_patches.resample import as_float, reading_weights
-from ssl_patches.types import PatchGrid
+from ssl_patches.types import PatchGrid, colours_together
 
 WORDS = (torch.complex128, torch.int64, torch.int32, torch.int16)  # what moves 16, 8, 4 and 2 bytes at once
 
 
 def dense_tiles(images: Tensor, grid: PatchGrid) -> Tensor:
-    """(B, C, rows * t, cols * t) -> (B, K, C, t, t) for tiles that touch: a copy in another order."""
+    """(B, C, rows * t, cols * t) -> (B, K, C, t, t) for tiles that touch: a copy in another order.
+
+    Where the colours of a pixel lie together, they do so in the tiles.
+    """
     count, channels = images.shape[:2]
-    words = _in_words(images.contiguous(), grid.tile)
-    blocks = words.view(count, channels, grid.rows, grid.tile, grid.cols, -1).permute(0, 2, 4, 1, 3, 5)
-    tiles = blocks.clone(memory_format=torch.contiguous_format).flatten(-2).view(images.dtype)
-    return tiles.view(count, grid.cells, channels, grid.tile, grid.tile)
+    if colours_together(images):
+        flat = images.movedim(1, -1).reshape(count, 1, grid.rows * grid.tile, -1)  # one plane, whose pixels are all colours
+        tiles = _cut_planes(flat, grid, grid.tile * channels)
+        return tiles.view(count, grid.cells, grid.tile, grid.tile, channels).movedim(-1, 2)
+    return _cut_planes(images, grid, grid.tile).view(count, grid.cells, channels, grid.tile, grid.tile)
 
 
-def _in_words(images: Tensor, tile: int) -> Tensor:
+def _cut_planes(planes: Tensor, grid: PatchGrid, row: int) -> Tensor:
+    """(B, P, rows * t, cols * row) -> (B, rows, cols, P, t, row) in memory of its own."""
+    words = _in_words(planes.contiguous().flatten(1), row)  # flat: an axis of one plane may have any stride
+    blocks = words.view(*planes.shape[:2], grid.rows, grid.tile, grid.cols, -1).permute(0, 2, 4, 1, 3, 5)
+    return blocks.clone(memory_format=torch.contiguous_format).flatten(-2).view(planes.dtype)
+
+
+def _in_words(images: Tensor, row: int) -> Tensor:
     """The same memory as the widest numbers of which a whole count is a row of a tile; as it is where it is not the CPU's."""
     if images.device.type != "cpu":
         return images
-    row, start = tile * images.element_size(), images.storage_offset() * images.element_size()
+    row, start = row * images.element_size(), images.storage_offset() * images.element_size()
     return next((images.view(word) for word in WORDS if row % word.itemsize == 0 and start % word.itemsize == 0), images)
 
 
 def gather_tiles(images: Tensor, boxes: Tensor, tile: int, offsets: Tensor | None = None) -> Tensor:
     """``boxes`` (B, K, 4) in whole pixels -> (B, K, C, tile, tile), dtype kept. ``offsets`` (B, K, C, 2): y, x per channel."""
-    return squares(images, row_starts(images, boxes, tile, offsets))
-
-
-def row_starts(images: Tensor, boxes: Tensor, tile: int, offsets: Tensor | None = None) -> Tensor:
-    """Where each row of each tile begins among the pixels of the batch, (B, K, C, tile); arguments as above."""
-    return _starts(images, _corners(images, boxes, offsets).long(), tile)
-
-
-def squares(images: Tensor, starts: Tensor) -> Tensor:
-    """``starts`` (N, K, C, n) of ``row_starts``, of some images of ``images`` -> (N, K, C, n, n)."""
-    side = starts.shape[-1]
-    return images.reshape(-1).unfold(0, side, 1).index_select(0, starts.flatten()).view(*starts.shape, side)
+    return _squares(images, _corners(images, boxes, offsets).long(), tile)
 
 
 def scaled_tiles(
@@ -67,7 +67,7 @@ def scaled_tiles(
     extent = boxes[:, :, None, 2:].expand(corner.shape)
     lines = [reading_weights((corner - first)[..., axis], extent[..., axis], size=side, out=tile) for axis in (0, 1)]
     with torch.autocast(images.device.type, enabled=False):
-        return lines[0] @ as_float(squares(images, _starts(images, first, side))) @ lines[1].mT
+        return lines[0] @ as_float(_squares(images, first, side)) @ lines[1].mT
 
 
 def _corners(images: Tensor, boxes: Tensor, offsets: Tensor | None) -> Tensor:
@@ -76,9 +76,10 @@ def _corners(images: Tensor, boxes: Tensor, offsets: Tensor | None) -> Tensor:
     return corner.expand(-1, -1, images.shape[1], -1)
 
 
-def _starts(images: Tensor, corner: Tensor, side: int) -> Tensor:
-    """Of squares of ``side`` at ``corner`` (B, K, C, 2) int64 y, x."""
+def _squares(images: Tensor, corner: Tensor, side: int) -> Tensor:
+    """Of ``side`` pixels at ``corner`` (B, K, C, 2) int64 y, x -> (B, K, C, side, side)."""
     (count, channels, height, width), device = images.shape, images.device
     planes = torch.arange(count * channels, device=device).view(count, 1, channels) * (height * width)
     first = planes + corner[..., 0] * width + corner[..., 1]
-    return first[..., None] + torch.arange(side, device=device) * width
+    rows = first[..., None] + torch.arange(side, device=device) * width
+    return images.reshape(-1).unfold(0, side, 1).index_select(0, rows.flatten()).view(*rows.shape, side)

@@ -43,7 +43,8 @@ def reading_weights(start: Tensor, extent: Tensor, *, size: int, out: int, mirro
 def crop_resize(images: Tensor, boxes: Tensor, *, out: int, mirror: Tensor | None = None) -> Tensor:
     """``images`` (B, C, H, W) uint8 or float in 0..1, ``boxes`` (B, 4) y, x, h, w -> (B, C, out, out).
 
-    Float in 0..1, or uint8 where bytes were resized as bytes (see above; ``as_float`` makes floats of either).
+    Float in 0..1, or uint8 where bytes were resized as bytes (see above; ``as_float`` makes floats of either), the colours
+    of a pixel together in memory.
     ``mirror`` (B,) bool flips left and right.
     """
     count, channels, height, width = images.shape
@@ -89,7 +90,7 @@ def _reading_places(start: Tensor, extent: Tensor, *, out: int, mirror: Tensor |
 
 
 def _one_by_one(images: Tensor, boxes: Tensor, out: int, mirror: Tensor | None) -> Tensor:
-    views = torch.empty(*images.shape[:2], out, out, dtype=images.dtype)
+    views = torch.empty(len(images), out, out, images.shape[1], dtype=images.dtype).permute(0, 3, 1, 2)
     flips = [False] * len(images) if mirror is None else mirror.tolist()
     for view, image, (y, x, h, w), flip in zip(views, images, boxes.int().tolist(), flips, strict=True):
         # a part in memory of its own, colours of a pixel together: of any other torch makes several copies, one after the other

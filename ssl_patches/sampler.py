@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ssl_patches.colour import ColourTreatment
 from ssl_patches.cut import dense_tiles, gather_tiles, scaled_tiles
-from ssl_patches.types import PatchBatch, PatchGrid
+from ssl_patches.types import PatchBatch, PatchGrid, colours_together
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FUZZ = 1e-6  # px; below it a difference is rounding
@@ -102,30 +102,38 @@ class PatchSampler(nn.Module):
     def forward(self, images: Tensor) -> PatchBatch:
         """``images`` (B, C, S, S) uint8, or float in 0..1 -> all cells in raster order, all placed."""
         boxes = self.boxes(len(images), images.device)
+        placed = torch.ones(boxes.shape[:2], dtype=torch.bool, device=images.device)
+        tiles = self._tiles(images, boxes)
+        return PatchBatch(tiles, boxes, placed, (self.image_size, self.image_size), uniform=True)
+
+    def _tiles(self, images: Tensor, boxes: Tensor) -> Tensor:
         treated = self.colour if self.training else None
         offsets = treated.offsets(boxes, self.grid.channels) if treated else None
         choice = treated.choose(len(images), images.device) if treated else None
         white = 255.0 if images.dtype == torch.uint8 and not self._resizes else 1.0
+        together, shift, factor = self.grid.dense and colours_together(images), self.shift, self.factor / white
+        if together:  # in the order of memory, or it would take six times as long
+            shift, factor = (values.movedim(0, -1).contiguous().movedim(-1, 0) for values in (shift, factor))
         cut, parts = self._cutter(images, boxes, offsets), _parts(images, boxes.shape[1] * self.tile**2)
+        kind = torch.promote_types(images.dtype, torch.float32)
 
         def finished(part: slice, into: Tensor | None = None) -> Tensor:
-            pixels = cut(part)
-            here = pixels.to(torch.promote_types(pixels.dtype, torch.float32)) if into is None else into.copy_(pixels)
+            here = cut(part).to(kind) if into is None else into.copy_(cut(part))
             if treated:
                 treated.treat(here, choice.of(part), white=white)
             if self.standardise:
                 return standardised(here, white=white)
-            return torch.addcmul(self.shift, here, self.factor / white, out=into)
+            return torch.addcmul(shift, here, factor, out=into)
 
         if len(parts) == 1:
-            tiles = finished(parts[0])
-        else:
-            shape = (*boxes.shape[:2], images.shape[1], self.tile, self.tile)
-            tiles = images.new_empty(shape, dtype=torch.promote_types(images.dtype, torch.float32))
-            for part in parts:
-                finished(part, tiles[part])
-        placed = torch.ones(boxes.shape[:2], dtype=torch.bool, device=images.device)
-        return PatchBatch(tiles, boxes, placed, (self.image_size, self.image_size), uniform=True)
+            return finished(parts[0])
+        shape = (*boxes.shape[:2], images.shape[1], self.tile, self.tile)
+        tiles = images.new_empty(shape, dtype=kind)
+        if together:
+            tiles = tiles.view(*shape[:2], *shape[3:], shape[2]).movedim(-1, 2)
+        for part in parts:
+            finished(part, tiles[part])
+        return tiles
 
     def boxes(self, count: int, device: torch.device) -> Tensor:
         """(count, K, 4) float y, x, h, w: where each tile is cut, drawn anew (fixed and centred in eval mode)."""
@@ -172,7 +180,9 @@ class PatchSampler(nn.Module):
             return lambda part: dense_tiles(images[part], self.grid)
         if not self._resizes:
             # a copy is read line by line and then lies in the cache; its rows in any order do not come from memory one by one
-            return lambda part: gather_tiles(images[part].clone(), boxes[part], self.tile, shifts(part))
+            return lambda part: gather_tiles(
+                images[part].clone(memory_format=torch.contiguous_format), boxes[part], self.tile, shifts(part)
+            )
         return lambda part: scaled_tiles(images[part], boxes[part], self.tile, shifts(part), longest=self.extents[1])
 
     def denormalise(self, tiles: Tensor) -> Tensor:
@@ -185,11 +195,12 @@ def standardised(tiles: Tensor, *, white: float = 1.0) -> Tensor:
 
     A flat tile stays near 0: the deviation is at least that of a tile with one pixel off by one level of 255.
     """
-    flat = tiles.flatten(2)
+    flat = (tiles.movedim(2, -1) if colours_together(tiles) else tiles).flatten(2)
     flat.sub_(flat.mean(2, keepdim=True))
     count = flat.shape[2] ** 0.5
     deviation = torch.linalg.vector_norm(flat, dim=2, keepdim=True).div_(count).clamp_(min=white / (255 * count))
-    return flat.mul_(deviation.reciprocal_()).view_as(tiles)
+    flat.mul_(deviation.reciprocal_())
+    return tiles
 
 
 def _parts(images: Tensor, pixels: int) -> list[slice]:

@@ -41,6 +41,11 @@ class PatchGrid:
         return self.rows * self.cols
 
 
+def colours_together(tiles: Tensor) -> bool:
+    """Do the colours of a pixel of (..., C, h, w) lie together in memory, as decoders leave them? Otherwise planes do."""
+    return tiles.shape[-3] > 1 and not tiles.is_contiguous() and tiles.movedim(-3, -1).is_contiguous()
+
+
 def take(values: Tensor, cells: Tensor) -> Tensor:
     """``values`` (B, K, ...) and ``cells`` (B, M) int64 -> (B, M, ...): row b takes its own cells, in that order."""
     index = cells.reshape(*cells.shape, *[1] * (values.dim() - 2))
@@ -59,7 +64,8 @@ class PatchBatch:
 
     def select(self, cells: Tensor) -> PatchBatch:
         """The tiles ``cells`` (B, M) int64, in that order: slot m shows tile ``cells[:, m]``."""
-        tiles, boxes, placed = (take(part, cells) for part in (self.tiles, self.boxes, self.placed))
+        boxes, placed = take(self.boxes, cells), take(self.placed, cells)
+        tiles = take(self.tiles.movedim(2, -1), cells).movedim(-1, 2) if colours_together(self.tiles) else take(self.tiles, cells)
         return replace(self, tiles=tiles, boxes=boxes, placed=placed)
 
     def blind(self, cells: Tensor | None = None) -> PatchBatch:

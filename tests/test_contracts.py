@@ -189,3 +189,22 @@ def test_preview_lays_real_tiles_on_cells_of_the_grid(task: str, encoder: str):
     pair = put_together(task, encoder, images=4)
     contracts.preview_lays_tiles_on_cells(pair)
     assert pair.task.preview(pair.sampler(pair.images), pair.encoder)
+
+
+# 4. How the pixels of a tile lie in memory makes no difference.
+
+
+@pytest.mark.parametrize(("task", "encoder"), PAIRS)
+def test_loss_and_gradients_are_the_same_where_colours_lie_together(task: str, encoder: str):
+    pair = put_together(task, encoder)
+    plain = pair.sampler(pair.images)
+    found = []
+    for patches in (plain, replace(plain, tiles=plain.tiles.movedim(2, -1).contiguous().movedim(-1, 2))):
+        pair.encoder.zero_grad()
+        torch.manual_seed(1)
+        loss = pair.task(patches, pair.encoder).loss
+        loss.backward()
+        found.append((loss.item(), [p.grad.clone() for p in pair.encoder.parameters() if p.grad is not None]))
+    (before, old), (after, new) = found
+    assert after == pytest.approx(before, rel=1e-5)
+    assert all(torch.allclose(b, a, atol=1e-5 + 1e-4 * a.abs().max()) for a, b in zip(old, new, strict=True))

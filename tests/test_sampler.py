@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as tv
 from ssl_patches.colour import DROPPED_NOISE, ColourTreatment
 from ssl_patches.cut import gather_tiles, scaled_tiles
 from ssl_patches.sampler import PatchSampler
-from ssl_patches.types import PatchBatch
+from ssl_patches.types import PatchBatch, colours_together
 from ssl_patches.views import CropFlip
 
 PLAIN = {"mean": (0.0, 0.0), "std": (1.0, 1.0)}
@@ -170,6 +170,29 @@ def test_a_dense_grid_equals_the_gather(tile: int, cells: int, seed: int):
     assert sampler.grid.dense
     assert sampler.grid.rows == sampler.grid.cols == cells
     assert torch.allclose(patches.tiles, gather_tiles(images, patches.boxes, tile).float() / 255, atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    tile=st.integers(1, 9), cells=st.integers(2, 4), channels=st.sampled_from([1, 3, 4]), standardise=st.booleans(),
+    grey=st.booleans(), levels=st.booleans(), cache=st.sampled_from([1, 10**3, 10**9]),
+)  # fmt: skip
+def test_a_dense_grid_of_images_whose_colours_lie_together_has_the_same_tiles(
+    tile: int, cells: int, channels: int, standardise: bool, grey: bool, levels: bool, cache: int
+):
+    images = torch.randint(256, (5, channels, tile * cells, tile * cells), dtype=torch.uint8)
+    images = images if levels else images.float() / 255
+    statistics = {"mean": (0.5, 0.4, 0.3, 0.2)[:channels], "std": (0.2, 0.3, 0.4, 0.5)[:channels]}
+    colour = ColourTreatment(grey=0.5) if grey else None
+    sampler = PatchSampler(image_size=tile * cells, tile=tile, standardise=standardise, colour=colour, **statistics)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ssl_patches.sampler.IN_CACHE", cache)
+        torch.manual_seed(0)
+        apart = sampler(images).tiles
+        torch.manual_seed(0)
+        together = sampler(images.to(memory_format=torch.channels_last)).tiles
+    assert (together - apart).abs().max() <= 2e-6 * max(1.0, apart.abs().max())
+    assert colours_together(together) == (channels > 1 and tile > 1)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ssl_patches.types import PatchBatch, PatchGrid, take
+from ssl_patches.types import PatchBatch, PatchGrid, colours_together, take
 
 
 @st.composite
@@ -45,6 +45,16 @@ def test_slot_m_of_select_shows_tile_cells_m_with_its_box_and_place(patches: Pat
             assert torch.equal(chosen.boxes[image, slot], patches.boxes[image, cell])
             assert chosen.placed[image, slot] == patches.placed[image, cell]
     assert chosen.size == patches.size
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(patches=batches(), data=st.data())
+def test_select_leaves_colours_together_that_are(patches: PatchBatch, data: st.DataObject):
+    cells = some_cells(patches, data, repeats=True)
+    together = replace(patches, tiles=patches.tiles.movedim(2, -1).contiguous().movedim(-1, 2))
+    assert torch.equal(together.select(cells).tiles, patches.select(cells).tiles)
+    assert colours_together(together.select(cells).tiles)
+    assert not colours_together(patches.select(cells).tiles)
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.positions import sincos, sincos_table
-from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid
+from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid, colours_together
 
 SHOWN = ("nothing", "blind", "places")
 RESERVED = ("img_size", "in_chans", "num_classes", "global_pool", "fc_norm", "pretrained", "features_only")
@@ -146,8 +146,13 @@ class TokenEncoder(Encoder):
         p, proj = self.patch, self.model.patch_embed.proj
         count, cells, channels, height, width = patches.tiles.shape
         rows, cols = height // p, width // p
-        pixels = patches.tiles.reshape(count, cells, channels, rows, p, cols, p).permute(0, 1, 3, 5, 2, 4, 6)
-        tokens = nn.functional.linear(pixels.reshape(count, cells, rows * cols, -1), proj.weight.flatten(1), proj.bias)
+        if colours_together(patches.tiles):  # the weights in the order of the pixels, of which there are more
+            pixels = patches.tiles.movedim(2, -1).reshape(count, cells, rows, p, cols, p, channels).transpose(3, 4)
+            weight = proj.weight.movedim(1, -1)
+        else:
+            pixels = patches.tiles.reshape(count, cells, channels, rows, p, cols, p).permute(0, 1, 3, 5, 2, 4, 6)
+            weight = proj.weight
+        tokens = nn.functional.linear(pixels.reshape(count, cells, rows * cols, -1), weight.flatten(1), proj.bias)
         tokens = self.model.patch_embed.norm(tokens)
         if patches.uniform is False:
             self.shown = "blind" if self.shown == "nothing" else self.shown

@@ -44,4 +44,4 @@ class Augment(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) uint8 -> (B, C, image_size, image_size) float in 0..1; in eval mode the whole image."""
-        return self.operations(as_float(self.crop(images)))
+        return self.operations(as_float(self.crop(images).contiguous()))

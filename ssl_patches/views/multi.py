@@ -69,4 +69,4 @@ class MultiCrop(Augment):
             for crop, times in ((self.crop, self.large), (self.small_crop, self.small))
             if times
         ]
-        return self.operations(as_float(torch.cat(drawn, 1).flatten(0, 1)))
+        return self.operations(as_float(torch.cat(drawn, 1).flatten(0, 1).contiguous()))
