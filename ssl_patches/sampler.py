@@ -15,7 +15,6 @@ at a time, so that what is done to them happens in the cache of a core.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -23,10 +22,10 @@ from torch import Tensor, nn
 
 from ssl_patches.colour import ColourTreatment
 from ssl_patches.cut import dense_tiles, gather_tiles, scaled_tiles
+from ssl_patches.fitting import FUZZ, cell_sides, filling, refuse_misfit, usual_tile
 from ssl_patches.types import PatchBatch, PatchGrid, colours_together
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-FUZZ = 1e-6  # px; below it a difference is rounding
 IN_CACHE = 2**20  # values of float tiles that a core works on at once: 4 MiB; half or twice as many took 1.1 to 1.3 times as long
 
 
@@ -70,12 +69,12 @@ class PatchSampler(nn.Module):
         shift = colour.channel_shift if colour else 0
         if rows is None or cols is None:
             tile, gap = unit if tile is None else tile, gap or 0
-            rows = cols = _filling(image_size, tile, scales[1], gap + shift, multiple)
-        self.cell = _cell(image_size, rows, cols)
+            rows = cols = filling(image_size, tile, scales[1], gap + shift, multiple)
+        self.cell = cell_sides(image_size, rows, cols)
         gap = max(1, min(self.cell) // 10) if gap is None else gap
-        self.tile = tile if tile is not None else _tile(self.cell, scales[1], gap + shift, multiple)
+        self.tile = tile if tile is not None else usual_tile(self.cell, scales[1], gap + shift, multiple)
         self.extents = (self.tile * scales[0], self.tile * scales[1])
-        _refuse_misfit(self.cell, self.tile, scales[1], gap, shift, (rows, cols), multiple)
+        refuse_misfit(self.cell, self.tile, scales[1], gap, shift, (rows, cols), multiple)
         room = max(0, int(min(self.cell) - self.extents[1] - gap - shift + FUZZ))
         self.image_size, self.gap, self.standardise, self.colour = image_size, gap, standardise, colour
         if jitter is not None and not 0 <= jitter <= room:
@@ -208,61 +207,3 @@ def _parts(images: Tensor, pixels: int) -> list[slice]:
     whole = images.device.type != "cpu" or images.requires_grad  # a gradient knows of no tensor that is written to in parts
     count = len(images) if whole else max(1, IN_CACHE // (pixels * images.shape[1]))
     return [slice(at, at + count) for at in range(0, len(images), count)]
-
-
-def _filling(image_size: int, tile: int, scale: float, taken: int, multiple: int) -> int:
-    """Cells along a side when as many tiles lie there as fit, ``taken`` px between; ValueError for fewer than two."""
-    pitch = max(1, tile, math.ceil(tile * scale + taken - FUZZ))
-    if image_size // pitch < 2:
-        half = _fitting(image_size // 2, scale, taken, multiple)
-        smaller = f"sampler.tile={half} or " if half else ""
-        raise ValueError(
-            f"sampler.tile={tile}: a view of image_size={image_size} holds one, a pretext task needs at least 2 side by side "
-            f"({taken} px apart); set {smaller}image_size={2 * pitch}"
-        )
-    return image_size // pitch
-
-
-def _cell(image_size: int, rows: int, cols: int) -> tuple[int, int]:
-    for key, n in (("rows", rows), ("cols", cols)):
-        if not 1 <= n <= image_size:
-            raise ValueError(f"sampler.{key}={n}: from 1 to image_size={image_size}; set sampler.{key}=3 or a larger image_size")
-    if rows * cols < 2:
-        raise ValueError("sampler.rows=1, sampler.cols=1: 1 x 1, but a pretext task needs at least 2 cells; set sampler.rows=3")
-    return image_size // rows, image_size // cols
-
-
-def _tile(cell: tuple[int, int], scale: float, taken: int, multiple: int) -> int:
-    """The multiple nearest to three quarters of a cell that leaves the gap free (64 of 85 px in the literature)."""
-    side = min(cell)
-    fitting = range(multiple, max(_fitting(side, scale, taken, multiple), multiple) + 1, multiple)
-    return min(fitting, key=lambda tile: abs(tile - 0.75 * side))
-
-
-def _fitting(side: int, scale: float, taken: int, multiple: int) -> int:
-    """The largest tile, a multiple of ``multiple``, that leaves ``taken`` px of ``side`` free at ``scale``; 0: none."""
-    return max(0, int((side - taken) / max(1.0, scale) + FUZZ) // multiple * multiple)
-
-
-def _refuse_misfit(
-    cell: tuple[int, int], tile: int, scale: float, gap: int, shift: int, shape: tuple[int, int], multiple: int
-) -> None:
-    """ValueError when a tile of ``tile`` px, cut at ``scale``, does not fit into a cell."""
-    if tile < 1:
-        raise ValueError(f"sampler.tile={tile}: at least 1 px; set sampler.tile=8, or null to have it derived")
-    if gap < 0:
-        raise ValueError(f"sampler.gap={gap}: 0 or more pixels; set sampler.gap=0 for tiles that touch")
-    side = min(cell)
-    if side - tile * scale - gap - shift >= -FUZZ:
-        return
-    needed = math.ceil(tile * scale + gap + shift - FUZZ)
-    while needed - tile * scale - shift < max(gap, needed // 10):  # a gap that is not set grows with the cell
-        needed += 1
-    smaller, narrower = _fitting(side, scale, gap + shift, multiple), math.floor(side - tile * scale - shift + FUZZ)
-    remedies = [f"sampler.tile={smaller}"] * (smaller > 0) + [f"sampler.gap={narrower}"] * (narrower >= 0)
-    shifted = f", channels shift by up to {shift} px" if shift else ""
-    scaled = f", scales reach {scale:g}" if scale != 1 else ""
-    raise ValueError(
-        f"sampler.tile={tile}, sampler.gap={gap}: does not fit, a {shape[0]} x {shape[1]} grid has cells of {side} px"
-        f"{shifted}{scaled}; set {' or '.join([*remedies, f'image_size={needed * max(shape)}'])}"
-    )
