@@ -23,10 +23,14 @@ CONFIG, LAST, SUMMARY = "config.yaml", Path("checkpoints") / "last.ckpt", "summa
 
 
 def default_name(cfg: Mapping[str, Any], part: str) -> Path:
-    """runs/TASK-ENCODER-TIME, to the microsecond: two runs of one second do not collide."""
+    """runs/TASK-ENCODER-TIME"""
+    return Path("runs") / f"{part}-{cfg['encoder'].get('name', 'encoder')}-{stamp()}"
+
+
+def stamp() -> str:
+    """The time to the microsecond: two runs, or sweeps, of one second do not collide."""
     now = time.time()
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{int(now % 1 * 1e6):06d}"
-    return Path("runs") / f"{part}-{cfg['encoder'].get('name', 'encoder')}-{stamp}"
+    return time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{int(now % 1 * 1e6):06d}"
 
 
 def refuse_used(directory: Path, *, resume: bool, overwrite: bool) -> None:

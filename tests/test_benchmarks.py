@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from small import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+from elsewhere import Elsewhere
 from timing import Contender, interleaved, ratios
 
 
@@ -22,6 +24,26 @@ def test_contenders_run_in_turns_and_ratios_are_taken_within_a_round():
     assert (
         ratios({"ours": [1.0, 2.0, 1.0], "theirs": [2.0, 4.0, 2.0]}, "ours", "theirs")["median"] == 2
     )  # a slow round is slow for both
+
+
+def burning(seconds: float) -> list[Contender]:
+    def burn() -> None:
+        until = time.process_time() + seconds
+        while time.process_time() < until:
+            pass
+
+    return [Contender("burns", burn, 5)]
+
+
+def test_a_contender_elsewhere_is_timed_in_its_own_process_and_only_when_it_is_asked():
+    other = Elsewhere(burning, 0.05)
+    began = time.process_time()
+    taken = interleaved(other.contenders, rounds=2, warm=0)
+    here = time.process_time() - began
+    other.end()
+    assert all(0.01 <= seconds < 0.05 for seconds in taken["burns"])  # per image, of five
+    assert here < 0.05
+    assert other.process.exitcode == 0
 
 
 @pytest.mark.slow

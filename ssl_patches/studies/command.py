@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from ssl_patches.run_dir import stamp
 from ssl_patches.studies import cells, design, launchers, slurm
 from ssl_patches.studies.cells import Plan
 from ssl_patches.studies.running import clear_errors, standings
@@ -47,7 +47,7 @@ def sweep_command(words: Sequence[str], *, config_dirs: Sequence[Path], dry_run:
     """Exit code of ``ssl-patches pretrain -m [KEY=A,B ...]``: the runs lie in ``run_dir``, or in runs/sweep-TIME."""
     own, words = _apart(words, ("run_dir",))
     settings, rest = settings_of(words)
-    out = Path(own["run_dir"]) if "run_dir" in own else Path("runs") / time.strftime("sweep-%Y%m%d-%H%M%S")
+    out = Path(own["run_dir"]) if "run_dir" in own else Path("runs") / f"sweep-{stamp()}"
     asked = design.sweep(rest, name=out.name, config_dirs=config_dirs)
     plan = cells.plan(asked, out, below=".", config_dirs=config_dirs)
     if dry_run:
