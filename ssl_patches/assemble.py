@@ -21,6 +21,7 @@ from ssl_patches.data.statistics import check_statistics, measured
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.optim import Recipe
 from ssl_patches.pretrainer import Part
+from ssl_patches.resample import normalised
 from ssl_patches.sampler import IMAGENET_MEAN, IMAGENET_STD
 from ssl_patches.schema import LOADER
 
@@ -112,7 +113,7 @@ def whole_batches(cfg: Mapping[str, Any], *, allowed: tuple[str, ...] | None = N
     mean, std = (torch.tensor(part).view(-1, 1, 1) for part in pixel_statistics(cfg, allowed=allowed))
     train = source(cfg, "train", whole=True, allowed=allowed)
     for batch in ordered_loader(train, batch_size=128, num_workers=0, limit=CALIBRATION_IMAGES):
-        yield (batch.images.float().div(255) - mean) / std
+        yield normalised(batch.images, mean, std)
 
 
 def encoder(cfg: Mapping[str, Any], *, allowed: tuple[str, ...] | None = None, pretrained: bool = False) -> Encoder:

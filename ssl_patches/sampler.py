@@ -122,7 +122,7 @@ class PatchSampler(nn.Module):
                 treated.treat(here, choice.of(part), white=white)
             if self.standardise:
                 return standardised(here, white=white)
-            return torch.addcmul(shift, here, factor, out=into)
+            return torch.addcmul(shift, here, factor, out=None if here.requires_grad else here)
 
         if len(parts) == 1:
             return finished(parts[0])

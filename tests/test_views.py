@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from ssl_patches.resample import crop_resize
+from ssl_patches.resample import crop_resize, normalised
 from ssl_patches.views import CropFlip, MultiCrop, Whole, random_boxes, whole_boxes
 
 WIDE = {"scale": (0.1, 1.0), "ratio": (0.5, 2.0)}
@@ -220,3 +220,14 @@ def test_without_training_there_is_one_whole_view_of_each_image():
 def test_crops_that_cannot_be_drawn_are_refused(given: dict[str, object], said: str):
     with pytest.raises(ValueError, match=re.escape(said)):
         MultiCrop(image_size=16, **given)
+
+
+@pytest.mark.parametrize("levels", [True, False])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_normalised_images_are_those_of_the_export_bit_for_bit_however_colours_lie(levels: bool, channels: int):
+    images = torch.randint(256, (2, channels, 5, 7), dtype=torch.uint8)
+    images = images if levels else images / 255
+    mean, std = torch.rand(2, channels, 1, 1) + 0.1
+    wanted = ((images / 255 if levels else images) - mean) / std
+    assert torch.equal(normalised(images, mean, std), wanted)
+    assert torch.equal(normalised(images.to(memory_format=torch.channels_last), mean, std), wanted)

@@ -16,10 +16,10 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from ssl_patches import resample
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.pretrainer import Pretrainer
-from ssl_patches.resample import as_float
 from ssl_patches.types import Features, ImageBatch
 
 BATCH = 128
@@ -45,7 +45,7 @@ def held(source: Any, count: int | None) -> ImageBatch:
 def normalised(module: Pretrainer, views: Tensor) -> Tensor:
     """Views (B, C, S, S) uint8, or float in 0..1, as the exported model wants them: all parts have its mean and deviation."""
     sampler = next(iter(module.samplers.values()))
-    return (as_float(views) - sampler.mean) / sampler.std
+    return resample.normalised(views, sampler.mean, sampler.std)
 
 
 def whole(module: Pretrainer, images: Tensor) -> Tensor:

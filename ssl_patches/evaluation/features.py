@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_patches.resample import normalised
 from ssl_patches.types import ImageBatch
 
 Precision = Literal["fp32", "bf16"]
@@ -118,7 +119,7 @@ def collect(
     with torch.inference_mode():
         for batch in loader:
             _check(batch.images, channels=len(centre))
-            images = (batch.images.to(device, non_blocking=True) / 255 - centre) / scale
+            images = normalised(batch.images.to(device, non_blocking=True), centre, scale)
             for name, read in readers.items():
                 for part, features in _named(name, read(images)):
                     parts.setdefault(part, _InMemory() if features.dim() == 2 else _OnDisk()).add(features)

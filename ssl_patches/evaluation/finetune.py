@@ -33,7 +33,7 @@ from ssl_patches.evaluation.metrics import rows_of
 from ssl_patches.evaluation.probes import Bench
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.optim import AdamW
-from ssl_patches.resample import as_float
+from ssl_patches.resample import normalised
 from ssl_patches.views import CropFlip
 
 RECIPE = PROTOCOL["finetune"]
@@ -77,7 +77,7 @@ def finetune(
         for step, batch in zip(range(steps), stream.train_dataloader(), strict=False):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.peak(batch_size) * recipe.factor((step + 1) / steps) * group["lr_scale"]
-            images = (as_float(views(batch.images.to(device, non_blocking=True))) - centre) / scale
+            images = normalised(views(batch.images.to(device, non_blocking=True)), centre, scale)
             wanted = unit.inside(batch.labels.to(device))
             loss = _step(net, images, wanted, optimizer, kind=kind, clip=recipe.clip, precision=precision)
             if step % 50 == 0 or step == steps - 1:  # seldom: each look waits for the device

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_patches.evaluation.features import Precision, reader
-from ssl_patches.resample import as_float, crop_resize
+from ssl_patches.resample import as_float, crop_resize, normalised
 
 Change = Callable[[Tensor], Tensor]  # (B, C, S, S) in 0..1 -> the same, changed
 WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -41,7 +41,7 @@ class Look:
     def normalised(self, pixels: Tensor) -> Tensor:
         """Pixels in 0..1 as the exported preprocessing gives them."""
         centre, scale = (torch.tensor(values, device=pixels.device).view(-1, 1, 1) for values in (self.mean, self.std))
-        return (pixels - centre) / scale
+        return normalised(pixels, centre, scale)
 
     @torch.inference_mode()
     def __call__(

@@ -19,6 +19,7 @@ from ssl_patches import assemble
 from ssl_patches.checks import build
 from ssl_patches.mixture import OWN
 from ssl_patches.pretrainer import Pretrainer
+from ssl_patches.resample import normalised
 from ssl_patches.types import ImageBatch
 
 WORD = "task=supervised"
@@ -44,8 +45,7 @@ class Supervised(Pretrainer):
         labels = labels if labels is not None else torch.zeros(len(images), dtype=torch.long, device=images.device)
         views = self.views(images)
         labels = labels.repeat_interleave(len(views) // len(images))  # of several crops each
-        views = views if views.is_floating_point() else views / 255  # the identity leaves what is stored
-        logits = self.head(self.encoder.features((views - self.mean) / self.std)[0].pooled)
+        logits = self.head(self.encoder.features(normalised(views, self.mean, self.std))[0].pooled)
         known = labels >= 0
         loss = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum") / known.sum().clamp(min=1)
         right = ((logits.detach().argmax(1) == labels) & known).sum() / known.sum().clamp(min=1)
