@@ -56,7 +56,7 @@ def take(values: Tensor, cells: Tensor) -> Tensor:
 class PatchBatch:
     """Tiles of a batch of views, in some order of cells."""
 
-    tiles: Tensor  # (B, K, C, h, w) normalised float
+    tiles: Tensor  # (B, K, C, h, w) normalised float; colours or planes together in memory: reshape it, do not view it
     boxes: Tensor  # (B, K, 4) float: y, x, h, w in pixels of the view
     placed: Tensor  # (B, K) bool: may the encoder use this tile's box?
     size: tuple[int, int]  # H, W of the view

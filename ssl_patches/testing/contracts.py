@@ -134,6 +134,31 @@ def preview_lays_tiles_on_cells(pair: Pair) -> None:
         _hold(marked, f"{at} marks other tiles than it lays", "right has the shape of cells")
 
 
+def it_does_not_matter_how_pixels_lie(pair: Pair) -> None:
+    """Planes may lie together in memory, or the colours of a pixel: loss and gradients are the same."""
+    planes = pair.sampler(pair.images)
+    colours = replace(planes, tiles=planes.tiles.movedim(2, -1).contiguous().movedim(-1, 2))
+    try:
+        before, again, after = (_loss_and_gradients(pair, patches) for patches in (planes, planes, colours))
+    except RuntimeError as error:
+        raise AssertionError(f"{error}; colours of a pixel may lie together: reshape works then, view may not") from None
+    change, own = (float((found - before).abs().max() / before.abs().max()) for found in (after, again))
+    # what draws elsewhere is told by ``draws_follow_torchs_seed``
+    _hold(
+        change < 1e-4 + own, f"loss or gradients change by {change:.1e} with how pixels lie in memory", "they are the same tiles"
+    )
+
+
+def _loss_and_gradients(pair: Pair, patches: PatchBatch) -> Tensor:
+    """All numbers in a row."""
+    pair.encoder.zero_grad()
+    torch.manual_seed(0)
+    loss = pair.task(patches, pair.encoder).loss
+    loss.backward()
+    gradients = (p.grad for p in pair.encoder.parameters() if p.grad is not None)
+    return torch.cat([loss.detach().view(1), *(gradient.flatten() for gradient in gradients)])
+
+
 def features_have_their_shapes(pair: Pair) -> None:
     """For any batch and for several layers; pooled is the mean of dense."""
     net = pair.encoder.eval()
@@ -157,6 +182,7 @@ ENCODER = (
     features_equal_the_export,
     every_exported_parameter_is_trained,
     the_loss_falls,
+    it_does_not_matter_how_pixels_lie,
 )
 TASK = (
     features_equal_the_export,
@@ -165,6 +191,7 @@ TASK = (
     draws_follow_torchs_seed,
     metrics_are_detached_scalars_beside_chance,
     preview_lays_tiles_on_cells,
+    it_does_not_matter_how_pixels_lie,
 )
 
 
