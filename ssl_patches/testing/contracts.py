@@ -143,10 +143,8 @@ def it_does_not_matter_how_pixels_lie(pair: Pair) -> None:
     except RuntimeError as error:
         raise AssertionError(f"{error}; colours of a pixel may lie together: reshape works then, view may not") from None
     change, own = (float((found - before).abs().max() / before.abs().max()) for found in (after, again))
-    # what draws elsewhere is told by ``draws_follow_torchs_seed``
-    _hold(
-        change < 1e-4 + own, f"loss or gradients change by {change:.1e} with how pixels lie in memory", "they are the same tiles"
-    )
+    same = change < max(1e-4, 1000 * own)  # what changes by itself is for ``draws_follow_torchs_seed`` to tell
+    _hold(same, f"loss or gradients change by {change:.1e} with how pixels lie in memory", "they are the same tiles")
 
 
 def _loss_and_gradients(pair: Pair, patches: PatchBatch) -> Tensor:
