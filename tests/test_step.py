@@ -24,7 +24,7 @@ from peers import ReferenceMAE, Shape
 TINY = Shape(32, 8, 48, 2, 3, 64, 2, 2, "vit_tiny_patch16_224")
 SYNCS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::masked_select", "aten::unique_dim")
 
-FLOPS, OPS, BREAKS = 12_056_768, 895, 0
+FLOPS, OPS, BREAKS = 12_056_768, 855, 0
 """Of a step of TINY: change them together with what makes a step cheaper, or with the reason why it costs more."""
 
 
