@@ -2,7 +2,8 @@
 
 A comparison is fair only at a stated budget, so every run counts all of them and stretches its schedule to the one that
 is set. FLOPs are all that is executed, forward and backward, heads and decoders included (and the products by which
-``resample`` crops small images), counted once by torch on a step of the real model. Seconds are those spent training, added up over resumes.
+``resample`` crops small images), counted once by torch on a step of the real model. Seconds are those spent training,
+added up over resumes.
 """
 
 from __future__ import annotations
