@@ -1,4 +1,5 @@
-"""Contenders in a process of their own: how freed memory is kept is a setting of a whole process, and part of a contender."""
+"""Contenders in a process of their own: how freed memory is kept is a setting of a whole process,
+and part of a contender."""
 
 from __future__ import annotations
 
@@ -10,9 +11,11 @@ from timing import Contender, one_thread, seconds
 
 
 class Elsewhere:
-    """A process that builds ``build(*given)`` and runs a step of one of them when it is asked. Waits in between.
+    """A process that builds ``build(*given)`` and runs a step of one of them when it is asked.
+    Waits in between.
 
-    ``build``: found by name in an importable module. ``contenders``: to be run here as if they were here.
+    ``build``: found by name in an importable module. ``contenders``: to be run here as if they were
+    here.
     """
 
     def __init__(self, build: Callable[..., Sequence[Contender]], *given: Any) -> None:
@@ -22,7 +25,10 @@ class Elsewhere:
         self.process.start()
         other.close()
         names, images = self.pipe.recv()
-        self.contenders = [Contender(name, lambda name=name: self._step(name), images, timed=True) for name in names]
+        self.contenders = [
+            Contender(name, lambda name=name: self._step(name), images, timed=True)
+            for name in names
+        ]
 
     def _step(self, name: str) -> float:
         self.pipe.send(name)

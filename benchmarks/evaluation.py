@@ -2,10 +2,10 @@
 
     python benchmarks/evaluation.py --cifar10 DIR
 
-First kNN alone: 10,000 queries against 50,000 features of 384, all k at once. Then, with a folder of CIFAR-10 (train/ and
-test/), kNN and the linear probe of a ViT-Ti of patch 4 in bf16, from files to rows, with and without the random-init
-floor. The clock is what a user waits, on idle cores; CPU seconds do not depend on what else the machine does. The load
-average before is printed with them.
+First kNN alone: 10,000 queries against 50,000 features of 384, all k at once. Then, with a folder
+of CIFAR-10 (train/ and test/), kNN and the linear probe of a ViT-Ti of patch 4 in bf16, from files
+to rows, with and without the random-init floor. The clock is what a user waits, on idle cores; CPU
+seconds do not depend on what else the machine does. The load average before is printed with them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import timm
 import torch
 
 from ssl_patches.data import FolderSource
+from ssl_patches.encoders.attention import choose_attention
 from ssl_patches.evaluation import Bench, evaluate_model
-from ssl_patches.evaluation.knn import knn_classes
+from ssl_patches.evaluation.probes.knn import knn_classes
 from ssl_patches.evaluation.protocol import PROTOCOL
-from ssl_patches.sampler import IMAGENET_MEAN, IMAGENET_STD
-from ssl_patches.trainer import choose_attention
+from ssl_patches.sampler.patch_sampler import IMAGENET_MEAN, IMAGENET_STD
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,29 @@ def knn_alone() -> None:
     labels = torch.arange(50_000) % 10
     began = Clock.now()
     knn_classes(bank, labels, queries, ks=PROTOCOL["knn"]["ks"], classes=10)
-    print(f"kNN, 10,000 x 50,000 x 384, k = {PROTOCOL['knn']['ks']}: {Clock.now() - began}", flush=True)
+    print(
+        f"kNN, 10,000 x 50,000 x 384, k = {PROTOCOL['knn']['ks']}: {Clock.now() - began}",
+        flush=True,
+    )
 
 
 def cifar10(root: Path, limit: int | None) -> None:
-    train, test = (FolderSource(root=str(root), split=split, image_size=32, load_size=32) for split in ("train", "val"))
-    sizes = {"img_size": 32, "patch_size": 4, "class_token": False, "global_pool": "avg", "fc_norm": False, "num_classes": 0}
-    models = [timm.create_model("vit_tiny_patch16_224", pretrained=False, **sizes).eval() for _ in range(2)]
+    train, test = (
+        FolderSource(root=str(root), split=split, image_size=32, load_size=32)
+        for split in ("train", "val")
+    )
+    sizes = {
+        "img_size": 32,
+        "patch_size": 4,
+        "class_token": False,
+        "global_pool": "avg",
+        "fc_norm": False,
+        "num_classes": 0,
+    }
+    models = [
+        timm.create_model("vit_tiny_patch16_224", pretrained=False, **sizes).eval()
+        for _ in range(2)
+    ]
     for model in models:
         choose_attention(model, accelerator="cpu", precision="bf16")
     bench = Bench(train=train, test=test, batch_size=256, num_workers=0, mean=IMAGENET_MEAN, std=IMAGENET_STD, image_size=32,
@@ -76,13 +92,20 @@ def cifar10(root: Path, limit: int | None) -> None:
         ended = Clock.now()
         stages = [("extraction", began), *marks, ("", ended)]
         shown = "; ".join(f"{name} {after - at}" for (name, at), (_, after) in pairwise(stages))
-        print(f"CIFAR-10, ViT-Ti/4 in bf16, {count} images, {what}: {ended - began} ({shown})", flush=True)
+        print(
+            f"CIFAR-10, ViT-Ti/4 in bf16, {count} images, {what}: {ended - began} ({shown})",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cifar10", type=Path, help="folder with train/CLASS and test/CLASS")
-    parser.add_argument("--train-images", type=int, help="fewer than all, and a fifth as many test images")
+    parser.add_argument(
+        "--train-images", type=int, help="fewer than all, and a fifth as many test images"
+    )
     given = parser.parse_args()
     print(f"{torch.get_num_threads()} threads, load average {os.getloadavg()[0]:.2f}")
     knn_alone()

@@ -1,16 +1,20 @@
-"""What a Lightning run costs over the bare step, in CPU milliseconds per step and as a share of a real step.
+"""What a Lightning run costs over the bare step, in CPU milliseconds per step and as a share of a
+real step.
 
     OMP_NUM_THREADS=1 python benchmarks/framework.py [--blocks N]
     python benchmarks/framework.py --cifar10 DIR [--images N]
 
-A run is what `ssl-patches pretrain` trains with, up to the last checkpoint: loop, metrics.csv, watch for losses that are
-no number, signals. It is timed on a toy model, whose step is short, so that the difference is not lost in the noise of
-the step; every cost of a run that does not depend on the model shows there. Blocks of steps of the bare loop (same
-loader, same draws, same optimiser), of the run, and of the run with the health panel and previews come in turns; a
-start of a run is taken out by a run of one step. The share is that of a step of ViT-T/4 at 32 px, batch 64, timed here too.
+A run is what `ssl-patches pretrain` trains with, up to the last checkpoint: loop, metrics.csv,
+watch for losses that are no number, signals. It is timed on a toy model, whose step is short, so
+that the difference is not lost in the noise of the step; every cost of a run that does not depend
+on the model shows there. Blocks of steps of the bare loop (same loader, same draws, same
+optimiser), of the run, and of the run with the health panel and previews come in turns; a start of
+a run is taken out by a run of one step. The share is that of a step of ViT-T/4 at 32 px, batch 64,
+timed here too.
 
-With a folder of CIFAR-10 a run of a real size instead (ViT of 6 blocks, bf16, defaults otherwise), by the clock: the share
-of it that went into the health panel, into previews and into waiting for data.
+With a folder of CIFAR-10 a run of a real size instead (ViT of 6 blocks, bf16, defaults otherwise),
+by the clock: the share of it that went into the health panel, into previews and into waiting for
+data.
 """
 
 from __future__ import annotations
@@ -28,12 +32,13 @@ from ours import our_step, pretrainer
 from peers import LINES
 from timing import machine, one_thread, seconds, spread, write
 
-from ssl_patches import mixture
-from ssl_patches.callbacks.health import Health
-from ssl_patches.callbacks.previews import Previews
-from ssl_patches.pretrainer import step_seed
-from ssl_patches.run import _fit, prepare
-from ssl_patches.schema import PRETRAIN, SUPPLIED
+from ssl_patches.config import mixture
+from ssl_patches.config.schema import PRETRAIN, SUPPLIED
+from ssl_patches.training.callbacks.health import Health
+from ssl_patches.training.callbacks.previews import Previews
+from ssl_patches.training.fit import fit
+from ssl_patches.training.prepare import prepare
+from ssl_patches.training.pretrainer import step_seed
 
 STEPS, BATCH = 40, 8
 TOY = ("task=masked", "encoder.options={depth:2,embed_dim:48,num_heads:3}", "encoder.patch_size=8", "image_size=32",
@@ -66,7 +71,7 @@ def lightning(steps: int, callbacks: str) -> float:
     run = prepared(steps, callbacks)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "checkpoints").mkdir()
-        return seconds(lambda: _fit(Path(folder), run, resumed=False, logger=False))
+        return seconds(lambda: fit(Path(folder), run, resumed=False, logger=False))
 
 
 def per_step(measure) -> float:
@@ -76,7 +81,12 @@ def per_step(measure) -> float:
 
 def shares(root: Path, images: int) -> dict[str, float]:
     """Seconds of a run, and the shares of it."""
-    words = ["experiment=first_light_cifar10", "task=masked", f"data.root={root}", f"budget.images={images}"]
+    words = [
+        "experiment=first_light_cifar10",
+        "task=masked",
+        f"data.root={root}",
+        f"budget.images={images}",
+    ]
     run = prepare(mixture.request(words, config_dirs=(), supplied=SUPPLIED, schema=PRETRAIN))
     took = {"panel": 0.0, "previews": 0.0}
     for name, of, method in (("panel", Health, "_check"), ("previews", Previews, "draw")):
@@ -84,11 +94,15 @@ def shares(root: Path, images: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "checkpoints").mkdir()
         began = time.monotonic()
-        _fit(Path(folder), run, resumed=False, logger=False)
+        fit(Path(folder), run, resumed=False, logger=False)
         whole = time.monotonic() - began
         rows = list(csv.DictReader((Path(folder) / "metrics.csv").read_text().splitlines()))
     waiting = statistics.fmean(float(row["data_wait"]) for row in rows[1:])
-    return {"seconds": whole, **{name: seconds / whole for name, seconds in took.items()}, "waiting for data": waiting}
+    return {
+        "seconds": whole,
+        **{name: seconds / whole for name, seconds in took.items()},
+        "waiting for data": waiting,
+    }
 
 
 def clocked(method, took: dict[str, float], name: str):
@@ -101,17 +115,24 @@ def clocked(method, took: dict[str, float], name: str):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--blocks", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/framework.json"))
-    parser.add_argument("--cifar10", type=Path, help="folder with train/CLASS and test/CLASS: a run of a real size")
+    parser.add_argument(
+        "--cifar10", type=Path, help="folder with train/CLASS and test/CLASS: a run of a real size"
+    )
     parser.add_argument("--images", type=int, default=60_000, help="of that run")
     given = parser.parse_args()
     if given.cifar10:
         found = shares(given.cifar10, given.images)
         print(", ".join(f"{name} {value:.0f} s" if name == "seconds" else f"{name} {100 * value:.2f} %"
                         for name, value in found.items()))  # fmt: skip
-        write(given.out.with_name("watching.json"), {"machine": machine(), "images": given.images, "shares": found})
+        write(
+            given.out.with_name("watching.json"),
+            {"machine": machine(), "images": given.images, "shares": found},
+        )
         raise SystemExit
     one_thread()
     ways = {
@@ -131,10 +152,15 @@ if __name__ == "__main__":
     step()
     whole = 1e3 * statistics.median(seconds(step) for _ in range(3))
     over = {
-        f"{name} over {before}": spread([a - b for a, b in zip(taken[name], taken[before], strict=True)])
+        f"{name} over {before}": spread(
+            [a - b for a, b in zip(taken[name], taken[before], strict=True)]
+        )
         for before, name in zip(ways, list(ways)[1:], strict=False)
     }
     for name, found in over.items():
         print(f"{name}: {found['median']:.2f} ms ({found['low']:.2f} to {found['high']:.2f}) a step, "
               f"{100 * found['median'] / whole:.2f} % of a step of {whole:.0f} ms")  # fmt: skip
-    write(given.out, {"machine": machine(), "milliseconds_over": over, "milliseconds_of_a_step": whole})
+    write(
+        given.out,
+        {"machine": machine(), "milliseconds_over": over, "milliseconds_of_a_step": whole},
+    )

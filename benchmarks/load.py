@@ -1,4 +1,5 @@
-"""The load average when a benchmark starts: imported before torch, whose import alone raises it above what --ddp allows."""
+"""The load average when a benchmark starts: imported before torch, whose import alone raises it
+above what --ddp allows."""
 
 import os
 

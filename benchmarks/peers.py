@@ -1,10 +1,11 @@
 """The MAE of others at equal architecture and loss, to be raced against.
 
-``ReferenceMAE`` is a **re-statement** of facebookresearch/mae (models_mae.py; He et al. 2022), which is no package: a
-convolution embeds all patches, noise is sorted and a quarter kept, all tokens are decoded and the loss is averaged over
-hidden patches. Its blocks are those of the timm of today, with timm's choice of attention (``fused``: torch's
-scaled_dot_product_attention) or with products and softmax (as timm 0.3.2, which that repository asks for, had them).
-``hugging_face`` is the package itself: transformers.ViTMAEForPreTraining.
+``ReferenceMAE`` is a **re-statement** of facebookresearch/mae (models_mae.py; He et al. 2022),
+which is no package: a convolution embeds all patches, noise is sorted and a quarter kept, all
+tokens are decoded and the loss is averaged over hidden patches. Its blocks are those of the timm of
+today, with timm's choice of attention (``fused``: torch's scaled_dot_product_attention) or with
+products and softmax (as timm 0.3.2, which that repository asks for, had them). ``hugging_face`` is
+the package itself: transformers.ViTMAEForPreTraining.
 """
 
 from __future__ import annotations
@@ -49,11 +50,16 @@ class ReferenceMAE(nn.Module):
         side, width = shape.image // shape.patch, shape.decoder_width
         self.shape, self.patch_embed = shape, PatchEmbed(shape.image, shape.patch, 3, shape.width)
         self.cls_token = nn.Parameter(torch.randn(1, 1, shape.width) * 0.02)
-        self.blocks = nn.ModuleList(Block(shape.width, shape.heads, 4, True, norm_layer=norm) for _ in range(shape.depth))
+        self.blocks = nn.ModuleList(
+            Block(shape.width, shape.heads, 4, True, norm_layer=norm) for _ in range(shape.depth)
+        )
         self.norm = norm(shape.width)
         self.decoder_embed = nn.Linear(shape.width, width)
         self.mask_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
-        decoder = (Block(width, shape.decoder_heads, 4, True, norm_layer=norm) for _ in range(shape.decoder_depth))
+        decoder = (
+            Block(width, shape.decoder_heads, 4, True, norm_layer=norm)
+            for _ in range(shape.decoder_depth)
+        )
         self.decoder_blocks = nn.ModuleList(decoder)
         self.decoder_norm, self.decoder_pred = norm(width), nn.Linear(width, shape.patch**2 * 3)
         for name, dim in (("pos_embed", shape.width), ("decoder_pos_embed", width)):
@@ -79,7 +85,8 @@ class ReferenceMAE(nn.Module):
         return kept, torch.gather(mask, 1, restore), restore
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
-        """``images`` (B, 3, H, W) normalised -> loss. ``noise`` (B, patches): drawn where not given."""
+        """``images`` (B, 3, H, W) normalised -> loss. ``noise`` (B, patches): drawn where not
+        given."""
         x = self.patch_embed(images) + self.pos_embed[:, 1:]
         noise = torch.rand(x.shape[:2], device=x.device) if noise is None else noise
         x, mask, restore = self.random_masking(x, noise)
@@ -95,7 +102,9 @@ class ReferenceMAE(nn.Module):
             x = block(x)
         predicted = self.decoder_pred(self.decoder_norm(x))[:, 1:]
         target = self.patchify(images)
-        target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-6) ** 0.5
+        target = (target - target.mean(-1, keepdim=True)) / (
+            target.var(-1, keepdim=True) + 1e-6
+        ) ** 0.5
         error = ((predicted - target) ** 2).mean(-1)
         return (error * mask).sum() / mask.sum()
 

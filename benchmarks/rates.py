@@ -1,4 +1,5 @@
-"""Short pieces of work, repeated for a while in each round: images per CPU second, and how many times as fast ours is."""
+"""Short pieces of work, repeated for a while in each round: images per CPU second, and how many
+times as fast ours is."""
 
 from __future__ import annotations
 
@@ -11,15 +12,17 @@ import torch
 from timing import machine, ratios, spread
 from timing import write as write_json
 
-from ssl_patches.allocator import keep_freed_memory
+from ssl_patches.training.malloc import keep_freed_memory
 
 Rates = dict[str, list[float]]
 
 
 def rates(lines: Mapping[str, Callable[[], int]], *, rounds: int, seconds: float) -> Rates:
-    """Images per CPU second of each line in each round. A line does a piece of work and says of how many images.
+    """Images per CPU second of each line in each round. A line does a piece of work and says of how
+    many images.
 
-    ``seconds``: CPU seconds that a line runs per round, at least once; once before the first round it runs unmeasured.
+    ``seconds``: CPU seconds that a line runs per round, at least once; once before the first round
+    it runs unmeasured.
     """
     torch.set_num_threads(1)
     keep_freed_memory()  # as training does; for all lines alike
@@ -42,8 +45,18 @@ def tell(found: Rates, *, ours: str) -> dict[str, Any]:
     for name, each in found.items():
         ahead = ratios(taken, ours, name)
         rows[name] = {"images_per_cpu_second": spread(each), "ours_over_it": ahead}
-        beside = "" if name == ours else f"   ours {ahead['median']:6.2f}x  (quartiles {ahead['low']:.2f} to {ahead['high']:.2f})"
-        print(f"  {name:52} {rows[name]['images_per_cpu_second']['median']:9.0f} images/s{beside}", flush=True)
+        beside = (
+            ""
+            if name == ours
+            else (
+                f"   ours {ahead['median']:6.2f}x  (quartiles {ahead['low']:.2f} to"
+                f" {ahead['high']:.2f})"
+            )
+        )
+        print(
+            f"  {name:52} {rows[name]['images_per_cpu_second']['median']:9.0f} images/s{beside}",
+            flush=True,
+        )
     return rows
 
 

@@ -1,9 +1,11 @@
-"""What every benchmark shares: contenders in turns, CPU time of this process, medians with their spread, JSON.
+"""What every benchmark shares: contenders in turns, CPU time of this process, medians with their
+spread, JSON.
 
-A round runs every contender once, so that what else the machine does falls on all of them alike; a ratio is taken within
-a round and the median over rounds is told with its quartiles. CPU seconds of one thread do not count waiting for others,
-but a neighbour still takes cache and clock: only ratios within one run mean anything. On a GPU wall time is taken, with
-the device waited for, because CPU time says nothing there.
+A round runs every contender once, so that what else the machine does falls on all of them alike; a
+ratio is taken within a round and the median over rounds is told with its quartiles. CPU seconds of
+one thread do not count waiting for others, but a neighbour still takes cache and clock: only ratios
+within one run mean anything. On a GPU wall time is taken, with the device waited for, because CPU
+time says nothing there.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ from pathlib import Path
 import torch
 
 SHAPES = ((4096, 192, 768), (4096, 768, 192), (3136, 512, 2048), (2048, 1024, 1024))
-"""(rows, in, out) of the products whose best rate is the ceiling: those of small and middle-sized ViTs."""
+"""(rows, in, out) of the products whose best rate is the ceiling: those of small and middle-sized
+ViTs."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """``run()`` does one step of ``images`` images; ``timed``: it returns the seconds that the step took."""
+    """``run()`` does one step of ``images`` images; ``timed``: it returns the seconds that the step
+    took."""
 
     name: str
     run: Callable[[], object]
@@ -46,14 +50,20 @@ def seconds(run: Callable[[], object], device: str = "cpu") -> float:
     return time.perf_counter() - began
 
 
-def interleaved(contenders: Sequence[Contender], *, rounds: int, warm: int = 2, device: str = "cpu") -> dict[str, list[float]]:
-    """Seconds per image of each contender in each round; the order turns by one from round to round."""
+def interleaved(
+    contenders: Sequence[Contender], *, rounds: int, warm: int = 2, device: str = "cpu"
+) -> dict[str, list[float]]:
+    """Seconds per image of each contender in each round; the order turns by one from round to
+    round."""
     for contender in contenders:
         for _ in range(warm):
             contender.run()
     taken: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for turn in range(rounds):
-        for contender in (*contenders[turn % len(contenders) :], *contenders[: turn % len(contenders)]):
+        for contender in (
+            *contenders[turn % len(contenders) :],
+            *contenders[: turn % len(contenders)],
+        ):
             took = contender.run() if contender.timed else seconds(contender.run, device)
             taken[contender.name].append(took / contender.images)
     return taken
@@ -61,7 +71,11 @@ def interleaved(contenders: Sequence[Contender], *, rounds: int, warm: int = 2, 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median and quartiles."""
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
+    low, middle, high = (
+        statistics.quantiles(values, n=4, method="inclusive")
+        if len(values) > 1
+        else [values[0]] * 3
+    )
     return {"median": middle, "low": low, "high": high}
 
 
@@ -71,8 +85,13 @@ def ratios(taken: Mapping[str, Sequence[float]], name: str, against: str) -> dic
 
 
 def ceiling(device: str = "cpu", *, rounds: int = 5) -> dict[str, float]:
-    """FLOP/s of matrix products on this machine, the best over shapes: of fp32 (MKL, oneDNN) and bf16."""
-    dnn = torch.ops.mkldnn._linear_pointwise if device == "cpu" and torch.backends.mkldnn.is_available() else None
+    """FLOP/s of matrix products on this machine, the best over shapes: of fp32 (MKL, oneDNN) and
+    bf16."""
+    dnn = (
+        torch.ops.mkldnn._linear_pointwise
+        if device == "cpu" and torch.backends.mkldnn.is_available()
+        else None
+    )
     best: dict[str, float] = {}
     for rows, wide, out in SHAPES if device == "cpu" else ((16384, 4096, 4096), (8192, 8192, 8192)):
         a, b = torch.randn(rows, wide, device=device), torch.randn(out, wide, device=device)
@@ -80,7 +99,9 @@ def ceiling(device: str = "cpu", *, rounds: int = 5) -> dict[str, float]:
         runs = {"fp32": lambda a=a, b=b: a @ b.mT, "bf16": lambda a=a16, b=b16: a @ b.mT}
         if dnn:
             runs["fp32 oneDNN"] = lambda a=a, b=b: dnn(a, b, None, "none", [], "")
-        taken = interleaved([Contender(key, run, 1) for key, run in runs.items()], rounds=rounds, device=device)
+        taken = interleaved(
+            [Contender(key, run, 1) for key, run in runs.items()], rounds=rounds, device=device
+        )
         for key, values in taken.items():
             best[key] = max(best.get(key, 0.0), 2 * rows * wide * out / statistics.median(values))
     return best
@@ -93,14 +114,19 @@ def machine(device: str = "cpu") -> dict[str, object]:
     if facts.exists():
         lines = dict(line.split(":", 1) for line in facts.read_text().splitlines() if ":" in line)
         lines = {key.strip(): value.strip() for key, value in lines.items()}
-        name = f"{lines.get('model name', name)}, family {lines.get('cpu family')} model {lines.get('model')}"
+        name = (
+            f"{lines.get('model name', name)}, family {lines.get('cpu family')} model"
+            f" {lines.get('model')}"
+        )
     found = {
         "cpu": name,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "load_average": [round(load, 2) for load in os.getloadavg()],
-        "features": sorted(key for key, value in torch.cpu.get_capabilities().items() if value is True),
+        "features": sorted(
+            key for key, value in torch.cpu.get_capabilities().items() if value is True
+        ),
     }
     return found if device == "cpu" else {**found, "gpu": torch.cuda.get_device_name()}
 

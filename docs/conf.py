@@ -1,4 +1,5 @@
-"""How `make docs` builds the pages: Sphinx, MyST Markdown, the furo theme; a warning is an error."""
+"""How `make docs` builds the pages: Sphinx, MyST Markdown, the furo theme; a warning is an
+error."""
 
 import sys
 from pathlib import Path

@@ -1,8 +1,9 @@
 """The records that cross the seams between parts, and nothing else.
 
-Order is always y, x; h, w; rows, cols. A *tile* is the pixels cut from a *cell* of a *grid*; its *box* says where it
-lay in the *view* (the augmented image). An encoder may use a tile's box only where the tile is *placed*: hiding the
-places is the only difference between "where does it go?" and "what is there?".
+Order is always y, x; h, w; rows, cols. A *tile* is the pixels cut from a *cell* of a *grid*; its
+*box* says where it lay in the *view* (the augmented image). An encoder may use a tile's box only
+where the tile is *placed*: hiding the places is the only difference between "where does it go?" and
+"what is there?".
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from torch import Tensor
 
 
 class ImageBatch(NamedTuple):
-    """What a loader yields. A NamedTuple, because collate, pinning and device transfer handle it."""
+    """What a loader yields. A NamedTuple, because collate, pinning and device transfer handle
+    it."""
 
     images: Tensor  # (B, C, H, W) uint8
-    labels: Tensor  # (B, ...) class, multi-label, value or mask; -1 = none. Probes read it, a task never does
+    # (B, ...) class, multi-label, value or mask; -1 = none. Probes read it, a task never does
+    labels: Tensor
     index: Tensor  # (B,) which image of the source
 
 
@@ -42,12 +45,16 @@ class PatchGrid:
 
 
 def colours_together(tiles: Tensor) -> bool:
-    """Do the colours of a pixel of (..., C, h, w) lie together in memory, as decoders leave them? Otherwise planes do."""
-    return tiles.shape[-3] > 1 and not tiles.is_contiguous() and tiles.movedim(-3, -1).is_contiguous()
+    """Do the colours of a pixel of (..., C, h, w) lie together in memory, as decoders leave them?
+    Otherwise planes do."""
+    return (
+        tiles.shape[-3] > 1 and not tiles.is_contiguous() and tiles.movedim(-3, -1).is_contiguous()
+    )
 
 
 def take(values: Tensor, cells: Tensor) -> Tensor:
-    """``values`` (B, K, ...) and ``cells`` (B, M) int64 -> (B, M, ...): row b takes its own cells, in that order."""
+    """``values`` (B, K, ...) and ``cells`` (B, M) int64 -> (B, M, ...): row b takes its own cells,
+    in that order."""
     index = cells.reshape(*cells.shape, *[1] * (values.dim() - 2))
     return values.gather(1, index.expand(*cells.shape, *values.shape[2:]))
 
@@ -56,16 +63,24 @@ def take(values: Tensor, cells: Tensor) -> Tensor:
 class PatchBatch:
     """Tiles of a batch of views, in some order of cells."""
 
-    tiles: Tensor  # (B, K, C, h, w) normalised float; colours or planes together in memory: reshape it, do not view it
+    # (B, K, C, h, w) normalised float; colours or planes together in memory: reshape it, do not
+    # view it
+    tiles: Tensor
     boxes: Tensor  # (B, K, 4) float: y, x, h, w in pixels of the view
     placed: Tensor  # (B, K) bool: may the encoder use this tile's box?
     size: tuple[int, int]  # H, W of the view
-    uniform: bool | None = None  # known without looking: True all placed, False none placed, None mixed (no host sync)
+    uniform: bool | None = (
+        None  # known without looking: True all placed, False none placed, None mixed (no host sync)
+    )
 
     def select(self, cells: Tensor) -> PatchBatch:
         """The tiles ``cells`` (B, M) int64, in that order: slot m shows tile ``cells[:, m]``."""
         boxes, placed = take(self.boxes, cells), take(self.placed, cells)
-        tiles = take(self.tiles.movedim(2, -1), cells).movedim(-1, 2) if colours_together(self.tiles) else take(self.tiles, cells)
+        tiles = (
+            take(self.tiles.movedim(2, -1), cells).movedim(-1, 2)
+            if colours_together(self.tiles)
+            else take(self.tiles, cells)
+        )
         return replace(self, tiles=tiles, boxes=boxes, placed=placed)
 
     def blind(self, cells: Tensor | None = None) -> PatchBatch:
@@ -76,9 +91,12 @@ class PatchBatch:
         return replace(self, placed=placed, uniform=False if self.uniform is False else None)
 
     def shuffled(self) -> PatchBatch:
-        """Each tile at the place of another of its image, by a random permutation: a puzzle, which tells no true place."""
+        """Each tile at the place of another of its image, by a random permutation: a puzzle, which
+        tells no true place."""
         order = torch.rand(self.boxes.shape[:2], device=self.boxes.device).argsort(1)
-        return replace(self, boxes=take(self.boxes, order), placed=torch.ones_like(self.placed), uniform=True)
+        return replace(
+            self, boxes=take(self.boxes, order), placed=torch.ones_like(self.placed), uniform=True
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +126,13 @@ class TaskOutput:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a task shows of itself: tiles laid on a grid, each marked right or wrong where there is an answer."""
+    """What a task shows of itself: tiles laid on a grid, each marked right or wrong where there is
+    an answer."""
 
     title: str
     tiles: Tensor  # (N, M, C, h, w) in the tiles' own units
     cells: Tensor  # (N, M) int64: the cell where each tile is laid
     right: Tensor | None = None  # (N, M) bool
-    arrows: Tensor | None = None  # (N, M, 2) y, x: a direction drawn on each tile, 0 for none; needs ``right``
+    arrows: Tensor | None = (
+        None  # (N, M, 2) y, x: a direction drawn on each tile, 0 for none; needs ``right``
+    )

@@ -16,7 +16,8 @@ from ssl_patches.cli import main
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    """Tests of this size are slower with more, and what they start as a process must compute the same bits."""
+    """Tests of this size are slower with more, and what they start as a process must compute the
+    same bits."""
     before, os.environ["OMP_NUM_THREADS"] = torch.get_num_threads(), "1"
     torch.set_num_threads(1)
     yield
@@ -40,8 +41,8 @@ def run_copy(finished_run, tmp_path) -> Path:
 @pytest.fixture
 def quick_end(monkeypatch) -> None:
     """Runs in this process end without figures, export and probes."""
-    from ssl_patches import finish
     from ssl_patches.export import Proof
+    from ssl_patches.training import finish
 
     monkeypatch.setattr(finish, "draw_task", lambda *_, **__: None)
     monkeypatch.setattr(finish, "export_encoder", lambda *_, **__: Proof(0.0, 64, True))
@@ -50,14 +51,20 @@ def quick_end(monkeypatch) -> None:
 
 @pytest.fixture
 def tiny_study(tmp_path) -> Callable[..., Path]:
-    """``tiny_study(axes=..., budget=...)`` writes the study.yaml of tiny runs and returns its folder."""
+    """``tiny_study(axes=..., budget=...)`` writes the study.yaml of tiny runs and returns its
+    folder."""
     import yaml
 
     def write(**keys: object) -> Path:
         folder = tmp_path / "tiny"
         folder.mkdir(exist_ok=True)
         base = [*(word for word in SMALL if not word.startswith("budget.")), "callbacks=none"]
-        content = {"base": base, "axes": {"task": ["jigsaw"], "seed": [0, 1]}, "budget": {"images": 64}, **keys}
+        content = {
+            "base": base,
+            "axes": {"task": ["jigsaw"], "seed": [0, 1]},
+            "budget": {"images": 64},
+            **keys,
+        }
         given = {key: value for key, value in content.items() if value is not None}
         (folder / "study.yaml").write_text(yaml.safe_dump(given, sort_keys=False), encoding="utf-8")
         return folder
@@ -67,14 +74,17 @@ def tiny_study(tmp_path) -> Callable[..., Path]:
 
 @pytest.fixture
 def only_training(quick_end) -> Callable[..., Path]:
-    """``pretrain(WORDS)`` in this process up to the last checkpoint: no figures, no export, no probes."""
+    """``pretrain(WORDS)`` in this process up to the last checkpoint: no figures, no export, no
+    probes."""
 
     def pretrain(run_dir: Path, *words: str, code: int = 0) -> Path:
         given = {word.partition("=")[0] for word in words}
         small = [word for word in SMALL if word.partition("=")[0] not in given]
         watched = any(word.lstrip("~").startswith("callbacks") for word in words)
         small += [] if watched else ["callbacks=none"]  # pictures take longer than four steps do
-        assert main(["pretrain", *small, "trainer.log_every=1", *words, f"run_dir={run_dir}"]) == code
+        assert (
+            main(["pretrain", *small, "trainer.log_every=1", *words, f"run_dir={run_dir}"]) == code
+        )
         return run_dir
 
     return pretrain

@@ -1,4 +1,5 @@
-"""Whatever is wrong with a request: exit code 2, a line with key, value, rule and remedy, and the disk as it was."""
+"""Whatever is wrong with a request: exit code 2, a line with key, value, rule and remedy, and the
+disk as it was."""
 
 from __future__ import annotations
 
@@ -13,17 +14,22 @@ import torch
 from PIL import Image
 from small import SMALL, SMALL_VIT
 
-from ssl_patches import conf_files
 from ssl_patches.cli import main
+from ssl_patches.config import files as conf_files
 
 REMEDY = re.compile(
-    r"\b(set|give|did you mean|choose|take it out|take the others out|there are|remove|name|delete|see|quote|use|leave it out"
+    r"\b(set|give|did you mean|choose|take it out|take the others out|there"
+    r" are|remove|name|delete|see|quote|use|leave it out"
     r"|the default is|make)\b|\be\.g\. "
 )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +41,8 @@ def here(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def refused(here, capsys):
-    """Runs a request that must be refused; returns its lines on standard error, after checking all that holds for each."""
+    """Runs a request that must be refused; returns its lines on standard error, after checking all
+    that holds for each."""
 
     def ask(*words: str, before: dict[str, bytes] | None = None) -> list[str]:
         before = contents(here) if before is None else before
@@ -62,7 +69,9 @@ def images(folder: Path, count: int = 20, size: int = 40) -> Path:
     folder.mkdir(parents=True)
     draw = np.random.default_rng(0)
     for at in range(count):
-        Image.fromarray(draw.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(folder / f"{at}.png")
+        Image.fromarray(draw.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(
+            folder / f"{at}.png"
+        )
     return folder
 
 
@@ -87,7 +96,9 @@ def test_data_of_a_folder_without_a_folder(refused):
     assert refused("pretrain", "data=folder") == ["data.root: missing; give data.root=DIR"]
 
 
-@pytest.mark.parametrize(("words", "parts"), KEYS, ids=lambda value: " ".join(value) if "=" in value[0] else "")
+@pytest.mark.parametrize(
+    ("words", "parts"), KEYS, ids=lambda value: " ".join(value) if "=" in value[0] else ""
+)
 def test_a_wrong_key_or_value(refused, words, parts):
     (line,) = refused("pretrain", *SMALL, *words)
     assert [part for part in parts if part not in line] == []
@@ -109,7 +120,10 @@ def test_all_groups_are_tried_below():
 def test_an_unknown_name_of_a_group_is_answered_with_the_nearest(refused, group):
     wrong, right = NEAR[group]
     lines = refused("pretrain", f"{group}={wrong}")
-    assert any(line.startswith(f"{group}={wrong}: must name one of conf/{group}; did you mean '{right}'?") for line in lines)
+    assert any(
+        line.startswith(f"{group}={wrong}: must name one of conf/{group}; did you mean '{right}'?")
+        for line in lines
+    )
 
 
 VALUES = [  # words that compose, and that the part which knows the rule refuses
@@ -180,9 +194,15 @@ VALUES = [  # words that compose, and that the part which knows the rule refuses
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("words", "parts"), VALUES, ids=lambda value: " ".join(value) if "=" in value[0] else "")
+@pytest.mark.parametrize(
+    ("words", "parts"), VALUES, ids=lambda value: " ".join(value) if "=" in value[0] else ""
+)
 def test_a_value_that_does_not_fit(refused, words, parts):
-    options = words if any(word.startswith(("encoder.options", "encoder.patch")) for word in words) else [*SMALL_VIT, *words]
+    options = (
+        words
+        if any(word.startswith(("encoder.options", "encoder.patch")) for word in words)
+        else [*SMALL_VIT, *words]
+    )
     (line,) = refused("pretrain", *[word for word in SMALL if word not in SMALL_VIT], *options)
     assert [part for part in parts if part not in line] == []
 
@@ -197,7 +217,9 @@ def test_a_folder_that_is_missing_empty_or_a_file(refused, here):
         ("texts", "1 other files"),
         ("texts/a.txt", "is a file"),
     ):
-        (line,) = refused("pretrain", *SMALL_VIT, "image_size=32", "data=folder", f"data.root={name}")
+        (line,) = refused(
+            "pretrain", *SMALL_VIT, "image_size=32", "data=folder", f"data.root={name}"
+        )
         assert f"data.root={name}: must" in line
         assert rule in line
 
@@ -206,20 +228,31 @@ def test_a_folder_of_nothing_but_damaged_images(refused, here):
     for at in range(4):
         for path in images(here / str(at), 3).iterdir():
             path.write_bytes(path.read_bytes()[:20])
-    (line,) = refused("pretrain", *SMALL_VIT, "image_size=32", "data=folder", "data.root=.", "data.batch_size=2")
+    (line,) = refused(
+        "pretrain", *SMALL_VIT, "image_size=32", "data=folder", "data.root=.", "data.batch_size=2"
+    )
     assert line.startswith("data.root=.: must hold readable images, but none of")
 
 
 def test_a_folder_whose_pixels_are_damaged_behind_sound_headers(refused, here):
     for path in images(here / "all", 12).iterdir():
         path.write_bytes(path.read_bytes()[:200])
-    (line,) = refused("pretrain", *SMALL_VIT, "image_size=32", "data=folder", "data.root=all", "data.batch_size=2")
+    (line,) = refused(
+        "pretrain", *SMALL_VIT, "image_size=32", "data=folder", "data.root=all", "data.batch_size=2"
+    )
     assert "data." in line
 
 
 def test_more_images_in_a_batch_than_in_the_folder(refused, here):
     images(here / "few", 12)
-    (line,) = refused("pretrain", *SMALL_VIT, "image_size=32", "data=folder", "data.root=few", "data.batch_size=64")
+    (line,) = refused(
+        "pretrain",
+        *SMALL_VIT,
+        "image_size=32",
+        "data=folder",
+        "data.root=few",
+        "data.batch_size=64",
+    )
     assert line.startswith("data.batch_size=64: must be 1 to")
 
 
@@ -257,7 +290,10 @@ def test_resume_and_overwrite_together(refused, run_copy):
 @pytest.mark.parametrize(
     ("word", "key"),
     [
-        ("encoder.options={depth:3,embed_dim:48,num_heads:3}", "encoder.options.depth was 2 and is now 3"),
+        (
+            "encoder.options={depth:3,embed_dim:48,num_heads:3}",
+            "encoder.options.depth was 2 and is now 3",
+        ),
         ("data.seed=5", "data.seed"),
         ("data.count=80", "data.count was 64 and is now 80"),
         ("data.batch_size=8", "data.batch_size was 16 and is now 8"),
@@ -310,13 +346,22 @@ WORDS = [  # other mistakes in commands -> what the message must hold
     (["evaluate"], ["model: missing", "give model="]),
     (["evaluate", "model=nowhere"], ["model=nowhere", "no such folder"]),
     (["evaluate", "model=resnet19", "data=embedded"], ["model=resnet19", "did you mean 'resnet1"]),
-    (["evaluate", "model=resnet18", "pretrained=false"], ["data: missing", "data=folder data.root=DIR"]),
+    (
+        ["evaluate", "model=resnet18", "pretrained=false"],
+        ["data: missing", "data=folder data.root=DIR"],
+    ),
     (["evaluate", "model=empty"], ["model=empty", "must be an export"]),
     (["evaluate", "modle=resnet18"], ["modle: unknown key; did you mean 'model'?"]),
     (["evaluate", "model=resnet18", "data=embeded"], ["data=embeded", "did you mean 'embedded'"]),
     (["evaluate", "model=resnet18", "data=folder"], ["data.root: missing"]),
-    (["evaluate", "model=resnet18", "train_images=0", "data=embedded", "pretrained=false"], ["train_images=0"]),
-    (["evaluate", "model=resnet18", "batch_size=0", "data=embedded", "pretrained=false"], ["batch_size=0"]),
+    (
+        ["evaluate", "model=resnet18", "train_images=0", "data=embedded", "pretrained=false"],
+        ["train_images=0"],
+    ),
+    (
+        ["evaluate", "model=resnet18", "batch_size=0", "data=embedded", "pretrained=false"],
+        ["batch_size=0"],
+    ),
     (["export", "model=nowhere", "output=out"], ["model=nowhere", "config.yaml"]),
     (["export", "model=nowhere"], ["output: missing", "give output=DIR"]),
     (["export", "model=nowhere", "output=out", "formats=[onxx]"], ["formats=[onxx]"]),
@@ -345,7 +390,10 @@ def test_export_onto_what_is_no_export(refused, finished_run, here):
     (here / "thesis").mkdir()
     (here / "thesis" / "chapter.tex").write_text("years of work")
     assert "must be new or empty" in refused("export", f"model={finished_run}", "output=thesis")[0]
-    assert "no export" in refused("export", f"model={finished_run}", "output=thesis", "overwrite=true")[0]
+    assert (
+        "no export"
+        in refused("export", f"model={finished_run}", "output=thesis", "overwrite=true")[0]
+    )
 
 
 def test_images_of_other_channels_than_the_model_takes(refused, finished_run):
@@ -363,16 +411,18 @@ def test_several_mistakes_are_told_together(refused):
 
 
 def test_the_fixture_would_see_what_a_request_leaves_behind(refused, here, monkeypatch):
-    from ssl_patches import cli
+    from ssl_patches.cli import commands
 
     def careless(request) -> int:
         (here / "runs").mkdir()
         raise ValueError("seed=1: must be 2; set seed=2")
 
-    monkeypatch.setitem(cli.COMMANDS, "pretrain", careless)
+    monkeypatch.setitem(commands.COMMANDS, "pretrain", careless)
     with pytest.raises(AssertionError):
         refused("pretrain")
     shutil.rmtree(here / "runs")
-    monkeypatch.setitem(cli.COMMANDS, "pretrain", lambda request: cli._refuse("seed=1 is bad"))
+    monkeypatch.setitem(
+        commands.COMMANDS, "pretrain", lambda request: commands._refuse("seed=1 is bad")
+    )
     with pytest.raises(AssertionError, match="no remedy"):
         refused("pretrain")

@@ -22,7 +22,8 @@ def test_contenders_run_in_turns_and_ratios_are_taken_within_a_round():
     assert order == list("ab" + "ab" + "ba")
     assert [len(values) for values in taken.values()] == [2, 2]
     assert (
-        ratios({"ours": [1.0, 2.0, 1.0], "theirs": [2.0, 4.0, 2.0]}, "ours", "theirs")["median"] == 2
+        ratios({"ours": [1.0, 2.0, 1.0], "theirs": [2.0, 4.0, 2.0]}, "ours", "theirs")["median"]
+        == 2
     )  # a slow round is slow for both
 
 
@@ -50,7 +51,11 @@ def test_a_contender_elsewhere_is_timed_in_its_own_process_and_only_when_it_is_a
 def test_the_gpu_script_runs_at_toy_size_without_a_gpu():
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "benchmarks/gpu.py", "--tiny"], cwd=REPOSITORY, env=environment, capture_output=True, text=True
+        [sys.executable, "benchmarks/gpu.py", "--tiny"],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     for what in ("reference as shipped", "ours: runs", "jigsaw", "relative"):

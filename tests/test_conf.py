@@ -1,4 +1,5 @@
-"""Every YAML that is shipped is composed, checked, built and trained for one step: none is there for show."""
+"""Every YAML that is shipped is composed, checked, built and trained for one step: none is there
+for show."""
 
 from __future__ import annotations
 
@@ -7,17 +8,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from ssl_patches import assemble, conf_files, config
-from ssl_patches.checks import build
+from ssl_patches import config
+from ssl_patches.config import files as conf_files
+from ssl_patches.config.instantiate import build
+from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.encoders import create
-from ssl_patches.pretrainer import Pretrainer
-from ssl_patches.schema import PRETRAIN, SUPPLIED
+from ssl_patches.training import build as build_run
+from ssl_patches.training.pretrainer import Pretrainer
 
 CONF = conf_files.conf_dir()
 CHOICES = [(group, name) for group in ("views", "optimizer") for name in conf_files.options(group)]
 GROUPS = sorted(place.name for place in CONF.iterdir() if place.is_dir())
 NAMES = [(group, file.stem) for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]
-SMALL_VIT = ("encoder.options={depth:2,embed_dim:48,num_heads:3}", "encoder.patch_size=8", "image_size=32")
+SMALL_VIT = (
+    "encoder.options={depth:2,embed_dim:48,num_heads:3}",
+    "encoder.patch_size=8",
+    "image_size=32",
+)
 SMALL_RESNET = ("encoder=resnet18", "image_size=64", "encoder.output_stride=8")
 WIDTHS = {
     "vit_tiny_patch16_224": 192,
@@ -49,15 +56,22 @@ def needed(group: str, name: str) -> tuple[str, ...]:
         return ("data.root=images",) if "root" in composed["data"] else ()
     given = {"_target_": "ssl_patches.data.EmbeddedSource"}
     tree = conf_files.read_yaml([CONF], f"{group}/{name}")
-    missing = {key for key, value in tree.items() if value == "???"} | ({"root"} if group == "data" and "root" in tree else set())
+    missing = {key for key, value in tree.items() if value == "???"} | (
+        {"root"} if group == "data" and "root" in tree else set()
+    )
     return tuple(f"{group}.{key}={given.get(key, 'images')}" for key in sorted(missing))
 
 
 def trains(cfg: dict, count: int = 4) -> dict[str, float]:
-    """One step on noise; returns the gradient's size for each parameter of encoder and task that got one."""
-    parts = assemble.parts(cfg)
+    """One step on noise; returns the gradient's size for each parameter of encoder and task that
+    got one."""
+    parts = build_run.parts(cfg)
     module = Pretrainer(
-        encoder=parts.encoder, parts=parts.parts, views=parts.views, recipe=parts.recipe, batch_size=count
+        encoder=parts.encoder,
+        parts=parts.parts,
+        views=parts.views,
+        recipe=parts.recipe,
+        batch_size=count,
     ).train()
     optimizer = parts.recipe.optimizer([module.encoder, module.tasks], batch_size=count)
     size = cfg["image_size"]
@@ -66,7 +80,11 @@ def trains(cfg: dict, count: int = 4) -> dict[str, float]:
     optimizer.step()
     assert torch.isfinite(loss), metrics
     assert all(torch.isfinite(parameter).all() for parameter in module.parameters())
-    return {name: float(p.grad.abs().max()) for name, p in module.named_parameters() if p.grad is not None}
+    return {
+        name: float(p.grad.abs().max())
+        for name, p in module.named_parameters()
+        if p.grad is not None
+    }
 
 
 @pytest.mark.parametrize(("group", "name"), NAMES)
@@ -86,7 +104,10 @@ def test_the_other_commands_compose(command):
     assert config.compose(command, words)["model"] == "x"
 
 
-@pytest.mark.parametrize("group", ["task", "sampler", "encoder", "data", "views", "optimizer", "trainer", "logger", "experiment"])
+@pytest.mark.parametrize(
+    "group",
+    ["task", "sampler", "encoder", "data", "views", "optimizer", "trainer", "logger", "experiment"],
+)
 def test_every_name_says_what_it_is(group):
     found = conf_files.described(group)
     assert {name for name, _ in found} == {name for place, name in NAMES if place == group}
@@ -94,7 +115,18 @@ def test_every_name_says_what_it_is(group):
 
 
 def test_no_group_is_left_out():
-    named = {"task", "sampler", "encoder", "data", "views", "optimizer", "trainer", "logger", "callbacks", "experiment"}
+    named = {
+        "task",
+        "sampler",
+        "encoder",
+        "data",
+        "views",
+        "optimizer",
+        "trainer",
+        "logger",
+        "callbacks",
+        "experiment",
+    }
     assert set(GROUPS) == named
 
 
@@ -110,12 +142,17 @@ def test_every_task_trains_on_every_family(task, encoder):
 @pytest.mark.parametrize("sampler", conf_files.options("sampler"))
 @pytest.mark.parametrize("task", ["jigsaw", "position"])
 def test_every_sampler_trains(sampler, task):
-    words = ("task.permutations=4", "image_size=24") if (task, sampler[:6]) == ("jigsaw", "tokens") else ()
+    words = (
+        ("task.permutations=4", "image_size=24")
+        if (task, sampler[:6]) == ("jigsaw", "tokens")
+        else ()
+    )
     assert trains(composed(f"task={task}", *SMALL_VIT, f"sampler={sampler}", *words))
 
 
 @pytest.mark.parametrize(
-    ("group", "name"), [(group, name) for group in ("views", "optimizer") for name in conf_files.options(group)]
+    ("group", "name"),
+    [(group, name) for group in ("views", "optimizer") for name in conf_files.options(group)],
 )
 def test_every_view_and_optimizer_trains(group, name):
     assert trains(composed(f"{group}={name}", *SMALL_VIT))
@@ -125,7 +162,9 @@ def test_every_view_and_optimizer_trains(group, name):
 def test_every_encoder_is_the_one_its_name_says_and_trains(encoder):
     cfg = composed(f"encoder={encoder}", "image_size=64")
     with torch.device("meta"):
-        assert create(name=cfg["encoder"]["name"], image_size=64).dim == WIDTHS[cfg["encoder"]["name"]]
+        assert (
+            create(name=cfg["encoder"]["name"], image_size=64).dim == WIDTHS[cfg["encoder"]["name"]]
+        )
     small = next(options for family, options in SMALLER.items() if family in encoder)
     cfg["encoder"]["options"] = {**cfg["encoder"].get("options", {}), **small}
     assert trains(cfg, count=2)
@@ -134,8 +173,10 @@ def test_every_encoder_is_the_one_its_name_says_and_trains(encoder):
 @pytest.mark.parametrize("experiment", conf_files.options("experiment"))
 def test_every_experiment_builds_all_but_its_data(experiment):
     cfg = composed(f"experiment={experiment}", *needed("experiment", experiment))
-    parts = assemble.parts(cfg)
-    assert parts.encoder.dim == cfg["encoder"].get("options", {}).get("embed_dim", WIDTHS[cfg["encoder"]["name"]])
+    parts = build_run.parts(cfg)
+    assert parts.encoder.dim == cfg["encoder"].get("options", {}).get(
+        "embed_dim", WIDTHS[cfg["encoder"]["name"]]
+    )
     build(cfg["trainer"])
 
 
@@ -143,14 +184,18 @@ def test_what_a_yaml_says_is_not_the_default_already():
     """A value equal to the constructor's default is not repeated: it would go stale."""
     import yaml
 
-    from ssl_patches.checks import locate, signature
+    from ssl_patches.config.instantiate import locate, signature
 
     repeated = []
     for group, name in NAMES:
         tree = yaml.safe_load((CONF / group / f"{name}.yaml").read_text()) or {}
         if tree.get("_target_", "???") != "???":
             knobs, _ = signature(locate(tree["_target_"]))
-            repeated += [(group, name, key) for key, value in tree.items() if key in knobs and knobs[key].default == value]
+            repeated += [
+                (group, name, key)
+                for key, value in tree.items()
+                if key in knobs and knobs[key].default == value
+            ]
     assert repeated == []
 
 

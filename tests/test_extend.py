@@ -1,4 +1,5 @@
-"""A task in a user's own file trains, exports and is evaluated like those that are shipped: the README's own example."""
+"""A task in a user's own file trains, exports and is evaluated like those that are shipped: the
+README's own example."""
 
 from __future__ import annotations
 
@@ -32,7 +33,20 @@ def my_tasks(monkeypatch):
 
 def test_the_example_trains_exports_and_is_evaluated(my_tasks, tmp_path):
     run_dir = tmp_path / "run"
-    assert main(["pretrain", "--config-dir", CONF, "task=rotation", *SMALL, "task.hidden=32", f"run_dir={run_dir}"]) == 0
+    assert (
+        main(
+            [
+                "pretrain",
+                "--config-dir",
+                CONF,
+                "task=rotation",
+                *SMALL,
+                "task.hidden=32",
+                f"run_dir={run_dir}",
+            ]
+        )
+        == 0
+    )
     summary = json.loads((run_dir / "summary.json").read_text())
     assert summary["task"] == "rotation"
     assert {row["model"] for row in summary["results"]} == {"trained", "random_init", "raw_pixels"}
@@ -43,20 +57,29 @@ def test_the_example_trains_exports_and_is_evaluated(my_tasks, tmp_path):
 
 def test_its_knobs_are_checked_like_ours(my_tasks, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for word, message in (("task.hiden=3", "did you mean 'task.hidden'?"), ("task.smoothing=2", "set task.smoothing=0.1")):
+    for word, message in (
+        ("task.hiden=3", "did you mean 'task.hidden'?"),
+        ("task.smoothing=2", "set task.smoothing=0.1"),
+    ):
         assert main(["pretrain", "--config-dir", CONF, "task=rotation", *SMALL, word]) == 2
         assert message in capsys.readouterr().err
 
 
 def test_without_its_folder_on_the_path_it_is_said_what_is_missing(capsys):
     assert main(["pretrain", "--config-dir", CONF, "task=rotation"]) == 2
-    assert "task._target_=my_tasks.Rotation: no module 'my_tasks' is installed" in capsys.readouterr().err
+    assert (
+        "task._target_=my_tasks.Rotation: no module 'my_tasks' is installed"
+        in capsys.readouterr().err
+    )
 
 
 def test_it_is_listed_beside_ours(capsys):
     assert main(["list", "tasks", "--config-dir", CONF]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names == [f"task={name}" for name in ("jigsaw", "masked", "position", "relation", "relative", "rotation")]
+    assert names == [
+        f"task={name}"
+        for name in ("jigsaw", "masked", "position", "relation", "relative", "rotation")
+    ]
     assert main(["list", "tasks"]) == 0
     assert "rotation" not in capsys.readouterr().out
 
@@ -72,7 +95,11 @@ def test_it_stays_as_short_as_promised():
 
 
 def test_the_readme_shows_the_command_that_is_tested():
-    shown = re.findall(r"^(?:PYTHONPATH=(\S+) )?ssl-patches (.*)$", (EXAMPLE / "README.md").read_text(), flags=re.MULTILINE)
+    shown = re.findall(
+        r"^(?:PYTHONPATH=(\S+) )?ssl-patches (.*)$",
+        (EXAMPLE / "README.md").read_text(),
+        flags=re.MULTILINE,
+    )
     folder = str(EXAMPLE.relative_to(REPOSITORY))
     assert shown == [
         (folder, f"pretrain --config-dir {folder}/conf task=rotation"),

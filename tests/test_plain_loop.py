@@ -1,4 +1,5 @@
-"""Sampler, encoder and task are plain modules: each trains in a loop of one's own where Hydra and Lightning are not."""
+"""Sampler, encoder and task are plain modules: each trains in a loop of one's own where Hydra and
+Lightning are not."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ print(json.dumps({"refused": refused, "losses": found, "made_by": made_by, "feat
 
 
 def test_each_class_trains_without_hydra_and_lightning():
-    done = subprocess.run([sys.executable, "-c", PROGRAM, FOLDER], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, FOLDER], capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["refused"]
@@ -60,6 +63,10 @@ def test_loops_stay_as_short_as_promised():
     files = {file.name: file.read_text(encoding="utf-8") for file in sorted(FOLDER.glob("*.py"))}
     assert set(files) == {"loop.py", "sampler_alone.py", "encoder_alone.py", "task_alone.py"}
     for name, text in files.items():
-        code = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("import", "from", '"""'))]
+        code = [
+            line
+            for line in text.splitlines()
+            if line.strip() and not line.lstrip().startswith(("import", "from", '"""'))
+        ]
         assert len(code) <= 30, name
         assert f"`{name}`" in (FOLDER / "README.md").read_text(encoding="utf-8")

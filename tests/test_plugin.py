@@ -1,4 +1,5 @@
-"""A package that adds to ours is installed without a network, found, checked, trained, evaluated, and trusted only then."""
+"""A package that adds to ours is installed without a network, found, checked, trained, evaluated,
+and trusted only then."""
 
 from __future__ import annotations
 
@@ -13,11 +14,16 @@ from pathlib import Path
 import pytest
 from small import REPOSITORY, SMALL
 
-from ssl_patches import assemble, conf_files
 from ssl_patches.cli import main
+from ssl_patches.config import files as conf_files
+from ssl_patches.config.files import trusted
 
 EXAMPLE = REPOSITORY / "experiments" / "plugin_example"
-TINY = [word for word in SMALL if not word.startswith("encoder.")] + ["encoder.depth=2", "encoder.dim=48", "callbacks=none"]
+TINY = [word for word in SMALL if not word.startswith("encoder.")] + [
+    "encoder.depth=2",
+    "encoder.dim=48",
+    "callbacks=none",
+]
 PROGRAM = """
 import sys
 from ssl_patches.cli import main
@@ -32,7 +38,13 @@ assert main(["evaluate", f"model={run}", "probes=[knn]", "train_images=32", "tes
 def site(tmp_path_factory) -> Path:
     """A folder for PYTHONPATH with the example in it, as pip installs it."""
     folder = tmp_path_factory.mktemp("site")
-    offline = ["--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--quiet"]
+    offline = [
+        "--no-index",
+        "--no-deps",
+        "--no-build-isolation",
+        "--disable-pip-version-check",
+        "--quiet",
+    ]
     command = [sys.executable, "-m", "pip", "install", *offline, "--target", folder, EXAMPLE]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -55,7 +67,11 @@ def test_it_is_listed_with_its_package(run):
     lines = (run.parent / "said").read_text().splitlines()
     (line,) = [line for line in lines if line.startswith("task=counting")]
     assert line.endswith("[patch-counting 0.1.0]")
-    assert all(not line.endswith("]") for line in lines if line.startswith("task=") and "counting" not in line)
+    assert all(
+        not line.endswith("]")
+        for line in lines
+        if line.startswith("task=") and "counting" not in line
+    )
 
 
 def test_it_trains_is_exported_and_evaluated_like_ours(run):
@@ -69,37 +85,51 @@ def test_it_trains_is_exported_and_evaluated_like_ours(run):
 def test_its_own_tests_pass_where_it_is_installed(site, tmp_path):
     command = [sys.executable, "-m", "pytest", str(EXAMPLE / "tests")]
     env = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path, env=env)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=600, cwd=tmp_path, env=env
+    )
     assert done.returncode == 0, done.stdout
     assert "5 passed" in done.stdout
 
 
-def test_its_classes_are_trusted_for_its_entry_point_not_for_being_importable(run, site, tmp_path, monkeypatch, capsys):
+def test_its_classes_are_trusted_for_its_entry_point_not_for_being_importable(
+    run, site, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     bare = tmp_path / "bare"
     shutil.copytree(site / "patch_counting", bare / "patch_counting")
     with monkeypatch.context() as patch:
         patch.syspath_prepend(bare)
-        assert main(["evaluate", f"model={run}", "probes=[knn]", "train_images=32", "test_images=16"]) == 2
-        assert "patch_counting.vit_registers: is not from an allowed package" in capsys.readouterr().err
+        assert (
+            main(["evaluate", f"model={run}", "probes=[knn]", "train_images=32", "test_images=16"])
+            == 2
+        )
+        assert (
+            "patch_counting.vit_registers: is not from an allowed package"
+            in capsys.readouterr().err
+        )
         assert "patch_counting" not in sys.modules
     with monkeypatch.context() as patch:
         patch.syspath_prepend(site)
-        assert assemble.trusted() == (*assemble.OURS, "patch_counting")
-    assert assemble.trusted() == assemble.OURS
+        assert trusted() == (*conf_files.OURS, "patch_counting")
+    assert trusted() == conf_files.OURS
 
 
 def test_a_package_whose_folder_is_missing_is_named(site, tmp_path, monkeypatch, capsys):
     shutil.copytree(next(site.glob("*.dist-info")), tmp_path / "patch_counting-0.1.0.dist-info")
     monkeypatch.syspath_prepend(tmp_path)
     assert main(["list", "tasks"]) == 2
-    assert capsys.readouterr().err.startswith("patch-counting 0.1.0: names patch_counting.conf in its entry points")
+    assert capsys.readouterr().err.startswith(
+        "patch-counting 0.1.0: names patch_counting.conf in its entry points"
+    )
 
 
 def test_of_two_that_have_a_name_it_is_said_which_one_counts(site, tmp_path, monkeypatch, capsys):
     (tmp_path / "task").mkdir()
     for name in ("counting", "jigsaw"):
-        (tmp_path / "task" / f"{name}.yaml").write_text("# My own task of that name.\n_target_: mine.Task\n")
+        (tmp_path / "task" / f"{name}.yaml").write_text(
+            "# My own task of that name.\n_target_: mine.Task\n"
+        )
     monkeypatch.syspath_prepend(site)
     assert conf_files.origins("task", config_dirs=[tmp_path]) == {
         "counting": f"{tmp_path}, hides that of patch-counting 0.1.0",
@@ -109,7 +139,11 @@ def test_of_two_that_have_a_name_it_is_said_which_one_counts(site, tmp_path, mon
 
 
 def test_the_readme_shows_the_commands_that_are_tested():
-    shown = re.findall(r"^(?:pip|ssl-patches) .*$", (EXAMPLE / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    shown = re.findall(
+        r"^(?:pip|ssl-patches) .*$",
+        (EXAMPLE / "README.md").read_text(encoding="utf-8"),
+        flags=re.MULTILINE,
+    )
     assert shown == [
         "pip install experiments/plugin_example",
         "ssl-patches list tasks",

@@ -14,16 +14,28 @@ from ssl_patches.types import PatchBatch, PatchGrid, colours_together, take
 
 @st.composite
 def batches(draw: st.DrawFn, fractions: bool = False) -> PatchBatch:
-    """Tiles whose every pixel is ``image * 100 + cell``, at random boxes in a view that need not be square."""
+    """Tiles whose every pixel is ``image * 100 + cell``, at random boxes in a view that need not be
+    square."""
     count, cells = draw(st.integers(1, 4)), draw(st.integers(2, 9))
     height, width = draw(st.integers(6, 40)), draw(st.integers(6, 40))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
-    extent = 1 + torch.rand(count, cells, 2, generator=generator) * (torch.tensor([height, width]) - 1)
-    corner = torch.rand(count, cells, 2, generator=generator) * (torch.tensor([height, width]) - extent)
-    boxes = torch.cat([corner, extent], -1) if fractions else torch.cat([corner, extent], -1).floor()
+    extent = 1 + torch.rand(count, cells, 2, generator=generator) * (
+        torch.tensor([height, width]) - 1
+    )
+    corner = torch.rand(count, cells, 2, generator=generator) * (
+        torch.tensor([height, width]) - extent
+    )
+    boxes = (
+        torch.cat([corner, extent], -1) if fractions else torch.cat([corner, extent], -1).floor()
+    )
     number = torch.arange(count)[:, None] * 100.0 + torch.arange(cells)
     placed = torch.rand(count, cells, generator=generator) < 0.5
-    return PatchBatch(number[..., None, None, None].expand(-1, -1, 3, 2, 2).clone(), boxes, placed, (height, width))
+    return PatchBatch(
+        number[..., None, None, None].expand(-1, -1, 3, 2, 2).clone(),
+        boxes,
+        placed,
+        (height, width),
+    )
 
 
 def some_cells(patches: PatchBatch, data: st.DataObject, *, repeats: bool) -> Tensor:
@@ -36,7 +48,9 @@ def some_cells(patches: PatchBatch, data: st.DataObject, *, repeats: bool) -> Te
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(patches=batches(), data=st.data())
-def test_slot_m_of_select_shows_tile_cells_m_with_its_box_and_place(patches: PatchBatch, data: st.DataObject):
+def test_slot_m_of_select_shows_tile_cells_m_with_its_box_and_place(
+    patches: PatchBatch, data: st.DataObject
+):
     cells = some_cells(patches, data, repeats=True)
     chosen = patches.select(cells)
     for image, row in enumerate(cells.tolist()):
@@ -70,7 +84,9 @@ def test_selecting_twice_is_selecting_the_composed_cells(patches: PatchBatch, da
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(patches=batches(), data=st.data(), uniform=st.sampled_from([True, False, None]))
-def test_blind_withholds_just_those_places(patches: PatchBatch, data: st.DataObject, uniform: bool | None):
+def test_blind_withholds_just_those_places(
+    patches: PatchBatch, data: st.DataObject, uniform: bool | None
+):
     if uniform is not None:
         patches = replace(patches, placed=torch.full_like(patches.placed, uniform), uniform=uniform)
     before, cells = patches.placed.clone(), some_cells(patches, data, repeats=False)
@@ -88,11 +104,23 @@ def test_blind_withholds_just_those_places(patches: PatchBatch, data: st.DataObj
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(patches=batches(), data=st.data(), uniform=st.booleans())
-def test_uniform_never_claims_what_placed_denies(patches: PatchBatch, data: st.DataObject, uniform: bool):
+def test_uniform_never_claims_what_placed_denies(
+    patches: PatchBatch, data: st.DataObject, uniform: bool
+):
     patches = replace(patches, placed=torch.full_like(patches.placed, uniform), uniform=uniform)
     cells = some_cells(patches, data, repeats=False)
-    made = [patches, patches.select(cells), patches.blind(cells), patches.blind(), patches.shuffled()]
-    made += [patches.blind(cells).select(cells), patches.blind().shuffled(), patches.shuffled().blind(cells)]
+    made = [
+        patches,
+        patches.select(cells),
+        patches.blind(cells),
+        patches.blind(),
+        patches.shuffled(),
+    ]
+    made += [
+        patches.blind(cells).select(cells),
+        patches.blind().shuffled(),
+        patches.shuffled().blind(cells),
+    ]
     for batch in made:
         assert batch.uniform is None or (batch.placed == batch.uniform).all()
 
@@ -102,13 +130,21 @@ def is_a_fair_shuffle(shuffled: PatchBatch, before: PatchBatch) -> bool:
     count, cells = before.tiles.shape[:2]
     same = (shuffled.boxes[:, :, None] == before.boxes[:, None]).all(-1)  # (B, tile, place)
     kept = bool((same.sum(1) == 1).all() and (same.sum(2) == 1).all())
-    return kept and bool((same.float().mean(0) - 1 / cells).abs().max() < 4.5 * (1 / cells / count) ** 0.5)
+    return kept and bool(
+        (same.float().mean(0) - 1 / cells).abs().max() < 4.5 * (1 / cells / count) ** 0.5
+    )
 
 
 def nine_places(count: int = 4000) -> PatchBatch:
     corner = torch.cartesian_prod(torch.arange(3.0), torch.arange(3.0)) * 8
     boxes = torch.cat([corner, torch.full((9, 2), 8.0)], 1).expand(count, -1, -1)
-    return PatchBatch(torch.zeros(count, 9, 3, 8, 8), boxes, torch.zeros(count, 9, dtype=torch.bool), (24, 24), False)
+    return PatchBatch(
+        torch.zeros(count, 9, 3, 8, 8),
+        boxes,
+        torch.zeros(count, 9, dtype=torch.bool),
+        (24, 24),
+        False,
+    )
 
 
 def test_shuffled_gives_each_tile_the_place_of_any_tile_of_its_image_alike():

@@ -1,7 +1,8 @@
 """The figure "how it works", for light and dark pages: `python docs/figures/how_it_works.py`.
 
-All pictures come from the package at work: an embedded image, its view, the tiles that the sampler cuts of it, and what
-each task shows of them, with the first permutation, mask and pairs that a fixed seed draws.
+All pictures come from the package at work: an embedded image, its view, the tiles that the sampler
+cuts of it, and what each task shows of them, with the first permutation, mask and pairs that a
+fixed seed draws.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from torch import Tensor
 
 from ssl_patches.data import EmbeddedSource
-from ssl_patches.resample import as_float, crop_resize
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.tasks.masks import visible_cells
 from ssl_patches.tasks.permutations import permutation_table
 from ssl_patches.tasks.relative import DIRECTIONS
+from ssl_patches.views.resample import as_float, crop_resize
 
 SIZE = 96  # px of image and view
 WIDTH, HEIGHT = 8.6, 7.4  # inches
@@ -84,16 +85,25 @@ def shown_by_tasks(view: Tensor, tiles: Tensor, theme: Theme) -> dict[str, Tenso
     empty = theme.empty
     order = permutation_table(9, 72)[17]
     side, pitch = tiles.shape[-1], SIZE // 3
-    puzzle = laid(tiles[order], grid_corners(9, cols=3, pitch=pitch, inset=(pitch - side) // 2), side=SIZE, empty=empty)
+    puzzle = laid(
+        tiles[order],
+        grid_corners(9, cols=3, pitch=pitch, inset=(pitch - side) // 2),
+        side=SIZE,
+        empty=empty,
+    )
     pair = laid(tiles[[4, 2]], [(6, 14), (6, SIZE - 14 - side)], side=SIZE, empty=empty)
 
     tokens, boxes = cut(view, PatchSampler(image_size=SIZE, unit=12).eval())
     corners = [(int(y), int(x)) for y, x in boxes[:, :2]]
-    visible = visible_cells(8, 8, batch=1, keep=16, kind="random", device="cpu", generator=torch.manual_seed(3))[0][0].tolist()
+    visible = visible_cells(
+        8, 8, batch=1, keep=16, kind="random", device="cpu", generator=torch.manual_seed(3)
+    )[0][0].tolist()
     masked = laid(tokens[visible], [corners[cell] for cell in visible], side=SIZE, empty=empty)
 
     placed, asked = visible[::4], [cell for at, cell in enumerate(visible) if at % 4]
-    half = torch.nn.functional.avg_pool2d(tokens, 2)  # the grid of cells at half its size, above the tokens without one
+    half = torch.nn.functional.avg_pool2d(
+        tokens, 2
+    )  # the grid of cells at half its size, above the tokens without one
     small = [(4 + y // 2, 24 + x // 2) for y, x in corners]
     heap = [(60 + at // 6 * 17, 1 + at % 6 * 16) for at in range(12)]
     position = laid(tokens[asked], heap, side=SIZE, empty=empty)
@@ -104,11 +114,25 @@ def shown_by_tasks(view: Tensor, tiles: Tensor, theme: Theme) -> dict[str, Tenso
 
     apart = torch.nn.functional.interpolate(tokens, size=10, mode="bilinear", antialias=True)
     shuffled = torch.randperm(64, generator=torch.manual_seed(1))
-    relation = laid(apart[shuffled], grid_corners(64, cols=8, pitch=12, inset=1), side=SIZE, empty=empty)
-    return {"jigsaw": puzzle, "relative": pair, "masked": masked, "position": position, "relation": relation}
+    relation = laid(
+        apart[shuffled], grid_corners(64, cols=8, pitch=12, inset=1), side=SIZE, empty=empty
+    )
+    return {
+        "jigsaw": puzzle,
+        "relative": pair,
+        "masked": masked,
+        "position": position,
+        "relation": relation,
+    }
 
 
-def arrow(figure: Figure, start: tuple[float, float], end: tuple[float, float], theme: Theme, label: str = "") -> None:
+def arrow(
+    figure: Figure,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    theme: Theme,
+    label: str = "",
+) -> None:
     """From (x, y) to (x, y) in inches, with a label above its middle."""
     shape = FancyArrowPatch(
         (start[0] / WIDTH, start[1] / HEIGHT),
@@ -123,15 +147,30 @@ def arrow(figure: Figure, start: tuple[float, float], end: tuple[float, float], 
     figure.add_artist(shape)
     if label:
         at = ((start[0] + end[0]) / 2 / WIDTH, ((start[1] + end[1]) / 2 + 0.1) / HEIGHT)
-        figure.text(*at, label, ha="center", va="bottom", color=theme.accent, fontsize=10.5, fontweight="bold")
+        figure.text(
+            *at,
+            label,
+            ha="center",
+            va="bottom",
+            color=theme.accent,
+            fontsize=10.5,
+            fontweight="bold",
+        )
 
 
 def words(figure: Figure, x: float, y: float, text: str, theme: Theme, **style: object) -> None:
     """Text with its upper middle at (x, y) in inches."""
-    figure.text(x / WIDTH, y / HEIGHT, text, **{"ha": "center", "va": "top", "color": theme.ink, "fontsize": 10, **style})
+    figure.text(
+        x / WIDTH,
+        y / HEIGHT,
+        text,
+        **{"ha": "center", "va": "top", "color": theme.ink, "fontsize": 10, **style},
+    )
 
 
-def card(figure: Figure, left: float, bottom: float, width: float, height: float, theme: Theme) -> None:
+def card(
+    figure: Figure, left: float, bottom: float, width: float, height: float, theme: Theme
+) -> None:
     box = FancyBboxPatch(
         (left / WIDTH, bottom / HEIGHT),
         width / WIDTH,
@@ -158,30 +197,81 @@ def draw(theme: Theme) -> Figure:
     lefts = (0.55, 3.42, 6.3)
     first = show(figure, (lefts[0], bottom, side), image.permute(1, 2, 0) / 255)
     y, x, h, w = crop[0].tolist()
-    first.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, edgecolor="white", linewidth=3.4))
-    first.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, edgecolor=theme.accent, linewidth=1.6, linestyle="--"))
+    first.add_patch(
+        Rectangle((x - 0.5, y - 0.5), w, h, fill=False, edgecolor="white", linewidth=3.4)
+    )
+    first.add_patch(
+        Rectangle(
+            (x - 0.5, y - 0.5),
+            w,
+            h,
+            fill=False,
+            edgecolor=theme.accent,
+            linewidth=1.6,
+            linestyle="--",
+        )
+    )
     show(figure, (lefts[1], bottom, side), view.permute(1, 2, 0))
-    show(figure, (lefts[2], bottom, side), laid(tiles, boxes[:, :2].tolist(), side=SIZE, empty=theme.empty))
+    show(
+        figure,
+        (lefts[2], bottom, side),
+        laid(tiles, boxes[:, :2].tolist(), side=SIZE, empty=theme.empty),
+    )
     for left, title, about in zip(
         lefts,
         ("image", "view", "tiles"),
-        ("no label is read", "a random crop, flip, ...", "3 x 3 with gap and jitter,\nor tokens side by side"),
+        (
+            "no label is read",
+            "a random crop, flip, ...",
+            "3 x 3 with gap and jitter,\nor tokens side by side",
+        ),
         strict=True,
     ):
-        words(figure, left + side / 2, bottom + side + 0.31, title, theme, fontsize=13, fontweight="bold")
+        words(
+            figure,
+            left + side / 2,
+            bottom + side + 0.31,
+            title,
+            theme,
+            fontsize=13,
+            fontweight="bold",
+        )
         words(figure, left + side / 2, bottom - 0.08, about, theme, fontsize=9.5, color=theme.quiet)
     for start, end, label in ((lefts[0], lefts[1], "views="), (lefts[1], lefts[2], "sampler=")):
-        arrow(figure, (start + side + 0.12, bottom + side / 2), (end - 0.12, bottom + side / 2), theme, label)
+        arrow(
+            figure,
+            (start + side + 0.12, bottom + side / 2),
+            (end - 0.12, bottom + side / 2),
+            theme,
+            label,
+        )
 
     # 2: what each task shows and asks
     card(figure, 0.2, 1.78, WIDTH - 0.4, 2.76, theme)
-    words(figure, WIDTH / 2, 4.43, "task=   what the encoder is shown, and what is asked", theme, fontsize=12, fontweight="bold")
+    words(
+        figure,
+        WIDTH / 2,
+        4.43,
+        "task=   what the encoder is shown, and what is asked",
+        theme,
+        fontsize=12,
+        fontweight="bold",
+    )
     step, side = (WIDTH - 0.4) / 5, 1.42
     for at, (name, picture) in enumerate(shown_by_tasks(view, tiles, theme).items()):
         left = 0.2 + at * step + (step - side) / 2
         axis = show(figure, (left, 2.38, side), picture)
         mark(axis, name, theme)
-        words(figure, left + side / 2, 4.09, name, theme, fontsize=11.5, fontweight="bold", color=theme.accent)
+        words(
+            figure,
+            left + side / 2,
+            4.09,
+            name,
+            theme,
+            fontsize=11.5,
+            fontweight="bold",
+            color=theme.accent,
+        )
         words(figure, left + side / 2, 2.29, QUESTIONS[name], theme, fontsize=9.2)
     arrow(figure, (lefts[2] + 0.875, 4.79), (lefts[2] + 0.875, 4.55), theme)
 
@@ -206,16 +296,41 @@ def mark(axis: Axes, name: str, theme: Theme) -> None:
         for dy, dx in DIRECTIONS:
             reach = 21 / (dy * dy + dx * dx) ** 0.5
             right = (dy, dx) == (-1, 1)
-            ends = ((48 + 0.3 * reach * dx, 66 + 0.3 * reach * dy), (48 + reach * dx, 66 + reach * dy))
-            axis.add_patch(FancyArrowPatch(*ends, color=theme.accent if right else theme.quiet, **line))
+            ends = (
+                (48 + 0.3 * reach * dx, 66 + 0.3 * reach * dy),
+                (48 + reach * dx, 66 + reach * dy),
+            )
+            axis.add_patch(
+                FancyArrowPatch(*ends, color=theme.accent if right else theme.quiet, **line)
+            )
     elif name == "relation":
-        for start, end in (((18, 18), (78, 42)), ((78, 42), (30, 78)), ((30, 78), (18, 18)), ((66, 90), (78, 42))):
+        for start, end in (
+            ((18, 18), (78, 42)),
+            ((78, 42), (30, 78)),
+            ((30, 78), (18, 18)),
+            ((66, 90), (78, 42)),
+        ):
             axis.add_patch(FancyArrowPatch(start, end, color="white", **{**line, "linewidth": 4.2}))
-            axis.add_patch(FancyArrowPatch(start, end, color=theme.accent if theme.empty > 0.5 else "#0b62c4", **line))
+            axis.add_patch(
+                FancyArrowPatch(
+                    start, end, color=theme.accent if theme.empty > 0.5 else "#0b62c4", **line
+                )
+            )
     elif name == "position":
-        axis.text(48, 28, "?", ha="center", va="center", color=theme.accent, fontsize=15, fontweight="bold")
+        axis.text(
+            48,
+            28,
+            "?",
+            ha="center",
+            va="center",
+            color=theme.accent,
+            fontsize=15,
+            fontweight="bold",
+        )
 
 
 if __name__ == "__main__":
     for name, theme in THEMES.items():
-        draw(theme).savefig(Path(__file__).with_name(f"how_it_works-{name}.png"), facecolor=theme.paper)
+        draw(theme).savefig(
+            Path(__file__).with_name(f"how_it_works-{name}.png"), facecolor=theme.paper
+        )

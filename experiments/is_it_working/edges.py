@@ -1,9 +1,10 @@
-"""python experiments/is_it_working/edges.py RUN [...] -> does the accuracy of a where-task rest on the edges of its tiles?
+"""python experiments/is_it_working/edges.py RUN [...] -> does the accuracy of a where-task rest on
+the edges of its tiles?
 
-The question is asked again with pixels of each tile replaced by those of a tile of another image: the outermost ring, or
-as many in the middle. A network that follows lines across borders loses its answer with the ring alone. The ring of
-another image, and not a flat one: flat edges are seen nowhere in training, and what is strange to a network costs accuracy
-whatever it looks at.
+The question is asked again with pixels of each tile replaced by those of a tile of another image:
+the outermost ring, or as many in the middle. A network that follows lines across borders loses its
+answer with the ring alone. The ring of another image, and not a flat one: flat edges are seen
+nowhere in training, and what is strange to a network costs accuracy whatever it looks at.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ssl_patches import config, run
-from ssl_patches.callbacks import twin
-from ssl_patches.run_dir import LAST
+from ssl_patches import config
+from ssl_patches.config.run_dir import LAST
+from ssl_patches.training import prepare
+from ssl_patches.training.callbacks import twin
 from ssl_patches.types import PatchBatch
 
 IMAGES = 2048
@@ -40,7 +42,8 @@ def middle(side: int, count: int) -> Tensor:
 
 
 class Exchanged(nn.Module):
-    """A sampler, but the pixels of ``mask`` (h, w) come from the same tile of the next image of the batch."""
+    """A sampler, but the pixels of ``mask`` (h, w) come from the same tile of the next image of the
+    batch."""
 
     def __init__(self, sampler: nn.Module, mask: Tensor) -> None:
         super().__init__()
@@ -48,12 +51,14 @@ class Exchanged(nn.Module):
 
     def forward(self, images: Tensor) -> PatchBatch:
         patches = self.sampler(images)
-        return replace(patches, tiles=torch.where(self.mask, patches.tiles.roll(1, 0), patches.tiles))
+        return replace(
+            patches, tiles=torch.where(self.mask, patches.tiles.roll(1, 0), patches.tiles)
+        )
 
 
 def accuracies(run_dir: Path) -> dict[str, float]:
     """What is exchanged -> accuracy on held-out images, for a run of one task."""
-    made = run.prepare(config.load(run_dir / "config.yaml"))
+    made = prepare.prepare(config.load(run_dir / "config.yaml"))
     state = torch.load(run_dir / LAST, weights_only=True, map_location="cpu")["state_dict"]
     made.module.load_state_dict(state, strict=True)
     images = twin.held(made.data.val, IMAGES).images
@@ -63,7 +68,10 @@ def accuracies(run_dir: Path) -> dict[str, float]:
         masks = {"nothing": torch.zeros(side, side, dtype=torch.bool)}
         for width in WIDTHS:
             outer = ring(side, width)
-            masks |= {f"ring of {width} px": outer, f"{int(outer.sum())} px in the middle": middle(side, int(outer.sum()))}
+            masks |= {
+                f"ring of {width} px": outer,
+                f"{int(outer.sum())} px in the middle": middle(side, int(outer.sum())),
+            }
         found = {}
         for what, mask in masks.items():
             module.samplers[name] = Exchanged(sampler, mask)

@@ -1,14 +1,16 @@
-"""From words typed to plain containers: find conf/, compose it, say everything that is wrong with the request.
+"""From words typed to plain containers: find conf/, compose it, say everything that is wrong with
+the request.
 
-The only importer of hydra and omegaconf, and of both only inside functions: help and completion answer without them,
-and without torch. Hydra stops at the first mistake and lets others pass; here every override is judged, going on as
-if the nearest name had been meant. A knob of a constructor may be set although the YAML does not list it (a value
-equal to the default is not repeated there), so ``KEY=VALUE`` is enough and Hydra's ``+`` is never needed.
+The only importer of hydra and omegaconf, and of both only inside functions: help and completion
+answer without them, and without torch. Hydra stops at the first mistake and lets others pass; here
+every override is judged, going on as if the nearest name had been meant. A knob of a constructor
+may be set although the YAML does not list it (a value equal to the default is not repeated there),
+so ``KEY=VALUE`` is enough and Hydra's ``+`` is never needed.
 
-Trap: inside ``conf/task/x.yaml`` only ``override /sampler@_global_.sampler: tokens`` reaches the sampler (without the
-package Hydra looks for ``task.sampler``), and only if sampler stands before task in the defaults of the command. The
-user's ``sampler=`` wins over it, in any order, and so does an experiment's. Plain keys of an experiment win only if it
-stands after ``_self_`` there.
+Trap: inside ``conf/task/x.yaml`` only ``override /sampler@_global_.sampler: tokens`` reaches the
+sampler (without the package Hydra looks for ``task.sampler``), and only if sampler stands before
+task in the defaults of the command. The user's ``sampler=`` wins over it, in any order, and so does
+an experiment's. Plain keys of an experiment win only if it stands after ``_self_`` there.
 """
 
 from __future__ import annotations
@@ -17,19 +19,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_patches.checks import check
-from ssl_patches.conf_files import folders_of, names_in
+from ssl_patches.config.check import check
 from ssl_patches.config.composer import Composer, about
+from ssl_patches.config.files import folders_of, names_in
+from ssl_patches.config.messages import BadRequest
+from ssl_patches.config.renamed import with_current_names
 from ssl_patches.config.saved import load, save
-from ssl_patches.wording import BadRequest
 
 __all__ = ["BadRequest", "compose", "load", "request", "save", "sweeps"]
 
 
-def compose(command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = ()) -> dict[str, Any]:
-    """conf/COMMAND.yaml with the overrides, as plain containers. Raises BadRequest with all that is wrong.
+def compose(
+    command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = ()
+) -> dict[str, Any]:
+    """conf/COMMAND.yaml with the overrides, as plain containers. Raises BadRequest with all that is
+    wrong.
 
-    ``config_dirs``: folders of the user's own, shaped like conf/; a name that is in both is taken from there.
+    ``config_dirs``: folders of the user's own, shaped like conf/; a name that is in both is taken
+    from there.
     """
     return _composed(Composer(command, folders_of(config_dirs)), overrides)
 
@@ -38,11 +45,14 @@ def _composed(composer: Composer, overrides: Sequence[str]) -> dict[str, Any]:
     found = composer.run(overrides)
     if composer.problems:
         raise BadRequest(composer.problems, found)
-    return found
+    return with_current_names(found)
 
 
-def request(command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = (), **rules: Any) -> dict[str, Any]:
-    """``compose``, then ``check`` with ``rules`` (supplied, schema, allowed); the problems of both in one BadRequest."""
+def request(
+    command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = (), **rules: Any
+) -> dict[str, Any]:
+    """``compose``, then ``check`` with ``rules`` (supplied, schema, allowed); the problems of both
+    in one BadRequest."""
     composer = Composer(command, folders_of(config_dirs), **rules)
     try:
         found = _composed(composer, overrides)
@@ -53,14 +63,19 @@ def request(command: str, overrides: Sequence[str], *, config_dirs: Sequence[Pat
         try:
             check(error.guess, **rules)
         except BadRequest as more:
-            told = told + [problem for problem in more.problems if about(problem) not in map(about, told)]
+            told = told + [
+                problem for problem in more.problems if about(problem) not in map(about, told)
+            ]
         raise BadRequest(told, error.guess) from None
     return check(found, **rules)
 
 
-def sweeps(overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = ()) -> list[tuple[str, list[str] | None]]:
-    """Key and values of each override that stands for several in Hydra's syntax (``seed=0,1``, ``range(0,3)``,
-    ``task=glob(*)``); the whole override and None for any other, also where it cannot be read: composing says so.
+def sweeps(
+    overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = ()
+) -> list[tuple[str, list[str] | None]]:
+    """Key and values of each override that stands for several in Hydra's syntax (``seed=0,1``,
+    ``range(0,3)``, ``task=glob(*)``); the whole override and None for any other, also where it
+    cannot be read: composing says so.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -74,7 +89,12 @@ def sweeps(overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = ()) 
         if parsed is None or not parsed.is_sweep_override():
             found.append((text, None))
         elif not parsed.is_discrete_sweep() and not hasattr(parsed.value(), "filter"):
-            raise BadRequest([f"{text}: names no single values; give them one by one, {text.partition('=')[0]}=A,B"])
+            raise BadRequest(
+                [
+                    f"{text}: names no single values; give them one by one,"
+                    f" {text.partition('=')[0]}=A,B"
+                ]
+            )
         elif hasattr(parsed.value(), "filter"):  # a glob over the names of a group
             group = text.partition("=")[0]
             found.append((group, parsed.value().filter(names_in(folders, group))))

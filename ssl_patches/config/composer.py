@@ -1,7 +1,8 @@
 """Hydra at work for one request: every override is judged by itself, and what was meant goes on.
 
-Hydra stops at the first mistake and lets others pass. Here ``problems`` grows, one line per mistake, and composing goes
-on as if the nearest name had been meant, so that all mistakes of a request are told at once.
+Hydra stops at the first mistake and lets others pass. Here ``problems`` grows, one line per
+mistake, and composing goes on as if the nearest name had been meant, so that all mistakes of a
+request are told at once.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ssl_patches import conf_files
-from ssl_patches.checks import knobs_of, live
-from ssl_patches.conf_files import chosen_by_default, groups_in, names_in, read_yaml
-from ssl_patches.wording import MISSING, BadRequest, closest, nearest, placeholder, shown
+from ssl_patches.config import files as conf_files
+from ssl_patches.config.check import live
+from ssl_patches.config.files import chosen_by_default, groups_in, names_in, read_yaml
+from ssl_patches.config.instantiate import knobs_of
+from ssl_patches.config.messages import MISSING, BadRequest, closest, nearest, placeholder, shown
 
 
 @cache
 def _search_path() -> Any:
-    """One plugin class for the process: it cannot be taken back, but does nothing while it holds no folders."""
+    """One plugin class for the process: it cannot be taken back, but does nothing while it holds no
+    folders."""
     from hydra.core.plugins import Plugins
     from hydra.plugins.search_path_plugin import SearchPathPlugin
 
@@ -42,11 +45,16 @@ def _search_path() -> Any:
 
 @contextmanager
 def _hydra_in(folders: Sequence[Path]) -> Iterator[None]:
-    """Hydra looks in ``folders``, in that order; a Hydra program that we may run in is left as it was."""
+    """Hydra looks in ``folders``, in that order; a Hydra program that we may run in is left as it
+    was."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    ours, plugin, outer = folders.index(conf_files.conf_dir()), _search_path(), GlobalHydra.instance().hydra
+    ours, plugin, outer = (
+        folders.index(conf_files.conf_dir()),
+        _search_path(),
+        GlobalHydra.instance().hydra,
+    )
     GlobalHydra.instance().clear()
     plugin.before, plugin.after = folders[:ours], folders[ours + 1 :]
     try:
@@ -58,7 +66,8 @@ def _hydra_in(folders: Sequence[Path]) -> Iterator[None]:
 
 
 class Composer:
-    """One request: overrides are judged one by one, ``problems`` grows, and what was meant goes on to Hydra."""
+    """One request: overrides are judged one by one, ``problems`` grows, and what was meant goes on
+    to Hydra."""
 
     def __init__(self, command: str, folders: Sequence[Path], **rules: Any) -> None:
         self.command, self.folders, self.problems = command, folders, []
@@ -83,28 +92,47 @@ class Composer:
             parsed = OverridesParser.create().parse_override(text)
         except HydraException:
             quoted = f"""quote the value: '{key}="{raw}"'"""
-            remedy = quoted if re.fullmatch(r"\w+([./@]\w+)*", bare) and '"' not in raw else "give KEY=VALUE"
+            remedy = (
+                quoted
+                if re.fullmatch(r"\w+([./@]\w+)*", bare) and '"' not in raw
+                else "give KEY=VALUE"
+            )
             self.problems.append(f"{text}: cannot be read; {remedy}")
             return None
         if not bare:
             self.problems.append(f"{text}: must be KEY=VALUE; give a key")
         elif parsed.is_sweep_override():
-            self.problems.append(f"{text}: must be one value; a list is '{key}=[{raw}]', for several runs add -m")
+            self.problems.append(
+                f"{text}: must be one value; a list is '{key}=[{raw}]', for several runs add -m"
+            )
         elif re.match(r"hydra[./]", bare):
-            self.problems.append(f"{text}: Hydra's own settings have no effect here; take it out (see run_dir=, --config-dir)")
+            self.problems.append(
+                f"{text}: Hydra's own settings have no effect here; take it out (see run_dir=,"
+                " --config-dir)"
+            )
         else:
             return bare, parsed.value()
         return None
 
     def choice(self, group: str, value: Any) -> str:
-        """``GROUP=NAME`` with a name that exists: the nearest, or the default, where it does not."""
-        offered, names = names_in(self.folders, group), list(value) if isinstance(value, list) else [value]
+        """``GROUP=NAME`` with a name that exists: the nearest, or the default, where it does
+        not."""
+        offered, names = (
+            names_in(self.folders, group),
+            list(value) if isinstance(value, list) else [value],
+        )
         for place, name in enumerate(names):
             text = name if isinstance(name, str) else ""
             if text and any((folder / group / f"{text}.yaml").is_file() for folder in self.folders):
                 continue
             guess = closest(text, offered)
-            hint = f"did you mean '{guess}'? " if guess else f"to leave it out give ~{group}; " if name is None else ""
+            hint = (
+                f"did you mean '{guess}'? "
+                if guess
+                else f"to leave it out give ~{group}; "
+                if name is None
+                else ""
+            )
             rule = f"must name one of conf/{group}; {hint}there are: {', '.join(offered)}"
             self.problems.append(f"{group}={shown(value)}: {rule}")
             default = chosen_by_default(self.primary).get(group)
@@ -112,8 +140,13 @@ class Composer:
         return f"{group}={json.dumps(names) if isinstance(value, list) else names[0]}"
 
     def place(self, key: str, raw: str, tree: Any) -> str | None:
-        """``KEY=VALUE`` as Hydra shall see it, given what the groups compose to; None where it has no place."""
-        node, parts, knob = tree, key.split("."), False  # knob: below a knob, keys are the constructor's business
+        """``KEY=VALUE`` as Hydra shall see it, given what the groups compose to; None where it has
+        no place."""
+        node, parts, knob = (
+            tree,
+            key.split("."),
+            False,
+        )  # knob: below a knob, keys are the constructor's business
         for depth, part in enumerate(parts):
             at = "".join(f"{name}." for name in parts[:depth])
             if isinstance(node, list):
@@ -121,12 +154,18 @@ class Composer:
             if not isinstance(node, dict):
                 if knob:
                     return f"++{'.'.join(parts)}={raw}"
-                self.problems.append(f"{key}: '{at[:-1]}' is one value ({shown(node)}); set {at[:-1]}=VALUE")
+                self.problems.append(
+                    f"{key}: '{at[:-1]}' is one value ({shown(node)}); set {at[:-1]}=VALUE"
+                )
                 return None
             if part not in node:
                 known = knobs_of(node) if "_target_" in node else None if knob else ()
                 aside = self.schema.get(at[:-1])  # keys of a node that the program reads itself
-                if known is None or part in known or ("_target_" in node and isinstance(aside, Mapping) and part in aside):
+                if (
+                    known is None
+                    or part in known
+                    or ("_target_" in node and isinstance(aside, Mapping) and part in aside)
+                ):
                     return f"++{'.'.join(parts)}={raw}"
                 if not (guess := self.unknown(at, part, {*node, *known} - {"_target_"})):
                     return None
@@ -139,14 +178,17 @@ class Composer:
     def unknown(self, at: str, part: str, offered: Collection[str]) -> str | None:
         if not at and part in self.groups:
             names = ", ".join(names_in(self.folders, part))
-            self.problems.append(f"{part}: none is chosen; give {part}=NAME too (there are: {names})")
+            self.problems.append(
+                f"{part}: none is chosen; give {part}=NAME too (there are: {names})"
+            )
             return None
         offered = set(offered) - live(self.supplied, at[:-1])
         self.problems.append(f"{at}{part}: unknown key; {nearest(part, offered, prefix=at)}")
         return closest(part, offered)
 
     def hydra(self, overrides: list[str]) -> Any:
-        """Composed by Hydra; what it refuses is told and dropped from ``overrides``, and the rest composed again."""
+        """Composed by Hydra; what it refuses is told and dropped from ``overrides``, and the rest
+        composed again."""
         import yaml
         from hydra import compose
         from hydra.errors import HydraException
@@ -158,8 +200,15 @@ class Composer:
                     return compose(self.command, overrides)
             except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
                 self.problems.append(_told(error, self))
-                culprits = {word.lstrip("+~").partition("=")[0] for word in re.findall(r"'([^']+)'", str(error))}
-                kept = [text for text in overrides if text.lstrip("+~").partition("=")[0] not in culprits]
+                culprits = {
+                    word.lstrip("+~").partition("=")[0]
+                    for word in re.findall(r"'([^']+)'", str(error))
+                }
+                kept = [
+                    text
+                    for text in overrides
+                    if text.lstrip("+~").partition("=")[0] not in culprits
+                ]
                 if len(kept) == len(overrides):
                     raise BadRequest(self.problems) from error
                 overrides[:] = kept
@@ -178,12 +227,18 @@ class Composer:
                     self.problems.append(f"{text}: unknown key; did you mean '{guess}'?")
                     key = guess
             if key in self.groups and not text.startswith("~"):
-                added = "+" if text.startswith("+") and key not in chosen_by_default(self.primary) else ""
+                added = (
+                    "+"
+                    if text.startswith("+") and key not in chosen_by_default(self.primary)
+                    else ""
+                )
                 choices.append(added + self.choice(key, value))
             else:
                 (choices if key in self.groups else values).append(text)
         tree = OmegaConf.to_container(self.hydra(choices), resolve=False)
-        placed = [text if text[0] in "+~" else self.place(*text.split("=", 1), tree) for text in values]
+        placed = [
+            text if text[0] in "+~" else self.place(*text.split("=", 1), tree) for text in values
+        ]
         return plain(self.hydra([*choices, *filter(None, placed)]), "", self.problems)
 
 
@@ -191,16 +246,24 @@ def _told(error: Exception, composer: Composer) -> str:
     """A refusal of Hydra in one line."""
     text, names = str(error), sorted({*chosen_by_default(composer.primary)})
     if found := re.match(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
-        return f"{found[1]}: {composer.command} takes no {found[1]}=; take it out (it takes: {', '.join(names)})"
+        return (
+            f"{found[1]}: {composer.command} takes no {found[1]}=; take it out (it takes:"
+            f" {', '.join(names)})"
+        )
     if found := re.match(r"Could not delete from config\. '([^']+)' does not exist", text):
         return f"~{found[1]}: there is none to leave out; {nearest(found[1], composer.tops)}"
     if found := re.match(r"In '([^']+)': Could not override '(\w+)@\w+\.\2'", text):
-        return f"{found[1]}.yaml: cannot override /{found[2]}; write 'override /{found[2]}@_global_.{found[2]}: NAME'"
+        return (
+            f"{found[1]}.yaml: cannot override /{found[2]}; write 'override"
+            f" /{found[2]}@_global_.{found[2]}: NAME'"
+        )
     if missing := getattr(error, "missing_cfg_file", None):
         group, _, name = str(missing).rpartition("/")
         line = re.compile(rf"\b{re.escape(group)}\b[^:\n]*:\s*{re.escape(name)}\b")
         files = [file for folder in composer.folders for file in folder.rglob("*.yaml")]
-        where = ", ".join(str(file) for file in files if line.search(file.read_text(encoding="utf-8")))
+        where = ", ".join(
+            str(file) for file in files if line.search(file.read_text(encoding="utf-8"))
+        )
         hint = nearest(name, getattr(error, "options", None) or ())
         return f"{missing}: no such file in conf/, named in {where or 'a defaults list'}; {hint}"
     lines = [line.strip() for line in text.splitlines() if line.strip() and "https://" not in line]
@@ -213,7 +276,8 @@ def about(problem: str) -> str:
 
 
 def plain(node: Any, key: str, problems: list[str]) -> Any:
-    """OmegaConf -> dict, list and scalars, interpolations resolved; what cannot be resolved is a problem."""
+    """OmegaConf -> dict, list and scalars, interpolations resolved; what cannot be resolved is a
+    problem."""
     from omegaconf import DictConfig, ListConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 

@@ -1,4 +1,5 @@
-"""Where images come from. A source's item is (uint8 (C, H, W), label with -1 = none, index of the image shown)."""
+"""Where images come from. A source's item is (uint8 (C, H, W), label with -1 = none, index of the
+image shown)."""
 
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.embedded import EmbeddedSource

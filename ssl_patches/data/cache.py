@@ -1,19 +1,23 @@
-"""Decoded once: the images of a source as one memory-mapped array of bytes, made before training and shared by runs.
+"""Decoded once: the images of a source as one memory-mapped array of bytes, made before training
+and shared by runs.
 
-What is kept is what the source gives, its uint8 squares (their side is ``load_size``: between ``image_size`` and twice
-that, so that a random crop has real pixels to work on), and for each image which one is shown in its place. A run with
-the cache is, bit for bit, the run without. Colour images that ``resample.py`` resizes one by one lie with their channels
-last, which it reads in less than half the time.
+What is kept is what the source gives, its uint8 squares (their side is ``load_size``: between
+``image_size`` and twice that, so that a random crop has real pixels to work on), and for each image
+which one is shown in its place. A run with the cache is, bit for bit, the run without. Colour
+images that ``resample.py`` resizes one by one lie with their channels last, which it reads in less
+than half the time.
 
-A cache is a folder PLACE/KEY that appears complete and at once: it is written to PLACE/.KEY.partial and renamed. So a
-builder that is killed leaves nothing that could be taken for images, and of two builders one works while the other
-waits (the claims of ``studies/claims.py``, which tell the dead from the living on other machines too). KEY is a hash
-of all that decides the pixels: the source's configuration and fingerprint, each file's time of change, the shape, and
-the versions of the decoders, Pillow and simplejpeg.
+A cache is a folder PLACE/KEY that appears complete and at once: it is written to PLACE/.KEY.partial
+and renamed. So a builder that is killed leaves nothing that could be taken for images, and of two
+builders one works while the other waits (the claims of ``config/locks.py``, which tell the dead
+from the living on other machines too). KEY is a hash of all that decides the pixels: the source's
+configuration and fingerprint, each file's time of change, the shape, and the versions of the
+decoders, Pillow and simplejpeg.
 
-Traps: (a) a Dataset of one's own whose *code* changes keeps its key: delete the folder then, or set another one;
-(b) writing through a memory map turns a full disk into a signal that kills the process: here files are written as
-files; (c) a memory map that is pickled to a worker is copied whole: the array is opened again there.
+Traps: (a) a Dataset of one's own whose *code* changes keeps its key: delete the folder then, or set
+another one; (b) writing through a memory map turns a full disk into a signal that kills the
+process: here files are written as files; (c) a memory map that is pickled to a worker is copied
+whole: the array is opened again there.
 """
 
 from __future__ import annotations
@@ -38,11 +42,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ssl_patches.config import locks
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import ImageSource
-from ssl_patches.resample import BY_PRODUCTS
-from ssl_patches.studies import claims
 from ssl_patches.types import ImageBatch
 
 LAYOUT = 1  # of the files in a cache; part of every key
@@ -53,23 +56,42 @@ WAIT = 1.0  # seconds between two looks at what another process is building
 
 
 class CachedSource(Dataset[tuple[Tensor, int, int]]):
-    """``source`` with its images from a cache; all else (labels, names, fingerprint, ...) is the source's own.
+    """``source`` with its images from a cache; all else (labels, names, fingerprint, ...) is the
+    source's own.
 
-    ``identity``: text that decides the images beside the source's fingerprint. ``place``: the folder of caches.
-    ``max_gb``: ValueError when the images need more. Until ``fill_cache`` has been called images come from the source.
+    ``identity``: text that decides the images beside the source's fingerprint. ``place``: the
+    folder of caches.
+    ``max_gb``: ValueError when the images need more. ``channels_last``: keep the colours of a pixel
+    together in memory (RGB only). Until ``fill_cache`` has been called images come from the source.
     """
 
-    def __init__(self, source: Any, *, identity: str, place: Path, max_gb: float = MAX_GB) -> None:
+    def __init__(
+        self,
+        source: Any,
+        *,
+        identity: str,
+        place: Path,
+        max_gb: float = MAX_GB,
+        channels_last: bool = False,
+    ) -> None:
         sample, _, _ = source[0]
         self.source, self.shape = source, (len(source), *sample.shape)
-        self.channels_last = len(sample) == 3 and sample.shape[-1] > BY_PRODUCTS
+        self.channels_last = channels_last and len(sample) == 3
         self.folder = place / _key(source, identity, self.shape)
         self.images: NDArray[np.uint8] | None = None
         self.shown: NDArray[np.int64] | None = None
         self.stored_labels: Tensor | None = None
-        self.about = {"layout": LAYOUT, "images": len(source), "shape": list(sample.shape), "identity": identity}
+        self.about = {
+            "layout": LAYOUT,
+            "images": len(source),
+            "shape": list(sample.shape),
+            "identity": identity,
+        }
         if sample.dtype != torch.uint8:
-            raise ValueError(f"data.cache={place}: keeps bytes, and these images are {sample.dtype}; set data.cache=false")
+            raise ValueError(
+                f"data.cache={place}: keeps bytes, and these images are {sample.dtype}; set"
+                " data.cache=false"
+            )
         self._refuse_too_large(max_gb)
 
     def fill_cache(self, *, num_workers: int) -> None:
@@ -80,19 +102,23 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
         told = False
         try:
             while not self._open():
-                with claims.held(self.folder) as ours:
+                with locks.held(self.folder) as ours:
                     if ours:
                         if not self._open():  # it may have been finished between the two looks
                             self._make(num_workers)
                         continue
                 if not told:
-                    print(f"{self.folder}: {claims.holder(self.folder)} decodes these images; waiting for it", file=sys.stderr)
+                    print(
+                        f"{self.folder}: {locks.holder(self.folder)} decodes these images; waiting"
+                        " for it",
+                        file=sys.stderr,
+                    )
                 told = True
                 time.sleep(WAIT)
         except OSError as error:
             raise ValueError(
-                f"data.cache={self.folder.parent}: cannot be written ({error.strerror}); set data.cache to another folder, "
-                "or data.cache=false"
+                f"data.cache={self.folder.parent}: cannot be written ({error.strerror}); set"
+                " data.cache to another folder, or data.cache=false"
             ) from error
 
     def __len__(self) -> int:
@@ -114,10 +140,16 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
         shown = self.shown[indices]
         index = torch.from_numpy(shown)
         images = torch.from_numpy(self.images.take(shown, axis=0))
-        return ImageBatch(images.permute(0, 3, 1, 2) if self.channels_last else images, self._labels()[index], index)
+        return ImageBatch(
+            images.permute(0, 3, 1, 2) if self.channels_last else images,
+            self._labels()[index],
+            index,
+        )
 
     def __getattr__(self, name: str) -> Any:
-        if name == "source" or name.startswith("__"):  # asked while this is being unpickled, before there is one
+        if name == "source" or name.startswith(
+            "__"
+        ):  # asked while this is being unpickled, before there is one
             raise AttributeError(name)
         return getattr(self.source, name)
 
@@ -128,7 +160,10 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
         opened = state.pop("opened")
         self.__dict__.update(state)
         if opened and not self._open():
-            raise ValueError(f"data.cache={self.folder.parent}: {self.folder.name} is gone; leave it until the run has ended")
+            raise ValueError(
+                f"data.cache={self.folder.parent}: {self.folder.name} is gone; leave it until the"
+                " run has ended"
+            )
 
     def _stored_shape(self) -> tuple[int, ...]:
         count, channels, height, width = self.shape
@@ -142,7 +177,9 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
     def _open(self) -> bool:
         try:
             images = np.load(self.folder / IMAGES, mmap_mode="r", allow_pickle=False)
-            shown, labels = (np.load(self.folder / name, allow_pickle=False) for name in (SHOWN, LABELS))
+            shown, labels = (
+                np.load(self.folder / name, allow_pickle=False) for name in (SHOWN, LABELS)
+            )
         except (OSError, ValueError, EOFError):  # not there, or cut short by whoever copied it
             return False
         if (
@@ -152,14 +189,21 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
             or len(shown) != len(images)
         ):
             return False
-        self.images, self.shown, self.stored_labels = np.asarray(images), shown, torch.from_numpy(labels)
+        self.images, self.shown, self.stored_labels = (
+            np.asarray(images),
+            shown,
+            torch.from_numpy(labels),
+        )
         if isinstance(self.source, ImageSource):
             self.source.leave_out(torch.from_numpy(shown != np.arange(len(shown))))
         return True
 
     def _make(self, num_workers: int) -> None:
         half = self.folder.with_name(f".{self.folder.name}.partial")
-        for left in (half, self.folder):  # of a builder that was killed; a cache that cannot be opened
+        for left in (
+            half,
+            self.folder,
+        ):  # of a builder that was killed; a cache that cannot be opened
             shutil.rmtree(left, ignore_errors=True)
         try:
             half.mkdir(parents=True)
@@ -176,13 +220,22 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
         count, size, shape = len(self), int(np.prod(self.shape[1:])), self._stored_shape()
         readable, labels = np.zeros(count, bool), np.full(count, -1)
         loader = ordered_loader(self.source, batch_size=64, num_workers=_workers(num_workers))
-        bar = tqdm(total=count, desc=f"decoding into {path.parent.parent}", unit="image", disable=not sys.stderr.isatty())
+        bar = tqdm(
+            total=count,
+            desc=f"decoding into {path.parent.parent}",
+            unit="image",
+            disable=not sys.stderr.isatty(),
+        )
         with path.open("wb") as file, bar:
-            npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            npy.write_array_header_1_0(
+                file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+            )
             begin = file.tell()
             for batch in loader:
                 images = batch.images.permute(0, 2, 3, 1) if self.channels_last else batch.images
-                for image, index in zip(images.contiguous().numpy(), batch.index.tolist(), strict=True):
+                for image, index in zip(
+                    images.contiguous().numpy(), batch.index.tolist(), strict=True
+                ):
                     file.seek(begin + index * size)  # no move, but where images cannot be read
                     file.write(image.data)
                 readable[batch.index], labels[batch.index] = True, batch.labels
@@ -190,18 +243,25 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
             file.truncate(begin + count * size)
             file.flush()
             os.fsync(file.fileno())
-        shown = np.flatnonzero(readable)[np.searchsorted(np.flatnonzero(readable), np.arange(count)) % readable.sum()]
+        shown = np.flatnonzero(readable)[
+            np.searchsorted(np.flatnonzero(readable), np.arange(count)) % readable.sum()
+        ]
         return shown, labels
 
     def _refuse_too_large(self, max_gb: float) -> None:
         place, gigabytes = self.folder.parent, int(np.prod(self.shape)) / 1e9
         if not max_gb > 0:
-            raise ValueError(f"data.cache_max_gb={max_gb}: must be more than 0; set data.cache_max_gb={MAX_GB:g}")
-        images = f"{self.shape[0]:,} images of {' x '.join(map(str, self.shape[1:]))} bytes are {gigabytes:.3g} GB decoded"
+            raise ValueError(
+                f"data.cache_max_gb={max_gb}: must be more than 0; set data.cache_max_gb={MAX_GB:g}"
+            )
+        images = (
+            f"{self.shape[0]:,} images of {' x '.join(map(str, self.shape[1:]))} bytes are"
+            f" {gigabytes:.3g} GB decoded"
+        )
         if gigabytes > max_gb:
             raise ValueError(
-                f"data.cache_max_gb={max_gb:g}: {images}; set data.cache_max_gb={_above(gigabytes)}, a smaller image_size, "
-                "or data.cache=false"
+                f"data.cache_max_gb={max_gb:g}: {images}; set"
+                f" data.cache_max_gb={_above(gigabytes)}, a smaller image_size, or data.cache=false"
             )
         there = next(folder for folder in (place, *place.absolute().parents) if folder.exists())
         if not there.is_dir():
@@ -209,8 +269,8 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
         free = shutil.disk_usage(there).free / 1e9
         if not self.folder.exists() and gigabytes > free:
             raise ValueError(
-                f"data.cache={place}: {images}, and {free:.3g} GB are free there; set data.cache to a folder on a larger "
-                "disk, or data.cache=false"
+                f"data.cache={place}: {images}, and {free:.3g} GB are free there; set data.cache to"
+                " a folder on a larger disk, or data.cache=false"
             )
 
 
@@ -218,11 +278,15 @@ def folder_of(cache: bool | str) -> Path:
     """``data.cache``: true is the user's cache folder, anything else the folder itself."""
     if isinstance(cache, str):
         return Path(cache).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ssl_patches" / "images"
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ssl_patches" / "images"
+    )
 
 
 def _key(source: Any, identity: str, shape: tuple[int, ...]) -> str:
-    content = hashlib.sha256(f"{LAYOUT} {DECODERS} {shape} {source.fingerprint()} {identity}".encode())
+    content = hashlib.sha256(
+        f"{LAYOUT} {DECODERS} {shape} {source.fingerprint()} {identity}".encode()
+    )
     for path in getattr(source, "paths", ()):
         content.update(f" {os.stat(path).st_mtime_ns}".encode())
     return content.hexdigest()[:24]
@@ -230,7 +294,9 @@ def _key(source: Any, identity: str, shape: tuple[int, ...]) -> str:
 
 def _workers(asked: int) -> int:
     """None where the user wants none, otherwise a process per core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return max(asked, cores) if asked else 0
 
 

@@ -1,22 +1,27 @@
 """One image file -> one uint8 square, or one error.
 
-The square is what the exported preprocessing makes: shorter side to ``size`` (bilinear, antialiased), centre crop. An
-image that already has that size keeps its pixels.
+The square is what the exported preprocessing makes: shorter side to ``size`` (bilinear,
+antialiased), centre crop. An image that already has that size keeps its pixels.
 
 How files that are not 8-bit RGB are read:
 
-* transparency (RGBA, LA, palette or ``tRNS``) is composited on white, the page such pictures are drawn for; dropping
+* transparency (RGBA, LA, palette or ``tRNS``) is composited on white, the page such pictures are
+  drawn for; dropping
   the alpha channel instead would show whatever colour the file hides under it;
-* 16 bits are scaled by their range, 65535 -> 255, or by ``value_range``, never by the image's own extremes, so that
+* 16 bits are scaled by their range, 65535 -> 255, or by ``value_range``, never by the image's own
+  extremes, so that
   equal values stay equal in all images (12-bit data stored in 16 bits get dark without ``value_range=(0, 4095)``);
-* ``I`` (Pillow's 32-bit integers) is read as 16 bits and ``F`` (floats) as 0..1; values beyond have no known range and
+* ``I`` (Pillow's 32-bit integers) is read as 16 bits and ``F`` (floats) as 0..1; values beyond have
+  no known range and
   are refused unless one is given. npy and TIFF with other than 1 or 3 channels are read as arrays, see ``arrays.py``;
-* CMYK and palettes become RGB, grey becomes RGB by repetition, colour becomes grey by ITU-R 601 luma;
+* CMYK and palettes become RGB, grey becomes RGB by repetition, colour becomes grey by ITU-R 601
+  luma;
 * the EXIF orientation is applied; of several frames the first counts.
 
-The trap: a damaged file must never turn into a grey picture that is trained on. Pillow does that when any import in
-the process sets ``ImageFile.LOAD_TRUNCATED_IMAGES``, so it is unset here. What remains undetected is damage inside a
-JPEG whose data does not end early: libjpeg decodes it to wrong pixels without an error.
+The trap: a damaged file must never turn into a grey picture that is trained on. Pillow does that
+when any import in the process sets ``ImageFile.LOAD_TRUNCATED_IMAGES``, so it is unset here. What
+remains undetected is damage inside a JPEG whose data does not end early: libjpeg decodes it to
+wrong pixels without an error.
 """
 
 from __future__ import annotations
@@ -38,7 +43,10 @@ from ssl_patches.data import arrays
 
 DEEP = ("I", "F")
 JPEG = b"\xff\xd8\xff"  # how such a file begins
-METADATA = (b"Exif\0\0", b"http://ns.adobe.com/xap/")  # how what may state an orientation begins in it: EXIF, XMP
+METADATA = (
+    b"Exif\0\0",
+    b"http://ns.adobe.com/xap/",
+)  # how what may state an orientation begins in it: EXIF, XMP
 TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -81,12 +89,17 @@ def _reading(path: str) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        reason = " ".join(str(error).replace(repr(path), "the file").split()) or type(error).__name__
+        reason = (
+            " ".join(str(error).replace(repr(path), "the file").split()) or type(error).__name__
+        )
         raise UnreadableImage(path, reason) from error
 
 
-def header(path: str, *, channels: int = 3, value_range: Sequence[float] | None = None) -> tuple[int, int]:
-    """Width and height as the file states them, without decoding pixels. Raises ``UnreadableImage``."""
+def header(
+    path: str, *, channels: int = 3, value_range: Sequence[float] | None = None
+) -> tuple[int, int]:
+    """Width and height as the file states them, without decoding pixels. Raises
+    ``UnreadableImage``."""
     with _reading(path):
         if arrays.is_array(path, channels=channels, value_range=value_range):
             width, height = arrays.extent_of(arrays.shape_of(path), channels=channels)
@@ -99,28 +112,45 @@ def header(path: str, *, channels: int = 3, value_range: Sequence[float] | None 
 
 
 def decode(
-    path: str, *, channels: int, size: int, value_range: Sequence[float] | None = None, data: bytes | None = None
+    path: str,
+    *,
+    channels: int,
+    size: int,
+    value_range: Sequence[float] | None = None,
+    data: bytes | None = None,
 ) -> Tensor:
-    """The image of a file as uint8 (channels, size, size), the colours of a pixel together in memory. Raises ``UnreadableImage``.
+    """The image of a file as uint8 (channels, size, size), the colours of a pixel together in
+    memory. Raises ``UnreadableImage``.
 
-    ``channels``: 1 or 3, or what an array file holds. ``data``: the file's content, where ``path`` only names it.
+    ``channels``: 1 or 3, or what an array file holds. ``data``: the file's content, where ``path``
+    only names it.
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # see the docstring above
     if data is None and arrays.is_array(path, channels=channels, value_range=value_range):
         with _reading(path):
-            return torch.from_numpy(arrays.square(arrays.read_array(path, channels=channels), size=size, value_range=value_range))
+            return torch.from_numpy(
+                arrays.square(
+                    arrays.read_array(path, channels=channels), size=size, value_range=value_range
+                )
+            )
     with _reading(path):
         content = _read_jpeg(path) if data is None else data
         pixels = None if content is None else _decoded(content, channels, size)
         if pixels is not None:
             return _square(pixels, size)
-        with open(path, "rb") if content is None else io.BytesIO(content) as file, Image.open(file) as image:
+        with (
+            open(path, "rb") if content is None else io.BytesIO(content) as file,
+            Image.open(file) as image,
+        ):
             if image.format == "JPEG":
-                # The decoder itself halves large pictures, but never below twice the size asked for: there it gets visible.
+                # The decoder itself halves large pictures, but never below twice the size asked
+                # for: there it gets visible.
                 image.draft("L" if channels == 1 else None, (2 * size, 2 * size))
             image.load()
             turn = orientation(image)
-            return square_of(image, channels=channels, size=size, value_range=value_range, turn=turn)
+            return square_of(
+                image, channels=channels, size=size, value_range=value_range, turn=turn
+            )
 
 
 def square_of(
@@ -131,7 +161,8 @@ def square_of(
     value_range: Sequence[float] | None = None,
     turn: Image.Transpose | None = None,
 ) -> Tensor:
-    """A decoded picture as uint8 (channels, size, size), channels 1 or 3, turned by ``turn``. Raises as Pillow does."""
+    """A decoded picture as uint8 (channels, size, size), channels 1 or 3, turned by ``turn``.
+    Raises as Pillow does."""
     image = _eight_bits(_central_square(image), "L" if channels == 1 else "RGB", value_range)
     if image.width != size:
         image = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
@@ -147,10 +178,11 @@ def _read_jpeg(path: str) -> bytes | None:
 
 
 def _decoded(content: bytes, channels: int, size: int) -> Tensor | None:
-    """(channels, H, W) of a JPEG that Pillow would give as it is: of full size, upright, RGB or grey. None for any other.
+    """(channels, H, W) of a JPEG that Pillow would give as it is: of full size, upright, RGB or
+    grey. None for any other.
 
-    simplejpeg gives Pillow's pixels in half the time: Pillow's goes into the way to an array. None too for what it
-    refuses, damage above all: Pillow says what is wrong.
+    simplejpeg gives Pillow's pixels in half the time: Pillow's goes into the way to an array. None
+    too for what it refuses, damage above all: Pillow says what is wrong.
     """
     if not content.startswith(JPEG):
         return None
@@ -169,12 +201,17 @@ def _decoded(content: bytes, channels: int, size: int) -> Tensor | None:
 
 
 def _square(pixels: Tensor, size: int) -> Tensor:
-    """``square_of`` for decoded bytes (C, H, W): at most one level of 255 away from it where it is resized."""
+    """``square_of`` for decoded bytes (C, H, W): at most one level of 255 away from it where it is
+    resized."""
     height, width = pixels.shape[1:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    part = pixels[None, :, top : top + side, left : left + side].contiguous(memory_format=torch.channels_last)
-    return (part if side == size else F.interpolate(part, (size, size), mode="bilinear", antialias=True))[0]
+    part = pixels[None, :, top : top + side, left : left + side].contiguous(
+        memory_format=torch.channels_last
+    )
+    return (
+        part if side == size else F.interpolate(part, (size, size), mode="bilinear", antialias=True)
+    )[0]
 
 
 def _central_square(image: Image.Image) -> Image.Image:
@@ -187,7 +224,8 @@ def _central_square(image: Image.Image) -> Image.Image:
 
 
 def orientation(image: Image.Image) -> Image.Transpose | None:
-    """What turns the stored picture upright. Damaged metadata beside sound pixels counts as none."""
+    """What turns the stored picture upright. Damaged metadata beside sound pixels counts as
+    none."""
     try:
         return TRANSPOSE.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except DAMAGE:
@@ -197,11 +235,16 @@ def orientation(image: Image.Image) -> Image.Transpose | None:
 def _eight_bits(image: Image.Image, mode: str, value_range: Sequence[float] | None) -> Image.Image:
     """Any of Pillow's modes -> "L" or "RGB"."""
     if image.mode in DEEP or image.mode.startswith("I;16"):
-        image = Image.fromarray(np.rint(arrays.levels(np.asarray(image), value_range)).astype(np.uint8))
+        image = Image.fromarray(
+            np.rint(arrays.levels(np.asarray(image), value_range)).astype(np.uint8)
+        )
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    elif image.mode in ("P", "CMYK"):  # straight to grey would skip the palette's or the ink's colour conversion
+    elif image.mode in (
+        "P",
+        "CMYK",
+    ):  # straight to grey would skip the palette's or the ink's colour conversion
         image = image.convert("RGB")
     return image if image.mode == mode else image.convert(mode)

@@ -1,12 +1,14 @@
 """``ssl-patches doctor data.root=DIR``: what is in a folder of images, what is broken, what to set.
 
-Every header is read, then every file is decoded *as training decodes it*, by one process per core: what is damaged here
-is exactly what a run would leave out. Files are taken for copies when their bytes are equal (sha256), not when their
-pictures look alike: a photograph saved twice as JPEG is not found. The decode rate is CPU time of the decoding alone,
-so it holds for one core whatever else the machine does.
+Every header is read, then every file is decoded *as training decodes it*, by one process per core:
+what is damaged here is exactly what a run would leave out. Files are taken for copies when their
+bytes are equal (sha256), not when their pictures look alike: a photograph saved twice as JPEG is
+not found. The decode rate is CPU time of the decoding alone, so it holds for one core whatever else
+the machine does.
 
-Of copies the first is kept, of those on both sides of the split the held-out one, so that what is evaluated stays the
-same. A worker holds one image at a time; a huge one is refused by its header (Pillow's limit for decompression bombs).
+Of copies the first is kept, of those on both sides of the split the held-out one, so that what is
+evaluated stays the same. A worker holds one image at a time; a huge one is refused by its header
+(Pillow's limit for decompression bombs).
 """
 
 from __future__ import annotations
@@ -54,26 +56,39 @@ class Survey:
 
 
 def doctor_command(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """Examines ``data.root``, writes the quarantine list, returns a ``Report``. ValueError for a bad request."""
+    """Examines ``data.root``, writes the quarantine list, returns a ``Report``. ValueError for a
+    bad request."""
     root, target = os.path.expanduser(cfg["data"]["root"]), Path(cfg["quarantine"])
     workers = _checked(cfg, root, target)
-    survey = look(root, channels=cfg["data"]["channels"], value_range=cfg["data"]["value_range"], workers=workers)
+    survey = look(
+        root,
+        channels=cfg["data"]["channels"],
+        value_range=cfg["data"]["value_range"],
+        workers=workers,
+    )
     groups = _copies(survey.examined, survey.side_of)
     listed = {path: f"damaged: {reason}" for path, reason in survey.damaged.items()}
     listed |= {path: f"copy of {group[0]}" for group in groups for path in group[1:]}
     if listed:
         write_quarantine(target, sorted(listed.items()))
     report = _report(cfg["data"]["root"], survey, groups, listed, target)
-    suggested = settings(report, reading=survey.reading, image_size=survey.image_size, workers=workers)
+    suggested = settings(
+        report, reading=survey.reading, image_size=survey.image_size, workers=workers
+    )
     return asdict(report) | {"settings": suggested}
 
 
-def look(root: str, *, channels: int | None, value_range: Sequence[float] | None, workers: int) -> Survey:
+def look(
+    root: str, *, channels: int | None, value_range: Sequence[float] | None, workers: int
+) -> Survey:
     """Every header, then every file. ValueError for a folder without one readable image."""
     value_range = arrays.check_range(value_range)
     found, others = find_images(root)
     if not found:
-        raise ValueError(f"data.root={root}: must hold images, but has none among {others} files; set data.root=DIR")
+        raise ValueError(
+            f"data.root={root}: must hold images, but has none among {others} files; set"
+            " data.root=DIR"
+        )
     divided = os.path.isdir(os.path.join(root, "train"))
     chosen = {split: select(found, split, divided=divided) for split in ("train", "val")}
     paths = [file.path for part in chosen.values() for file in part.files]
@@ -81,12 +96,18 @@ def look(root: str, *, channels: int | None, value_range: Sequence[float] | None
     reading = Reading(channels or _usual_channels(list(traits.values())), value_range)
     extents, damaged = _headers(root, paths, reading)
     size = _view_size(extents)
-    examined = _examine(root, list(extents), reading, choose_load_size(extents.values(), size), workers)
-    damaged |= {path: result.reason for path, result in examined.items() if result.reason is not None}
+    examined = _examine(
+        root, list(extents), reading, choose_load_size(extents.values(), size), workers
+    )
+    damaged |= {
+        path: result.reason for path, result in examined.items() if result.reason is not None
+    }
     return Survey(chosen, len(found), others, traits, extents, damaged, examined, reading, size)
 
 
-def _report(root: str, survey: Survey, groups: list[list[str]], listed: Mapping[str, str], target: Path) -> Report:
+def _report(
+    root: str, survey: Survey, groups: list[list[str]], listed: Mapping[str, str], target: Path
+) -> Report:
     side_of, traits, train = survey.side_of, survey.traits.values(), survey.chosen["train"]
     usable = Counter(side for path, side in side_of.items() if path not in listed)
     values = [value for result in survey.examined.values() for value in result.values or ()]
@@ -106,10 +127,14 @@ def _report(root: str, survey: Survey, groups: list[list[str]], listed: Mapping[
         largest=largest,
         deep=len(values) // 2,
         value_range=[min(values), max(values)] if values else None,
-        damaged=[{"path": path, "reason": reason} for path, reason in sorted(survey.damaged.items())],
+        damaged=[
+            {"path": path, "reason": reason} for path, reason in sorted(survey.damaged.items())
+        ],
         duplicates=groups,
         duplicates_across_splits=_mixed(groups, side_of),
-        duplicates_across_classes=_mixed(groups, {path: path.split("/")[-2] for path in side_of} if train.classes else {}),
+        duplicates_across_classes=_mixed(
+            groups, {path: path.split("/")[-2] for path in side_of} if train.classes else {}
+        ),
         images_per_second_per_core=_rate(survey.examined),
         quarantine=str(target) if listed else None,
         settings="",
@@ -117,21 +142,38 @@ def _report(root: str, survey: Survey, groups: list[list[str]], listed: Mapping[
 
 
 def _checked(cfg: Mapping[str, Any], root: str, target: Path) -> int:
-    """The number of worker processes; ValueError for what cannot be done, before anything is read."""
+    """The number of worker processes; ValueError for what cannot be done, before anything is
+    read."""
     if not os.path.isdir(root):
-        what = "is a file; unpack it and name the folder" if os.path.isfile(root) else "does not exist"
-        raise ValueError(f"data.root={root}: must be a folder of images, but {what}; set data.root=DIR")
+        what = (
+            "is a file; unpack it and name the folder" if os.path.isfile(root) else "does not exist"
+        )
+        raise ValueError(
+            f"data.root={root}: must be a folder of images, but {what}; set data.root=DIR"
+        )
     if target.exists():
         ours = target.is_file() and _first_row(target) == list(QUARANTINE_COLUMNS)
         if not (ours and cfg["overwrite"]):
             remedy = "set overwrite=true to replace it, or " if ours else ""
-            raise ValueError(f"quarantine={target}: exists already; {remedy}set quarantine=FILE to a new file")
+            raise ValueError(
+                f"quarantine={target}: exists already; {remedy}set quarantine=FILE to a new file"
+            )
     elif not target.absolute().parent.is_dir():
-        raise ValueError(f"quarantine={target}: there is no folder {target.absolute().parent}; make it, or set quarantine=FILE")
+        raise ValueError(
+            f"quarantine={target}: there is no folder {target.absolute().parent}; make it, or set"
+            " quarantine=FILE"
+        )
     workers = cfg["num_workers"]
     if workers is not None and workers < 0:
-        raise ValueError(f"num_workers={workers}: must be 0 (no process of its own) or more; leave it out for one per core")
-    return len(os.sched_getaffinity(0)) if workers is None and hasattr(os, "sched_getaffinity") else workers or 0
+        raise ValueError(
+            f"num_workers={workers}: must be 0 (no process of its own) or more; leave it out for"
+            " one per core"
+        )
+    return (
+        len(os.sched_getaffinity(0))
+        if workers is None and hasattr(os, "sched_getaffinity")
+        else workers or 0
+    )
 
 
 def _first_row(path: Path) -> list[str]:
@@ -139,23 +181,42 @@ def _first_row(path: Path) -> list[str]:
         return next(csv.reader(file), [])
 
 
-def _headers(root: str, paths: list[str], reading: Reading) -> tuple[dict[str, Extent], dict[str, str]]:
-    """Extents of the readable and reasons of the others, by path below ``root``. ValueError when none is readable."""
+def _headers(
+    root: str, paths: list[str], reading: Reading
+) -> tuple[dict[str, Extent], dict[str, str]]:
+    """Extents of the readable and reasons of the others, by path below ``root``. ValueError when
+    none is readable."""
     extents, corrupt = reading.headers([os.path.join(root, path) for path in paths])
     damaged = {os.path.relpath(path, root): reason for path, reason in corrupt}
     if not extents:
         path, reason = next(iter(damaged.items()))
-        raise ValueError(f"data.root={root}: none of {len(paths)} images can be read ({path}: {reason}); set data.root to others")
+        raise ValueError(
+            f"data.root={root}: none of {len(paths)} images can be read ({path}: {reason}); set"
+            " data.root to others"
+        )
     return {os.path.relpath(path, root): extent for path, extent in extents.items()}, damaged
 
 
-def _examine(root: str, paths: list[str], reading: Reading, size: int, workers: int) -> dict[str, Examined]:
+def _examine(
+    root: str, paths: list[str], reading: Reading, size: int, workers: int
+) -> dict[str, Examined]:
     files = Examination([os.path.join(root, path) for path in paths], reading=reading, size=size)
-    return dict(zip(paths, tqdm(ordered_items(files, num_workers=workers), total=len(paths), **_bar("decoding")), strict=True))
+    return dict(
+        zip(
+            paths,
+            tqdm(ordered_items(files, num_workers=workers), total=len(paths), **_bar("decoding")),
+            strict=True,
+        )
+    )
 
 
 def _bar(what: str) -> dict[str, Any]:
-    return {"desc": what, "unit": "image", "disable": not sys.stderr.isatty(), "dynamic_ncols": True}
+    return {
+        "desc": what,
+        "unit": "image",
+        "disable": not sys.stderr.isatty(),
+        "dynamic_ncols": True,
+    }
 
 
 def _usual_channels(traits: Sequence[Traits]) -> int:
@@ -187,7 +248,11 @@ def _copies(examined: Mapping[str, Examined], side_of: Mapping[str, str]) -> lis
     for path, result in examined.items():
         if result.reason is None:
             groups[result.digest].append(path)
-    return sorted(sorted(group, key=lambda path: (side_of[path] != "val", path)) for group in groups.values() if len(group) > 1)
+    return sorted(
+        sorted(group, key=lambda path: (side_of[path] != "val", path))
+        for group in groups.values()
+        if len(group) > 1
+    )
 
 
 def _mixed(groups: Sequence[Sequence[str]], where: Mapping[str, str]) -> int:

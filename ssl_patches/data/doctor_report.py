@@ -42,9 +42,15 @@ class Report:
 
 def settings(report: Report, *, reading: Reading, image_size: int, workers: int) -> str:
     """A command that trains on this folder, to be pasted."""
-    words = ["ssl-patches pretrain data=folder", shlex.quote(f"data.root={report.root}"), f"image_size={image_size}"]
+    words = [
+        "ssl-patches pretrain data=folder",
+        shlex.quote(f"data.root={report.root}"),
+        f"image_size={image_size}",
+    ]
     batch = min(LARGEST_BATCH, 2 ** max(report.train, 1).bit_length() // 2)
-    words += [f"data.batch_size={batch}"] * (batch < LARGEST_BATCH) + [f"data.num_workers={max(workers, 1)}"]
+    words += [f"data.batch_size={batch}"] * (batch < LARGEST_BATCH) + [
+        f"data.num_workers={max(workers, 1)}"
+    ]
     if reading.channels != 3:
         words.append(f"data.channels={reading.channels}")
     if reading.value_range or report.value_range:
@@ -62,21 +68,40 @@ def page(report: Mapping[str, Any]) -> str:
     sides, damaged, groups = report["shorter_side"], report["damaged"], report["duplicates"]
     deep = report["value_range"]
     lines = [
-        f"{report['images']:,} images and {report['other_files']:,} other files in {report['root']}",
+        (
+            f"{report['images']:,} images and {report['other_files']:,} other files in"
+            f" {report['root']}"
+        ),
         f"split      {report['train']:,} train, {report['val']:,} val; {report['split_rule']}",
         f"formats    {_said(report['formats'])}",
         f"modes      {_said(report['modes'])}; channels {_said(report['channels'])}",
-        f"size       shorter side {sides['least']} to {sides['most']} px, median {sides['median']}; largest {report['largest']}",
-        *([f"values     {deep[0]:g} to {deep[1]:g} in {report['deep']:,} files of more than 8 bits"] if deep else []),
+        (
+            f"size       shorter side {sides['least']} to {sides['most']} px, median"
+            f" {sides['median']}; largest {report['largest']}"
+        ),
+        *(
+            [
+                f"values     {deep[0]:g} to {deep[1]:g} in {report['deep']:,} files of more than 8"
+                " bits"
+            ]
+            if deep
+            else []
+        ),
         f"decoding   {report['images_per_second_per_core']:,.0f} images/s on one core",
         f"damaged    {len(damaged):,}",
         *_some([f"{row['path']}: {row['reason']}" for row in damaged]),
-        f"copies     {sum(map(len, groups)) - len(groups):,} (equal bytes), of {len(groups):,} images, "
-        f"{report['duplicates_across_splits']} in both train and val, {report['duplicates_across_classes']} in several classes",
+        (
+            f"copies     {sum(map(len, groups)) - len(groups):,} (equal bytes), of {len(groups):,}"
+            f" images, {report['duplicates_across_splits']} in both train and val,"
+            f" {report['duplicates_across_classes']} in several classes"
+        ),
         *_some([" = ".join(group) for group in groups]),
     ]
     if report["quarantine"]:
-        lines.append(f"quarantine {report['quarantine']} lists the damaged files and the copies; data.skip= leaves them out")
+        lines.append(
+            f"quarantine {report['quarantine']} lists the damaged files and the copies; data.skip="
+            " leaves them out"
+        )
     return "\n".join([*lines, "", report["settings"]])
 
 

@@ -1,19 +1,23 @@
-"""The embedded images: drawn on the fly, so that everything runs offline and a class is nothing but an arrangement.
+"""The embedded images: drawn on the fly, so that everything runs offline and a class is nothing but
+an arrangement.
 
-Every image shows one robot on a plain under a sky. The robot wears the same five parts in every class, each once; only
+Every image shows one robot on a plain under a sky. The robot wears the same five parts in every
+class, each once; only
 *where* the parts sit (four corners and the middle) says the class. Colours, textures, light, pose, background and grain
-are random and know nothing of the class, so pixels, colour histograms and untrained networks say little about it,
-while the light from the upper left, the sky above the darker ground and the robot's outline make the place of a
-tile partly readable from its content, as in photographs.
+are random and know nothing of the class, so pixels, colour histograms and untrained networks say
+little about it, while the light from the upper left, the sky above the darker ground and the
+robot's outline make the place of a tile partly readable from its content, as in photographs.
 
-Arrangements: class (a, b), a in {1, 2}, b in 0..4, puts part ``(a * slot + b) % 5`` into ``slot``. Affine maps of a
-prime field are sharply 2-transitive, so two classes agree on at most one slot (the places of any two parts tell the
-class) and every part visits every slot in exactly two classes. The slots are numbered so that a horizontal flip is
-``slot -> 4 - slot``, that is ``a -> -a``: a flipped image belongs to no class and is as far from the nine others as an
-upright one, so flips in augmentation never confuse two classes.
+Arrangements: class (a, b), a in {1, 2}, b in 0..4, puts part ``(a * slot + b) % 5`` into ``slot``.
+Affine maps of a prime field are sharply 2-transitive, so two classes agree on at most one slot (the
+places of any two parts tell the class) and every part visits every slot in exactly two classes. The
+slots are numbered so that a horizontal flip is ``slot -> 4 - slot``, that is ``a -> -a``: a flipped
+image belongs to no class and is as far from the nine others as an upright one, so flips in
+augmentation never confuse two classes.
 
-Trap: pinned pixels. Only the raw words of PCG64 are used (numpy guarantees those, not the distributions), all is
-float64 until one final rounding. Whoever changes the drawing changes ``DRAWING``, and with it every fingerprint.
+Trap: pinned pixels. Only the raw words of PCG64 are used (numpy guarantees those, not the
+distributions), all is float64 until one final rounding. Whoever changes the drawing changes
+``DRAWING``, and with it every fingerprint.
 """
 
 from __future__ import annotations
@@ -34,11 +38,18 @@ Scene = dict[str, Array]
 
 DRAWING = 1
 KINDS = ("disc", "ring", "triangle", "cross", "bars")  # part id in a mask = position here + 1
-SLOTS = np.array([(-1, -1), (1, -1), (0, 0), (1, 1), (-1, 1)], dtype=np.float64)  # y, x; a flip is slot -> 4 - slot
-SPREAD, RADIUS = 0.235, 0.14  # centre of the robot to a slot along an axis, and size of a part, in image sides
-REACH = 0.446  # how far a part of a robot of scale 1 can get from the robot's centre along an axis, in image sides
+SLOTS = np.array(
+    [(-1, -1), (1, -1), (0, 0), (1, 1), (-1, 1)], dtype=np.float64
+)  # y, x; a flip is slot -> 4 - slot
+SPREAD, RADIUS = (
+    0.235,
+    0.14,
+)  # centre of the robot to a slot along an axis, and size of a part, in image sides
+# how far a part of a robot of scale 1 can get from the robot's centre along an axis, in image sides
+REACH = 0.446
 
-# Everything random about an image: name -> (how many values, low, high). Lengths in image sides, angles in radians.
+# Everything random about an image: name -> (how many values, low, high). Lengths in image sides,
+# angles in radians.
 RANGES: dict[str, tuple[int, float, float]] = {
     "shift": (2, -1.0, 1.0), "scale": (1, 0.75, 1.1), "rotation": (1, -0.14, 0.14),
     "light": (1, 3.6, 4.3), "light_depth": (1, 0.2, 0.45), "brightness": (1, 0.85, 1.15), "grain": (1, 0.01, 0.07),
@@ -54,11 +65,14 @@ RANGES: dict[str, tuple[int, float, float]] = {
 _COUNTS = np.array([count for count, _, _ in RANGES.values()])
 _LOW, _HIGH = (np.repeat([r[k] for r in RANGES.values()], _COUNTS) for k in (1, 2))
 _ENDS = np.cumsum(_COUNTS)
-_PARTS = {name: slice(end - count, end) for name, end, count in zip(RANGES, _ENDS, _COUNTS, strict=True)}
+_PARTS = {
+    name: slice(end - count, end) for name, end, count in zip(RANGES, _ENDS, _COUNTS, strict=True)
+}
 
 
 def arrangement(label: int) -> list[int]:
-    """The kind of part (position in ``KINDS``) in each of the five slots, for class ``label`` 0..9."""
+    """The kind of part (position in ``KINDS``) in each of the five slots, for class ``label``
+    0..9."""
     a, b = 1 + label // 5, label % 5
     return [(a * slot + b) % 5 for slot in range(5)]
 
@@ -69,8 +83,11 @@ def class_name(label: int) -> str:
     return f"{KINDS[kinds[0]]}-{KINDS[kinds[4]]}"
 
 
-def draw(*, seed: int, split: int, index: int, label: int, size: int) -> tuple[Array, NDArray[np.uint8]]:
-    """One image as float64 (3, size, size) in about 0..255 and its part ids as uint8 (size, size); 0 = no part."""
+def draw(
+    *, seed: int, split: int, index: int, label: int, size: int
+) -> tuple[Array, NDArray[np.uint8]]:
+    """One image as float64 (3, size, size) in about 0..255 and its part ids as uint8 (size, size);
+    0 = no part."""
     stream = np.random.PCG64(np.random.SeedSequence((seed, split, index)))
     words = stream.random_raw(_ENDS[-1] + (size * size + 7) // 8)
     uniform = (words[: _ENDS[-1]] >> np.uint64(11)) * 2.0**-53
@@ -82,7 +99,9 @@ def draw(*, seed: int, split: int, index: int, label: int, size: int) -> tuple[A
     mask = _paint_parts(canvas, scene, offset, label)
     y, x = _axes(size)
     gain, depth = 255.0 * scene["brightness"], scene["light_depth"]
-    canvas *= (gain + gain * depth * np.sin(scene["light"]) * y) + gain * depth * np.cos(scene["light"]) * x
+    canvas *= (gain + gain * depth * np.sin(scene["light"]) * y) + gain * depth * np.cos(
+        scene["light"]
+    ) * x
     noise = words[_ENDS[-1] :].astype("<u8").view(np.uint8)[: size * size].reshape(size, size)
     canvas += (noise - 127.5) * (2.0 * scene["grain"])
     return canvas, mask
@@ -90,7 +109,8 @@ def draw(*, seed: int, split: int, index: int, label: int, size: int) -> tuple[A
 
 @lru_cache(maxsize=8)
 def _axes(size: int) -> tuple[Array, Array]:
-    """y (size, 1) and x (1, size) of the pixel centres, in image sides from the centre of the image."""
+    """y (size, 1) and x (1, size) of the pixel centres, in image sides from the centre of the
+    image."""
     line = (np.arange(size) + 0.5) / size - 0.5
     return line[:, None], line[None, :]
 
@@ -98,20 +118,26 @@ def _axes(size: int) -> tuple[Array, Array]:
 def _colour(hue: Array, value: Array | float, chroma: Array | float) -> Array:
     """(..., 3) colours whose mean over the channels is ``value``."""
     thirds = np.array([0.0, 1 / 3, 2 / 3])
-    return np.asarray(value)[..., None] + np.asarray(chroma)[..., None] * np.cos(2 * np.pi * (hue[..., None] - thirds))
+    return np.asarray(value)[..., None] + np.asarray(chroma)[..., None] * np.cos(
+        2 * np.pi * (hue[..., None] - thirds)
+    )
 
 
 def _waves(scene: Scene, size: int, which: slice) -> tuple[Array, Array]:
-    """Two gratings as factors (size, 4) and (4, size) of their sum: sin(p + q) = sin p cos q + cos p sin q."""
+    """Two gratings as factors (size, 4) and (4, size) of their sum: sin(p + q) = sin p cos q + cos
+    p sin q."""
     y, x = _axes(size)
     ky, kx = scene["wave"].reshape(2, 4)[:, which]
     p, q = ky * y + scene["wave_phase"][which], kx[:, None] * x
     depth = scene["wave_depth"][which]
-    return np.concatenate([depth * np.sin(p), depth * np.cos(p)], 1), np.concatenate([np.cos(q), np.sin(q)])
+    return np.concatenate([depth * np.sin(p), depth * np.cos(p)], 1), np.concatenate(
+        [np.cos(q), np.sin(q)]
+    )
 
 
 def _background(scene: Scene, size: int) -> Array:
-    """Sky that pales towards the horizon, darker ground that darkens towards the viewer, soft blobs, gratings.
+    """Sky that pales towards the horizon, darker ground that darkens towards the viewer, soft
+    blobs, gratings.
 
     Every layer is a function of y times a function of x, so the whole is one matrix product.
     """
@@ -119,9 +145,14 @@ def _background(scene: Scene, size: int) -> Array:
     high, low = _colour(scene["sky_hue"], scene["sky_value"] * np.array([0.8, 1.0]), 0.12)
     ground = _colour(scene["ground_hue"], scene["ground_value"], 0.1)[0] * (1.25 - 0.9 * y)
     sky = high + (low - high) * (y + 0.5)
-    base = sky + np.minimum(np.maximum((y - scene["horizon"]) * size + 0.5, 0.0), 1.0) * (ground - sky)
+    base = sky + np.minimum(np.maximum((y - scene["horizon"]) * size + 0.5, 0.0), 1.0) * (
+        ground - sky
+    )
     (at_y, at_x), width = scene["blob_at"].reshape(2, 6), scene["blob_width"]
-    tall, wide = np.exp(-(((y - at_y) / width) ** 2)), np.exp(-(((x - at_x[:, None]) / width[:, None]) ** 2))
+    tall, wide = (
+        np.exp(-(((y - at_y) / width) ** 2)),
+        np.exp(-(((x - at_x[:, None]) / width[:, None]) ** 2)),
+    )
     wave_y, wave_x = _waves(scene, size, slice(0, 2))
     down = np.empty((3, size, 11))
     down[..., 0] = base.T
@@ -132,16 +163,22 @@ def _background(scene: Scene, size: int) -> Array:
 
 
 def _paint_body(canvas: Array, scene: Scene, offset: Array) -> None:
-    """The robot without its parts: shadow on the ground, two feet, an aerial, a rounded body with a dark rim."""
+    """The robot without its parts: shadow on the ground, two feet, an aerial, a rounded body with a
+    dark rim."""
     size = canvas.shape[-1]
     y, x = _axes(size)
     scale, sin, cos = scene["scale"][0], np.sin(scene["rotation"][0]), np.cos(scene["rotation"][0])
     dy, dx = (y - offset[0]) / scale, (x - offset[1]) / scale
     v, u = cos * dy - sin * dx, cos * dx + sin * dy
-    keep = (0.34 + 55.0 * (dy - 0.45) ** 2) + 2.2 * (dx - 0.08) ** 2  # the light that the shadow at the feet leaves
+    keep = (0.34 + 55.0 * (dy - 0.45) ** 2) + 2.2 * (
+        dx - 0.08
+    ) ** 2  # the light that the shadow at the feet leaves
     keep = np.minimum(np.maximum(keep, 0.45), 1.0)
     side, down = np.abs(u), np.abs(v)
-    edge_x, edge_y = np.maximum(side + scene["body_taper"] * v - 0.31, 0.0), np.maximum(down - 0.31, 0.0)
+    edge_x, edge_y = (
+        np.maximum(side + scene["body_taper"] * v - 0.31, 0.0),
+        np.maximum(down - 0.31, 0.0),
+    )
     body = np.sqrt(edge_x * edge_x + edge_y * edge_y) - 0.09
     feet = np.maximum(np.abs(side - 0.2) - 0.07, np.abs(v - 0.42) - 0.05)
     limbs = np.minimum(feet, np.maximum(side - 0.025, np.abs(v + 0.44) - 0.06))
@@ -151,11 +188,14 @@ def _paint_body(canvas: Array, scene: Scene, offset: Array) -> None:
     wave_y, wave_x = _waves(scene, size, slice(2, 4))
     shade = wave_y @ wave_x + 1.0 - np.minimum(np.maximum(16.0 * body + 0.4, 0.0), 0.4)
     canvas *= keep * (1.0 - cover - limbs)
-    canvas += _colour(scene["body_hue"], scene["body_value"], 0.12)[0][:, None, None] * (cover * shade + 0.5 * limbs)
+    canvas += _colour(scene["body_hue"], scene["body_value"], 0.12)[0][:, None, None] * (
+        cover * shade + 0.5 * limbs
+    )
 
 
 def _shape(kind: str, v: Array, u: Array, distance: Array) -> Array:
-    """Signed distance (negative inside) of a part within 1.1 of its centre; ``v`` points down, ``u`` to the right."""
+    """Signed distance (negative inside) of a part within 1.1 of its centre; ``v`` points down,
+    ``u`` to the right."""
     if kind == "disc":
         return distance - 0.92
     if kind == "ring":
@@ -169,7 +209,8 @@ def _shape(kind: str, v: Array, u: Array, distance: Array) -> Array:
 
 
 def _paint_parts(canvas: Array, scene: Scene, offset: Array, label: int) -> NDArray[np.uint8]:
-    """All five parts, worked out in one stack of small windows (5, n, n); row k belongs to ``KINDS[k]``."""
+    """All five parts, worked out in one stack of small windows (5, n, n); row k belongs to
+    ``KINDS[k]``."""
     size, scale = canvas.shape[-1], scene["scale"][0]
     sin, cos = np.sin(scene["rotation"][0]), np.cos(scene["rotation"][0])
     slot = np.argsort(arrangement(label))
@@ -178,7 +219,9 @@ def _paint_parts(canvas: Array, scene: Scene, offset: Array, label: int) -> NDAr
     radius = RADIUS * scale * scene["part_size"]
     n = min(size, int(2.6 * RADIUS * size) + 3)  # 2 * the largest scale, part and extent of a shape
     corner = np.clip(np.floor((centre + 0.5) * size - n / 2 + 0.5), 0, size - n).astype(int)
-    pixels = ((corner[:, :, None] + np.arange(n) + 0.5) / size - 0.5 - centre[:, :, None]) / radius[:, None, None]
+    pixels = ((corner[:, :, None] + np.arange(n) + 0.5) / size - 0.5 - centre[:, :, None]) / radius[
+        :, None, None
+    ]
     dy, dx = pixels[:, 0, :, None], pixels[:, 1, None, :]
     turn = (scene["part_turn"] + scene["rotation"])[:, None, None]
     v, u = np.cos(turn) * dy - np.sin(turn) * dx, np.cos(turn) * dx + np.sin(turn) * dy
@@ -206,11 +249,13 @@ def _paint_parts(canvas: Array, scene: Scene, offset: Array, label: int) -> NDAr
 class EmbeddedSource(Dataset[tuple[Tensor, int, int]]):
     """Map-style source: ``source[i]`` -> (image uint8 (C, H, W), label, i).
 
-    Image i is a function of seed, split, i and image_size only: the same on every machine, whatever ``count`` is.
-    ``count``: images of the split; None: 4000 for train, 1000 for val. ``channels``: 3 = red, green, blue; 1 = their
-    mean; any other number lies evenly along the line red - green - blue, which stands in for a deeper image.
-    ``load_size``: side at which images are drawn; None: ``image_size``. ``seed``: other images of the same classes. Why:
-    everybody gets the same ones.
+    Image i is a function of seed, split, i and image_size only: the same on every machine, whatever
+    ``count`` is.
+    ``count``: images of the split; None: 4000 for train, 1000 for val. ``channels``: 3 = red,
+    green, blue; 1 = their mean; any other number lies evenly along the line red - green - blue,
+    which stands in for a deeper image.
+    ``load_size``: side at which images are drawn; None: ``image_size``. ``seed``: other images of
+    the same classes. Why: everybody gets the same ones.
     """
 
     def __init__(
@@ -225,11 +270,20 @@ class EmbeddedSource(Dataset[tuple[Tensor, int, int]]):
     ) -> None:
         image_size = load_size or image_size
         if split not in ("train", "val"):
-            raise ValueError(f"data.split={split}: embedded images have the splits train and val; set data.split=train")
+            raise ValueError(
+                f"data.split={split}: embedded images have the splits train and val; set"
+                " data.split=train"
+            )
         if count is not None and count < 1:
-            raise ValueError(f"data.count={count}: must be at least 1; leave it out for 4000 (train) or 1000 (val)")
+            raise ValueError(
+                f"data.count={count}: must be at least 1; leave it out for 4000 (train) or 1000"
+                " (val)"
+            )
         if not 32 <= image_size <= 256:
-            raise ValueError(f"image_size={image_size}: embedded images are drawn at 32 to 256 px; set image_size=64")
+            raise ValueError(
+                f"image_size={image_size}: embedded images are drawn at 32 to 256 px; set"
+                " image_size=64"
+            )
         if channels < 1:
             raise ValueError(f"data.channels={channels}: must be at least 1; set data.channels=3")
         if not 0 <= seed < 2**32:
@@ -240,13 +294,22 @@ class EmbeddedSource(Dataset[tuple[Tensor, int, int]]):
         self.mask_classes, self.objects = ["no part", *KINDS], list(range(1, 1 + len(KINDS)))
         self.labels = self._labels()
         at = np.linspace(0.0, 2.0, channels)[:, None] if channels > 1 else None
-        self._mix = np.full((1, 3), 1 / 3) if at is None else np.clip(1.0 - np.abs(at - np.arange(3.0)), 0.0, 1.0)
+        self._mix = (
+            np.full((1, 3), 1 / 3)
+            if at is None
+            else np.clip(1.0 - np.abs(at - np.arange(3.0)), 0.0, 1.0)
+        )
 
     def _labels(self) -> Tensor:
-        """Every ten consecutive images show each class once, in an order of their own (no stride meets one class)."""
+        """Every ten consecutive images show each class once, in an order of their own (no stride
+        meets one class)."""
         blocks = -(-self.count // 10)
-        words = np.random.PCG64(np.random.SeedSequence((self.seed, self._stream, 0, 1))).random_raw(10 * blocks)
-        return torch.from_numpy(words.reshape(blocks, 10).argsort(1, kind="stable").reshape(-1)[: self.count].copy())
+        words = np.random.PCG64(np.random.SeedSequence((self.seed, self._stream, 0, 1))).random_raw(
+            10 * blocks
+        )
+        return torch.from_numpy(
+            words.reshape(blocks, 10).argsort(1, kind="stable").reshape(-1)[: self.count].copy()
+        )
 
     @property
     def _stream(self) -> int:
@@ -257,7 +320,9 @@ class EmbeddedSource(Dataset[tuple[Tensor, int, int]]):
             raise IndexError(f"index {index} of {self.count} embedded images")
         index = int(index) % self.count
         label = int(self.labels[index])
-        return draw(seed=self.seed, split=self._stream, index=index, label=label, size=self.image_size)
+        return draw(
+            seed=self.seed, split=self._stream, index=index, label=label, size=self.image_size
+        )
 
     def __len__(self) -> int:
         return self.count
@@ -277,6 +342,16 @@ class EmbeddedSource(Dataset[tuple[Tensor, int, int]]):
 
     def fingerprint(self) -> str:
         """Hash of all that decides the images: parameters and drawing."""
-        what: dict[str, Any] = {"drawing": DRAWING, "kinds": KINDS, "ranges": RANGES, "split": self.split}
-        what |= {"count": self.count, "image_size": self.image_size, "channels": self.channels, "seed": self.seed}
+        what: dict[str, Any] = {
+            "drawing": DRAWING,
+            "kinds": KINDS,
+            "ranges": RANGES,
+            "split": self.split,
+        }
+        what |= {
+            "count": self.count,
+            "image_size": self.image_size,
+            "channels": self.channels,
+            "seed": self.seed,
+        }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()

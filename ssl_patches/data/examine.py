@@ -1,6 +1,8 @@
-"""One image file looked at in full: what its header says, its bytes, and what decoding it costs and finds.
+"""One image file looked at in full: what its header says, its bytes, and what decoding it costs and
+finds.
 
-The work of one loader worker for ``doctor``; results are a line each, so memory does not grow with the images.
+The work of one loader worker for ``doctor``; results are a line each, so memory does not grow with
+the images.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ class Examined:
     digest: str  # sha256 of its bytes
     reason: str | None = None  # why it cannot be read
     seconds: float = 0.0  # CPU time of decoding
-    values: tuple[float, float] | None = None  # least and most stored value of a file of more than 8 bits
+    values: tuple[float, float] | None = (
+        None  # least and most stored value of a file of more than 8 bits
+    )
 
 
 class Examination(Dataset[Examined]):
@@ -70,7 +74,11 @@ def traits_of(path: str) -> Traits:
         if not path.lower().endswith(arrays.NPY):
             try:
                 with Image.open(path) as image:
-                    return Traits(image.format or kind, image.mode, len(image.getbands()) - image.has_transparency_data)
+                    return Traits(
+                        image.format or kind,
+                        image.mode,
+                        len(image.getbands()) - image.has_transparency_data,
+                    )
             except Image.UnidentifiedImageError:
                 if not path.lower().endswith(arrays.TIFF):
                     raise
@@ -81,7 +89,8 @@ def traits_of(path: str) -> Traits:
 
 
 def stored_values(path: str, reading: Reading) -> tuple[float, float] | None:
-    """Least and most value in a file of more than 8 bits, None in others and where it cannot be read."""
+    """Least and most value in a file of more than 8 bits, None in others and where it cannot be
+    read."""
     try:
         if arrays.is_array(path, channels=reading.channels, value_range=reading.value_range):
             values = arrays.read_array(path, channels=reading.channels)

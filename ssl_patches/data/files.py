@@ -1,7 +1,8 @@
-"""Image files as sources have them: how one becomes a square, which can be opened at all, and which are to be skipped.
+"""Image files as sources have them: how one becomes a square, which can be opened at all, and which
+are to be skipped.
 
-Damage is found in two stages: headers are read before training, and what fails is left out and listed; pixels are
-decoded only when asked for.
+Damage is found in two stages: headers are read before training, and what fails is left out and
+listed; pixels are decoded only when asked for.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ QUARANTINE_COLUMNS = ("path", "reason")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How files become squares: ``channels`` (1 or 3, or those of array files) and the stated range of deep pixels."""
+    """How files become squares: ``channels`` (1 or 3, or those of array files) and the stated range
+    of deep pixels."""
 
     channels: int = 3
     value_range: tuple[float, float] | None = None
@@ -33,13 +35,14 @@ class Reading:
         return decode(path, channels=self.channels, size=size, value_range=self.value_range)
 
     def headers(self, paths: Sequence[str]) -> tuple[dict[str, Extent], list[tuple[str, str]]]:
-        """``read_headers``. ValueError where ``paths`` need what is not installed or cannot have so many channels."""
+        """``read_headers``. ValueError where ``paths`` need what is not installed or cannot have so
+        many channels."""
         if self.channels not in (1, 3):
             flat = [path for path in paths if not path.lower().endswith(arrays.NPY + arrays.TIFF)]
             if flat:
                 raise ValueError(
-                    f"data.channels={self.channels}: {flat[0]} and {len(flat) - 1} more have 1 (grey) or 3 (RGB), only TIFF and "
-                    "npy hold others; set data.channels=3"
+                    f"data.channels={self.channels}: {flat[0]} and {len(flat) - 1} more have 1"
+                    " (grey) or 3 (RGB), only TIFF and npy hold others; set data.channels=3"
                 )
         arrays.require_readers(paths, channels=self.channels, value_range=self.value_range)
         return read_headers(paths, reading=self)
@@ -48,16 +51,23 @@ class Reading:
 PLAIN = Reading()
 
 
-def read_headers(paths: Sequence[str], *, reading: Reading = PLAIN) -> tuple[dict[str, Extent], list[tuple[str, str]]]:
-    """The extent (width, height) of each readable file, in the order given, and (path, reason) of the others."""
+def read_headers(
+    paths: Sequence[str], *, reading: Reading = PLAIN
+) -> tuple[dict[str, Extent], list[tuple[str, str]]]:
+    """The extent (width, height) of each readable file, in the order given, and (path, reason) of
+    the others."""
     extents: dict[str, Extent] = {}
     corrupt: list[tuple[str, str]] = []
 
     def some(at: int) -> list[Extent | UnreadableImage]:
         return [_extent(path, reading) for path in paths[at : at + 256]]
 
-    with ThreadPoolExecutor(4) as pool:  # a network file system answers slowly; a local disk is as fast with one
-        for at, found in zip(range(0, len(paths), 256), pool.map(some, range(0, len(paths), 256)), strict=True):
+    with ThreadPoolExecutor(
+        4
+    ) as pool:  # a network file system answers slowly; a local disk is as fast with one
+        for at, found in zip(
+            range(0, len(paths), 256), pool.map(some, range(0, len(paths), 256)), strict=True
+        ):
             for path, extent in zip(paths[at : at + 256], found, strict=True):
                 if isinstance(extent, UnreadableImage):
                     corrupt.append((path, extent.reason))
@@ -74,9 +84,11 @@ def _extent(path: str, reading: Reading) -> Extent | UnreadableImage:
 
 
 def read_skip(path: str | None, known: Collection[str], *, where: str) -> set[str]:
-    """Which of ``known`` a quarantine list names: a CSV with a column ``path`` (as ``doctor`` writes it), or a path a line.
+    """Which of ``known`` a quarantine list names: a CSV with a column ``path`` (as ``doctor``
+    writes it), or a path a line.
 
-    ValueError for a list that cannot be read, or that names none of ``known``: it belongs to other images.
+    ValueError for a list that cannot be read, or that names none of ``known``: it belongs to other
+    images.
     """
     if path is None:
         return set()
@@ -84,15 +96,18 @@ def read_skip(path: str | None, known: Collection[str], *, where: str) -> set[st
         with Path(path).expanduser().open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"data.skip={path}: cannot be read ({error}); name the list that ssl-patches doctor wrote") from None
+        raise ValueError(
+            f"data.skip={path}: cannot be read ({error}); name the list that ssl-patches doctor"
+            " wrote"
+        ) from None
     if rows and rows[0][:1] == [QUARANTINE_COLUMNS[0]]:
         rows = rows[1:]
     listed = {row[0] for row in rows if row}
     found = listed & set(known)
     if listed and not found:
         raise ValueError(
-            f"data.skip={path}: none of its {len(listed)} paths ({min(listed)}, ...) is an image of {where}; "
-            f"leave it out, or make it with ssl-patches doctor {where}"
+            f"data.skip={path}: none of its {len(listed)} paths ({min(listed)}, ...) is an image of"
+            f" {where}; leave it out, or make it with ssl-patches doctor {where}"
         )
     return found
 

@@ -1,7 +1,9 @@
-"""Data sets of Hugging Face saved on disk (Arrow): ``data=huggingface data.path=DIR``, what ``save_to_disk`` wrote.
+"""Data sets of Hugging Face saved on disk (Arrow): ``data=huggingface data.path=DIR``, what
+``save_to_disk`` wrote.
 
-Images stay the encoded files that they are in Arrow and go through the same decoder as any file: orientation,
-transparency, 16 bits and damage are handled alike, and nothing is decoded before it is needed. Needs ``ssl-patches[hf]``.
+Images stay the encoded files that they are in Arrow and go through the same decoder as any file:
+orientation, transparency, 16 bits and damage are handled alike, and nothing is decoded before it is
+needed. Needs ``ssl-patches[hf]``.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ssl_patches.config.messages import nearest
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.layout import divide_numbers
 from ssl_patches.data.source import ImageSource, check_sizes, choose_load_size
-from ssl_patches.wording import nearest
 
 HELD_SPLITS = ("val", "validation", "valid", "test")
 PROBED = 64  # images whose size decides the load size
@@ -24,9 +26,9 @@ PROBED = 64  # images whose size decides the load size
 class HuggingFaceSource(ImageSource):
     """``path``: a folder that ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk`` wrote.
 
-    ``image_column``: None takes the first column of images. ``label_column``: None: no labels. The rest as for
-    ``FolderSource``. Of several splits ``train`` and the first of validation and test are taken; a single one is divided
-    80/20 by the number of a row.
+    ``image_column``: None takes the first column of images. ``label_column``: None: no labels. The
+    rest as for ``FolderSource``. Of several splits ``train`` and the first of validation and test
+    are taken; a single one is divided 80/20 by the number of a row.
     """
 
     def __init__(
@@ -43,20 +45,32 @@ class HuggingFaceSource(ImageSource):
     ) -> None:
         check_sizes(split=split, image_size=image_size, channels=channels, load_size=load_size)
         if channels not in (1, 3):
-            raise ValueError(f"data.channels={channels}: images in Arrow have 1 (grey) or 3 (RGB); set data.channels=3")
+            raise ValueError(
+                f"data.channels={channels}: images in Arrow have 1 (grey) or 3 (RGB); set"
+                " data.channels=3"
+            )
         table, rule = _split(_open(path), split, path)
         from datasets import Image
 
         columns = [name for name, feature in table.features.items() if isinstance(feature, Image)]
         name = image_column or next(iter(columns), None)
         if name not in columns:
-            hint = nearest(str(name), columns, prefix="data.image_column=", otherwise="cast it with datasets.Image()")
-            raise ValueError(f"data.image_column={name}: {path} has no such column of images; {hint}")
+            hint = nearest(
+                str(name),
+                columns,
+                prefix="data.image_column=",
+                otherwise="cast it with datasets.Image()",
+            )
+            raise ValueError(
+                f"data.image_column={name}: {path} has no such column of images; {hint}"
+            )
         self.rows = table.select_columns([name]).cast_column(name, Image(decode=False))
         self.image_column, self.channels = name, channels
         labels, classes = _labels(table, label_column, path)
         probed = [self._extent(at) for at in range(0, len(table), max(1, len(table) // PROBED))]
-        self.load_size = load_size or choose_load_size([extent for extent in probed if extent] or [(image_size,) * 2], image_size)
+        self.load_size = load_size or choose_load_size(
+            [extent for extent in probed if extent] or [(image_size,) * 2], image_size
+        )
         super().__init__(
             where=f"data.path={path}",
             names=[f"{split} row {at}" for at in range(len(table))],
@@ -73,7 +87,9 @@ class HuggingFaceSource(ImageSource):
         if cell is None or not (cell["bytes"] or cell["path"]):
             raise UnreadableImage(self.names[at], "is empty")
         name = cell["path"] or self.names[at]
-        return decode(name, channels=self.channels, size=self.load_size, data=cell["bytes"]), int(self.labels[at])
+        return decode(name, channels=self.channels, size=self.load_size, data=cell["bytes"]), int(
+            self.labels[at]
+        )
 
     def _extent(self, at: int) -> tuple[int, int] | None:
         import io
@@ -92,12 +108,18 @@ def _open(path: str) -> Any:
     try:
         from datasets import load_from_disk
     except ImportError:
-        raise ValueError("data=huggingface: needs the package datasets; install it: pip install 'ssl-patches[hf]'") from None
+        raise ValueError(
+            "data=huggingface: needs the package datasets; install it: pip install"
+            " 'ssl-patches[hf]'"
+        ) from None
     try:
         return load_from_disk(os.path.expanduser(path))
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise ValueError(f"data.path={path}: must be a folder that save_to_disk wrote ({reason}); set data.path=DIR") from None
+        raise ValueError(
+            f"data.path={path}: must be a folder that save_to_disk wrote ({reason}); set"
+            " data.path=DIR"
+        ) from None
 
 
 def _split(found: Any, split: str, path: str) -> tuple[Any, str]:
@@ -109,12 +131,15 @@ def _split(found: Any, split: str, path: str) -> tuple[Any, str]:
             return found[name], f"the split {name} of {path}"
         if len(found) > 1 or not found:
             raise ValueError(
-                f"data.path={path}: has the splits {', '.join(found)}, must have train; name the folder of one split instead"
+                f"data.path={path}: has the splits {', '.join(found)}, must have train; name the"
+                " folder of one split instead"
             )
         found = next(iter(found.values()))
     chosen = divide_numbers(len(found), split)
     if not chosen:
-        raise ValueError(f"data.path={path}: must hold images for {split}, but has {len(found)} rows; give more")
+        raise ValueError(
+            f"data.path={path}: must hold images for {split}, but has {len(found)} rows; give more"
+        )
     return found.select(chosen), f"{path} divided 80/20 by the number of a row"
 
 
@@ -126,9 +151,11 @@ def _labels(table: Any, column: str | None, path: str) -> tuple[Tensor, list[str
         raise ValueError(f"data.label_column={column}: {path} has no such column; {hint}")
     if not str(getattr(table.features[column], "dtype", "")).startswith(("int", "uint")):
         raise ValueError(
-            f"data.label_column={column}: must hold whole numbers, but is {table.features[column]}; encode it once with "
-            f"dataset.class_encode_column('{column}')"
+            f"data.label_column={column}: must hold whole numbers, but is {table.features[column]};"
+            f" encode it once with dataset.class_encode_column('{column}')"
         )
     values = list(table[column])
     names = getattr(table.features[column], "names", None) or []
-    return torch.tensor([-1 if value is None else value for value in values], dtype=torch.int64), list(names)
+    return torch.tensor(
+        [-1 if value is None else value for value in values], dtype=torch.int64
+    ), list(names)

@@ -1,14 +1,18 @@
-"""Anybody's map-style Dataset as a source: an item is an image, (image, label, ...) or a dict of them.
+"""Anybody's map-style Dataset as a source: an item is an image, (image, label, ...) or a dict of
+them.
 
-An image is a PIL image, an array (H, W[, C] or C, H, W) or a tensor (C, H, W or H, W[, C]): whole numbers of 8 or 16
-bits or floats in 0..1, the scaling rule of ``arrays.py``. It becomes the same square as any file. The first item is
-looked at when the source is made, so what is wrong with it is said before anything runs, and says what was expected.
+An image is a PIL image, an array (H, W[, C] or C, H, W) or a tensor (C, H, W or H, W[, C]): whole
+numbers of 8 or 16 bits or floats in 0..1, the scaling rule of ``arrays.py``. It becomes the same
+square as any file. The first item is looked at when the source is made, so what is wrong with it is
+said before anything runs, and says what was expected.
 
-``dataset[i]`` must be a function of i: then so is every batch, and a resumed run sees what the unbroken one would have
-seen. Augmentation belongs to ``views``, a normalisation to nobody: the program normalises.
+``dataset[i]`` must be a function of i: then so is every batch, and a resumed run sees what the
+unbroken one would have seen. Augmentation belongs to ``views``, a normalisation to nobody: the
+program normalises.
 
-The trap: a Dataset that does not divide itself into splits. If its constructor takes ``split`` it gets "train" or
-"val"; any other is divided 80/20 by the hash of the number of an item (``layout.place``), never used for both.
+The trap: a Dataset that does not divide itself into splits. If its constructor takes ``split`` it
+gets "train" or "val"; any other is divided 80/20 by the hash of the number of an item
+(``layout.place``), never used for both.
 """
 
 from __future__ import annotations
@@ -22,11 +26,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ssl_patches.config.messages import shown
 from ssl_patches.data import arrays
 from ssl_patches.data.decode import UnreadableImage, square_of
 from ssl_patches.data.layout import divide_numbers
 from ssl_patches.data.source import ImageSource, check_sizes, choose_load_size
-from ssl_patches.wording import shown
 
 IMAGE_KEYS, LABEL_KEYS = ("image", "img", "pixels"), ("label", "labels", "target", "class", "y")
 LABEL_ATTRIBUTES = ("targets", "labels", "_labels", "y")
@@ -36,11 +40,13 @@ PROBED = 16  # items looked at for the load size and the fingerprint
 class ItemSource(ImageSource):
     """The images of any map-style Dataset.
 
-    ``dataset``: has ``__len__`` and ``__getitem__``. ``where``: the key and value that errors begin with.
+    ``dataset``: has ``__len__`` and ``__getitem__``. ``where``: the key and value that errors begin
+    with.
 
-    ``divide``: take the train or val part of the items; otherwise all of them are of this split. ``identity``: text that
-    decides the images; None takes a hash of a few of them. Labels come from an attribute ``targets``, ``labels`` or ``y``
-    where it agrees with the items, otherwise each item is read once when a probe asks.
+    ``divide``: take the train or val part of the items; otherwise all of them are of this split.
+    ``identity``: text that decides the images; None takes a hash of a few of them. Labels come from
+    an attribute ``targets``, ``labels`` or ``y`` where it agrees with the items, otherwise each
+    item is read once when a probe asks.
     """
 
     def __init__(
@@ -61,17 +67,27 @@ class ItemSource(ImageSource):
         missing = [name for name in ("__len__", "__getitem__") if not hasattr(dataset, name)]
         if missing:
             raise ValueError(
-                f"{where}: must be a map-style Dataset, but {type(dataset).__name__} has no {' and no '.join(missing)}; "
-                "give it both, so that any item can be asked for by its number"
+                f"{where}: must be a map-style Dataset, but {type(dataset).__name__} has no"
+                f" {' and no '.join(missing)}; give it both, so that any item can be asked for by"
+                " its number"
             )
-        self.dataset, self.channels, self.value_range = dataset, channels, arrays.check_range(value_range)
+        self.dataset, self.channels, self.value_range = (
+            dataset,
+            channels,
+            arrays.check_range(value_range),
+        )
         self.where = where
         self.indices = divide_numbers(len(dataset), split) if divide else range(len(dataset))
         if not self.indices:
-            raise ValueError(f"{where}: must hold images for {split}, but has {len(dataset)} items; give it more")
+            raise ValueError(
+                f"{where}: must hold images for {split}, but has {len(dataset)} items; give it more"
+            )
         probed, broken = self._probe()
         if not probed:
-            raise ValueError(f"{where}: none of {len(broken)} items looked at can be read ({broken[0]}); give it others")
+            raise ValueError(
+                f"{where}: none of {len(broken)} items looked at can be read ({broken[0]}); give it"
+                " others"
+            )
         images = [self._image(at, item) for at, item in probed.items()]
         self.load_size = load_size or choose_load_size(map(_extent, images), image_size)
         known, (first, item) = _known_labels(dataset), next(iter(probed.items()))
@@ -91,7 +107,8 @@ class ItemSource(ImageSource):
 
     @property
     def labels(self) -> Tensor:
-        """(N,) int64, -1 = none; read from the items, once, where the dataset does not list them."""
+        """(N,) int64, -1 = none; read from the items, once, where the dataset does not list
+        them."""
         if self._labels is None:
             read = [self._item_label(at, self.dataset[at]) for at in self.indices]
             self._labels = torch.tensor(read, dtype=torch.int64)
@@ -107,7 +124,8 @@ class ItemSource(ImageSource):
         return self._square(number, item), self._item_label(number, item)
 
     def _item(self, number: int) -> Any:
-        """What the dataset gives; what it cannot read from disk is damage, any other error is the dataset's own."""
+        """What the dataset gives; what it cannot read from disk is damage, any other error is the
+        dataset's own."""
         try:
             return self.dataset[number]
         except OSError as error:  # Pillow's UnidentifiedImageError is one
@@ -127,17 +145,24 @@ class ItemSource(ImageSource):
         image = self._image(at, item)
         try:
             if isinstance(image, Image.Image):
-                return square_of(image, channels=self.channels, size=self.load_size, value_range=self.value_range)
-            return torch.from_numpy(arrays.square(image, size=self.load_size, value_range=self.value_range))
+                return square_of(
+                    image, channels=self.channels, size=self.load_size, value_range=self.value_range
+                )
+            return torch.from_numpy(
+                arrays.square(image, size=self.load_size, value_range=self.value_range)
+            )
         except ValueError as error:
             raise ValueError(f"{self.where}: item {at} {error}") from error
 
     def _image(self, at: int, item: Any) -> Image.Image | np.ndarray:
-        """The image of an item: of Pillow, or an array (C, H, W). ValueError that says what is missing."""
+        """The image of an item: of Pillow, or an array (C, H, W). ValueError that says what is
+        missing."""
         if isinstance(item, Mapping):
             key = next((key for key in IMAGE_KEYS if key in item), None)
             if key is None:
-                raise self._wrong(at, f"is a dict with {_listed(item)} and no image; name the image 'image'")
+                raise self._wrong(
+                    at, f"is a dict with {_listed(item)} and no image; name the image 'image'"
+                )
             item = item[key]
         elif isinstance(item, tuple | list):
             if not item:
@@ -146,17 +171,22 @@ class ItemSource(ImageSource):
         if isinstance(item, Image.Image):
             if self.channels not in (1, 3):
                 raise self._wrong(
-                    at, f"is a PIL image, which has 1 or 3 channels, not {self.channels}; return an array (C, H, W)"
+                    at,
+                    f"is a PIL image, which has 1 or 3 channels, not {self.channels}; return an"
+                    " array (C, H, W)",
                 )
             return item
         if not isinstance(item, Tensor | np.ndarray):
             raise self._wrong(
                 at,
-                f"holds {_called(item)} where the image is due; return a PIL image, an array or a tensor, or a dict with 'image'",
+                f"holds {_called(item)} where the image is due; return a PIL image, an array or a"
+                " tensor, or a dict with 'image'",
             )
         values = item.detach().cpu().numpy() if isinstance(item, Tensor) else item
         try:
-            return arrays.channels_first(values, channels=self.channels, last=isinstance(item, np.ndarray))
+            return arrays.channels_first(
+                values, channels=self.channels, last=isinstance(item, np.ndarray)
+            )
         except ValueError as error:
             raise self._wrong(at, f"{error}; return that shape or set data.channels") from None
 
@@ -172,7 +202,11 @@ class ItemSource(ImageSource):
             isinstance(label, Tensor | np.ndarray) and label.ndim == 0 and "int" in str(label.dtype)
         )
         if not whole:
-            raise self._wrong(at, f"has {_called(label)} as label; return a whole number, -1 or None where there is none")
+            raise self._wrong(
+                at,
+                f"has {_called(label)} as label; return a whole number, -1 or None where there is"
+                " none",
+            )
         return int(label)
 
     def _wrong(self, at: int, what: str) -> ValueError:

@@ -1,16 +1,22 @@
-"""Which files of a folder are images, on which side of train and val they stand, and what their folders say.
+"""Which files of a folder are images, on which side of train and val they stand, and what their
+folders say.
 
-* ``DIR/train`` and ``DIR/val`` (or ``DIR/test``) are the splits. Anything else below DIR is not used;
+* ``DIR/train`` and ``DIR/val`` (or ``DIR/test``) are the splits. Anything else below DIR is not
+  used;
 * otherwise (``DIR/train`` alone counts as DIR) an image is held out when
   ``int(sha256(path below DIR).hexdigest()[:8], 16) % 100 < P``, P = 20 with labels and 5 without. The rule looks at one
   path at a time, so an image never changes sides when others are added. A part that gets none is given one image;
-* images that all lie at exactly ``CLASS/file``, in two classes or more, are labelled; every other nesting is unlabelled;
-* a ``masks``, ``labels`` or ``annotations`` folder beside an ``images`` folder is neither a class nor images;
-* ``.npy`` files are images where no other images are; beside images they are what somebody computed from them;
-* folders are walked through symlinks; hidden files and folders are ignored, files that are not images are counted.
+* images that all lie at exactly ``CLASS/file``, in two classes or more, are labelled; every other
+  nesting is unlabelled;
+* a ``masks``, ``labels`` or ``annotations`` folder beside an ``images`` folder is neither a class
+  nor images;
+* ``.npy`` files are images where no other images are; beside images they are what somebody computed
+  from them;
+* folders are walked through symlinks; hidden files and folders are ignored, files that are not
+  images are counted.
 
-The trap: frames of a video, or crops of one picture, are near copies. Held out by hash they lie on both sides; split
-those by folder.
+The trap: frames of a video, or crops of one picture, are near copies. Held out by hash they lie on
+both sides; split those by folder.
 """
 
 from __future__ import annotations
@@ -22,7 +28,20 @@ from dataclasses import dataclass
 from ssl_patches.data.arrays import NPY
 
 SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff", ".jp2"),
+    *(
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".bmp",
+        ".gif",
+        ".webp",
+        ".avif",
+        ".tif",
+        ".tiff",
+        ".jp2",
+    ),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".npy"),
 )
 SPLITS = ("train", "val", "test")
@@ -67,10 +86,14 @@ def find_images(root: str) -> tuple[list[ImageFile], int]:
             if entry.is_dir():
                 if not (masked and entry.name in MASKS):
                     folders.append((f"{below}{entry.name}/", above | {identity}))
-            elif not entry.name.lower().endswith(SUFFIXES) or not (entry.is_file() or entry.is_symlink()):
+            elif not entry.name.lower().endswith(SUFFIXES) or not (
+                entry.is_file() or entry.is_symlink()
+            ):
                 others += 1
             else:  # a broken symlink is an image that cannot be read
-                images.append(ImageFile(below + entry.name, entry.stat().st_size if entry.is_file() else 0))
+                images.append(
+                    ImageFile(below + entry.name, entry.stat().st_size if entry.is_file() else 0)
+                )
     pictures = [file for file in images if not file.path.lower().endswith(NPY)]
     if pictures:
         images, others = pictures, others + len(images) - len(pictures)
@@ -83,25 +106,31 @@ def _visible(folder: str) -> list[os.DirEntry[str]]:
             return [entry for entry in entries if not entry.name.startswith(".")]
     except PermissionError:
         raise ValueError(
-            f"data.root: {folder} may not be listed; make it readable, or give its name a leading dot to leave it out"
+            f"data.root: {folder} may not be listed; make it readable, or give its name a leading"
+            " dot to leave it out"
         ) from None
 
 
 def class_names(paths: list[str]) -> list[str]:
-    """The classes of ``paths`` when each is CLASS/file and there are two or more, otherwise none."""
+    """The classes of ``paths`` when each is CLASS/file and there are two or more, otherwise
+    none."""
     parts = [path.split("/") for path in paths]
     names = {part[0] for part in parts}
-    labelled = all(len(part) == 2 for part in parts) and len(names) >= 2 and not names <= set(SPLITS)
+    labelled = (
+        all(len(part) == 2 for part in parts) and len(names) >= 2 and not names <= set(SPLITS)
+    )
     return sorted(names) if labelled else []
 
 
 def place(path: str) -> int:
-    """Where a path stands in 0..99, for holding out: uniform over paths, the same on every machine."""
+    """Where a path stands in 0..99, for holding out: uniform over paths, the same on every
+    machine."""
     return int(hashlib.sha256(os.fsencode(path)).hexdigest()[:8], 16) % 100
 
 
 def divide_numbers(count: int, split: str) -> list[int]:
-    """The train or val part of items that have numbers for names: 80/20 by the hash of the number."""
+    """The train or val part of items that have numbers for names: 80/20 by the hash of the
+    number."""
     held = {at for at in range(count) if place(str(at)) < HELD_OUT[True]}
     if count > 1 and len(held) in (0, count):
         held ^= {min(range(count), key=lambda at: place(str(at)))}
@@ -118,12 +147,16 @@ def divide(files: list[ImageFile], prefix: str, split: str) -> Selection:
         held ^= {min(files, key=lambda file: (place(below[file]), file.path))}
     part = [file for file in files if (file in held) == (split == "val")]
     kind = f"labelled by {len(classes)} class folders" if classes else "unlabelled"
-    rule = f"{kind}; no val/ or test/: held out where int(sha256(path).hexdigest()[:8], 16) % 100 < {percent}"
+    rule = (
+        f"{kind}; no val/ or test/: held out where int(sha256(path).hexdigest()[:8], 16) % 100 <"
+        f" {percent}"
+    )
     return Selection(part, prefix, classes, rule)
 
 
 def select(files: list[ImageFile], split: str, *, divided: bool) -> Selection:
-    """The files of ``split``. ``divided``: there is a folder ``train``. Raises ``ValueError`` on an unknown class."""
+    """The files of ``split``. ``divided``: there is a folder ``train``. Raises ``ValueError`` on an
+    unknown class."""
     if not divided:
         return divide(files, "", split)
     parts = {name: [file for file in files if file.path.startswith(f"{name}/")] for name in SPLITS}
@@ -140,8 +173,8 @@ def select(files: list[ImageFile], split: str, *, divided: bool) -> Selection:
     unknown = sorted({path.split("/")[0] for path in own} - set(classes)) if classes else []
     if unknown:
         raise ValueError(
-            f"data.root: {other}/{unknown[0]} is a class that train/ has not ({len(unknown)} such); "
-            "give train/ and val/ the same class folders"
+            f"data.root: {other}/{unknown[0]} is a class that train/ has not ({len(unknown)} such);"
+            " give train/ and val/ the same class folders"
         )
     kind = f"labelled by {len(classes)} class folders" if classes else "unlabelled"
     return Selection(parts[name], f"{name}/", classes, f"{kind}; the folders train/ and {other}/")

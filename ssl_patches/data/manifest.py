@@ -1,9 +1,10 @@
-"""Images listed in a file: ``data=manifest data.path=FILE``, a list of paths, a CSV or TSV with a header, or Parquet.
+"""Images listed in a file: ``data=manifest data.path=FILE``, a list of paths, a CSV or TSV with a
+header, or Parquet.
 
-Paths are relative to ``data.root``, or to the folder of the list where none is given. Labels are text or numbers and
-are numbered in sorted order (as numbers where all are numbers) over *both* splits; an empty one means none. A column of
-splits says train, val (or valid, validation, test); without it rows are held out by the hash of their path, with the
-percentages of ``layout.py``.
+Paths are relative to ``data.root``, or to the folder of the list where none is given. Labels are
+text or numbers and are numbered in sorted order (as numbers where all are numbers) over *both*
+splits; an empty one means none. A column of splits says train, val (or valid, validation, test);
+without it rows are held out by the hash of their path, with the percentages of ``layout.py``.
 """
 
 from __future__ import annotations
@@ -17,22 +18,31 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ssl_patches.config.messages import nearest
 from ssl_patches.data.arrays import check_range
 from ssl_patches.data.files import Reading, read_skip
 from ssl_patches.data.layout import HELD_OUT, place
 from ssl_patches.data.source import ImageSource, check_sizes, choose_load_size
-from ssl_patches.wording import nearest
 
-SIDES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SIDES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
 IMAGE_COLUMNS = ("image", "path", "file", "filename", "image_path", "file_name")
 Columns = dict[str, list[str]]
 
 
 class ManifestSource(ImageSource):
-    """``path``: the list. ``image_column``: None takes the first of ``IMAGE_COLUMNS`` that there is, or the only column.
+    """``path``: the list. ``image_column``: None takes the first of ``IMAGE_COLUMNS`` that there
+    is, or the only column.
 
-    ``label_column``, ``split_column``: None = there are none. ``root``: what paths are relative to; None: the folder of the
-    list. A split column with both ``val`` and ``test`` evaluates on ``val``. The rest as for ``FolderSource``.
+    ``label_column``, ``split_column``: None = there are none. ``root``: what paths are relative to;
+    None: the folder of the list. A split column with both ``val`` and ``test`` evaluates on
+    ``val``. The rest as for ``FolderSource``.
     """
 
     def __init__(
@@ -58,14 +68,25 @@ class ManifestSource(ImageSource):
         labels = _column("label_column", label_column, columns, path)
         self.classes = class_order(labels or [])
         number = {name: at for at, name in enumerate(self.classes)}
-        sides, rule = _sides(images, _column("split_column", split_column, columns, path), bool(self.classes), where)
+        sides, rule = _sides(
+            images, _column("split_column", split_column, columns, path), bool(self.classes), where
+        )
         skipped = read_skip(skip, images, where=where)
         rows = [at for at, side in enumerate(sides) if side == split and images[at] not in skipped]
         if not rows:
-            raise ValueError(f"{where}: must list images for {split}, but has {len(images)} rows ({rule}); list some")
-        self.split_rule = f"{len(self.classes)} classes; {rule}" if self.classes else f"unlabelled; {rule}"
+            raise ValueError(
+                f"{where}: must list images for {split}, but has {len(images)} rows ({rule}); list"
+                " some"
+            )
+        self.split_rule = (
+            f"{len(self.classes)} classes; {rule}" if self.classes else f"unlabelled; {rule}"
+        )
 
-        base = os.path.expanduser(root) if root else os.path.dirname(os.path.abspath(os.path.expanduser(path)))
+        base = (
+            os.path.expanduser(root)
+            if root
+            else os.path.dirname(os.path.abspath(os.path.expanduser(path)))
+        )
         full = {os.path.join(base, images[at]): at for at in rows}
         extents, corrupt = self.reading.headers(list(full))
         self.paths = list(extents)
@@ -73,10 +94,14 @@ class ManifestSource(ImageSource):
         super().__init__(
             where=where,
             names=self.paths,
-            labels=torch.tensor([number.get(labels[at], -1) if labels else -1 for at in rows], dtype=torch.int64),
+            labels=torch.tensor(
+                [number.get(labels[at], -1) if labels else -1 for at in rows], dtype=torch.int64
+            ),
             classes=self.classes,
             corrupt=corrupt,
-            identity=(f"{images[at]}\0{os.path.getsize(os.path.join(base, images[at]))}\n" for at in rows),
+            identity=(
+                f"{images[at]}\0{os.path.getsize(os.path.join(base, images[at]))}\n" for at in rows
+            ),
             max_corrupt=max_corrupt,
         )
         self.load_size = load_size or choose_load_size(extents.values(), image_size)
@@ -86,22 +111,32 @@ class ManifestSource(ImageSource):
 
 
 def read_columns(path: str) -> Columns:
-    """Name -> values as text, of a list (one column, ``image``), CSV, TSV or Parquet. ValueError when it cannot be read."""
+    """Name -> values as text, of a list (one column, ``image``), CSV, TSV or Parquet. ValueError
+    when it cannot be read."""
     file = Path(path).expanduser()
     try:
         if file.suffix.lower() == ".parquet":
             return _parquet(file)
-        with file.open(newline="", encoding="utf-8-sig") as opened:  # spreadsheets write a byte order mark
+        with file.open(
+            newline="", encoding="utf-8-sig"
+        ) as opened:  # spreadsheets write a byte order mark
             if file.suffix.lower() not in (".csv", ".tsv"):
                 return {"image": [line for line in map(str.strip, opened) if line]}
-            rows = list(csv.DictReader(opened, delimiter="\t" if file.suffix.lower() == ".tsv" else ","))
+            rows = list(
+                csv.DictReader(opened, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+            )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"data.path={path}: cannot be read ({error}); name a .txt, .csv, .tsv or .parquet file") from None
+        raise ValueError(
+            f"data.path={path}: cannot be read ({error}); name a .txt, .csv, .tsv or .parquet file"
+        ) from None
     if not rows:
         raise ValueError(f"data.path={path}: has no rows below its header; list images, one a row")
     ragged = next((at for at, row in enumerate(rows) if None in row or None in row.values()), None)
     if ragged is not None:
-        raise ValueError(f"data.path={path}: row {ragged + 2} has another number of cells than the header; quote commas in names")
+        raise ValueError(
+            f"data.path={path}: row {ragged + 2} has another number of cells than the header; quote"
+            " commas in names"
+        )
     return {name: [row[name].strip() for row in rows] for name in rows[0]}
 
 
@@ -111,20 +146,29 @@ def _parquet(file: Path) -> Columns:
         from pyarrow.parquet import read_table
     except ImportError:
         raise ValueError(
-            f"data.path={file}: Parquet is read by pyarrow; install it: pip install 'ssl-patches[parquet]', or give a CSV"
+            f"data.path={file}: Parquet is read by pyarrow; install it: pip install"
+            " 'ssl-patches[parquet]', or give a CSV"
         ) from None
     try:
         table = read_table(file)
     except (ArrowException, OSError) as error:
-        raise ValueError(f"data.path={file}: cannot be read as Parquet ({error}); write it again") from None
-    return {name: ["" if cell is None else str(cell) for cell in table[name].to_pylist()] for name in table.column_names}
+        raise ValueError(
+            f"data.path={file}: cannot be read as Parquet ({error}); write it again"
+        ) from None
+    return {
+        name: ["" if cell is None else str(cell) for cell in table[name].to_pylist()]
+        for name in table.column_names
+    }
 
 
 def _column(key: str, name: str | None, columns: Columns, path: str) -> list[str] | None:
     if name is None:
         return None
     if name not in columns:
-        raise ValueError(f"data.{key}={name}: {path} has no such column; {nearest(name, list(columns), prefix=f'data.{key}=')}")
+        raise ValueError(
+            f"data.{key}={name}: {path} has no such column;"
+            f" {nearest(name, list(columns), prefix=f'data.{key}=')}"
+        )
     return columns[name]
 
 
@@ -132,19 +176,31 @@ def _image_column(name: str | None, columns: Columns, path: str) -> str:
     if name is not None:
         _column("image_column", name, columns, path)
         return name
-    found = next((other for other in IMAGE_COLUMNS if other in columns), next(iter(columns)) if len(columns) == 1 else None)
+    found = next(
+        (other for other in IMAGE_COLUMNS if other in columns),
+        next(iter(columns)) if len(columns) == 1 else None,
+    )
     if found is None:
-        raise ValueError(f"data.image_column: which column of {path} names the images? set it to one of {', '.join(columns)}")
+        raise ValueError(
+            f"data.image_column: which column of {path} names the images? set it to one of"
+            f" {', '.join(columns)}"
+        )
     return found
 
 
 def class_order(labels: Sequence[str]) -> list[str]:
     """The classes, sorted: as numbers where all are whole numbers ("10" after "9")."""
     names = set(labels) - {""}
-    return sorted(names, key=int) if all(name.lstrip("-").isdigit() for name in names) else sorted(names)
+    return (
+        sorted(names, key=int)
+        if all(name.lstrip("-").isdigit() for name in names)
+        else sorted(names)
+    )
 
 
-def _sides(images: list[str], splits: list[str] | None, labelled: bool, where: str) -> tuple[list[str], str]:
+def _sides(
+    images: list[str], splits: list[str] | None, labelled: bool, where: str
+) -> tuple[list[str], str]:
     """For each row "train", "val" or something else, and the rule in words."""
     if splits is None:
         percent = HELD_OUT[labelled]
@@ -156,7 +212,10 @@ def _sides(images: list[str], splits: list[str] | None, labelled: bool, where: s
         return ["val" if side else "train" for side in held], rule
     unknown = sorted({name for name in splits if name.lower() not in SIDES})
     if unknown:
-        raise ValueError(f"{where}: the split column says '{unknown[0]}', must say {', '.join(SIDES)}; rename it there")
+        raise ValueError(
+            f"{where}: the split column says '{unknown[0]}', must say {', '.join(SIDES)}; rename it"
+            " there"
+        )
     sides = [SIDES[name.lower()] for name in splits]
     if "val" not in sides:
         sides = ["val" if side == "test" else side for side in sides]

@@ -1,17 +1,20 @@
 """Images with a class per pixel: what dense probes and the attention of a ViT are held against.
 
-A source *has masks* when ``source.mask(i)`` gives the ids of image i, ``source.mask_classes`` their names and
-``source.objects`` the ids that are things rather than background: the embedded images have, and ``MaskFolder`` has. To
-pretraining both look like any other source; ``WithMasks`` puts the mask where the label stands.
+A source *has masks* when ``source.mask(i)`` gives the ids of image i, ``source.mask_classes`` their
+names and ``source.objects`` the ids that are things rather than background: the embedded images
+have, and ``MaskFolder`` has. To pretraining both look like any other source; ``WithMasks`` puts the
+mask where the label stands.
 
-* The image is the exported preprocessing's square. The mask is cut to the same square but keeps *its own* resolution,
+* The image is the exported preprocessing's square. The mask is cut to the same square but keeps
+  *its own* resolution,
   so that predictions are enlarged to the mask and never the mask shrunk to the prediction;
 * a mask's pixels are ids as stored: a palette is not applied, and an id is never interpolated;
 * ids that mean "unlabelled" become -1, as a missing label does everywhere else.
 
-The traps: (a) frames of a video are near copies, so images of one folder must not be divided by chance; (b) an image
-that cannot be read has a mask that can, so here nothing is left out or replaced: it is refused by name; (c) a camera's
-EXIF orientation turns the image alone, so such pairs have to be stored upright.
+The traps: (a) frames of a video are near copies, so images of one folder must not be divided by
+chance; (b) an image that cannot be read has a mask that can, so here nothing is left out or
+replaced: it is refused by name; (c) a camera's EXIF orientation turns the image alone, so such
+pairs have to be stored upright.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ class HasMasks(Protocol):
     objects: list[int]  # ids of things, as against what surrounds them
 
     def mask(self, index: int) -> Tensor:
-        """(H, W) integer ids of image ``index``; -1 = unlabelled. Square, of any size, the same for all images."""
+        """(H, W) integer ids of image ``index``; -1 = unlabelled. Square, of any size, the same for
+        all images."""
 
 
 class WithMasks(Dataset[tuple[Tensor, Tensor, int]]):
@@ -56,8 +60,9 @@ class WithMasks(Dataset[tuple[Tensor, Tensor, int]]):
     def __init__(self, source: Dataset[tuple[Tensor, int, int]]) -> None:
         if not isinstance(source, HasMasks):
             raise ValueError(
-                f"data: {type(source).__name__} has no masks, and segmentation needs a class per pixel; name a folder of "
-                "DIR/{train,test}/{images,masks} as data=camvid data.root=DIR, or data=embedded"
+                f"data: {type(source).__name__} has no masks, and segmentation needs a class per"
+                " pixel; name a folder of DIR/{train,test}/{images,masks} as data=camvid"
+                " data.root=DIR, or data=embedded"
             )
         self.source, self.classes, self.objects = source, source.mask_classes, source.objects
         if hasattr(source, "fingerprint"):
@@ -72,13 +77,16 @@ class WithMasks(Dataset[tuple[Tensor, Tensor, int]]):
 
 
 class MaskFolder(Dataset[tuple[Tensor, int, int]]):
-    """``root``/{train,val,test}/{images,masks}/NAME.*: one mask per image, of the same name up to the suffix.
+    """``root``/{train,val,test}/{images,masks}/NAME.*: one mask per image, of the same name up to
+    the suffix.
 
-    ``root``: the folder. ``held_out``: the folder that ``split="val"`` is, or the other of val and test where that is not
-    there. Why: papers report on test. ``void``: ids that mean unlabelled. Why: 255 in most data sets. ``objects``: ids of
-    things, what attention is held against. Why: nobody can guess them. ``root/classes.txt`` names the ids, ``ID NAME`` a
-    line; without it the ids of the training masks are looked up. ``load_size`` as for ``FolderSource``. ValueError for an
-    image without a mask, for files that cannot be read, for a mask of another shape than its image, and for ids without a name.
+    ``root``: the folder. ``held_out``: the folder that ``split="val"`` is, or the other of val and
+    test where that is not there. Why: papers report on test. ``void``: ids that mean unlabelled.
+    Why: 255 in most data sets. ``objects``: ids of things, what attention is held against. Why:
+    nobody can guess them. ``root/classes.txt`` names the ids, ``ID NAME`` a line; without it the
+    ids of the training masks are looked up. ``load_size`` as for ``FolderSource``. ValueError for
+    an image without a mask, for files that cannot be read, for a mask of another shape than its
+    image, and for ids without a name.
     """
 
     def __init__(
@@ -96,18 +104,27 @@ class MaskFolder(Dataset[tuple[Tensor, int, int]]):
         if split not in ("train", "val"):
             raise ValueError(f"data.split={split}: must be train or val; set data.split=train")
         if held_out not in ("val", "test"):
-            raise ValueError(f"data.held_out={held_out}: must be val or test; set data.held_out=test")
+            raise ValueError(
+                f"data.held_out={held_out}: must be val or test; set data.held_out=test"
+            )
         if channels not in (1, 3):
-            raise ValueError(f"data.channels={channels}: image files have 1 (grey) or 3 (RGB); set data.channels=3")
+            raise ValueError(
+                f"data.channels={channels}: image files have 1 (grey) or 3 (RGB); set"
+                " data.channels=3"
+            )
         self.root, self.channels, self.void = os.path.expanduser(root), channels, sorted(void)
         names = {"train": ("train",), "val": (held_out, *({"val", "test"} - {held_out}))}[split]
         folders = [os.path.join(self.root, name) for name in names]
-        folder = next((each for each in folders if os.path.isdir(os.path.join(each, "images"))), folders[0])
+        folder = next(
+            (each for each in folders if os.path.isdir(os.path.join(each, "images"))), folders[0]
+        )
         self.paths, self.mask_paths, self._lines = paired(folder)
         extents, mask_extents = readable(self.paths), readable(self.mask_paths)
         for path, own, other in zip(self.mask_paths, mask_extents, extents, strict=True):
             _check_shape(path, own, other)
-        self.load_size = load_size or min(max(median_low(map(min, extents)), image_size), 2 * image_size)
+        self.load_size = load_size or min(
+            max(median_low(map(min, extents)), image_size), 2 * image_size
+        )
         self.mask_size = median_low(map(min, mask_extents))
         self.mask_classes = self._names()
         self.objects = [label for label in objects if self._known(label)]
@@ -123,7 +140,9 @@ class MaskFolder(Dataset[tuple[Tensor, int, int]]):
         try:
             return decode(self.paths[index], channels=self.channels, size=self.load_size), -1, index
         except UnreadableImage as error:
-            raise ValueError(f"data.root={self.root}: {error}; repair it, or remove it and its mask") from error
+            raise ValueError(
+                f"data.root={self.root}: {error}; repair it, or remove it and its mask"
+            ) from error
 
     def mask(self, index: int) -> Tensor:
         """Ids of image ``index``, int16 (mask_size, mask_size); -1 = unlabelled."""
@@ -136,7 +155,8 @@ class MaskFolder(Dataset[tuple[Tensor, int, int]]):
         return ids
 
     def fingerprint(self) -> str:
-        """sha256 over the names and sizes of images and masks, and over what counts as unlabelled."""
+        """sha256 over the names and sizes of images and masks, and over what counts as
+        unlabelled."""
         return hashlib.sha256(os.fsencode(f"{self._lines}{self.void}")).hexdigest()
 
     def _names(self) -> list[str]:
@@ -146,10 +166,15 @@ class MaskFolder(Dataset[tuple[Tensor, int, int]]):
             with open(listed, encoding="utf-8") as file:
                 rows = [line.split(maxsplit=1) for line in file if line.strip()]
             if not all(len(row) == 2 and row[0].isdigit() for row in rows):
-                raise ValueError(f"data.root={self.root}: each line of classes.txt must be ID NAME (0 sky); correct it")
+                raise ValueError(
+                    f"data.root={self.root}: each line of classes.txt must be ID NAME (0 sky);"
+                    " correct it"
+                )
             named = {int(row[0]): row[1].strip() for row in rows}
         else:
-            named = {label: f"class {label}" for label in found_ids(os.path.join(self.root, "train"))}
+            named = {
+                label: f"class {label}" for label in found_ids(os.path.join(self.root, "train"))
+            }
         used = {label: name for label, name in named.items() if label not in self.void}
         if len(used) < 2:
             raise ValueError(f"data.void={self.void}: leaves {len(used)} of {len(named)} classes; at least 2 are needed, "
@@ -158,12 +183,16 @@ class MaskFolder(Dataset[tuple[Tensor, int, int]]):
 
     def _known(self, label: int) -> bool:
         if not 0 <= label < len(self.mask_classes):
-            raise ValueError(f"data.objects={label}: the classes are 0..{len(self.mask_classes) - 1}; set data.objects to some")
+            raise ValueError(
+                f"data.objects={label}: the classes are 0..{len(self.mask_classes) - 1}; set"
+                " data.objects to some"
+            )
         return True
 
 
 def paired(folder: str) -> tuple[list[str], list[str], str]:
-    """Images and masks of a split in the order of their names, and a line per pair. ValueError where one is missing."""
+    """Images and masks of a split in the order of their names, and a line per pair. ValueError
+    where one is missing."""
     sides = []
     for side in ("images", "masks"):
         if not os.path.isdir(os.path.join(folder, side)):
@@ -177,9 +206,14 @@ def paired(folder: str) -> tuple[list[str], list[str], str]:
         raise ValueError(f"data.root: {os.path.join(folder, side)} has no {alone[0]}.* ({len(alone)} such); each image needs "
                          "one mask of the same name")  # fmt: skip
     if not images:
-        raise ValueError(f"data.root: {os.path.join(folder, 'images')} holds no images; set data.root to another folder")
+        raise ValueError(
+            f"data.root: {os.path.join(folder, 'images')} holds no images; set data.root to another"
+            " folder"
+        )
     names = sorted(images)
-    lines = "".join(f"{images[name].path}\0{images[name].bytes}\0{masks[name].bytes}\n" for name in names)
+    lines = "".join(
+        f"{images[name].path}\0{images[name].bytes}\0{masks[name].bytes}\n" for name in names
+    )
     image_paths = [os.path.join(folder, "images", images[name].path) for name in names]
     return image_paths, [os.path.join(folder, "masks", masks[name].path) for name in names], lines
 
@@ -188,25 +222,37 @@ def readable(paths: list[str]) -> list[Extent]:
     """(width, height) of every file. ValueError when one has no readable header."""
     extents, corrupt = read_headers(paths)
     if corrupt:
-        raise ValueError(f"data.root: {corrupt[0][0]} cannot be read ({corrupt[0][1]}; {len(corrupt)} such); repair or remove it")
+        raise ValueError(
+            f"data.root: {corrupt[0][0]} cannot be read ({corrupt[0][1]}; {len(corrupt)} such);"
+            " repair or remove it"
+        )
     return list(extents.values())
 
 
 def ids_of(path: str, *, size: int | None = None) -> Tensor:
-    """The stored ids of a mask file as int16: its central square, brought to ``size`` by nearest pixel; None: all of it."""
+    """The stored ids of a mask file as int16: its central square, brought to ``size`` by nearest
+    pixel; None: all of it."""
     try:
         with Image.open(path) as image:
             if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
-                raise ValueError(f"{image.mode} pixels are colours, not class ids; store one channel of ids 0..{LARGEST_ID}")
+                raise ValueError(
+                    f"{image.mode} pixels are colours, not class ids; store one channel of ids"
+                    f" 0..{LARGEST_ID}"
+                )
             ids = np.asarray(image)
     except DAMAGE as error:
         raise ValueError(f"data.root: mask {path}: {error}") from error
     if ids.min() < 0 or ids.max() > LARGEST_ID:
-        raise ValueError(f"data.root: mask {path}: ids lie in {ids.min()}..{ids.max()}; they must be 0..{LARGEST_ID}")
+        raise ValueError(
+            f"data.root: mask {path}: ids lie in {ids.min()}..{ids.max()}; they must be"
+            f" 0..{LARGEST_ID}"
+        )
     if size is not None:
         side = min(ids.shape)
         top, left = ((extent - side) // 2 for extent in ids.shape)
-        nearest = (2 * np.arange(size) + 1) * side // (2 * size)  # the pixel under the centre of each
+        nearest = (
+            (2 * np.arange(size) + 1) * side // (2 * size)
+        )  # the pixel under the centre of each
         ids = ids[top + nearest][:, left + nearest]
     return torch.from_numpy(ids.astype(np.int16))
 
@@ -217,7 +263,8 @@ def found_ids(folder: str) -> set[int]:
 
 
 def _check_shape(path: str, own: Extent, image: Extent) -> None:
-    """A mask may have another size than its image, but shows the same rectangle (up to a rounded pixel)."""
+    """A mask may have another size than its image, but shows the same rectangle (up to a rounded
+    pixel)."""
     if abs(own[0] * image[1] - own[1] * image[0]) > max(*own, *image):
         raise ValueError(f"data.root: {path} is {own[0]}x{own[1]} and its image {image[0]}x{image[1]}: a mask must have its "
                          "image's proportions; store both upright and uncropped")  # fmt: skip

@@ -1,16 +1,19 @@
-"""An endless stream of batches whose batch number i is a function of (seed, i), and one ordered pass for evaluation.
+"""An endless stream of batches whose batch number i is a function of (seed, i), and one ordered
+pass for evaluation.
 
-The stream is one permutation of the images after the other; batches are cut from it without regard to where a
-permutation ends, so all are full and every image is seen equally often. A run resumed after n batches sets
-``start_batch = n`` and sees what the unbroken one would have seen, at no cost: nothing is read and thrown away. A
-stateful loader would have to save the state of each worker in the checkpoint and be resumed with as many workers; here
-there is no state, so a run goes on exactly with another number of workers, and from a checkpoint of any step.
+The stream is one permutation of the images after the other; batches are cut from it without regard
+to where a permutation ends, so all are full and every image is seen equally often. A run resumed
+after n batches sets ``start_batch = n`` and sees what the unbroken one would have seen, at no cost:
+nothing is read and thrown away. A stateful loader would have to save the state of each worker in
+the checkpoint and be resumed with as many workers; here there is no state, so a run goes on exactly
+with another number of workers, and from a checkpoint of any step.
 
-Traps: (a) Lightning replaces samplers under DDP by its own: build the Trainer with ``use_distributed_sampler=False``,
-the ranks are told apart here; (b) the stream never ends, so a run is one Lightning epoch: bound it by steps, for with
-``limit_train_batches`` each epoch would start the stream anew; (c) a DataLoader draws from torch's global generator
-whenever it is iterated, so an evaluation in between would change the training after it: each loader here has its own;
-(d) below a joblib launcher only forked workers start (the other methods need ``Process.env``).
+Traps: (a) Lightning replaces samplers under DDP by its own: build the Trainer with
+``use_distributed_sampler=False``, the ranks are told apart here; (b) the stream never ends, so a
+run is one Lightning epoch: bound it by steps, for with ``limit_train_batches`` each epoch would
+start the stream anew; (c) a DataLoader draws from torch's global generator whenever it is iterated,
+so an evaluation in between would change the training after it: each loader here has its own; (d)
+below a joblib launcher only forked workers start (the other methods need ``Process.env``).
 """
 
 from __future__ import annotations
@@ -38,29 +41,47 @@ Item = tuple[Tensor, int, int]  # uint8 (C, H, W), label, index
 def permutation(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order in which ``epoch`` visits ``length`` images.
 
-    Sorted raw words of PCG64: numpy guarantees those for ever, and its own or torch's shuffling it does not.
+    Sorted raw words of PCG64: numpy guarantees those for ever, and its own or torch's shuffling it
+    does not.
     """
-    order = np.random.PCG64(np.random.SeedSequence((seed, epoch))).random_raw(length).argsort(kind="stable")
+    order = (
+        np.random.PCG64(np.random.SeedSequence((seed, epoch)))
+        .random_raw(length)
+        .argsort(kind="stable")
+    )
     order.flags.writeable = False  # it is shared by the cache
     return order
 
 
 class EndlessBatches(Sampler[list[int]]):
-    """Batches of indices without end: batch i of rank r is a function of (length, batch_size, world, seed, i, r).
+    """Batches of indices without end: batch i of rank r is a function of (length, batch_size,
+    world, seed, i, r).
 
-    All ranks together take ``batch_size * world`` images per batch, rank r the r-th part of them. ``start``: the number
-    of the first batch. Raises ``ValueError`` when a batch would need more images than there are.
+    All ranks together take ``batch_size * world`` images per batch, rank r the r-th part of them.
+    ``start``: the number of the first batch. Raises ``ValueError`` when a batch would need more
+    images than there are.
     """
 
-    def __init__(self, *, length: int, batch_size: int, seed: int, start: int = 0, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        length: int,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
         if not 0 < batch_size * world <= length:
             of = f" on each of {world} processes" if world > 1 else ""
             raise ValueError(
-                f"data.batch_size={batch_size}: must be 1 to {length // world}{of} ({length} images to train on); "
-                f"set data.batch_size={max(1, length // world)} or add images"
+                f"data.batch_size={batch_size}: must be 1 to {length // world}{of} ({length} images"
+                f" to train on); set data.batch_size={max(1, length // world)} or add images"
             )
         if seed < 0 or start < 0:
-            raise ValueError(f"seed={seed}, start_batch={start}: must not be negative; set seed=0, start_batch=0")
+            raise ValueError(
+                f"seed={seed}, start_batch={start}: must not be negative; set seed=0, start_batch=0"
+            )
         self.length, self.batch_size, self.seed, self.start = length, batch_size, seed, start
         self.rank, self.world = rank, world
 
@@ -71,15 +92,18 @@ class EndlessBatches(Sampler[list[int]]):
             batch = permutation(self.length, self.seed, epoch)[offset : offset + self.batch_size]
             missing = self.batch_size - len(batch)
             if missing:
-                batch = np.concatenate([batch, permutation(self.length, self.seed, epoch + 1)[:missing]])
+                batch = np.concatenate(
+                    [batch, permutation(self.length, self.seed, epoch + 1)[:missing]]
+                )
             yield batch.tolist()
 
 
 class PatchDataModule(LightningDataModule):
-    """The training stream of built sources. ``batch_size`` is per process; ``train`` and ``val`` stay attributes.
+    """The training stream of built sources. ``batch_size`` is per process; ``train`` and ``val``
+    stay attributes.
 
-    ``val`` is read by callbacks and probes through ``ordered_loader``; training does not look at it. Set
-    ``start_batch`` before ``fit`` to continue a run after that many batches.
+    ``val`` is read by callbacks and probes through ``ordered_loader``; training does not look at
+    it. Set ``start_batch`` before ``fit`` to continue a run after that many batches.
     """
 
     def __init__(
@@ -92,14 +116,17 @@ class PatchDataModule(LightningDataModule):
         seed: int,
     ) -> None:
         super().__init__()
-        EndlessBatches(length=len(train), batch_size=batch_size, seed=seed)  # refuses what cannot be drawn, now
+        EndlessBatches(
+            length=len(train), batch_size=batch_size, seed=seed
+        )  # refuses what cannot be drawn, now
         _check_workers(num_workers)
         self.train, self.val = train, val
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.start_batch = 0
 
     def store(self) -> None:
-        """Fill the caches of decoded images where they were asked for (``data.cache``); before ``fit``, in each process."""
+        """Fill the caches of decoded images where they were asked for (``data.cache``); before
+        ``fit``, in each process."""
         for source in (self.train, self.val):
             if hasattr(source, "fill_cache"):
                 source.fill_cache(num_workers=self.num_workers)
@@ -123,13 +150,19 @@ class PatchDataModule(LightningDataModule):
 
 
 def ordered_loader(
-    source: Dataset[Item], *, batch_size: int, num_workers: int, limit: int | None = None, start: int = 0
+    source: Dataset[Item],
+    *,
+    batch_size: int,
+    num_workers: int,
+    limit: int | None = None,
+    start: int = 0,
 ) -> DataLoader[ImageBatch]:
     """Every image once, in order; the last batch may be smaller.
 
-    ``limit``: at most so many images, the first ones of a fixed permutation, sorted. Being drawn at random they hold
-    the classes in about their proportions, and a smaller subset lies within a larger one. Images that the source
-    replaced because they cannot be decoded are left out rather than counted twice, so ``index`` may have holes.
+    ``limit``: at most so many images, the first ones of a fixed permutation, sorted. Being drawn at
+    random they hold the classes in about their proportions, and a smaller subset lies within a
+    larger one. Images that the source replaced because they cannot be decoded are left out rather
+    than counted twice, so ``index`` may have holes.
     ``start``: leave out so many at the beginning.
     """
     if batch_size < 1:
@@ -137,18 +170,28 @@ def ordered_loader(
     if limit is not None and limit < 1:
         raise ValueError(f"limit={limit}: must be at least 1 image; leave it out to take all")
     _check_workers(num_workers)
-    chosen = np.arange(len(source)) if limit is None else np.sort(permutation(len(source), 0, 0)[:limit])
-    return _loader(_Asked(source, chosen[start:]), batch_size=batch_size, num_workers=num_workers, collate_fn=collate_asked)
+    chosen = (
+        np.arange(len(source)) if limit is None else np.sort(permutation(len(source), 0, 0)[:limit])
+    )
+    return _loader(
+        _Asked(source, chosen[start:]),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        collate_fn=collate_asked,
+    )
 
 
 def ordered_items(dataset: Dataset[Any], *, num_workers: int) -> Iterator[Any]:
     """The items of any dataset in order, made by worker processes, a few at a time."""
     _check_workers(num_workers)
-    return chain.from_iterable(_loader(dataset, batch_size=8, num_workers=num_workers, collate_fn=list))
+    return chain.from_iterable(
+        _loader(dataset, batch_size=8, num_workers=num_workers, collate_fn=list)
+    )
 
 
 class _Asked(Dataset[tuple[int, Item]]):
-    """Items together with the index that was asked for, which differs from the item's where it is a replacement."""
+    """Items together with the index that was asked for, which differs from the item's where it is a
+    replacement."""
 
     def __init__(self, source: Dataset[Item], chosen: NDArray[np.int64]) -> None:
         self.source, self.chosen = source, chosen
@@ -162,11 +205,18 @@ class _Asked(Dataset[tuple[int, Item]]):
 
 
 def collate(items: list[Item] | ImageBatch) -> ImageBatch:
-    """Images whose colours of a pixel lie together in memory, as decoders leave them, lie so in the batch too."""
+    """Images whose colours of a pixel lie together in memory, as decoders leave them, lie so in the
+    batch too."""
     if isinstance(items, ImageBatch):
         return items
-    together = all(image.dim() == 3 and image.permute(1, 2, 0).is_contiguous() for image, _, _ in items)
-    batch = ImageBatch(*default_collate([(image.permute(1, 2, 0), *rest) for image, *rest in items] if together else items))
+    together = all(
+        image.dim() == 3 and image.permute(1, 2, 0).is_contiguous() for image, _, _ in items
+    )
+    batch = ImageBatch(
+        *default_collate(
+            [(image.permute(1, 2, 0), *rest) for image, *rest in items] if together else items
+        )
+    )
     return batch._replace(images=batch.images.permute(0, 3, 1, 2)) if together else batch
 
 
@@ -179,7 +229,8 @@ def collate_asked(pairs: list[tuple[int, Item]]) -> ImageBatch:
 def one_thread(worker: int) -> None:
     """Each worker is one of many: threads of its own would only fight over the cores.
 
-    Ctrl-C reaches the whole process group and is the main process's to answer: it still needs batches to end its step.
+    Ctrl-C reaches the whole process group and is the main process's to answer: it still needs
+    batches to end its step.
     """
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -199,4 +250,6 @@ def _loader(dataset: Dataset[Any], *, num_workers: int, **options: Any) -> DataL
 
 def _check_workers(num_workers: int) -> None:
     if num_workers < 0:
-        raise ValueError(f"data.num_workers={num_workers}: must be 0 (load in the main process) or more; set 2")
+        raise ValueError(
+            f"data.num_workers={num_workers}: must be 0 (load in the main process) or more; set 2"
+        )

@@ -1,9 +1,11 @@
-"""Mean and deviation of the pixels of a source, measured once: what ``data.statistics=measured`` normalises with.
+"""Mean and deviation of the pixels of a source, measured once: what ``data.statistics=measured``
+normalises with.
 
-Per channel, over all pixels of the training images as the exported preprocessing makes them (at most ``LIMIT`` of them,
-a fixed sample: the mean is then known to a thousandth). Sums of whole numbers, so the result does not depend on batch
-size or workers. Kept in the user's cache folder under the fingerprint of the images; a run writes the numbers into its
-configuration and its export, and needs the cache no more.
+Per channel, over all pixels of the training images as the exported preprocessing makes them (at
+most ``LIMIT`` of them, a fixed sample: the mean is then known to a thousandth). Sums of whole
+numbers, so the result does not depend on batch size or workers. Kept in the user's cache folder
+under the fingerprint of the images; a run writes the numbers into its configuration and its export,
+and needs the cache no more.
 """
 
 from __future__ import annotations
@@ -24,12 +26,15 @@ Statistics = dict[str, list[float]]
 
 
 def measured(source: Any, *, num_workers: int = 0, folder: Path | None = None) -> Statistics:
-    """``{"mean": [...], "std": [...]}`` of ``source`` in 0..1, one number per channel, from ``folder`` where it is known.
+    """``{"mean": [...], "std": [...]}`` of ``source`` in 0..1, one number per channel, from
+    ``folder`` where it is known.
 
     ValueError for a channel that is the same everywhere: there is nothing to divide by.
     """
     sample, _, _ = source[0]
-    place = (folder or cache_folder()) / f"{source.fingerprint()}-{'x'.join(map(str, sample.shape))}.json"
+    place = (
+        folder or cache_folder()
+    ) / f"{source.fingerprint()}-{'x'.join(map(str, sample.shape))}.json"
     try:
         known = json.loads(place.read_text(encoding="utf-8"))
         check_statistics(known, len(sample))
@@ -43,34 +48,50 @@ def measured(source: Any, *, num_workers: int = 0, folder: Path | None = None) -
 
 
 def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ssl_patches" / "statistics"
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        / "ssl_patches"
+        / "statistics"
+    )
 
 
 def _measure(source: Any, num_workers: int) -> Statistics:
     count, total, squares = 0, 0, 0
     loader = ordered_loader(source, batch_size=64, num_workers=num_workers, limit=LIMIT)
-    with tqdm(total=min(LIMIT, len(source)), desc="mean and std", unit="image", disable=not sys.stderr.isatty()) as bar:
+    with tqdm(
+        total=min(LIMIT, len(source)),
+        desc="mean and std",
+        unit="image",
+        disable=not sys.stderr.isatty(),
+    ) as bar:
         for batch in loader:
             pixels = batch.images.transpose(0, 1).flatten(1).long()
-            count, total, squares = count + pixels.shape[1], total + pixels.sum(1), squares + (pixels * pixels).sum(1)
+            count, total, squares = (
+                count + pixels.shape[1],
+                total + pixels.sum(1),
+                squares + (pixels * pixels).sum(1),
+            )
             bar.update(len(batch.images))
     mean = total.double() / count
     deviation = (squares.double() / count - mean * mean).clamp(min=0).sqrt()
     flat = (deviation < 1e-9).nonzero().flatten().tolist()
     if flat:
         raise ValueError(
-            f"data.statistics=measured: channel {flat[0]} is {mean[flat[0]]:.0f} in every pixel, so it cannot be normalised; "
-            "leave that channel out, or set data.statistics=imagenet"
+            f"data.statistics=measured: channel {flat[0]} is {mean[flat[0]]:.0f} in every pixel, so"
+            " it cannot be normalised; leave that channel out, or set data.statistics=imagenet"
         )
     return {"mean": (mean / 255).tolist(), "std": (deviation / 255).tolist()}
 
 
-def check_statistics(stated: Mapping[str, Sequence[float]], channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """``mean`` and ``std`` as tuples. ValueError unless both have one number per channel, and each std is above 0."""
+def check_statistics(
+    stated: Mapping[str, Sequence[float]], channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """``mean`` and ``std`` as tuples. ValueError unless both have one number per channel, and each
+    std is above 0."""
     mean, std = (tuple(map(float, stated.get(key, ()))) for key in ("mean", "std"))
     if len(mean) != channels or len(std) != channels or min(std) <= 0:
         raise ValueError(
-            f"data.statistics={dict(stated)}: must have mean and std, one number per channel ({channels}), std above 0; "
-            "set data.statistics=measured"
+            f"data.statistics={dict(stated)}: must have mean and std, one number per channel"
+            f" ({channels}), std above 0; set data.statistics=measured"
         )
     return mean, std

@@ -1,7 +1,8 @@
 """Data sets of torchvision by name: ``data=torchvision data.name=CIFAR10 data.root=DIR``.
 
-Listed are those that show one image and one class, and how each is told its split; those without one are divided 80/20
-by the number of an image. Nothing is downloaded unless ``data.download=true``.
+Listed are those that show one image and one class, and how each is told its split; those without
+one are divided 80/20 by the number of an image. Nothing is downloaded unless
+``data.download=true``.
 """
 
 from __future__ import annotations
@@ -10,10 +11,18 @@ import inspect
 import os
 from typing import Any, Literal
 
+from ssl_patches.config.messages import nearest
 from ssl_patches.data.items import ItemSource
-from ssl_patches.wording import nearest
 
-BY_FLAG = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "USPS")  # train=True or False
+BY_FLAG = (
+    "CIFAR10",
+    "CIFAR100",
+    "FashionMNIST",
+    "KMNIST",
+    "MNIST",
+    "QMNIST",
+    "USPS",
+)  # train=True or False
 BY_SPLIT = {  # name -> the split to train on, the split to evaluate on
     "CLEVRClassification": ("train", "val"),
     "Country211": ("train", "valid"),
@@ -38,10 +47,11 @@ NAMES = sorted([*BY_FLAG, *BY_SPLIT, *UNDIVIDED])
 
 
 class TorchvisionSource(ItemSource):
-    """``name``: one of ``NAMES``. ``root``: where its files are. ``download``: fetch them when they are not. Why: nothing is
-    fetched unasked. ``train_split``: another split to train on, for data sets that have one (``unlabeled`` of STL10);
-    None: the usual one. ``load_size``: side in pixels of what an item holds; None takes the median shorter side of a few
-    images, kept within ``image_size`` and twice that.
+    """``name``: one of ``NAMES``. ``root``: where its files are. ``download``: fetch them when they
+    are not. Why: nothing is fetched unasked. ``train_split``: another split to train on, for data
+    sets that have one (``unlabeled`` of STL10); None: the usual one. ``load_size``: side in pixels
+    of what an item holds; None takes the median shorter side of a few images, kept within
+    ``image_size`` and twice that.
     """
 
     def __init__(
@@ -58,7 +68,8 @@ class TorchvisionSource(ItemSource):
     ) -> None:
         if name not in NAMES:
             raise ValueError(
-                f"data.name={name}: must be a data set of torchvision with one class per image; {nearest(name, NAMES)}"
+                f"data.name={name}: must be a data set of torchvision with one class per image;"
+                f" {nearest(name, NAMES)}"
             )
         options: dict[str, Any] = {}
         if name in BY_FLAG:
@@ -67,7 +78,10 @@ class TorchvisionSource(ItemSource):
             options["split"] = BY_SPLIT[name][split == "val"]
         if train_split is not None:
             if name not in BY_SPLIT:
-                raise ValueError(f"data.train_split={train_split}: {name} has no splits to choose from; leave it out")
+                raise ValueError(
+                    f"data.train_split={train_split}: {name} has no splits to choose from; leave"
+                    " it out"
+                )
             options["split"] = train_split if split == "train" else options["split"]
         dataset = _open(name, root, options, download=download)
         super().__init__(
@@ -87,13 +101,17 @@ def _open(name: str, root: str, options: dict[str, Any], *, download: bool) -> A
     found = getattr(torchvision.datasets, name)
     if download:
         if "download" not in inspect.signature(found).parameters:
-            raise ValueError(f"data.download=true: torchvision cannot fetch {name}; put its files into data.root={root} yourself")
+            raise ValueError(
+                f"data.download=true: torchvision cannot fetch {name}; put its files into"
+                f" data.root={root} yourself"
+            )
         options = {**options, "download": True}
     try:
         return found(os.path.expanduser(root), **options)
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"data.name={name}: torchvision reads it with {error.name}; install it: pip install {error.name}"
+            f"data.name={name}: torchvision reads it with {error.name}; install it: pip install"
+            f" {error.name}"
         ) from None
     except (RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:160]
@@ -102,4 +120,6 @@ def _open(name: str, root: str, options: dict[str, Any], *, download: bool) -> A
             if download
             else ("set data.root to the folder that holds it, or data.download=true to fetch it")
         )
-        raise ValueError(f"data.name={name}: not found in data.root={root} ({reason}); {remedy}") from error
+        raise ValueError(
+            f"data.name={name}: not found in data.root={root} ({reason}); {remedy}"
+        ) from error

@@ -1,4 +1,5 @@
-"""What an encoder is: it knows pixels and nothing about tasks, and holds the timm module that is exported."""
+"""What an encoder is: it knows pixels and nothing about tasks, and holds the timm module that is
+exported."""
 
 from __future__ import annotations
 
@@ -13,9 +14,10 @@ from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid
 class Encoder(nn.Module, ABC):
     """Turns tiles into one feature per tile, and whole images into features of the exported model.
 
-    Attributes: ``dim`` (width of a feature), ``unit`` (side in pixels of what the network sees as one position of a
-    whole image: the token of a ViT, the stride of a CNN), ``multiple`` (a tile's side must be a multiple of it),
-    ``model`` (the held timm module), ``loaded`` (what pretrained weights it began with, in words; None: random ones).
+    Attributes: ``dim`` (width of a feature), ``unit`` (side in pixels of what the network sees as
+    one position of a whole image: the token of a ViT, the stride of a CNN), ``multiple`` (a tile's
+    side must be a multiple of it), ``model`` (the held timm module), ``loaded`` (what pretrained
+    weights it began with, in words; None: random ones).
     """
 
     dim: int
@@ -26,7 +28,8 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def check(self, grid: PatchGrid, *, places: bool) -> None:
-        """Raises ValueError when tiles of ``grid`` do not fit this encoder; ``places``: the task tells places."""
+        """Raises ValueError when tiles of ``grid`` do not fit this encoder; ``places``: the task
+        tells places."""
 
     @abstractmethod
     def forward(self, patches: PatchBatch) -> Encoded:
@@ -38,16 +41,20 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def scrambled(self, patches: PatchBatch) -> Encoded:
-        """The tiles of an image see each other at shuffled places; a family that cannot place freely takes each alone."""
+        """The tiles of an image see each other at shuffled places; a family that cannot place
+        freely takes each alone."""
 
     @abstractmethod
     def features(self, images: Tensor, layers: tuple[int, ...] = (-1,)) -> tuple[Features, ...]:
-        """``images`` (B, C, H, W) normalised, whole: the held timm module's own forward, one record per layer."""
+        """``images`` (B, C, H, W) normalised, whole: the held timm module's own forward, one record
+        per layer."""
 
     @abstractmethod
     def calibrate(self, images: Iterable[Tensor]) -> None:
-        """Set normalisation statistics for whole images from batches (B, C, H, W) normalised. Do it on a copy."""
+        """Set normalisation statistics for whole images from batches (B, C, H, W) normalised. Do it
+        on a copy."""
 
     @abstractmethod
     def export(self, image_size: int) -> nn.Module:
-        """A plain timm model in eval mode with this encoder's weights, ``num_classes=0``, pooling by mean."""
+        """A plain timm model in eval mode with this encoder's weights, ``num_classes=0``, pooling
+        by mean."""

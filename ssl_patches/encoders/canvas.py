@@ -1,4 +1,5 @@
-"""Where placed tiles lie: pixels on a canvas of the view's size, and the positions of a network's final map they cover."""
+"""Where placed tiles lie: pixels on a canvas of the view's size, and the positions of a network's
+final map they cover."""
 
 from __future__ import annotations
 
@@ -9,14 +10,17 @@ from ssl_patches.types import PatchBatch
 
 
 def canvas(patches: PatchBatch, unit: int) -> Tensor:
-    """The placed tiles at their boxes -> (B, C, H, W), zero elsewhere. H, W: the view's, rounded up to ``unit``."""
+    """The placed tiles at their boxes -> (B, C, H, W), zero elsewhere. H, W: the view's, rounded up
+    to ``unit``."""
     images, _, channels, h, w = patches.tiles.shape
     height, width = (-(-side // unit) * unit for side in patches.size)
     y, x = patches.boxes[..., :2].round().long().unbind(-1)  # (B, K)
     rows = y[..., None] + torch.arange(h, device=y.device)
     cols = x[..., None] + torch.arange(w, device=x.device)
     pixel = rows[..., :, None] * width + cols[..., None, :]  # (B, K, h, w)
-    pixel = torch.where(patches.placed[..., None, None], pixel, height * width)  # blind tiles fall off the end
+    pixel = torch.where(
+        patches.placed[..., None, None], pixel, height * width
+    )  # blind tiles fall off the end
     index = pixel.reshape(images, 1, -1).expand(-1, channels, -1)
     flat = patches.tiles.new_zeros(images, channels, height * width + 1)
     flat = flat.scatter(2, index, patches.tiles.transpose(1, 2).reshape(images, channels, -1))
@@ -24,7 +28,8 @@ def canvas(patches: PatchBatch, unit: int) -> Tensor:
 
 
 def positions(patches: PatchBatch, unit: int) -> Tensor:
-    """(B, K, rows, cols) bool: the positions of the final map, ``unit`` pixels apart, that each tile's box covers."""
+    """(B, K, rows, cols) bool: the positions of the final map, ``unit`` pixels apart, that each
+    tile's box covers."""
     start, extent = patches.boxes.round().chunk(2, -1)  # (B, K, 2) each
     inside = []
     for axis, side in enumerate(patches.size):

@@ -1,13 +1,15 @@
-"""A CNN that encodes tiles: blind ones by themselves, placed ones laid on a canvas where they see each other.
+"""A CNN that encodes tiles: blind ones by themselves, placed ones laid on a canvas where they see
+each other.
 
-Idea: a CNN needs no position table, a tile's place is where it lies. Placed tiles are laid on a zero canvas of the
-view's size, and what is hidden stays zero through every layer (see ``visible``), so that a masked task trains what is
-exported: a network for whole images (SparK, arXiv 2301.03580; FCMAE, arXiv 2301.00808). One scale, no U-Net.
-Traps: (a) a tile must hold a whole number of final positions, or a hidden neighbour shares one with it; at 32 px this
-asks for ``output_stride=8``, since 32 leaves one position for the image. (b) BatchNorm statistics of tiles are not
-those of images: ``calibrate`` a copy before export. (c) timm starts the last BatchNorm of every residual block at
-zero (a ConvNeXt's layer scale at 1e-6), so the layers before it get a gradient of exactly zero in the first step, and a
-non-zero one from the second on.
+Idea: a CNN needs no position table, a tile's place is where it lies. Placed tiles are laid on a
+zero canvas of the view's size, and what is hidden stays zero through every layer (see ``visible``),
+so that a masked task trains what is exported: a network for whole images (SparK, arXiv 2301.03580;
+FCMAE, arXiv 2301.00808). One scale, no U-Net. Traps: (a) a tile must hold a whole number of final
+positions, or a hidden neighbour shares one with it; at 32 px this asks for ``output_stride=8``,
+since 32 leaves one position for the image. (b) BatchNorm statistics of tiles are not those of
+images: ``calibrate`` a copy before export. (c) timm starts the last BatchNorm of every residual
+block at zero (a ConvNeXt's layer scale at 1e-6), so the layers before it get a gradient of exactly
+zero in the first step, and a non-zero one from the second on.
 """
 
 from __future__ import annotations
@@ -24,18 +26,29 @@ from ssl_patches.encoders.families import STRIDES, cnn_family, create_cnn
 from ssl_patches.encoders.visible import Visibility, attach
 from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid
 
-RESERVED = ("in_chans", "num_classes", "output_stride", "global_pool", "pretrained", "features_only", "head_norm_first")
-SMALLEST_TILE = 4  # px; the stem of a ResNet halves twice, so that less than this is one position before the first block
+RESERVED = (
+    "in_chans",
+    "num_classes",
+    "output_stride",
+    "global_pool",
+    "pretrained",
+    "features_only",
+    "head_norm_first",
+)
+# px; the stem of a ResNet halves twice, so that less than this is one position before the first
+# block
+SMALLEST_TILE = 4
 
 
 class ConvEncoder(Encoder):
-    """A ResNet, ConvNeXt or EfficientNet of timm by name, for any input size and number of channels.
+    """A ResNet, ConvNeXt or EfficientNet of timm by name, for any input size and number of
+    channels.
 
-    ``output_stride``: pixels per position of the final map, 8, 16 or 32; by default 8 below ``image_size`` 64, else 32;
-    of a ConvNeXt 16 below 224.
+    ``output_stride``: pixels per position of the final map, 8, 16 or 32; by default 8 below
+    ``image_size`` 64, else 32; of a ConvNeXt 16 below 224.
     ``options``: further arguments of ``timm.create_model``. The same network is
-    ``timm.create_model(encoder.architecture, num_classes=0, **encoder.arguments)``: it takes the state dict of
-    ``encoder.model`` as it is.
+    ``timm.create_model(encoder.architecture, num_classes=0, **encoder.arguments)``: it takes the
+    state dict of ``encoder.model`` as it is.
     """
 
     def __init__(
@@ -58,10 +71,17 @@ class ConvEncoder(Encoder):
             )
         for key in RESERVED:
             if key in (options or {}):
-                raise ValueError(f"encoder.options.{key}={options[key]}: is set by the encoder itself; remove it")
+                raise ValueError(
+                    f"encoder.options.{key}={options[key]}: is set by the encoder itself; remove it"
+                )
         self.name = self.architecture = name
         self.unit, self.multiple = stride, 1 if self.family.padded else stride
-        self.arguments = {"in_chans": channels, "output_stride": stride, **self.family.arguments(stride), **(options or {})}
+        self.arguments = {
+            "in_chans": channels,
+            "output_stride": stride,
+            **self.family.arguments(stride),
+            **(options or {}),
+        }
         # 1.3x to 3x faster on a CPU than channels first, and what tensor cores want
         self.model = create_cnn(name, self.arguments).to(memory_format=torch.channels_last)
         self.dim = self.model.num_features
@@ -71,22 +91,27 @@ class ConvEncoder(Encoder):
     def check(self, grid: PatchGrid, *, places: bool) -> None:
         if grid.tile < SMALLEST_TILE:
             raise ValueError(
-                f"sampler.tile={grid.tile}: must be at least {SMALLEST_TILE} px (the stem of a ResNet divides by 4); "
-                f"set sampler.tile={SMALLEST_TILE}"
+                f"sampler.tile={grid.tile}: must be at least {SMALLEST_TILE} px (the stem of a"
+                f" ResNet divides by 4); set sampler.tile={SMALLEST_TILE}"
             )
         if grid.tile % self.multiple:
-            below, above = grid.tile // self.unit * self.unit, -(-grid.tile // self.unit) * self.unit
+            below, above = (
+                grid.tile // self.unit * self.unit,
+                -(-grid.tile // self.unit) * self.unit,
+            )
             smaller = " or a smaller encoder.output_stride" if self.unit > STRIDES[0] else ""
             raise ValueError(
-                f"sampler.tile={grid.tile}: must be a multiple of the stride of {self.architecture}, {self.unit} px, which would "
-                f"not see what is left over; set sampler.tile={below or above},{smaller} or encoder=resnet18"
+                f"sampler.tile={grid.tile}: must be a multiple of the stride of"
+                f" {self.architecture}, {self.unit} px, which would not see what is left over; set"
+                f" sampler.tile={below or above},{smaller} or encoder=resnet18"
             )
         if not places:
             return
         if not grid.dense:
             raise ValueError(
-                f"sampler.tile={grid.tile}: tiles must touch and start at multiples of the tile, because {self.architecture} "
-                "lays placed tiles on a canvas; set sampler=tokens (no gap, no jitter), or encoder=vit_tiny"
+                f"sampler.tile={grid.tile}: tiles must touch and start at multiples of the tile,"
+                f" because {self.architecture} lays placed tiles on a canvas; set sampler=tokens"
+                " (no gap, no jitter), or encoder=vit_tiny"
             )
         if grid.tile % self.unit:
             remedy = f"set sampler.tile={-(-grid.tile // self.unit) * self.unit}"
@@ -94,8 +119,8 @@ class ConvEncoder(Encoder):
                 if grid.tile % stride == 0:
                     remedy = f"set encoder.output_stride={stride}"
             raise ValueError(
-                f"sampler.tile={grid.tile}: must be a multiple of the stride of {self.architecture}, {self.unit} px, "
-                f"when tiles are placed; {remedy}"
+                f"sampler.tile={grid.tile}: must be a multiple of the stride of"
+                f" {self.architecture}, {self.unit} px, when tiles are placed; {remedy}"
             )
 
     def forward(self, patches: PatchBatch) -> Encoded:
@@ -119,7 +144,9 @@ class ConvEncoder(Encoder):
         if any(
             getattr(part, "grad_checkpointing", False) for part in self.model.modules()
         ):  # it would recompute the layers in backward, when the mask is gone
-            raise ValueError("encoder: gradient checkpointing cannot be used with placed tiles; switch it off")
+            raise ValueError(
+                "encoder: gradient checkpointing cannot be used with placed tiles; switch it off"
+            )
         cells = positions(patches, self.unit)
         visible = (cells & patches.placed[..., None, None]).any(1, keepdim=True)
         with self.visibility.only(visible):
@@ -131,14 +158,20 @@ class ConvEncoder(Encoder):
         return Encoded(tiles=tiles, prefix=tiles.new_zeros(len(tiles), 0, self.dim))
 
     def features(self, images: Tensor, layers: tuple[int, ...] = (-1,)) -> tuple[Features, ...]:
-        """``layers``: stages 0..3, or -4..-1 from the last, which is the map that the exported model pools."""
+        """``layers``: stages 0..3, or -4..-1 from the last, which is the map that the exported
+        model pools."""
         for layer in layers:
             if not -4 <= layer <= 3:
-                raise ValueError(f"layers={layer}: {self.architecture} has the stages 0..3; set a layer from -4 to 3")
+                raise ValueError(
+                    f"layers={layer}: {self.architecture} has the stages 0..3; set a layer from -4"
+                    " to 3"
+                )
         stages = [layer % 4 for layer in layers]
         early = sorted(set(stages) - {3})
         if early:
-            final, maps = self.model.forward_intermediates(images, indices=[stage + self.family.stages for stage in early])
+            final, maps = self.model.forward_intermediates(
+                images, indices=[stage + self.family.stages for stage in early]
+            )
         else:
             final, maps = self.model.forward_features(images), []
         dense = dict(zip([*early, 3], [*maps, final], strict=True))
@@ -173,7 +206,9 @@ class ConvEncoder(Encoder):
             for module, training in before:
                 module.training = training
         if not batches:
-            raise ValueError("calibrate: got no images, and the statistics are reset; pass at least one batch")
+            raise ValueError(
+                "calibrate: got no images, and the statistics are reset; pass at least one batch"
+            )
 
     def export(self, image_size: int) -> nn.Module:
         """``image_size`` changes nothing: a CNN takes any size."""

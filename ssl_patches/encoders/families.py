@@ -1,13 +1,14 @@
 """Which CNN families of timm can be shown a part of an image, and what each needs for that.
 
-A family is a module of timm whose blocks were read: nothing in them but the layers of ``visible`` touches more than one
-position, so that hiding their outputs hides everything. ``unmaskable`` then looks at the layers of each network, for a
-name or an option may bring others.
+A family is a module of timm whose blocks were read: nothing in them but the layers of ``visible``
+touches more than one position, so that hiding their outputs hides everything. ``unmaskable`` then
+looks at the layers of each network, for a name or an option may bring others.
 
-Traps: (a) a ConvNeXt pools before its last norm, so that the mean of its map is not its feature: ``head_norm_first`` turns
-the two round, as ``fc_norm`` off does for a ViT. (b) Its convolutions with a stride are not padded and drop what is left
-over, hence tiles are multiples of the stride. (c) timm's ConvNeXt at ``output_stride=8`` dilates a 2 x 2 convolution,
-which then reads four neighbours of a position and not the position: a tile among hidden ones would be zero. A stem of
+Traps: (a) a ConvNeXt pools before its last norm, so that the mean of its map is not its feature:
+``head_norm_first`` turns the two round, as ``fc_norm`` off does for a ViT. (b) Its convolutions
+with a stride are not padded and drop what is left over, hence tiles are multiples of the stride.
+(c) timm's ConvNeXt at ``output_stride=8`` dilates a 2 x 2 convolution, which then reads four
+neighbours of a position and not the position: a tile among hidden ones would be zero. A stem of
 stride 1 gives stride 8 without dilation.
 """
 
@@ -29,7 +30,8 @@ STRIDES = (8, 16, 32)
 
 @dataclass(frozen=True)
 class Family:
-    """``stages``: the first of timm's feature stages that counts; ``padded``: do strided convolutions see all of any map?"""
+    """``stages``: the first of timm's feature stages that counts; ``padded``: do strided
+    convolutions see all of any map?"""
 
     name: str
     module: str
@@ -51,7 +53,12 @@ class Family:
 
 
 FAMILIES = (
-    Family("ResNet", ResNet.__module__, "resnet18, resnet34, resnet50, seresnet50, resnext50_32x4d or wide_resnet50_2", stages=1),
+    Family(
+        "ResNet",
+        ResNet.__module__,
+        "resnet18, resnet34, resnet50, seresnet50, resnext50_32x4d or wide_resnet50_2",
+        stages=1,
+    ),
     Family(
         "ConvNeXt",
         ConvNeXt.__module__,
@@ -59,15 +66,25 @@ FAMILIES = (
         stages=0,
         padded=False,
     ),
-    Family("EfficientNet", EfficientNet.__module__, "efficientnet_b0, efficientnetv2_rw_s or mobilenetv2_100", stages=1),
+    Family(
+        "EfficientNet",
+        EfficientNet.__module__,
+        "efficientnet_b0, efficientnetv2_rw_s or mobilenetv2_100",
+        stages=1,
+    ),
 )
 
 
 def module_of(name: str) -> str:
     """The module of timm that a model is from. ValueError for a name that timm does not know."""
     if not timm.is_model(name):
-        near = get_close_matches(name, timm.list_models(), n=3) or ["vit_tiny_patch16_224", "resnet18"]
-        raise ValueError(f"encoder.name={name}: timm has no such model; did you mean {' or '.join(near)}?")
+        near = get_close_matches(name, timm.list_models(), n=3) or [
+            "vit_tiny_patch16_224",
+            "resnet18",
+        ]
+        raise ValueError(
+            f"encoder.name={name}: timm has no such model; did you mean {' or '.join(near)}?"
+        )
     return model_entrypoint(name).__module__
 
 
@@ -78,19 +95,27 @@ def cnn_family(name: str) -> Family:
         if family.module == module:
             return family
     raise ValueError(
-        f"encoder.name={name}: must be a {', '.join(family.name for family in FAMILIES[:-1])} or {FAMILIES[-1].name} of timm to "
-        f"be a ConvEncoder; set encoder.name={FAMILIES[0].examples}"
+        f"encoder.name={name}: must be a {', '.join(family.name for family in FAMILIES[:-1])} or"
+        f" {FAMILIES[-1].name} of timm to be a ConvEncoder; set encoder.name={FAMILIES[0].examples}"
     )
 
 
 def create_cnn(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """A timm CNN with random weights. ValueError when the name or the arguments are not those of one we can mask."""
+    """A timm CNN with random weights. ValueError when the name or the arguments are not those of
+    one we can mask."""
     family = cnn_family(name)
     try:
         model = timm.create_model(name, pretrained=False, num_classes=0, **arguments)
     except (TypeError, AssertionError, ValueError, RuntimeError) as error:
-        raise ValueError(f"encoder.options={arguments}: {name} does not take them ({error}); remove it") from error
+        raise ValueError(
+            f"encoder.options={arguments}: {name} does not take them ({error}); remove it"
+        ) from error
     if (found := unmaskable(model)) is not None:
-        rule = "only convolutions, batch and layer norms, pooling, SE and activations that keep zeros leave hidden tiles hidden"
-        raise ValueError(f"encoder.name={name}: has {found}, but {rule}; set encoder.name={family.examples}")
+        rule = (
+            "only convolutions, batch and layer norms, pooling, SE and activations that keep zeros"
+            " leave hidden tiles hidden"
+        )
+        raise ValueError(
+            f"encoder.name={name}: has {found}, but {rule}; set encoder.name={family.examples}"
+        )
     return model

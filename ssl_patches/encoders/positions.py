@@ -1,8 +1,9 @@
-"""Fixed sin-cos positions in two dimensions, for any place of a view, not only for the cells of a table.
+"""Fixed sin-cos positions in two dimensions, for any place of a view, not only for the cells of a
+table.
 
-The convention of facebookresearch/mae (He et al. 2022): half of the width for each axis, **x first**, then y; within
-an axis the sines, then the cosines; frequencies 10000^(-i / (dim / 4)); a token at row r, column c of the grid has the
-coordinates (r, c).
+The convention of facebookresearch/mae (He et al. 2022): half of the width for each axis, **x
+first**, then y; within an axis the sines, then the cosines; frequencies 10000^(-i / (dim / 4)); a
+token at row r, column c of the grid has the coordinates (r, c).
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ from torch import Tensor
 
 
 def sincos(y: Tensor, x: Tensor, dim: int) -> Tensor:
-    """Coordinates ``y``, ``x`` (...) in tokens, fractions allowed -> (..., dim) float32. ``dim`` is a multiple of 4."""
+    """Coordinates ``y``, ``x`` (...) in tokens, fractions allowed -> (..., dim) float32. ``dim`` is
+    a multiple of 4."""
     if dim % 4:
-        raise ValueError(f"dim={dim}: sin-cos positions need a multiple of 4; choose an encoder or decoder of such a width")
-    frequency = 10000 ** -(torch.arange(dim // 4, device=y.device, dtype=torch.float32) / (dim // 4))
+        raise ValueError(
+            f"dim={dim}: sin-cos positions need a multiple of 4; choose an encoder or decoder of"
+            " such a width"
+        )
+    frequency = 10000 ** -(
+        torch.arange(dim // 4, device=y.device, dtype=torch.float32) / (dim // 4)
+    )
     angles = [axis[..., None].float() * frequency for axis in (x, y)]
     return torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], -1)
 

@@ -1,11 +1,14 @@
-"""Weights to go on from: timm's own, or a file of timm, torchvision, facebookresearch/mae or an export of ours.
+"""Weights to go on from: timm's own, or a file of timm, torchvision, facebookresearch/mae or an
+export of ours.
 
-Strict: every tensor of the encoder is found in the file with its own shape, or the request is refused and all that does
-not fit is listed. What is left out, renamed, resized or adapted to other channels is said in one line, which a run prints.
+Strict: every tensor of the encoder is found in the file with its own shape, or the request is
+refused and all that does not fit is listed. What is left out, renamed, resized or adapted to other
+channels is said in one line, which a run prints.
 
-Traps: (a) a pickle can carry code: files are read with ``weights_only=True``. (b) timm adds a position to the class token,
-ours has none: the two are added up once, here. (c) timm's ConvNeXt norms what it has pooled, and some ViTs too
-(``fc_norm``): the same weights norm each position here, so pooled features differ a little from timm's.
+Traps: (a) a pickle can carry code: files are read with ``weights_only=True``. (b) timm adds a
+position to the class token, ours has none: the two are added up once, here. (c) timm's ConvNeXt
+norms what it has pooled, and some ViTs too (``fc_norm``): the same weights norm each position here,
+so pooled features differ a little from timm's.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ State = dict[str, Tensor]
 
 
 def load(encoder: Encoder, source: str | bool) -> str:
-    """Put the weights of ``source`` (true: timm's for that name) into ``encoder``; says in a line what was done."""
+    """Put the weights of ``source`` (true: timm's for that name) into ``encoder``; says in a line
+    what was done."""
     if source is True:
         state, kind = _of_timm(encoder), "timm's weights"
     else:
@@ -46,14 +50,18 @@ def load(encoder: Encoder, source: str | bool) -> str:
     missing = sorted(set(own) - set(state) - counts)
     unexpected = sorted(set(state) - set(own))
     shapes = [
-        f"{k} {tuple(state[k].shape)} for {tuple(own[k].shape)}" for k in own if k in state and state[k].shape != own[k].shape
+        f"{k} {tuple(state[k].shape)} for {tuple(own[k].shape)}"
+        for k in own
+        if k in state and state[k].shape != own[k].shape
     ]
     if missing or unexpected or shapes:
         found = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-        told = "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in found.items() if keys)
+        told = "; ".join(
+            f"{len(keys)} {what}: {_some(keys)}" for what, keys in found.items() if keys
+        )
         raise ValueError(
-            f"encoder.pretrained={_said(source)}: must fit {encoder.architecture} with {encoder.arguments}, but {told}; "
-            f"{_remedy(unexpected, missing, shapes)}"
+            f"encoder.pretrained={_said(source)}: must fit {encoder.architecture} with"
+            f" {encoder.arguments}, but {told}; {_remedy(unexpected, missing, shapes)}"
         )
     encoder.model.load_state_dict(own | state)
     if hasattr(encoder, "keep_table"):
@@ -63,22 +71,26 @@ def load(encoder: Encoder, source: str | bool) -> str:
 
 
 def _of_timm(encoder: Encoder) -> State:
-    """Downloaded where they are not in the cache. ValueError when there are none or they cannot be reached."""
+    """Downloaded where they are not in the cache. ValueError when there are none or they cannot be
+    reached."""
     channels = encoder.arguments["in_chans"]
     try:
         with _cache_alone_where_unreached():
-            return timm.create_model(encoder.architecture, pretrained=True, num_classes=0, in_chans=channels).state_dict()
+            return timm.create_model(
+                encoder.architecture, pretrained=True, num_classes=0, in_chans=channels
+            ).state_dict()
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise ValueError(
-            f"encoder.pretrained=true: timm's weights of {encoder.architecture} cannot be had ({reason}); "
-            "name a file, encoder.pretrained=FILE, or set encoder.pretrained=false"
+            f"encoder.pretrained=true: timm's weights of {encoder.architecture} cannot be had"
+            f" ({reason}); name a file, encoder.pretrained=FILE, or set encoder.pretrained=false"
         ) from None
 
 
 @contextmanager
 def _cache_alone_where_unreached() -> Iterator[None]:
-    """Without a network the hub's client tries again for two minutes before it looks into its cache: one question first."""
+    """Without a network the hub's client tries again for two minutes before it looks into its
+    cache: one question first."""
     before = constants.HF_HUB_OFFLINE
     if not before:
         try:
@@ -98,31 +110,53 @@ def _read(path: Path) -> tuple[State, str]:
             return load_file(folder / "model.safetensors"), "an export of ssl_patches or timm"
     if not path.is_file():
         raise ValueError(
-            f"encoder.pretrained={path}: no such file, and no run or export; name one, or set encoder.pretrained=true"
+            f"encoder.pretrained={path}: no such file, and no run or export; name one, or set"
+            " encoder.pretrained=true"
         )
     try:
         if path.suffix == ".safetensors":
             found = load_file(path)
         else:
-            with torch.serialization.safe_globals([argparse.Namespace]):  # in checkpoints of MAE: plain settings
+            with torch.serialization.safe_globals(
+                [argparse.Namespace]
+            ):  # in checkpoints of MAE: plain settings
                 found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+    except (
+        pickle.UnpicklingError,
+        SafetensorError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        KeyError,
+        ValueError,
+    ) as error:
         reason = " ".join(str(error).split())[:120]
         raise ValueError(
-            f"encoder.pretrained={path}: must hold tensors only, and cannot be read as such ({reason}); "
-            "save its state_dict as .safetensors"
+            f"encoder.pretrained={path}: must hold tensors only, and cannot be read as such"
+            f" ({reason}); save its state_dict as .safetensors"
         ) from None
     for key in ("model", "state_dict"):
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ValueError(f"encoder.pretrained={path}: must hold a state dict; save the model's state_dict()")
+    if not isinstance(found, Mapping) or not all(
+        isinstance(value, Tensor) for value in found.values()
+    ):
+        raise ValueError(
+            f"encoder.pretrained={path}: must hold a state dict; save the model's state_dict()"
+        )
     state = {key.removeprefix("module."): value for key, value in found.items()}
     if "conv_proj.weight" in state:
         return {_vit_key(key): value for key, value in state.items()}, "torchvision ViT"
     if "features.0.0.weight" in state and "features.1.0.layer_scale" in state:
-        return dict(_convnext_tensor(key, value) for key, value in state.items()), "torchvision ConvNeXt"
-    return state, "facebookresearch/mae" if any(key.startswith(DECODER) for key in state) else "a state dict of timm's names"
+        return (
+            dict(_convnext_tensor(key, value) for key, value in state.items()),
+            "torchvision ConvNeXt",
+        )
+    return state, (
+        "facebookresearch/mae"
+        if any(key.startswith(DECODER) for key in state)
+        else "a state dict of timm's names"
+    )
 
 
 def _vit_key(key: str) -> str:
@@ -147,7 +181,8 @@ def _vit_key(key: str) -> str:
 
 
 def _convnext_tensor(key: str, value: Tensor) -> tuple[str, Tensor]:
-    """torchvision's name and tensor -> timm's. Even features are the stem and downsampling, odd ones blocks."""
+    """torchvision's name and tensor -> timm's. Even features are the stem and downsampling, odd
+    ones blocks."""
     if key.startswith("classifier.0."):
         return key.replace("classifier.0.", "head.norm."), value
     found = re.match(r"features\.(\d+)\.(\d+)\.(.*)", key)
@@ -160,17 +195,26 @@ def _convnext_tensor(key: str, value: Tensor) -> tuple[str, Tensor]:
         return f"stages.{place // 2}.downsample.{part}.{rest}", value
     if rest == "layer_scale":
         return f"stages.{place // 2}.blocks.{part}.gamma", value.flatten()
-    for old, new in (("block.0.", "conv_dw."), ("block.2.", "norm."), ("block.3.", "mlp.fc1."), ("block.5.", "mlp.fc2.")):
+    for old, new in (
+        ("block.0.", "conv_dw."),
+        ("block.2.", "norm."),
+        ("block.3.", "mlp.fc1."),
+        ("block.5.", "mlp.fc2."),
+    ):
         rest = rest.replace(old, new)
     return f"stages.{place // 2}.blocks.{part}.{rest}", value
 
 
 def _fitted(encoder: Encoder, state: State, source: str | bool) -> tuple[State, list[str]]:
-    """Without heads and decoder, norms and positions as the encoder has them, the stem for its channels; what was done."""
+    """Without heads and decoder, norms and positions as the encoder has them, the stem for its
+    channels; what was done."""
     own, notes = encoder.model.state_dict(), []
     for old, new in (("head.norm.", "norm_pre."), ("fc_norm.", "norm.")):
         if f"{new}weight" in own and f"{new}weight" not in state and f"{old}weight" in state:
-            state = {key.replace(old, new) if key.startswith(old) else key: value for key, value in state.items()}
+            state = {
+                key.replace(old, new) if key.startswith(old) else key: value
+                for key, value in state.items()
+            }
             notes.append(f"{old[:-1]} norms each position")
     for what, begins in (("head", HEADS), ("decoder", DECODER)):
         left = [key for key in state if key.startswith(begins) and key not in own]
@@ -180,17 +224,34 @@ def _fitted(encoder: Encoder, state: State, source: str | bool) -> tuple[State, 
     if "pos_embed" in state and "pos_embed" in own:
         state, said = _placed(encoder, state, source)
         notes += said
-    for key, weight in state.items():  # linear and convolution weights of one shape are told apart by their number of sides
+    for (
+        key,
+        weight,
+    ) in (
+        state.items()
+    ):  # linear and convolution weights of one shape are told apart by their number of sides
         want = own.get(key)
-        if want is not None and want.dim() == 4 and weight.shape != want.shape and weight.shape[1] == 3:
+        if (
+            want is not None
+            and want.dim() == 4
+            and weight.shape != want.shape
+            and weight.shape[1] == 3
+        ):
             adapted = adapt_input_conv(encoder.arguments["in_chans"], weight)
             if adapted.shape == want.shape:
                 state[key] = adapted
                 notes.append(f"{key} adapted from 3 to {want.shape[1]} channels")
                 break
-    for key, weight in state.items():  # a convolution of 1 x 1 written as a matrix, or the other way round
+    for (
+        key,
+        weight,
+    ) in state.items():  # a convolution of 1 x 1 written as a matrix, or the other way round
         want = own.get(key)
-        if want is not None and want.numel() == weight.numel() and {want.dim(), weight.dim()} == {2, 4}:
+        if (
+            want is not None
+            and want.numel() == weight.numel()
+            and {want.dim(), weight.dim()} == {2, 4}
+        ):
             state[key] = weight.reshape(want.shape)
     return state, notes
 
@@ -203,8 +264,8 @@ def _placed(encoder: Encoder, state: State, source: str | bool) -> tuple[State, 
     extra = table.shape[1] - math.isqrt(table.shape[1]) ** 2
     if extra and sum(state[key].shape[1] for key in prefix) != extra and extra != 1:
         raise ValueError(
-            f"encoder.pretrained={_said(source)}: its position table of {table.shape[1]} entries is of no square grid; "
-            "name other weights"
+            f"encoder.pretrained={_said(source)}: its position table of {table.shape[1]} entries is"
+            " of no square grid; name other weights"
         )
     side, at = math.isqrt(table.shape[1] - extra), 0
     state = dict(state)
@@ -213,11 +274,17 @@ def _placed(encoder: Encoder, state: State, source: str | bool) -> tuple[State, 
         state[key] = state[key].clone()
         state[key][:, :count] += table[:, at : at + count]
         at += count
-    grid = resample_abs_pos_embed(table[:, extra:], new_size=[rows, cols], old_size=[side, side], num_prefix_tokens=0)
+    grid = resample_abs_pos_embed(
+        table[:, extra:], new_size=[rows, cols], old_size=[side, side], num_prefix_tokens=0
+    )
     whole = torch.zeros(1, model.pos_embed.shape[1], table.shape[2])
     whole[:, whole.shape[1] - rows * cols :] = grid
     state["pos_embed"] = whole
-    return state, [] if side == rows == cols else [f"positions resized from {side} x {side} to {rows} x {cols}"]
+    return state, (
+        []
+        if side == rows == cols
+        else [f"positions resized from {side} x {side} to {rows} x {cols}"]
+    )
 
 
 def _some(keys: list[str]) -> str:
@@ -237,4 +304,7 @@ def _remedy(unexpected: list[str], missing: list[str], shapes: list[str]) -> str
         return "set encoder.patch_size to the side of its kernels"
     if any(text.startswith("stem.") for text in shapes):
         return "set encoder.output_stride=16, which has the stem of the weights"
-    return "name weights of this encoder, or the encoder of these weights (encoder.name, encoder.options)"
+    return (
+        "name weights of this encoder, or the encoder of these weights (encoder.name,"
+        " encoder.options)"
+    )

@@ -1,14 +1,17 @@
-"""ViT by timm name under partial view: what is hidden is never computed, what is blind is never placed.
+"""ViT by timm name under partial view: what is hidden is never computed, what is blind is never
+placed.
 
-A tile of h x w pixels becomes (h/p) x (w/p) tokens. A token of a placed tile gets the sin-cos position of its own
-centre in the view, so tiles may lie between the cells of the table; a token of a blind tile gets one learned "no place"
-vector. The held module's position table is the same sin-cos function on the whole image's grid: fixed, never trained.
+A tile of h x w pixels becomes (h/p) x (w/p) tokens. A token of a placed tile gets the sin-cos
+position of its own centre in the view, so tiles may lie between the cells of the table; a token of
+a blind tile gets one learned "no place" vector. The held module's position table is the same
+sin-cos function on the whole image's grid: fixed, never trained.
 
-Traps. (a) An encoder that was only ever shown blind tiles knows no place: its exported table holds the "no place"
-vector everywhere, which is what it was trained with. (b) timm's ``fc_norm`` would pool before the norm: switched off,
-the feature is the mean of normalised patch tokens, here, in probes and in the export. Initialisation after
-facebookresearch/mae: xavier for every linear map, the patch embedding taken as one. Pretrained weights bring a table of
-their own, just as fixed: tiles between its entries get what lies between.
+Traps. (a) An encoder that was only ever shown blind tiles knows no place: its exported table holds
+the "no place" vector everywhere, which is what it was trained with. (b) timm's ``fc_norm`` would
+pool before the norm: switched off, the feature is the mean of normalised patch tokens, here, in
+probes and in the export. Initialisation after facebookresearch/mae: xavier for every linear map,
+the patch embedding taken as one. Pretrained weights bring a table of their own, just as fixed:
+tiles between its entries get what lies between.
 """
 
 from __future__ import annotations
@@ -28,16 +31,25 @@ from ssl_patches.encoders.positions import sincos, sincos_table
 from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid, colours_together
 
 SHOWN = ("nothing", "blind", "places")
-RESERVED = ("img_size", "in_chans", "num_classes", "global_pool", "fc_norm", "pretrained", "features_only")
+RESERVED = (
+    "img_size",
+    "in_chans",
+    "num_classes",
+    "global_pool",
+    "fc_norm",
+    "pretrained",
+    "features_only",
+)
 
 
 class TokenEncoder(Encoder):
     """``name``: a timm VisionTransformer; ``options``: further timm arguments.
 
-    ``patch_size``: None takes the name's own, and less where that would leave fewer than 8 x 8 tokens.
+    ``patch_size``: None takes the name's own, and less where that would leave fewer than 8 x 8
+    tokens.
 
-    ``image_size``: side of the whole images that the exported model takes. Without a class token unless
-    ``options={class_token: true}``.
+    ``image_size``: side of the whole images that the exported model takes. Without a class token
+    unless ``options={class_token: true}``.
     """
 
     def __init__(
@@ -62,10 +74,17 @@ class TokenEncoder(Encoder):
         self.arguments = {**arguments, "global_pool": "avg", "fc_norm": False}
         try:
             self.model = timm.create_model(name, pretrained=False, num_classes=0, **self.arguments)
-        except (TypeError, AssertionError, ValueError, RuntimeError, ZeroDivisionError) as error:  # timm refuses in all these
+        except (
+            TypeError,
+            AssertionError,
+            ValueError,
+            RuntimeError,
+            ZeroDivisionError,
+        ) as error:  # timm refuses in all these
             reason = " ".join(str(error).split()) or "they do not fit each other"
             raise ValueError(
-                f"encoder.options={options}: {name} does not take them ({reason}); set others or remove them"
+                f"encoder.options={options}: {name} does not take them ({reason}); set others or"
+                " remove them"
             ) from error
         self._refuse_other_families()
         self.patch = self.model.patch_embed.patch_size[0]
@@ -83,18 +102,23 @@ class TokenEncoder(Encoder):
         self._initialise()
         rows, cols = self.model.patch_embed.grid_size
         self.register_buffer("table", sincos_table(rows, cols, self.dim))
-        self.register_buffer("facts", torch.zeros(2, dtype=torch.uint8))  # what a checkpoint keeps of shown and learned
+        self.register_buffer(
+            "facts", torch.zeros(2, dtype=torch.uint8)
+        )  # what a checkpoint keeps of shown and learned
         self.register_state_dict_pre_hook(_keep_facts)
         self.register_load_state_dict_post_hook(_take_facts)
         self._set_table(self.table)
 
     def check(self, grid: PatchGrid, *, places: bool) -> None:
         if grid.tile % self.patch:
-            below, above = grid.tile // self.patch * self.patch, -(-grid.tile // self.patch) * self.patch
+            below, above = (
+                grid.tile // self.patch * self.patch,
+                -(-grid.tile // self.patch) * self.patch,
+            )
             either = f"{below} or {above}" if below else f"{above}"
             raise ValueError(
-                f"sampler.tile={grid.tile}: must be a multiple of the ViT's patch, {self.patch} px ({self.architecture}); "
-                f"set sampler.tile={either}, or encoder.patch_size"
+                f"sampler.tile={grid.tile}: must be a multiple of the ViT's patch, {self.patch} px"
+                f" ({self.architecture}); set sampler.tile={either}, or encoder.patch_size"
             )
 
     def forward(self, patches: PatchBatch) -> Encoded:
@@ -107,7 +131,9 @@ class TokenEncoder(Encoder):
         tokens = self._embed(patches)
         count, cells = tokens.shape[:2]
         _, tokens = self._blocks(tokens.flatten(0, 1))
-        return Encoded(tokens.mean(1).unflatten(0, (count, cells)), tokens.new_zeros(count, 0, self.dim))
+        return Encoded(
+            tokens.mean(1).unflatten(0, (count, cells)), tokens.new_zeros(count, 0, self.dim)
+        )
 
     def scrambled(self, patches: PatchBatch) -> Encoded:
         return self(patches.shuffled())
@@ -117,7 +143,11 @@ class TokenEncoder(Encoder):
         depth = len(self.model.blocks)
         wanted = [layer % depth for layer in layers]
         found = self.model.forward_intermediates(
-            images, indices=sorted(set(wanted)), return_prefix_tokens=True, norm=True, intermediates_only=True
+            images,
+            indices=sorted(set(wanted)),
+            return_prefix_tokens=True,
+            norm=True,
+            intermediates_only=True,
         )
         # timm pairs each map with its prefix tokens only where the model has some
         found = [part if isinstance(part, tuple) else (part, None) for part in found]
@@ -130,29 +160,43 @@ class TokenEncoder(Encoder):
     def export(self, image_size: int) -> nn.Module:
         own = self.arguments["img_size"]
         if image_size != own:
-            raise ValueError(f"image_size={image_size}: this encoder takes {own} px; set image_size={own}")
+            raise ValueError(
+                f"image_size={image_size}: this encoder takes {own} px; set image_size={own}"
+            )
         self._settle_table()
         return copy.deepcopy(self.model).eval()
 
     @torch.no_grad()
     def keep_table(self) -> None:
-        """Take the held module's positions, of pretrained weights, for the ones of tiles; they stay fixed."""
+        """Take the held module's positions, of pretrained weights, for the ones of tiles; they stay
+        fixed."""
         self.table = self.model.pos_embed[0, -len(self.table) :].clone()
         self.learned = True
         self.no_place.copy_(self.table.mean(0))  # the place that is least wrong
 
     def _embed(self, patches: PatchBatch) -> Tensor:
-        """(B, K, C, h, w) -> (B, K, n, dim): the patch embedding as one matrix product, positions added."""
+        """(B, K, C, h, w) -> (B, K, n, dim): the patch embedding as one matrix product, positions
+        added."""
         p, proj = self.patch, self.model.patch_embed.proj
         count, cells, channels, height, width = patches.tiles.shape
         rows, cols = height // p, width // p
-        if colours_together(patches.tiles):  # the weights in the order of the pixels, of which there are more
-            pixels = patches.tiles.movedim(2, -1).reshape(count, cells, rows, p, cols, p, channels).transpose(3, 4)
+        if colours_together(
+            patches.tiles
+        ):  # the weights in the order of the pixels, of which there are more
+            pixels = (
+                patches.tiles.movedim(2, -1)
+                .reshape(count, cells, rows, p, cols, p, channels)
+                .transpose(3, 4)
+            )
             weight = proj.weight.movedim(1, -1)
         else:
-            pixels = patches.tiles.reshape(count, cells, channels, rows, p, cols, p).permute(0, 1, 3, 5, 2, 4, 6)
+            pixels = patches.tiles.reshape(count, cells, channels, rows, p, cols, p).permute(
+                0, 1, 3, 5, 2, 4, 6
+            )
             weight = proj.weight
-        tokens = nn.functional.linear(pixels.reshape(count, cells, rows * cols, -1), weight.flatten(1), proj.bias)
+        tokens = nn.functional.linear(
+            pixels.reshape(count, cells, rows * cols, -1), weight.flatten(1), proj.bias
+        )
         tokens = self.model.patch_embed.norm(tokens)
         if patches.uniform is False:
             self.shown = "blind" if self.shown == "nothing" else self.shown
@@ -164,7 +208,8 @@ class TokenEncoder(Encoder):
         return tokens + positions
 
     def _positions(self, boxes: Tensor, rows: int, cols: int) -> Tensor:
-        """(B, K, 4) -> (B, K, n, dim): each token by its own centre; whole tokens of the view fall on the table."""
+        """(B, K, 4) -> (B, K, n, dim): each token by its own centre; whole tokens of the view fall
+        on the table."""
         y, x, h, w = boxes[..., None].unbind(2)
         step_y, step_x = (torch.arange(n, device=boxes.device) + 0.5 for n in (rows, cols))
         centre_y = (y + step_y * h / rows) / self.patch - 0.5
@@ -175,11 +220,14 @@ class TokenEncoder(Encoder):
         return sincos(centre_y.flatten(2), centre_x.flatten(2), self.dim)
 
     def _looked_up(self, y: Tensor, x: Tensor) -> Tensor:
-        """(B, K, n) places in tokens -> (B, K, n, dim) of the table, linear between its entries, flat beyond them."""
+        """(B, K, n) places in tokens -> (B, K, n, dim) of the table, linear between its entries,
+        flat beyond them."""
         rows, cols = self.model.patch_embed.grid_size
         table = self.table.to(y.device).T.reshape(1, self.dim, rows, cols)
         at = torch.stack([(2 * x + 1) / cols - 1, (2 * y + 1) / rows - 1], -1).reshape(1, -1, 1, 2)
-        found = nn.functional.grid_sample(table, at, mode="bilinear", padding_mode="border", align_corners=False)
+        found = nn.functional.grid_sample(
+            table, at, mode="bilinear", padding_mode="border", align_corners=False
+        )
         return found[0, :, :, 0].T.reshape(*y.shape, self.dim)
 
     def _blocks(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -211,7 +259,9 @@ class TokenEncoder(Encoder):
         table[:, table.shape[1] - len(rows) :] = rows
 
     def _settle_table(self) -> None:
-        self._set_table(self.no_place.expand_as(self.table) if self.shown == "blind" else self.table)
+        self._set_table(
+            self.no_place.expand_as(self.table) if self.shown == "blind" else self.table
+        )
 
     def _refuse_other_families(self) -> None:
         reason = None
@@ -221,8 +271,9 @@ class TokenEncoder(Encoder):
             reason = "it has no absolute position table"
         if reason:
             raise ValueError(
-                f"encoder.name={self.architecture}: not supported, {reason}; choose a plain VisionTransformer or ResNet "
-                "of timm, e.g. encoder.name=vit_tiny_patch16_224 or resnet18"
+                f"encoder.name={self.architecture}: not supported, {reason}; choose a plain"
+                " VisionTransformer or ResNet of timm, e.g. encoder.name=vit_tiny_patch16_224 or"
+                " resnet18"
             )
 
 
@@ -239,14 +290,20 @@ def _check_sizes(image_size: int, patch_size: int | None, options: dict[str, Any
     if image_size < 1:
         raise ValueError(f"image_size={image_size}: must be at least 1 pixel; set image_size=64")
     if patch_size is not None and patch_size < 1:
-        raise ValueError(f"encoder.patch_size={patch_size}: must be at least 1 pixel; set encoder.patch_size=8, or null")
+        raise ValueError(
+            f"encoder.patch_size={patch_size}: must be at least 1 pixel; set encoder.patch_size=8,"
+            " or null"
+        )
     for key in RESERVED:
         if key in options:
-            raise ValueError(f"encoder.options.{key}={options[key]}: is set by the encoder itself; remove it")
+            raise ValueError(
+                f"encoder.options.{key}={options[key]}: is set by the encoder itself; remove it"
+            )
 
 
 def usual_patch(name: str, image_size: int) -> int:
-    """The patch in the name of a model (16 in vit_tiny_patch16_224), halved until an image has 8 x 8 tokens or more."""
+    """The patch in the name of a model (16 in vit_tiny_patch16_224), halved until an image has 8 x
+    8 tokens or more."""
     found = re.search(r"patch(\d+)", name)
     patch = int(found[1]) if found else 16
     while patch > 1 and patch * 8 > image_size:
@@ -256,4 +313,6 @@ def usual_patch(name: str, image_size: int) -> int:
 
 def _features(dense: Tensor, prefix: Tensor | None) -> Features:
     pooled = dense.flatten(2).mean(2)
-    return Features(pooled, dense, dense.new_zeros(len(dense), 0, dense.shape[1]) if prefix is None else prefix)
+    return Features(
+        pooled, dense, dense.new_zeros(len(dense), 0, dense.shape[1]) if prefix is None else prefix
+    )

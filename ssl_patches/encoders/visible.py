@@ -1,13 +1,15 @@
 """Make a dense CNN behave like a sparse one: what is hidden stays zero through every layer.
 
-Idea (SparK, Tian et al., arXiv 2301.03580; FCMAE, Woo et al., arXiv 2301.00808): a canvas with holes is convolved
-densely, and the output of every layer is multiplied by the mask of what is visible, scaled to its size. That is
-numerically the same as a sparse convolution, and needs no other library than the one that is exported.
-Trap: zeros are values. Left in, they would enter the statistics of every BatchNorm, and the mean that a
-squeeze-and-excitation takes, so that the network learns to expect images with holes. Both count visible positions only.
-(The global response norm of ConvNeXt V2 sums squares and divides by their mean over channels: zeros change nothing.)
+Idea (SparK, Tian et al., arXiv 2301.03580; FCMAE, Woo et al., arXiv 2301.00808): a canvas with
+holes is convolved densely, and the output of every layer is multiplied by the mask of what is
+visible, scaled to its size. That is numerically the same as a sparse convolution, and needs no
+other library than the one that is exported. Trap: zeros are values. Left in, they would enter the
+statistics of every BatchNorm, and the mean that a squeeze-and-excitation takes, so that the network
+learns to expect images with holes. Both count visible positions only. (The global response norm of
+ConvNeXt V2 sums squares and divides by their mean over channels: zeros change nothing.)
 
-The mask reaches the layers through one ``Visibility`` that they share; without a mask all of this does nothing.
+The mask reaches the layers through one ``Visibility`` that they share; without a mask all of this
+does nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +18,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from timm.layers import GELU, BatchNormAct2d, DropBlock2d, DropPath, LayerNorm, LayerNorm2d, SEModule
+from timm.layers import (
+    GELU,
+    BatchNormAct2d,
+    DropBlock2d,
+    DropPath,
+    LayerNorm,
+    LayerNorm2d,
+    SEModule,
+)
 from timm.layers.grn import GlobalResponseNorm
 from timm.models._efficientnet_blocks import SqueezeExcite
 from timm.models.convnext import ConvNeXtBlock
@@ -28,20 +38,35 @@ CHANNELS_LAST = (nn.Linear, LayerNorm)
 """The same for maps (B, h, w, C). A GlobalResponseNorm is of either."""
 SQUEEZE = {SEModule: "fc1", SqueezeExcite: "conv_reduce"}
 """What takes the mean of a whole map, and the layer in it that gets the mean."""
-ZERO_KEEPING = (nn.ReLU, nn.ReLU6, nn.GELU, GELU, nn.SiLU, nn.Hardswish, nn.Identity, nn.Dropout, DropPath, DropBlock2d)
+ZERO_KEEPING = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.GELU,
+    GELU,
+    nn.SiLU,
+    nn.Hardswish,
+    nn.Identity,
+    nn.Dropout,
+    DropPath,
+    DropBlock2d,
+)
 HEAD = (nn.AdaptiveAvgPool2d, nn.Flatten)
 
 
 class Visibility:
-    """Which positions of the maps are visible during one forward pass; shared by the layers of one model."""
+    """Which positions of the maps are visible during one forward pass; shared by the layers of one
+    model."""
 
     def __init__(self) -> None:
-        self.cells: Tensor | None = None  # (B, 1, rows, cols) bool, at the total stride of the model
+        self.cells: Tensor | None = (
+            None  # (B, 1, rows, cols) bool, at the total stride of the model
+        )
         self.levels: dict[tuple[int, int, torch.dtype], Tensor] = {}
 
     @contextmanager
     def only(self, cells: Tensor) -> Iterator[None]:
-        """Within: the layers see no more than ``cells`` (B, 1, rows, cols) bool, at the total stride."""
+        """Within: the layers see no more than ``cells`` (B, 1, rows, cols) bool, at the total
+        stride."""
         self.cells = cells
         try:
             yield
@@ -49,7 +74,8 @@ class Visibility:
             self.cells, self.levels = None, {}
 
     def level(self, x: Tensor) -> Tensor | None:
-        """The mask (B, 1, h, w) for a map ``x`` (B, C, h, w), a multiple of the cells in size (None: no mask)."""
+        """The mask (B, 1, h, w) for a map ``x`` (B, C, h, w), a multiple of the cells in size
+        (None: no mask)."""
         if self.cells is None:
             return None
         key = (*x.shape[-2:], x.dtype)
@@ -71,7 +97,8 @@ class Visibility:
         return out if mask is None else out * mask.permute(0, 2, 3, 1)
 
     def squeeze(self, _: nn.Module, pooled: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Forward pre-hook behind a global mean (B, C, 1, 1): the mean over all positions becomes that over visible."""
+        """Forward pre-hook behind a global mean (B, C, 1, 1): the mean over all positions becomes
+        that over visible."""
         if self.cells is None:
             return pooled
         share = self.cells.float().mean((2, 3), keepdim=True)
@@ -79,18 +106,23 @@ class Visibility:
 
 
 class VisibleBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm2d that, under a mask, takes its batch statistics and running statistics from visible positions only.
+    """BatchNorm2d that, under a mask, takes its batch statistics and running statistics from
+    visible positions only.
 
-    Same parameters, buffers and keys as ``plain``, whose values it takes over, and the activation that timm's
-    BatchNormAct2d has inside. Expects a map that is zero where hidden; its own output there is left to
-    ``Visibility.hide``. ``SyncBatchNorm`` conversion would undo it.
+    Same parameters, buffers and keys as ``plain``, whose values it takes over, and the activation
+    that timm's BatchNormAct2d has inside. Expects a map that is zero where hidden; its own output
+    there is left to ``Visibility.hide``. ``SyncBatchNorm`` conversion would undo it.
     """
 
     def __init__(self, plain: nn.BatchNorm2d, visibility: Visibility) -> None:
         super().__init__(plain.num_features, eps=plain.eps, momentum=plain.momentum)
         self.load_state_dict(plain.state_dict())
         self.visibility = visibility
-        self.then = nn.Sequential(plain.drop, plain.act) if isinstance(plain, BatchNormAct2d) else nn.Identity()
+        self.then = (
+            nn.Sequential(plain.drop, plain.act)
+            if isinstance(plain, BatchNormAct2d)
+            else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.then(self._normalise(x))
@@ -110,15 +142,19 @@ class VisibleBatchNorm2d(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
-        """As torch does: the running variance is the unbiased one; momentum None means a cumulative average."""
+        """As torch does: the running variance is the unbiased one; momentum None means a cumulative
+        average."""
         self.num_batches_tracked += 1
         momentum = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
         self.running_mean += momentum * (mean - self.running_mean)
-        self.running_var += momentum * (variance * count / (count - 1).clamp(min=1) - self.running_var)
+        self.running_var += momentum * (
+            variance * count / (count - 1).clamp(min=1) - self.running_var
+        )
 
 
 def unmaskable(module: nn.Module) -> str | None:
-    """What in ``module`` could carry hidden values or refuse small maps, in words; None when nothing does."""
+    """What in ``module`` could carry hidden values or refuse small maps, in words; None when
+    nothing does."""
     if type(module) is SEModule:
         return "a squeeze with max-pooling" if module.add_maxpool else None
     if type(module) in (SqueezeExcite, GlobalResponseNorm):
@@ -126,22 +162,33 @@ def unmaskable(module: nn.Module) -> str | None:
     if type(module) is nn.AvgPool2d and not module.ceil_mode:
         return "anti-aliasing by average pooling"
     if isinstance(module, nn.Conv2d) and any(
-        side % 2 == 0 and apart > 1 for side, apart in zip(module.kernel_size, module.dilation, strict=True)
+        side % 2 == 0 and apart > 1
+        for side, apart in zip(module.kernel_size, module.dilation, strict=True)
     ):
-        return "a dilated convolution of even size, which reads the neighbours of a position and not the position"
+        return (
+            "a dilated convolution of even size, which reads the neighbours of a position and not"
+            " the position"
+        )
     if type(module) is BatchNormAct2d:
         return next((found for child in module.children() if (found := unmaskable(child))), None)
     if isinstance(module, nn.BatchNorm2d) and type(module) is not nn.BatchNorm2d:
         return type(module).__name__
     children = list(module.children())
-    weights = next(module.parameters(recurse=False), None) is not None  # GroupNormAct has children, but is no block
+    weights = (
+        next(module.parameters(recurse=False), None) is not None
+    )  # GroupNormAct has children, but is no block
     if not children or (weights and not isinstance(module, ConvNeXtBlock)):
-        return None if isinstance(module, SPATIAL + CHANNELS_LAST + ZERO_KEEPING + HEAD) else type(module).__name__
+        return (
+            None
+            if isinstance(module, SPATIAL + CHANNELS_LAST + ZERO_KEEPING + HEAD)
+            else type(module).__name__
+        )
     return next((found for child in children if (found := unmaskable(child))), None)
 
 
 def attach(module: nn.Module, visibility: Visibility) -> None:
-    """Let every layer below ``module`` obey ``visibility``. State-dict keys and values stay as they are."""
+    """Let every layer below ``module`` obey ``visibility``. State-dict keys and values stay as they
+    are."""
     for name, child in module.named_children():
         if type(child) in SQUEEZE:
             getattr(child, SQUEEZE[type(child)]).register_forward_pre_hook(visibility.squeeze)
@@ -150,7 +197,9 @@ def attach(module: nn.Module, visibility: Visibility) -> None:
                 child = VisibleBatchNorm2d(child, visibility)
                 setattr(module, name, child)
             child.register_forward_hook(visibility.hide)
-        elif isinstance(child, CHANNELS_LAST) or (isinstance(child, GlobalResponseNorm) and child.channel_dim == -1):
+        elif isinstance(child, CHANNELS_LAST) or (
+            isinstance(child, GlobalResponseNorm) and child.channel_dim == -1
+        ):
             child.register_forward_hook(visibility.hide_last)
         elif isinstance(child, GlobalResponseNorm):
             child.register_forward_hook(visibility.hide)

@@ -1,108 +1,125 @@
-"""Which model, which data: from the words of a command to the probes. Only what was exported is ever evaluated."""
+"""Which model, which data: from the words of a command to the probes. Only what was exported is
+ever evaluated."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from torch import nn
 from tqdm import tqdm
 
-from ssl_patches import assemble, config
+from ssl_patches import config
+from ssl_patches.config.files import trusted
+from ssl_patches.config.messages import Say
+from ssl_patches.config.schema import EVALUATE, LOADER, SUPPLIED, channels_of
+from ssl_patches.config.words import Place, data_words, words_of_keys
+from ssl_patches.data import build as build_data
+from ssl_patches.data.build import data_name
+from ssl_patches.data.live import standing
 from ssl_patches.data.masks import HasMasks
+from ssl_patches.encoders import build as build_encoders
 from ssl_patches.encoders import create
+from ssl_patches.encoders.attention import choose_attention
+from ssl_patches.encoders.exported import Subject, open_model
 from ssl_patches.evaluation.draw import draw_figures
 from ssl_patches.evaluation.evaluate import evaluate_model
-from ssl_patches.evaluation.intervals import Row
+from ssl_patches.evaluation.features.bench import Bench
 from ssl_patches.evaluation.labels import described, kind_of, labelled
-from ssl_patches.evaluation.probes import PROBES, Bench, check_names
+from ssl_patches.evaluation.probes.table import PROBES, check_probes
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.record import FILE, Paired, Record, paired
-from ssl_patches.export import load_timm_folder, read_card
-from ssl_patches.export.timm_folder import CARD
-from ssl_patches.schema import EVALUATE, LOADER, SUPPLIED
-from ssl_patches.trainer import choose_attention
-from ssl_patches.wording import closest
-
-Say = Callable[[str], None]
+from ssl_patches.evaluation.rows import Row
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What is evaluated, and how it wants its images."""
-
-    model: nn.Module
-    image_size: int
-    mean: Sequence[float]
-    std: Sequence[float]
-    cfg: Mapping[str, Any] | None  # of the run it comes from
-
-
-def evaluate_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say) -> tuple[list[Row], list[Paired]]:
-    """Rows for ``ssl-patches evaluate``, and what ``against=`` found in pairs. ValueError for a bad request."""
+def evaluate_command(
+    words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
+) -> tuple[list[Row], list[Paired]]:
+    """Rows for ``ssl-patches evaluate``, and what ``against=`` found in pairs. ValueError for a bad
+    request."""
     supplied = {"data": SUPPLIED["data"]}
-    schema = EVALUATE | ({"data": LOADER} if any(word.startswith("data=") for word in words) else {})
-    cfg = config.request("evaluate", words, config_dirs=config_dirs, supplied=supplied, schema=schema)
+    schema = EVALUATE | (
+        {"data": LOADER} if any(word.startswith("data=") for word in words) else {}
+    )
+    cfg = config.request(
+        "evaluate", words, config_dirs=config_dirs, supplied=supplied, schema=schema
+    )
     check_probes(cfg)
     if cfg["output"] is not None and not Path(cfg["output"]).parent.is_dir():
         raise ValueError(
-            f"output={cfg['output']}: there is no folder {Path(cfg['output']).parent}; make it, or give another FILE"
+            f"output={cfg['output']}: there is no folder {Path(cfg['output']).parent}; make it, or"
+            " give another FILE"
         )
     subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
     data, allowed = chosen_data(cfg, subject)
-    against = None if cfg["against"] is None else open_model(cfg["against"], pretrained=cfg["pretrained"], key="against")
+    against = (
+        None
+        if cfg["against"] is None
+        else open_model(cfg["against"], pretrained=cfg["pretrained"], key="against")
+    )
     if against is not None:
         _check_channels(data, against, cfg["against"])
     figures = None if cfg["figures"] is None else Path(cfg["figures"])
     options = {"num_workers": data["num_workers"], "allowed": allowed, "say": say}
-    record = _evaluate(subject, data, cfg, floors=Path("runs") / ".floors", figures=figures, **options)
+    record = _evaluate(
+        subject, data, cfg, floors=Path("runs") / ".floors", figures=figures, **options
+    )
     if cfg["output"] is not None:
         record.save(Path(cfg["output"]))
     if against is None:
         return record.rows, []
-    other = _evaluate(against, data, cfg, floors=None, figures=None, model_name="against", **options)
+    other = _evaluate(
+        against, data, cfg, floors=None, figures=None, model_name="against", **options
+    )
     found = paired(record, other)
-    return [*record.rows, *other.rows, *(row for pair in found for row in pair.rows(data=assemble.data_name(data)))], found
+    return [
+        *record.rows,
+        *other.rows,
+        *(row for pair in found for row in pair.rows(data=data_name(data))),
+    ], found
 
 
-def chosen_data(cfg: Mapping[str, Any], subject: Subject) -> tuple[Mapping[str, Any], tuple[str, ...] | None]:
-    """The data that were asked for, or those of the run, and whose classes they may name. ValueError where unfit."""
+def chosen_data(
+    cfg: Mapping[str, Any], subject: Subject
+) -> tuple[Mapping[str, Any], tuple[str, ...] | None]:
+    """The data that were asked for, or those of the run, and whose classes they may name.
+    ValueError where unfit."""
     if cfg.get("data"):
         data, allowed = cfg["data"], None
     elif subject.cfg:
-        data, allowed = subject.cfg["data"], assemble.trusted()
+        data, allowed = subject.cfg["data"], trusted()
     else:
-        raise ValueError(f"data: missing, {cfg['model']} comes from no run; give data=folder data.root=DIR or data=embedded")
+        raise ValueError(
+            f"data: missing, {cfg['model']} comes from no run; give data=folder data.root=DIR or"
+            " data=embedded"
+        )
     _check_channels(data, subject, cfg["model"])
     return data, allowed
 
 
 def _check_channels(data: Mapping[str, Any], subject: Subject, name: str) -> None:
-    channels, taken = assemble.channels_of({"data": data}), len(subject.mean)
+    channels, taken = channels_of({"data": data}), len(subject.mean)
     if channels != taken:
-        raise ValueError(f"data.channels={channels}: {name} takes images of {taken}; set data.channels={taken}")
-
-
-def check_probes(settings: Mapping[str, Any], prefix: str = "") -> None:
-    """ValueError for what would only be found out after training."""
-    for key in ("train_images", "test_images", "batch_size"):
-        if settings[key] is not None and settings[key] < 1:
-            raise ValueError(f"{prefix}{key}={settings[key]}: must be at least 1; set {prefix}{key}=256")
-    check_names(settings["probes"], f"{prefix}probes")
+        raise ValueError(
+            f"data.channels={channels}: {name} takes images of {taken}; set data.channels={taken}"
+        )
 
 
 def evaluate_run(export: Path, cfg: Mapping[str, Any], *, say: Say) -> list[dict[str, Any]]:
-    """Rows for the export of a run on the run's own data; none, after saying so, when these carry no labels.
+    """Rows for the export of a run on the run's own data; none, after saying so, when these carry
+    no labels.
 
     The record with the answers for every test image is left in the run directory.
     """
-    val = assemble.source(cfg, "val", whole=True)
-    probes = [name for name in cfg["evaluation"]["probes"] if _possible(PROBES[name].wants, val, cfg["evaluation"]["labels"])]
+    val = build_data.source(cfg, "val", whole=True)
+    probes = [
+        name
+        for name in cfg["evaluation"]["probes"]
+        if _possible(PROBES[name].wants, val, cfg["evaluation"]["labels"])
+    ]
     if missing := [name for name in cfg["evaluation"]["probes"] if name not in probes]:
         wants = " or ".join(sorted({PROBES[name].wants for name in missing}))
         what = ", ".join(missing) if probes else "probes"
@@ -111,9 +128,22 @@ def evaluate_run(export: Path, cfg: Mapping[str, Any], *, say: Say) -> list[dict
         return []
     subject = open_model(str(export), pretrained=True)
     floors = Path(cfg["run_dir"]).parent / ".floors"
-    settings = {**cfg["evaluation"], "probes": probes, "precision": cfg["trainer"].get("precision", "fp32")}
+    settings = {
+        **cfg["evaluation"],
+        "probes": probes,
+        "precision": cfg["trainer"].get("precision", "fp32"),
+    }
     figures, workers = Path(cfg["run_dir"]) / "figures", cfg["data"]["num_workers"]
-    record = _evaluate(subject, cfg["data"], settings, floors=floors, figures=figures, num_workers=workers, allowed=None, say=say)
+    record = _evaluate(
+        subject,
+        cfg["data"],
+        settings,
+        floors=floors,
+        figures=figures,
+        num_workers=workers,
+        allowed=None,
+        say=say,
+    )
     record.save(Path(cfg["run_dir"]) / FILE)
     return [row.as_dict() for row in record.rows]
 
@@ -137,15 +167,30 @@ def _evaluate(
     say: Say,
     model_name: str = "trained",
 ) -> Record:
-    """``floors``: where they are kept; None does without floors. ``figures``: a folder for what the rows allow to draw."""
-    device, untrained = "cuda" if torch.cuda.is_available() else "cpu", None if floors is None else _untrained(subject)
+    """``floors``: where they are kept; None does without floors. ``figures``: a folder for what the
+    rows allow to draw."""
+    device, untrained = (
+        "cuda" if torch.cuda.is_available() else "cpu",
+        None if floors is None else _untrained(subject),
+    )
     for model in filter(None, (subject.model, untrained)):
         choose_attention(model, accelerator=device, precision=settings["precision"])
     node = {"data": data, "image_size": subject.image_size}
-    train, test = (assemble.source(node, split, whole=True, allowed=allowed) for split in ("train", "val"))
+    train, test = (
+        build_data.source(node, split, whole=True, allowed=allowed) for split in ("train", "val")
+    )
     limits = settings["train_images"], settings["test_images"]
-    cut = {"finetune", "roles"} & set(settings["probes"])  # these look at pieces, which are best made of real pixels
-    large = tuple(assemble.source(node, split, whole=False, allowed=allowed) for split in ("train", "val")) if cut else None
+    cut = {"finetune", "roles"} & set(
+        settings["probes"]
+    )  # these look at pieces, which are best made of real pixels
+    large = (
+        tuple(
+            build_data.source(node, split, whole=False, allowed=allowed)
+            for split in ("train", "val")
+        )
+        if cut
+        else None
+    )
     bench = Bench(
         train=train,
         test=test,
@@ -160,15 +205,23 @@ def _evaluate(
         precision=settings["precision"],
         large=large,
     )
-    total = sum(min(len(source), limit or len(source)) for source, limit in zip((train, test), limits, strict=True))
-    say(f"evaluating {model_name} on {total} images, protocol {PROTOCOL['version']}: {', '.join(settings['probes'])}")
-    with tqdm(total=total, unit="image", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
+    total = sum(
+        min(len(source), limit or len(source))
+        for source, limit in zip((train, test), limits, strict=True)
+    )
+    say(
+        f"evaluating {model_name} on {total} images, protocol {PROTOCOL['version']}:"
+        f" {', '.join(settings['probes'])}"
+    )
+    with tqdm(
+        total=total, unit="image", disable=not sys.stderr.isatty(), dynamic_ncols=True
+    ) as bar:
         record = evaluate_model(
             subject.model,
             bench,
             random_init=untrained,
             model_name=model_name,
-            data_name=assemble.data_name(data),
+            data_name=data_name(data),
             probes=settings["probes"],
             labels=settings["labels"],
             floors=floors is not None,
@@ -183,34 +236,38 @@ def _evaluate(
     return record
 
 
-def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
-    """The model that a word names: a run, an export, or one of timm's. ValueError when it is none of them."""
-    place = Path(model)
-    if place.is_dir():
-        folder = place if (place / CARD).is_file() else place / "encoder"
-        net, traits = load_timm_folder(folder)
-        return Subject(net, traits["input_size"][1], traits["mean"], traits["std"], read_card(folder).get("config"))
-    if not timm.is_model(model):
-        near = closest(model, timm.list_models())
-        hint = f"did you mean '{near}'?" if near else "give a run, an export or a timm name"
-        raise ValueError(f"{key}={model}: no such folder, and timm has no such model; {hint}")
-    try:
-        net = timm.create_model(model, pretrained=pretrained, num_classes=0).eval()
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise ValueError(
-            f"{key}={model}: timm's weights cannot be loaded ({reason}); set pretrained=false, or name a folder"
-        ) from None
-    traits = net.pretrained_cfg
-    return Subject(net, traits["input_size"][1], traits["mean"], traits["std"], None)
-
-
 def _untrained(subject: Subject) -> nn.Module:
-    """The same architecture with the weights that training would start from, calibrated and exported alike."""
+    """The same architecture with the weights that training would start from, calibrated and
+    exported alike."""
     if subject.cfg is None:
         name = subject.model.pretrained_cfg["architecture"]
         torch.manual_seed(0)
         return create(name=name, image_size=subject.image_size).export(subject.image_size)
-    encoder = assemble.encoder(subject.cfg, allowed=assemble.trusted())
-    encoder.calibrate(assemble.whole_batches(subject.cfg, allowed=assemble.trusted()))
+    encoder = build_encoders.encoder(subject.cfg, allowed=trusted())
+    encoder.calibrate(build_data.whole_batches(subject.cfg, allowed=trusted()))
     return encoder.export(subject.image_size)
+
+
+def evaluate(
+    *,
+    model: Place,
+    data: Any = None,
+    settings: Mapping[str, Any] | None = None,
+    config_dirs: Sequence[Place] = (),
+    say: Say = print,
+    **keys: Any,
+) -> list[Row]:
+    """``ssl-patches evaluate``: a row for each model (trained, random_init, raw_pixels) and metric,
+    with 95 % bounds.
+
+    ``model``: a run, an export or a name of timm. ``data``: as for ``pretrain``; None: those of the
+    run. ``keys``:
+    ``probes``, ``against``, ``figures``, ... ``[row.as_dict() for row in rows]`` is a table for
+    pandas.
+    """
+    words, datasets = data_words(data)
+    words += words_of_keys({"model": model, **keys}, settings)
+    with standing(datasets):
+        return evaluate_command(words, config_dirs=[Path(place) for place in config_dirs], say=say)[
+            0
+        ]

@@ -1,11 +1,12 @@
 """How good is a frozen encoder? Probes of its features, beside the floors it has to clear.
 
-A figure without its floor says little: random weights and raw pixels reach much more than chance on small images.
+A figure without its floor says little: random weights and raw pixels reach much more than chance on
+small images.
 
-The traps: (a) both splits must go through the same model, mode, pooling and preprocessing: here they go through one
-reader (see ``passes``); (b) images without
-a label are left out, not counted as a class, and not even encoded; (c) the same limit for the trained encoder and its
-floors, or the bank's size makes the difference.
+The traps: (a) both splits must go through the same model, mode, pooling and preprocessing: here
+they go through one reader (see ``passes``); (b) images without a label are left out, not counted as
+a class, and not even encoded; (c) the same limit for the trained encoder and its floors, or the
+bank's size makes the difference.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ssl_patches.evaluation import floors as kept
-from ssl_patches.evaluation.features import Precision
-from ssl_patches.evaluation.intervals import Row
+from ssl_patches.evaluation.features.bench import Bench
+from ssl_patches.evaluation.features.extract import Precision
+from ssl_patches.evaluation.features.passes import kind_of_sources, read_features, with_label
 from ssl_patches.evaluation.labels import Kind, check_targets, kind_of, targets
-from ssl_patches.evaluation.passes import kind_of_sources, read_features, with_label
-from ssl_patches.evaluation.probes import DEFAULT, PROBES, Bench, Case, check_names, knn, linear
+from ssl_patches.evaluation.probes.case import Case
+from ssl_patches.evaluation.probes.table import DEFAULT, PROBES, check_names, knn, linear
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.record import Record
+from ssl_patches.evaluation.rows import Row
 
 Keys = dict[tuple[str, str], dict[str, Any]]  # of (floor, probe)
 Rows = dict[tuple[str, str], list[Row]]
@@ -44,16 +47,22 @@ def score(
     classes: int | None = None,
     device: str | torch.device = "cpu",
 ) -> list[Row]:
-    """Rows of kNN and the linear probe, of features (M, dim), (N, dim) with labels in 0..classes-1 or -1.
+    """Rows of kNN and the linear probe, of features (M, dim), (N, dim) with labels in 0..classes-1
+    or -1.
 
     Labels may also be of the other kinds (see ``labels``). ``classes`` None: the highest label + 1.
-    Where fewer than k images are in the bank, the row is named after the number that voted (``knn12_top1``).
-    ValueError for features that are not finite, and for train labels with nothing to tell apart.
+    Where fewer than k images are in the bank, the row is named after the number that voted
+    (``knn12_top1``). ValueError for features that are not finite, and for train labels with nothing
+    to tell apart.
     """
     kind = kind_of(train_y)
-    has, asked = (with_label(labels, kind, split) for labels, split in ((train_y, "train"), (test_y, "test")))
+    has, asked = (
+        with_label(labels, kind, split) for labels, split in ((train_y, "train"), (test_y, "test"))
+    )
     splits = ({"pooled": train_x[has]}, train_y[has]), ({"pooled": test_x[asked]}, test_y[asked])
-    case = _case(*splits, kind=kind, classes=classes, model=model_name, data=data_name, device=device)
+    case = _case(
+        *splits, kind=kind, classes=classes, model=model_name, data=data_name, device=device
+    )
     return [row for probe in (knn, linear) for row in probe(case)]
 
 
@@ -75,7 +84,8 @@ def evaluate_encoder(
     precision: Precision = "fp32",
     **options: Any,
 ) -> list[Row]:
-    """Rows of ``encoder`` ("trained") and its floors. The images are those of ``Bench``, ``options`` of ``evaluate_model``."""
+    """Rows of ``encoder`` ("trained") and its floors. The images are those of ``Bench``,
+    ``options`` of ``evaluate_model``."""
     bench = Bench(
         train=train_source,
         test=test_source,
@@ -89,7 +99,9 @@ def evaluate_encoder(
         device=device,
         precision=precision,
     )
-    return evaluate_model(encoder, bench, random_init=random_init, data_name=data_name, **options).rows
+    return evaluate_model(
+        encoder, bench, random_init=random_init, data_name=data_name, **options
+    ).rows
 
 
 def evaluate_model(
@@ -106,29 +118,56 @@ def evaluate_model(
     progress: Callable[[int], None] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Record:
-    """The record of ``encoder``; its rows include, with ``floors``, those of "random_init" and "raw_pixels".
+    """The record of ``encoder``; its rows include, with ``floors``, those of "random_init" and
+    "raw_pixels".
 
-    The models are plain timm-like ones: normalised (B, C, image_size, image_size) -> (B, dim). ``random_init`` None
-    leaves that floor out. Raw pixels get the probes that ask for nothing but the pooled feature. ``labels``: auto, or a
-    kind (see ``labels``). ``floors_cache``: a folder in which the floors' rows are kept for the next run on the same
-    data. ``progress`` is told the number of images of each batch, train first, then test; ``tell`` which probe of which
-    model comes next. ValueError when images have another size, when labels are missing or have nothing to tell apart,
-    and when the same images do not give the same features twice.
+    The models are plain timm-like ones: normalised (B, C, image_size, image_size) -> (B, dim).
+    ``random_init`` None leaves that floor out. Raw pixels get the probes that ask for nothing but
+    the pooled feature. ``labels``: auto, or a kind (see ``labels``). ``floors_cache``: a folder in
+    which the floors' rows are kept for the next run on the same data. ``progress`` is told the
+    number of images of each batch, train first, then test; ``tell`` which probe of which model
+    comes next. ValueError when images have another size, when labels are missing or have nothing to
+    tell apart, and when the same images do not give the same features twice.
     """
     check_names(probes)
-    kind = kind_of_sources(bench, labels) if any(PROBES[probe].reads for probe in probes) else "class"
+    kind = (
+        kind_of_sources(bench, labels) if any(PROBES[probe].reads for probe in probes) else "class"
+    )
     models: dict[str, nn.Module | None] = {model_name: encoder}
     if floors:
-        models |= ({} if random_init is None else {"random_init": random_init}) | {"raw_pixels": None}
-    todo = {name: [probe for probe in probes if _fits(probe, model)] for name, model in models.items()}
+        models |= ({} if random_init is None else {"random_init": random_init}) | {
+            "raw_pixels": None
+        }
+    todo = {
+        name: [probe for probe in probes if _fits(probe, model)] for name, model in models.items()
+    }
     keys = _floor_keys(models, bench, kind, todo) if floors else {}
     known = _recall(floors_cache, keys, data_name)
-    wanted = {name: [probe for probe in some if (name, probe) not in known] for name, some in todo.items()}
-    families = {name: frozenset().union(*(PROBES[probe].reads for probe in some)) for name, some in wanted.items() if some}
-    train, test = read_features({name: models[name] for name in families}, families, bench, kind, progress)
+    wanted = {
+        name: [probe for probe in some if (name, probe) not in known] for name, some in todo.items()
+    }
+    families = {
+        name: frozenset().union(*(PROBES[probe].reads for probe in some))
+        for name, some in wanted.items()
+        if some
+    }
+    train, test = read_features(
+        {name: models[name] for name in families}, families, bench, kind, progress
+    )
     for name in families:
-        own = [({part: split.features.pop((name, part)) for part in split.parts(name)}, split.labels) for split in (train, test)]
-        case = _case(*own, kind=kind, model=name, data=data_name, device=bench.device, encoder=models[name], bench=bench)
+        own = [
+            ({part: split.features.pop((name, part)) for part in split.parts(name)}, split.labels)
+            for split in (train, test)
+        ]
+        case = _case(
+            *own,
+            kind=kind,
+            model=name,
+            data=data_name,
+            device=bench.device,
+            encoder=models[name],
+            bench=bench,
+        )
         for probe in wanted[name]:
             if tell is not None:
                 tell(f"{name}: {probe}")
@@ -138,7 +177,11 @@ def evaluate_model(
         if name == model_name:
             answers, chosen = case.answers, case.chosen
     rows = [row for name, some in todo.items() for probe in some for row in known[name, probe]]
-    said = {"name": data_name, "image_size": bench.image_size, "limits": [bench.limit_train, bench.limit_test]}
+    said = {
+        "name": data_name,
+        "image_size": bench.image_size,
+        "limits": [bench.limit_train, bench.limit_test],
+    }
     return Record(
         rows=rows,
         kind=kind,
@@ -166,7 +209,8 @@ def _case(
     classes: int | None = None,
     **of: Any,
 ) -> Case:
-    """Features and labels of both splits as a probe gets them. ValueError where no probe could work on them."""
+    """Features and labels of both splits as a probe gets them. ValueError where no probe could work
+    on them."""
     for (features, _), split in ((train, "train"), (test, "test")):
         for part in features.values():
             if part.dim() == 2 and not part.isfinite().all():
@@ -176,9 +220,20 @@ def _case(
     train_y, test_y = (targets(labels, kind) for _, labels in (train, test))
     if train[0]:
         check_targets(train_y, test_y, kind)
-        classes = classes or int(torch.cat([train_y, test_y]).max()) + 1 if kind == "class" else None
+        classes = (
+            classes or int(torch.cat([train_y, test_y]).max()) + 1 if kind == "class" else None
+        )
     count = classes or 0 if kind == "class" else train_y.shape[1]
-    return Case(model=model, kind=kind, count=count, train=train[0], train_y=train_y, test=test[0], test_y=test_y, **of)
+    return Case(
+        model=model,
+        kind=kind,
+        count=count,
+        train=train[0],
+        train_y=train_y,
+        test=test[0],
+        test_y=test_y,
+        **of,
+    )
 
 
 def _fingerprints(bench: Bench) -> list[str] | None:
@@ -188,13 +243,24 @@ def _fingerprints(bench: Bench) -> list[str] | None:
     return [source.fingerprint() for source in sources] if known else None
 
 
-def _floor_keys(models: Mapping[str, nn.Module | None], bench: Bench, kind: Kind, todo: Mapping[str, Sequence[str]]) -> Keys:
+def _floor_keys(
+    models: Mapping[str, nn.Module | None],
+    bench: Bench,
+    kind: Kind,
+    todo: Mapping[str, Sequence[str]],
+) -> Keys:
     """What the figures of each floor depend on; nothing where the data cannot be recognised."""
     prints = _fingerprints(bench)
     if prints is None:
         return {}
     seen = {"mean": list(bench.mean), "std": list(bench.std), "image_size": bench.image_size}
-    common = {"data": prints, "protocol": PROTOCOL, "labels": kind, "limits": [bench.limit_train, bench.limit_test], **seen}
+    common = {
+        "data": prints,
+        "protocol": PROTOCOL,
+        "labels": kind,
+        "limits": [bench.limit_train, bench.limit_test],
+        **seen,
+    }
     keys: Keys = {}
     for floor in FLOORS & models.keys():
         own = {"floor": floor}
@@ -210,4 +276,8 @@ def _recall(folder: Path | None, keys: Keys, data_name: str) -> Rows:
         return {}
     kept.prepare(folder)
     found = {which: kept.load(folder, key) for which, key in keys.items()}
-    return {which: [replace(row, data=data_name) for row in rows] for which, rows in found.items() if rows is not None}
+    return {
+        which: [replace(row, data=data_name) for row in rows]
+        for which, rows in found.items()
+        if rows is not None
+    }

@@ -1,8 +1,10 @@
-"""Figures of the floors (random weights, raw pixels), kept on disk: they do not change from run to run.
+"""Figures of the floors (random weights, raw pixels), kept on disk: they do not change from run to
+run.
 
-One JSON file per floor, named by the hash of all that its figures depend on: the data, the protocol, the preprocessing
-and, for random weights, the weights themselves, so that another seed or another architecture is another floor. Files
-are written aside and renamed, hence never half there, and runs side by side cannot lose each other's.
+One JSON file per floor, named by the hash of all that its figures depend on: the data, the
+protocol, the preprocessing and, for random weights, the weights themselves, so that another seed or
+another architecture is another floor. Files are written aside and renamed, hence never half there,
+and runs side by side cannot lose each other's.
 
 The trap: a source without a ``fingerprint()`` cannot be recognised, so its floors are never kept.
 """
@@ -20,7 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ssl_patches.evaluation.intervals import Row
+from ssl_patches.evaluation.rows import Row
 
 
 def digest(model: nn.Module) -> str:
@@ -28,15 +30,24 @@ def digest(model: nn.Module) -> str:
     whole = hashlib.sha256(repr(model).encode())
     for name, tensor in model.state_dict().items():
         whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        whole.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        whole.update(
+            tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        )
     return whole.hexdigest()
 
 
 def load(folder: Path, key: Mapping[str, Any]) -> list[Row] | None:
     """The rows kept under ``key`` (JSON values), or None: not there, or not readable any more."""
     try:
-        return [Row(**row) for row in json.loads(_file(folder, key).read_text(encoding="utf-8"))["rows"]]
-    except (OSError, ValueError, KeyError, TypeError):  # whatever is wrong with a cache, the floor is computed again
+        return [
+            Row(**row) for row in json.loads(_file(folder, key).read_text(encoding="utf-8"))["rows"]
+        ]
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # whatever is wrong with a cache, the floor is computed again
         return None
 
 
@@ -50,14 +61,20 @@ def save(folder: Path, key: Mapping[str, Any], rows: list[Row]) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder and try it, before an hour is spent on what goes into it. ValueError when it cannot be used."""
+    """Make the folder and try it, before an hour is spent on what goes into it. ValueError when it
+    cannot be used."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ValueError(f"floors_cache={folder}: cannot be written ({error.strerror}); set another folder or null") from error
+        raise ValueError(
+            f"floors_cache={folder}: cannot be written ({error.strerror}); set another folder or"
+            " null"
+        ) from error
 
 
 def _file(folder: Path, key: Mapping[str, Any]) -> Path:
-    return folder / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]}.json"
+    return (
+        folder / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]}.json"
+    )

@@ -1,4 +1,5 @@
-"""What labels ask for: one class per image, several yes/no labels, or numbers. It decides the probes and their metric.
+"""What labels ask for: one class per image, several yes/no labels, or numbers. It decides the
+probes and their metric.
 
 | labels of a batch | kind | no label | figure |
 |---|---|---|---|
@@ -6,8 +7,8 @@
 | (B, L) of 0 and 1 | ``multilabel`` | -1 anywhere in the row | ``map``: mean over labels of the average precision |
 | (B,) or (B, D) floats | ``value`` | NaN anywhere in the row | ``r2``: share of the variance explained; ``mae`` |
 
-The trap: whole numbers that are amounts (an age, a count) look like classes, and are read as such unless
-``labels=value`` says otherwise.
+The trap: whole numbers that are amounts (an age, a count) look like classes, and are read as such
+unless ``labels=value`` says otherwise.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ Kind = Literal["class", "multilabel", "value"]
 
 
 def kind_of(labels: Tensor, wanted: str = "auto") -> Kind:
-    """The kind of ``labels`` (N, ...). ValueError when they cannot be what is ``wanted``, or are none of the three."""
+    """The kind of ``labels`` (N, ...). ValueError when they cannot be what is ``wanted``, or are
+    none of the three."""
     if wanted not in ("auto", *get_args(Kind)):
-        raise ValueError(f"labels={wanted}: must be one of auto, {', '.join(get_args(Kind))}; set labels=auto")
+        raise ValueError(
+            f"labels={wanted}: must be one of auto, {', '.join(get_args(Kind))}; set labels=auto"
+        )
     shape, real = tuple(labels.shape), labels.is_floating_point()
     possible: list[Kind] = ["value"] if labels.dim() in (1, 2) else []
     if not real and labels.dim() in (1, 2):
@@ -32,7 +36,10 @@ def kind_of(labels: Tensor, wanted: str = "auto") -> Kind:
         raise ValueError(f"labels {shape}: probes need one class (N,), yes/no labels (N, L) or numbers (N, D) per image; "
                          "evaluate with data that has such labels")  # fmt: skip
     if wanted != "auto" and wanted not in possible:
-        raise ValueError(f"labels={wanted}: the data's labels are {labels.dtype} {shape}; set labels={possible[0]}")
+        raise ValueError(
+            f"labels={wanted}: the data's labels are {labels.dtype} {shape}; set"
+            f" labels={possible[0]}"
+        )
     return possible[0] if wanted == "auto" else wanted
 
 
@@ -43,7 +50,8 @@ def labelled(labels: Tensor, kind: Kind) -> Tensor:
 
 
 def targets(labels: Tensor, kind: Kind) -> Tensor:
-    """As probes take them: int64 (N,), bool (N, L) or float32 (N, D). ValueError for yes/no labels beyond 0 and 1."""
+    """As probes take them: int64 (N,), bool (N, L) or float32 (N, D). ValueError for yes/no labels
+    beyond 0 and 1."""
     if kind == "class":
         return labels.long()
     if kind == "value":
@@ -61,11 +69,15 @@ def described(kind: Kind, train: Tensor) -> str:
     if kind == "multilabel":
         return f"{train.shape[1]} yes/no labels per image: mean average precision over labels (map)"
     each = f"{train.shape[1]} numbers" if train.shape[1] > 1 else "one number"
-    return f"{each} per image: share of variance explained (r2, percent), mean absolute error (mae, in the labels' unit)"
+    return (
+        f"{each} per image: share of variance explained (r2, percent), mean absolute error (mae, in"
+        " the labels' unit)"
+    )
 
 
 def check_targets(train: Tensor, test: Tensor, kind: Kind) -> None:
-    """ValueError when there is nothing to tell apart, or what is learned cannot occur in the test."""
+    """ValueError when there is nothing to tell apart, or what is learned cannot occur in the
+    test."""
     if kind == "class":
         shown = train.unique()
         if len(shown) < 2:
@@ -75,7 +87,10 @@ def check_targets(train: Tensor, test: Tensor, kind: Kind) -> None:
             raise ValueError(f"data.root: no test image is of a class that train shows ({shown.tolist()[:20]}); the folders "
                              "of both splits must carry the same class names")  # fmt: skip
     elif train.shape[1:] != test.shape[1:]:
-        raise ValueError(f"labels: train has {train.shape[1]} per image and test {test.shape[1]}; give both the same")
+        raise ValueError(
+            f"labels: train has {train.shape[1]} per image and test {test.shape[1]}; give both the"
+            " same"
+        )
     elif kind == "multilabel" and not (test.any(0) & train.any(0) & ~train.all(0)).any():
         raise ValueError(f"labels: none of {test.shape[1]} is sometimes 1 and sometimes 0 in train and ever 1 in the "
                          f"{len(test)} test images; raise train_images and test_images")  # fmt: skip

@@ -1,15 +1,18 @@
-"""Every number that the figures depend on. Whoever changes one raises ``version``; two versions are not to be compared.
+"""Every number that the figures depend on. Whoever changes one raises ``version``; two versions are
+not to be compared.
 
-Version 2 added k = 1, 5, 200, and every probe after ``linear``; ``knn20_top1`` and ``linear_top1`` are as in version 1.
-It is stored with every record and with the floors that are kept.
+Version 2 added k = 1, 5, 200, and every probe after ``linear``; ``knn20_top1`` and ``linear_top1``
+are as in version 1. It is stored with every record and with the floors that are kept.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ssl_patches.evaluation.linear import HELD_OUT, STRENGTHS
 from ssl_patches.evaluation.metrics import LEVEL, RESAMPLES, SEED
+
+STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+HELD_OUT = 0.2
 
 PROTOCOL: dict[str, Any] = {
     "version": 2,
@@ -31,14 +34,24 @@ PROTOCOL: dict[str, Any] = {
     "segmentation": {
         "layer": -1,
         "knn": {"k": 30, "temperature": 0.02, "similarity": "cosine", "memory": 500_000},
-        "linear": {"strengths": [1e-1, 1e-2, 1e-3, 1e-4, 1e-5], "held_out": 0.2, "held_out_part": "last"},
+        "linear": {
+            "strengths": [1e-1, 1e-2, 1e-3, 1e-4, 1e-5],
+            "held_out": 0.2,
+            "held_out_part": "last",
+        },
         "raw_pixels": {"grid": 16, "each": 4},
     },
     "finetune": {
         "train_images": 2000,  # where no limit is set
         "epochs": 10,
         "batch_size": 64,
-        "optimizer": {"base_lr": 2e-3, "weight_decay": 0.05, "betas": [0.9, 0.999], "warmup": 0.1, "clip": 1.0},
+        "optimizer": {
+            "base_lr": 2e-3,
+            "weight_decay": 0.05,
+            "betas": [0.9, 0.999],
+            "warmup": 0.1,
+            "clip": 1.0,
+        },
         "layer_decay": 0.75,
         "label_smoothing": 0.1,
         "views": {"scale": [0.35, 1.0], "flip": 0.5},
@@ -48,12 +61,21 @@ PROTOCOL: dict[str, Any] = {
     "roles": {
         "train_images": 500,  # where no limit is set
         "test_images": 250,
-        "tiles": {"each": [1, 2, 3, 4], "scale": 0.5},  # each * each tiles, sides in shares of the image's
+        "tiles": {
+            "each": [1, 2, 3, 4],
+            "scale": 0.5,
+        },  # each * each tiles, sides in shares of the image's
         "tile_scales": [0.25, 0.5, 0.75, 1.0],
         "input_factors": [0.5, 0.75, 1.0, 1.5],
         "relations": {"scale": 0.28, "seed": 0},
         "invariance": {"shift": 1 / 8, "zoom": 3 / 4, "crop": 1 / 2, "colour": 0.4, "seed": 0},
         "speed": {"batch": 16, "repeats": 5},
     },
-    "interval": {"level": LEVEL, "accuracy": "wilson", "otherwise": "bootstrap", "resamples": RESAMPLES, "seed": SEED},
+    "interval": {
+        "level": LEVEL,
+        "accuracy": "wilson",
+        "otherwise": "bootstrap",
+        "resamples": RESAMPLES,
+        "seed": SEED,
+    },
 }

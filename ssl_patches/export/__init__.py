@@ -1,7 +1,8 @@
 """Getting the encoder out: formats that load without ssl_patches, proven in processes of their own.
 
-``ssl_patches.export(model=..., output=...)`` is the command as a function. The import system gives that name to this
-package as soon as anything below it is imported, so the package itself can be called.
+``ssl_patches.export(model=..., output=...)`` is the command as a function. The import system gives
+that name to this package as soon as anything below it is imported, so the package itself can be
+called.
 """
 
 import os
@@ -11,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ssl_patches.export.card import ExportMismatch, check_hashes, read_card
-from ssl_patches.export.exportable import Exportable, Preprocessing, Wanted
+from ssl_patches.encoders.exported import ExportMismatch, check_hashes, load_timm_folder, read_card
+from ssl_patches.encoders.network import Preprocessing
+from ssl_patches.export.exportable import Exportable, Wanted
 from ssl_patches.export.proof import Proof, verify
-from ssl_patches.export.timm_folder import load_timm_folder
 from ssl_patches.export.write import add_results, export_encoder, export_model
 
 __all__ = [
@@ -43,8 +44,8 @@ class _Callable(types.ModuleType):
         say: Callable[[str], None] = print,
         **keys: Any,
     ) -> Path:
-        """See ``ssl_patches.api.export``."""
-        from ssl_patches.api import export
+        """See ``ssl_patches.export.command.export``."""
+        from ssl_patches.export.command import export
 
         return export(model=model, output=output, data=data, say=say, **keys)
 

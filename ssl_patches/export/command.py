@@ -9,67 +9,104 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ssl_patches import assemble, config, mixture
+from ssl_patches import config
+from ssl_patches.config import mixture
+from ssl_patches.config.files import trusted
+from ssl_patches.config.messages import BadRequest, Say
+from ssl_patches.config.run_dir import CONFIG, LAST, SUMMARY, read_checkpoint
+from ssl_patches.config.schema import EXPORT
+from ssl_patches.config.words import Place, data_words, words_of_keys
+from ssl_patches.data import build as build_data
+from ssl_patches.data.live import standing
+from ssl_patches.encoders import build as build_encoders
 from ssl_patches.encoders.base import Encoder
-from ssl_patches.export.card import CARD, read_card
+from ssl_patches.encoders.exported import CARD, read_card
 from ssl_patches.export.exportable import Wanted
 from ssl_patches.export.staging import check_free
 from ssl_patches.export.write import check_wanted, export_encoder
-from ssl_patches.run_dir import CONFIG, LAST, SUMMARY, read_checkpoint
 
 WEIGHTS = {"trained": "encoder.", "ema": "ema."}
-"""What the names of an encoder's weights begin with in a checkpoint; the average is there with ``trainer.ema`` only."""
+"""What the names of an encoder's weights begin with in a checkpoint; the average is there with
+``trainer.ema`` only."""
 
 
 def export_command(cfg: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str, Any]:
-    """Writes ``cfg["output"]``; returns what was proven. ValueError for a bad request, ExportMismatch where unequal."""
-    wanted = Wanted(**{key: cfg[key] for key in ("formats", "precision", "input", "image_size", "license")})
+    """Writes ``cfg["output"]``; returns what was proven. ValueError for a bad request,
+    ExportMismatch where unequal."""
+    wanted = Wanted(
+        **{key: cfg[key] for key in ("formats", "precision", "input", "image_size", "license")}
+    )
     check_wanted(wanted)
     run_dir, output = Path(cfg["model"]), Path(cfg["output"])
     check_free(output, overwrite=cfg["overwrite"], mark=CARD)
     if not (run_dir / CONFIG).is_file():
-        raise ValueError(f"model={run_dir}: is no run, it holds no {CONFIG}; name a run_dir of ssl-patches pretrain")
+        raise ValueError(
+            f"model={run_dir}: is no run, it holds no {CONFIG}; name a run_dir of ssl-patches"
+            " pretrain"
+        )
     run, checkpoint = config.load(run_dir / CONFIG), Path(cfg["checkpoint"] or run_dir / LAST)
     encoder, step = restored(run, checkpoint, weights=cfg["weights"])
-    mean, std = assemble.pixel_statistics(run, allowed=assemble.trusted())
+    mean, std = build_data.pixel_statistics(run, allowed=trusted())
     proof = export_encoder(
         encoder,
         output,
         image_size=run["image_size"],
         mean=mean,
         std=std,
-        card={**_provenance(cfg, run_dir, run, checkpoint), "step": step, "weights": cfg["weights"]},
-        calibration=assemble.whole_batches(run, allowed=assemble.trusted()),
+        card={
+            **_provenance(cfg, run_dir, run, checkpoint),
+            "step": step,
+            "weights": cfg["weights"],
+        },
+        calibration=build_data.whole_batches(run, allowed=trusted()),
         wanted=wanted,
         overwrite=cfg["overwrite"],
     )
-    say("\n".join([f"{output}: proven in processes that cannot import ssl_patches", *proof.lines()]))
-    say("\n".join(f"load it:  {line}" for name, line in _loading(output).items() if name in proof.formats))
+    say(
+        "\n".join([f"{output}: proven in processes that cannot import ssl_patches", *proof.lines()])
+    )
+    say(
+        "\n".join(
+            f"load it:  {line}" for name, line in _loading(output).items() if name in proof.formats
+        )
+    )
     return {"output": str(output), "checkpoint": str(checkpoint), **asdict(proof)}
 
 
-def restored(run: Mapping[str, Any], checkpoint: Path, *, weights: str = "trained") -> tuple[Encoder, int]:
-    """The encoder of a run with the weights of ``checkpoint``, and the step they are from. ValueError where unfit."""
+def restored(
+    run: Mapping[str, Any], checkpoint: Path, *, weights: str = "trained"
+) -> tuple[Encoder, int]:
+    """The encoder of a run with the weights of ``checkpoint``, and the step they are from.
+    ValueError where unfit."""
     found = read_checkpoint(checkpoint)
     kept = {name: _below(prefix, found["state_dict"]) for name, prefix in WEIGHTS.items()}
     if not kept.get(weights):
         held = ", ".join(name for name, state in kept.items() if state)
-        raise ValueError(f"weights={weights}: {checkpoint} holds none of that kind; set weights= to one of: {held}")
-    encoder = assemble.encoder(run, allowed=assemble.trusted())
+        raise ValueError(
+            f"weights={weights}: {checkpoint} holds none of that kind; set weights= to one of:"
+            f" {held}"
+        )
+    encoder = build_encoders.encoder(run, allowed=trusted())
     try:
         encoder.load_state_dict(kept[weights])
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()[:160]
-        raise ValueError(f"checkpoint={checkpoint}: is of another encoder than the run ({reason}); name the run's own") from None
+        raise ValueError(
+            f"checkpoint={checkpoint}: is of another encoder than the run ({reason}); name the"
+            " run's own"
+        ) from None
     return encoder, found["global_step"]
 
 
 def _below(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
+    }
 
 
 def commit() -> str | None:
-    """Of the ssl_patches that runs, with ``-dirty`` where files were changed since; None where it is not a checkout."""
+    """Of the ssl_patches that runs, with ``-dirty`` where files were changed since; None where it
+    is not a checkout."""
     command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
         root = Path(__file__).resolve().parents[2]
@@ -81,8 +118,11 @@ def commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _provenance(cfg: Mapping[str, Any], run_dir: Path, run: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
-    """What the run knows about itself. Its results are those of its last weights at its own image size: no others get them."""
+def _provenance(
+    cfg: Mapping[str, Any], run_dir: Path, run: Mapping[str, Any], checkpoint: Path
+) -> dict[str, Any]:
+    """What the run knows about itself. Its results are those of its last weights at its own image
+    size: no others get them."""
     summary, own = {}, {}
     if (run_dir / SUMMARY).is_file():
         summary = json.loads((run_dir / SUMMARY).read_text(encoding="utf-8"))
@@ -92,7 +132,10 @@ def _provenance(cfg: Mapping[str, Any], run_dir: Path, run: Mapping[str, Any], c
         "task": summary.get("task") or "+".join(mixture.nodes(run)),
         "config": run,
         "checkpoint": checkpoint.name,
-        "data_fingerprint": summary.get("data_fingerprint") or read_checkpoint(checkpoint)["origin"]["data_fingerprint"],
+        "data_fingerprint": (
+            summary.get("data_fingerprint")
+            or read_checkpoint(checkpoint)["origin"]["data_fingerprint"]
+        ),
         "commit": own.get("commit"),
         "results": [],
     }
@@ -109,3 +152,22 @@ def _loading(output: Path) -> dict[str, str]:
         "onnx": f"onnxruntime.InferenceSession('{output}/encoder.onnx')",
         "torch_export": f"torch.export.load('{output}/encoder.pt2').module()",
     }
+
+
+def export(*, model: Place, output: Place, data: Any = None, say: Say = print, **keys: Any) -> Path:
+    """``ssl-patches export``; returns ``output``, a folder for ``timm.create_model("local-dir:...",
+    pretrained=True)``.
+
+    ``keys``: ``formats``, ``precision``, ``checkpoint``, ... ``data``: the Dataset object of a run
+    that was trained on one (images calibrate the statistics of BatchNorm); other runs find their
+    images by themselves.
+    """
+    words, datasets = data_words(data)
+    if words and not datasets:
+        raise BadRequest([f"data={data}: export takes the images of the run; take it out"])
+    cfg = config.request(
+        "export", words_of_keys({"model": model, "output": output, **keys}, None), schema=EXPORT
+    )
+    with standing(datasets):
+        export_command(cfg, say=say)
+    return Path(output)

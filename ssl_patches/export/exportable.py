@@ -1,7 +1,8 @@
 """What is exported: a plain timm model, how to rebuild it, and how its images are prepared.
 
-Traps: timm interpolates a position table silently when a model is built at another size, so a ViT is asked for by its
-own ``img_size`` and, for other sizes, by ``dynamic_img_size=True``, which leaves the outputs at its own size alone.
+Traps: timm interpolates a position table silently when a model is built at another size, so a ViT
+is asked for by its own ``img_size`` and, for other sizes, by ``dynamic_img_size=True``, which
+leaves the outputs at its own size alone.
 """
 
 from __future__ import annotations
@@ -15,56 +16,15 @@ import timm
 import torch
 from torch import nn
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+from ssl_patches.encoders.network import Preprocessing
+
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """What is done to an image before the network sees it; ``mean``, ``std`` per channel, of pixels in 0..1."""
-
-    image_size: int
-    mean: Sequence[float]
-    std: Sequence[float]
-    interpolation: str = "bilinear"
-    crop_pct: float = 1.0
-
-    def __post_init__(self) -> None:
-        if len(self.mean) != len(self.std) or not self.mean:
-            raise ValueError(
-                f"mean={list(self.mean)}, std={list(self.std)}: must have one number per channel; give one of each for each"
-            )
-        if min(self.std) <= 0:
-            raise ValueError(f"std={list(self.std)}: must be above 0, images are divided by it; set std to 1 for a flat channel")
-        if self.interpolation not in INTERPOLATIONS:
-            raise ValueError(f"interpolation={self.interpolation}: unknown to timm; set one of {', '.join(INTERPOLATIONS)}")
-        if not 0 < self.crop_pct <= 1:
-            raise ValueError(f"crop_pct={self.crop_pct}: must be above 0 and at most 1 (all of the shorter side); set crop_pct=1")
-
-    @property
-    def channels(self) -> int:
-        return len(self.mean)
-
-    def said(self, *, inside: bool) -> dict[str, Any]:
-        """As every file carries it. ``inside``: scaling and normalisation are part of the graph."""
-        return {
-            "channels": self.channels,
-            "height": self.image_size,
-            "width": self.image_size,
-            "resize_shorter_side": round(self.image_size / self.crop_pct),
-            "crop": "center",
-            "interpolation": self.interpolation,
-            "antialias": True,
-            "value_range": [0.0, 1.0],
-            "mean": [float(value) for value in self.mean],
-            "std": [float(value) for value in self.std],
-            "graph_input": "uint8 0..255" if inside else "float32, scaled to value_range, minus mean, divided by std",
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
 class Exportable:
-    """``model`` is ``timm.create_model(architecture, num_classes=0, **arguments)`` with float32 weights, in eval mode."""
+    """``model`` is ``timm.create_model(architecture, num_classes=0, **arguments)`` with float32
+    weights, in eval mode."""
 
     model: nn.Module
     architecture: str
@@ -72,14 +32,20 @@ class Exportable:
     preprocessing: Preprocessing
 
     def __post_init__(self) -> None:
-        if getattr(self.model, "num_classes", None) != 0 or not hasattr(self.model, "pretrained_cfg"):
+        if getattr(self.model, "num_classes", None) != 0 or not hasattr(
+            self.model, "pretrained_cfg"
+        ):
             raise ValueError(
-                f"export.model={type(self.model).__name__}: must be a plain timm model without a classifier; "
-                "call model.reset_classifier(0), or export the encoder's own timm module"
+                f"export.model={type(self.model).__name__}: must be a plain timm model without a"
+                " classifier; call model.reset_classifier(0), or export the encoder's own timm"
+                " module"
             )
         for name, tensor in self.model.state_dict().items():
             if tensor.is_floating_point() and tensor.dtype != torch.float32:
-                raise ValueError(f"export.model: {name} is {tensor.dtype}, must be float32; call model.float() first")
+                raise ValueError(
+                    f"export.model: {name} is {tensor.dtype}, must be float32; call model.float()"
+                    " first"
+                )
 
     @property
     def unit(self) -> int:
@@ -100,14 +66,21 @@ class Exportable:
 
     @property
     def rebuilt(self) -> dict[str, Any]:
-        """``arguments``, with other sizes switched on where the architecture has a switch for them."""
-        switch = {"dynamic_img_size": True} if hasattr(self.model, "dynamic_img_size") and self.any_size else {}
+        """``arguments``, with other sizes switched on where the architecture has a switch for
+        them."""
+        switch = (
+            {"dynamic_img_size": True}
+            if hasattr(self.model, "dynamic_img_size") and self.any_size
+            else {}
+        )
         return {**self.arguments, **switch}
 
     def sizes(self) -> tuple[Size, ...]:
-        """Height and width of the images of a proof: its own, another one and one that is not square, or its own only.
+        """Height and width of the images of a proof: its own, another one and one that is not
+        square, or its own only.
 
-        The other one is smaller where that leaves two positions along a side, which a graph needs (``graphs``).
+        The other one is smaller where that leaves two positions along a side, which a graph needs
+        (``graphs``).
         """
         own = self.preprocessing.image_size
         if not self.any_size:
@@ -124,23 +97,27 @@ class Exportable:
         return model
 
     def dynamic(self) -> nn.Module:
-        """The model that takes every size that the architecture allows, with the same weights, on the CPU."""
+        """The model that takes every size that the architecture allows, with the same weights, on
+        the CPU."""
         if self.rebuilt == self.arguments:
             return copy.deepcopy(self.model).cpu().eval()
-        model = timm.create_model(self.architecture, pretrained=False, num_classes=0, **self.rebuilt)
+        model = timm.create_model(
+            self.architecture, pretrained=False, num_classes=0, **self.rebuilt
+        )
         model.load_state_dict(self.model.state_dict(), strict=True)
         return model.eval()
 
     def resized(self, image_size: int) -> Exportable:
-        """For images of another size: a position table is interpolated (bicubic, antialiased, as timm does it)."""
+        """For images of another size: a position table is interpolated (bicubic, antialiased, as
+        timm does it)."""
         if image_size == self.preprocessing.image_size:
             return self
         table = hasattr(self.model, "set_input_size")
         if image_size < self.unit or (table and image_size % self.unit):
             nearest = max(1, round(image_size / self.unit)) * self.unit
             raise ValueError(
-                f"image_size={image_size}: must be a multiple of {self.unit} px, the patch of {self.architecture}; "
-                f"set image_size={nearest}"
+                f"image_size={image_size}: must be a multiple of {self.unit} px, the patch of"
+                f" {self.architecture}; set image_size={nearest}"
             )
         return replace(
             self,
@@ -152,7 +129,8 @@ class Exportable:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What shall be written. ``input``: of the graphs (ONNX, torch.export), uint8 takes the normalisation inside."""
+    """What shall be written. ``input``: of the graphs (ONNX, torch.export), uint8 takes the
+    normalisation inside."""
 
     formats: Sequence[str] = ("timm",)
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"

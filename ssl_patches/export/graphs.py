@@ -1,13 +1,15 @@
 """The encoder as a graph that needs no Python of its own: ONNX, and torch.export's ``.pt2``.
 
-Both give the pooled vector *and* the dense map, take any batch, and any height and width that the architecture takes;
-with ``input=uint8`` scaling and normalisation are inside. Resizing stays outside: graphs and image libraries resize
-differently. Each file carries its preprocessing, so that it can be used when it is found alone.
+Both give the pooled vector *and* the dense map, take any batch, and any height and width that the
+architecture takes; with ``input=uint8`` scaling and normalisation are inside. Resizing stays
+outside: graphs and image libraries resize differently. Each file carries its preprocessing, so that
+it can be used when it is found alone.
 
-Traps: an example batch of one is taken for a constant, and so is a height that equals the width or the encoder's own
-size. The ONNX optimiser folds 16-bit weights back to 32 bits (and takes minutes to), so they are rounded after it.
-A protobuf file ends at 2 GB. A traced graph takes maps of one position for
-another layout of memory, and guards against them: ``.pt2`` needs two positions along each side.
+Traps: an example batch of one is taken for a constant, and so is a height that equals the width or
+the encoder's own size. The ONNX optimiser folds 16-bit weights back to 32 bits (and takes minutes
+to), so they are rounded after it. A protobuf file ends at 2 GB. A traced graph takes maps of one
+position for another layout of memory, and guards against them: ``.pt2`` needs two positions along
+each side.
 """
 
 from __future__ import annotations
@@ -19,52 +21,34 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from ssl_patches.export.exportable import Exportable, Preprocessing, Wanted
+from ssl_patches.encoders.network import Network
+from ssl_patches.export.exportable import Exportable, Wanted
 from ssl_patches.export.rounding import store_rounded
 
 ONNX, TORCH_EXPORT = "encoder.onnx", "encoder.pt2"
 METADATA = "ssl_patches.json"
 LARGEST_ONNX = 2**31 - 2**24  # bytes of weights; the rest of a protobuf's 2 GB is for the graph
-REFUSALS = (RuntimeError, ValueError, TypeError, NotImplementedError)  # what torch.export and the ONNX exporter raise
-
-
-class Network(nn.Module):
-    """images -> pooled (B, dim), dense (B, dim, h, w), or pooled alone without ``maps``.
-
-    ``normalise``: images are uint8 and prepared here.
-    """
-
-    def __init__(self, model: nn.Module, normalise: Preprocessing | None = None, *, maps: bool = True) -> None:
-        super().__init__()
-        self.model, self.inside, self.maps = model, normalise is not None, maps
-        if normalise is not None:
-            self.register_buffer("mean", torch.tensor(normalise.mean).view(-1, 1, 1))
-            self.register_buffer("std", torch.tensor(normalise.std).view(-1, 1, 1))
-
-    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        if self.inside:
-            image = (image.float() / 255 - self.mean) / self.std
-        if not self.maps:
-            return self.model(image)
-        final = self.model.forward_features(image)
-        pooled = self.model.forward_head(final)
-        if final.dim() == 3:  # tokens (B, prefix + rows * cols, dim)
-            height, width = self.model.patch_embed.patch_size
-            grid = image.shape[2] // height, image.shape[3] // width
-            final = final[:, self.model.num_prefix_tokens :].transpose(1, 2).unflatten(2, grid)
-        return pooled, final
+REFUSALS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    NotImplementedError,
+)  # what torch.export and the ONNX exporter raise
 
 
 def write_graphs(folder: Path, exportable: Exportable, wanted: Wanted) -> None:
-    """The graphs among ``wanted.formats``. ValueError where the architecture cannot be one, saying which and what can."""
+    """The graphs among ``wanted.formats``. ValueError where the architecture cannot be one, saying
+    which and what can."""
     precisions = {"onnx": "fp32", "torch_export": wanted.precision}
     if "onnx" in wanted.formats:
         _check_onnx(exportable, wanted)
     if "torch_export" in wanted.formats and exportable.any_size and exportable.positions < 2:
-        reason = f"{exportable.preprocessing.image_size} px are one position of {exportable.unit} px, and a graph needs two"
+        reason = (
+            f"{exportable.preprocessing.image_size} px are one position of {exportable.unit} px,"
+            " and a graph needs two"
+        )
         raise _told(exportable, wanted, "torch_export", reason, "timm,onnx")
     traced: dict[str, ExportedProgram] = {}
     for name in dict.fromkeys(wanted.formats):
@@ -72,12 +56,16 @@ def write_graphs(folder: Path, exportable: Exportable, wanted: Wanted) -> None:
             continue
         if precision not in traced:
             traced[precision] = _trace(exportable, wanted, precision)
-        (write_onnx if name == "onnx" else write_torch_export)(folder, exportable, wanted, traced[precision])
+        (write_onnx if name == "onnx" else write_torch_export)(
+            folder, exportable, wanted, traced[precision]
+        )
 
 
 def _trace(exportable: Exportable, wanted: Wanted, precision: str) -> ExportedProgram:
     images = exportable.preprocessing
-    net = Network(store_rounded(exportable.dynamic(), precision), images if wanted.input == "uint8" else None).eval()
+    net = Network(
+        store_rounded(exportable.dynamic(), precision), images if wanted.input == "uint8" else None
+    ).eval()
     height = width = images.image_size
     axes = {0: Dim.DYNAMIC}
     if exportable.any_size:
@@ -89,10 +77,14 @@ def _trace(exportable: Exportable, wanted: Wanted, precision: str) -> ExportedPr
         with torch.no_grad():
             return torch.export.export(net, (example,), dynamic_shapes=(axes,))
     except REFUSALS as error:
-        raise _told(exportable, wanted, "onnx or torch_export", _first_line(error), "timm") from error
+        raise _told(
+            exportable, wanted, "onnx or torch_export", _first_line(error), "timm"
+        ) from error
 
 
-def _told(exportable: Exportable, wanted: Wanted, name: str, reason: str, others: str) -> ValueError:
+def _told(
+    exportable: Exportable, wanted: Wanted, name: str, reason: str, others: str
+) -> ValueError:
     return ValueError(f"formats=[{','.join(wanted.formats)}]: {exportable.architecture} cannot be written as {name} ({reason}); "
                       f"set formats=[{others}]")  # fmt: skip
 
@@ -103,15 +95,24 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
-def write_torch_export(folder: Path, exportable: Exportable, wanted: Wanted, program: ExportedProgram) -> None:
+def write_torch_export(
+    folder: Path, exportable: Exportable, wanted: Wanted, program: ExportedProgram
+) -> None:
     """``encoder.pt2``: ``torch.export.load(FILE).module()(images)``."""
     extra = {METADATA: json.dumps(_metadata(exportable, wanted))}
     torch.export.save(program, folder / TORCH_EXPORT, extra_files=extra)
 
 
 def _check_onnx(exportable: Exportable, wanted: Wanted) -> None:
-    if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]:
-        raise ValueError(f"formats=[onnx]: needs {', '.join(missing)}; install ssl-patches[export], or leave onnx out")
+    if missing := [
+        name
+        for name in ("onnx", "onnxscript", "onnxruntime")
+        if importlib.util.find_spec(name) is None
+    ]:
+        raise ValueError(
+            f"formats=[onnx]: needs {', '.join(missing)}; install ssl-patches[export], or leave"
+            " onnx out"
+        )
     each = 4 if wanted.precision == "fp32" else 2
     size = each * sum(weight.numel() for weight in exportable.model.state_dict().values())
     if size > LARGEST_ONNX:
@@ -119,14 +120,18 @@ def _check_onnx(exportable: Exportable, wanted: Wanted) -> None:
         raise _told(exportable, wanted, "onnx", reason, "timm,torch_export")
 
 
-def write_onnx(folder: Path, exportable: Exportable, wanted: Wanted, program: ExportedProgram) -> None:
+def write_onnx(
+    folder: Path, exportable: Exportable, wanted: Wanted, program: ExportedProgram
+) -> None:
     """``encoder.onnx``: image -> pooled, dense. ValueError where ONNX lacks an operation."""
     import onnx
 
     axes = {0: "batch"} | ({2: "height", 3: "width"} if exportable.any_size else {})
     names = {"input_names": ["image"], "output_names": ["pooled", "dense"]}
     try:
-        model = torch.onnx.export(program, (), dynamic_shapes=(axes,), dynamo=True, verbose=False, **names).model_proto
+        model = torch.onnx.export(
+            program, (), dynamic_shapes=(axes,), dynamo=True, verbose=False, **names
+        ).model_proto
     except REFUSALS as error:
         raise _told(exportable, wanted, "onnx", _first_line(error), "timm,torch_export") from error
     if wanted.precision != "fp32":
@@ -147,7 +152,9 @@ def _store_rounded(graph: Any, precision: str) -> None:
     for weight in graph.initializer:
         if weight.data_type == onnx.TensorProto.FLOAT and len(weight.dims) > 1:
             name, stored = weight.name, f"{weight.name}.stored"
-            weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight).astype(dtype), stored))
+            weight.CopyFrom(
+                numpy_helper.from_array(numpy_helper.to_array(weight).astype(dtype), stored)
+            )
             casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
     nodes = [*casts, *graph.node]
     del graph.node[:]
@@ -156,4 +163,8 @@ def _store_rounded(graph: Any, precision: str) -> None:
 
 def _metadata(exportable: Exportable, wanted: Wanted) -> Mapping[str, Any]:
     preprocessing = exportable.preprocessing.said(inside=wanted.input == "uint8")
-    return {"architecture": exportable.architecture, "precision": wanted.precision, "preprocessing": preprocessing}
+    return {
+        "architecture": exportable.architecture,
+        "precision": wanted.precision,
+        "preprocessing": preprocessing,
+    }

@@ -1,11 +1,11 @@
 """Nothing is called an export before a stranger's process got the same numbers from it.
 
-The trained model says what it makes of reference images in this process; ``reload.py`` loads each format in another one
-that cannot import ssl_patches, and says how far off its features are. The outputs are kept in the folder, so that
-``verify`` can prove it again years later, without the run.
+The trained model says what it makes of reference images in this process; ``reload.py`` loads each
+format in another one that cannot import ssl_patches, and says how far off its features are. The
+outputs are kept in the folder, so that ``verify`` can prove it again years later, without the run.
 
-Trap: weights that load are not yet weights that work (``strict=False``, random initialisation, a lost
-``output_stride``), so features are compared, on images that reach every part of the network.
+Trap: weights that load are not yet weights that work (``strict=False``, random initialisation, a
+lost ``output_stride``), so features are compared, on images that reach every part of the network.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ssl_patches.export.card import ExportMismatch, check_hashes, read_card
+from ssl_patches.encoders.exported import ExportMismatch, check_hashes, read_card
 from ssl_patches.export.reference import REFERENCE, Reference, load_reference
 from ssl_patches.export.rounding import TOLERANCES
 
@@ -31,9 +31,11 @@ TIMEOUT = 3600  # seconds; a proof takes some, but a large model on one busy cor
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was found. A difference is ``max |difference| / max |reference|`` over all images of a size, pooled or dense.
+    """What was found. A difference is ``max |difference| / max |reference|`` over all images of a
+    size, pooled or dense.
 
-    ``formats``: the largest of each; ``sizes``: height and width of the images, as many of each as ``images`` says.
+    ``formats``: the largest of each; ``sizes``: height and width of the images, as many of each as
+    ``images`` says.
     """
 
     largest_relative_difference: float
@@ -47,7 +49,8 @@ class Proof:
         sizes = ", ".join(f"{height} x {width}" for height, width in self.sizes)
         only = "" if len(self.sizes) > 1 else " (the only size that this network takes)"
         return [
-            f"{name:13} {self.images} images of {sizes} px{only}: largest difference {difference:.1e} of the largest feature"
+            f"{name:13} {self.images} images of {sizes} px{only}: largest difference"
+            f" {difference:.1e} of the largest feature"
             for name, difference in self.formats.items()
         ]
 
@@ -55,35 +58,55 @@ class Proof:
 def verify(directory: Path) -> Proof:
     """Prove an export again from the outputs that it carries.
 
-    ValueError when it is no export or carries none; ExportMismatch when a file has changed or a format differs.
+    ValueError when it is no export or carries none; ExportMismatch when a file has changed or a
+    format differs.
     """
     directory = Path(directory)
     check_hashes(directory)
     card = read_card(directory)
     if "onnx" in card.get("formats", ()) and importlib.util.find_spec("onnxruntime") is None:
-        raise ValueError(f"model={directory}: its ONNX file needs onnxruntime to be verified; install ssl-patches[export]")
-    return compare(directory, card.get("formats", ()), load_reference(directory), TOLERANCES[card.get("precision", "fp32")])
+        raise ValueError(
+            f"model={directory}: its ONNX file needs onnxruntime to be verified; install"
+            " ssl-patches[export]"
+        )
+    return compare(
+        directory,
+        card.get("formats", ()),
+        load_reference(directory),
+        TOLERANCES[card.get("precision", "fp32")],
+    )
 
 
-def compare(directory: Path, formats: Sequence[str], reference: Reference, tolerance: float) -> Proof:
-    """Each format in ``directory``, in a process of its own, against ``reference``. ExportMismatch, with figures."""
+def compare(
+    directory: Path, formats: Sequence[str], reference: Reference, tolerance: float
+) -> Proof:
+    """Each format in ``directory``, in a process of its own, against ``reference``. ExportMismatch,
+    with figures."""
     with tempfile.TemporaryDirectory() as elsewhere:
         path = Path(elsewhere) / REFERENCE
         reference.with_images(path, reference.count)
-        found = {name: _largest(_in_another_process(name, Path(directory).resolve(), path), name, tolerance) for name in formats}
+        found = {
+            name: _largest(
+                _in_another_process(name, Path(directory).resolve(), path), name, tolerance
+            )
+            for name in formats
+        }
     return Proof(max(found.values()), reference.count, True, reference.sizes, found)
 
 
 def _largest(found: dict[str, Any], form: str, tolerance: float) -> float:
     if not found["isolated"]:
-        raise ExportMismatch("export: ssl_patches could be imported where it was to be absent, so nothing is proven")
+        raise ExportMismatch(
+            "export: ssl_patches could be imported where it was to be absent, so nothing is proven"
+        )
     for each in found["found"]:
         relative = each["difference"] / each["scale"]
         if not relative <= tolerance:  # also true of nan
             height, width = each["size"]
             raise ExportMismatch(
-                f"export: reloaded features differ by {each['difference']:.3g} where the largest is {each['scale']:.3g}: "
-                f"{relative:.3g} of it, and {tolerance:.3g} is allowed ({form}, {each['output']}, {height} x {width} px)"
+                f"export: reloaded features differ by {each['difference']:.3g} where the largest is"
+                f" {each['scale']:.3g}: {relative:.3g} of it, and {tolerance:.3g} is allowed"
+                f" ({form}, {each['output']}, {height} x {width} px)"
             )
     return max(each["difference"] / each["scale"] for each in found["found"])
 
@@ -91,7 +114,11 @@ def _largest(found: dict[str, Any], form: str, tolerance: float) -> float:
 def _in_another_process(form: str, directory: Path, reference: Path) -> dict[str, Any]:
     # isolated mode ignores PYTHONPATH and `pip install --user`, where torch and timm may well lie
     needed = ("torch", "timm", "safetensors", "numpy", "onnxruntime")
-    sites = [folder for folder in sys.path if folder and any((Path(folder) / name).is_dir() for name in needed)]
+    sites = [
+        folder
+        for folder in sys.path
+        if folder and any((Path(folder) / name).is_dir() for name in needed)
+    ]
     done = subprocess.run(
         [sys.executable, "-I", str(RELOAD), form, str(directory), str(reference), *sites],
         cwd=reference.parent,

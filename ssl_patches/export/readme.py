@@ -1,6 +1,7 @@
 """The model card: what a stranger needs to use the folder, in the order in which it is needed.
 
-Trap: a path of the machine that wrote it. The folder is moved and uploaded, so the lines name a placeholder.
+Trap: a path of the machine that wrote it. The folder is moved and uploaded, so the lines name a
+placeholder.
 """
 
 from __future__ import annotations
@@ -58,19 +59,27 @@ PARTS = {"timm": TIMM, "onnx": ONNX, "torch_export": TORCH_EXPORT}
 
 
 def readme(card: Mapping[str, Any]) -> str:
-    """Markdown with a YAML head from what ``export_model`` puts into the card (and ``task``, ``results``... if there)."""
+    """Markdown with a YAML head from what ``export_model`` puts into the card (and ``task``,
+    ``results``... if there)."""
     images = card["preprocessing"]
     channels, height, width = images["channels"], images["height"], images["width"]
-    mode = {1: ' (open images with `.convert("L")`)', 3: ' (open images with `.convert("RGB")`)'}.get(channels, "")
+    mode = {
+        1: ' (open images with `.convert("L")`)',
+        3: ' (open images with `.convert("RGB")`)',
+    }.get(channels, "")
     inside = images["graph_input"].startswith("uint8")
     given = f"({'uint8' if inside else 'float32'}, B x {channels} x H x W)"
     graph = f"resized and cropped pixels 0..255 {given}; the graph scales and normalises them" if inside else (
         f"resized, cropped, scaled and normalised as below {given}"
     )  # fmt: skip
-    parts = "\n".join(PARTS[name].format(features=card["features"], input=graph) for name in card["formats"])
+    parts = "\n".join(
+        PARTS[name].format(features=card["features"], input=graph) for name in card["formats"]
+    )
     note = " The timm transform above does this." if "timm" in card["formats"] else ""
     licence = f"license: {card['license']}\n" if card["license"] else ""
-    library = {"timm": "timm", "onnx": "onnx", "torch_export": "pytorch"}[next(name for name in PARTS if name in card["formats"])]
+    library = {"timm": "timm", "onnx": "onnx", "torch_export": "pytorch"}[
+        next(name for name in PARTS if name in card["formats"])
+    ]
     return f"""---
 library_name: {library}
 pipeline_tag: image-feature-extraction
@@ -117,13 +126,21 @@ def _said(value: Any) -> str:
 
 
 def _other_sizes(card: Mapping[str, Any]) -> str:
-    return f"{card['other_sizes']}, not square ones too" if card["other_sizes"] else "none, this network takes this one only"
+    return (
+        f"{card['other_sizes']}, not square ones too"
+        if card["other_sizes"]
+        else "none, this network takes this one only"
+    )
 
 
 def _settings(card: Mapping[str, Any]) -> str:
     """The task's own part of the configuration."""
     task = (card.get("config") or {}).get("task")
-    return f", `{json.dumps({key: value for key, value in task.items() if key != '_target_'})}`" if task else ""
+    return (
+        f", `{json.dumps({key: value for key, value in task.items() if key != '_target_'})}`"
+        if task
+        else ""
+    )
 
 
 def _proof(card: Mapping[str, Any]) -> str:
@@ -132,18 +149,26 @@ def _proof(card: Mapping[str, Any]) -> str:
     lines = [f"| {name} | {value:.1e} |" for name, value in found["formats"].items()]
     table = "\n".join(["| format | largest difference |", "| --- | --- |", *lines])
     return (
-        f"Loaded in a process that cannot import ssl_patches, {found['images']} images of {sizes} px, pooled and dense features "
-        f"against the trained encoder's, relative to the largest; {found['tolerance']:g} is allowed for weights in "
-        f"{card['precision']}.\n\n{table}"
+        f"Loaded in a process that cannot import ssl_patches, {found['images']} images of {sizes}"
+        " px, pooled and dense features against the trained encoder's, relative to the largest;"
+        f" {found['tolerance']:g} is allowed for weights in {card['precision']}.\n\n{table}"
     )
 
 
 def _table(results: Any) -> str:
     """Long-form rows as a table; anything else is left to the card."""
-    if not isinstance(results, Sequence) or not all(isinstance(row, Mapping) for row in results) or not results:
+    if (
+        not isinstance(results, Sequence)
+        or not all(isinstance(row, Mapping) for row in results)
+        or not results
+    ):
         return "## Results\n\nNot evaluated.\n"
     columns = [column for column in COLUMNS if any(column in row for row in results)]
-    lines = [columns, ["---"] * len(columns), *([_cell(row.get(column, "")) for column in columns] for row in results)]
+    lines = [
+        columns,
+        ["---"] * len(columns),
+        *([_cell(row.get(column, "")) for column in columns] for row in results),
+    ]
     return "## Results\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

@@ -1,7 +1,9 @@
-"""What the trained encoder makes of 64 pictures at three sizes: the yardstick that an export carries with it.
+"""What the trained encoder makes of 64 pictures at three sizes: the yardstick that an export
+carries with it.
 
-The pictures are the same for ever and are not stored. Of the outputs all pooled features are, and ``SAMPLES`` values of
-each dense map, at places that the file names: the whole maps of a ViT-B would be ten times the size of its weights.
+The pictures are the same for ever and are not stored. Of the outputs all pooled features are, and
+``SAMPLES`` values of each dense map, at places that the file names: the whole maps of a ViT-B would
+be ten times the size of its weights.
 
 Trap: a run that allowed reduced float32 precision would blame the export for its own rounding.
 """
@@ -18,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ssl_patches.export.card import ExportMismatch
-from ssl_patches.export.exportable import Exportable, Preprocessing, Size
-from ssl_patches.export.graphs import Network
+from ssl_patches.encoders.exported import ExportMismatch
+from ssl_patches.encoders.network import Network, Preprocessing
+from ssl_patches.export.exportable import Exportable, Size
 
 REFERENCE = "reference.npz"
 IMAGES = 64
@@ -29,8 +31,11 @@ SAMPLES = 256
 
 
 def reference_images(count: int, channels: int, size: Size) -> Tensor:
-    """(count, channels, height, width) uint8, the same for ever: flat, ramps, checks, a dot, then noise."""
-    noise = np.random.RandomState(0)  # its stream is frozen; numpy's and torch's newer generators promise none
+    """(count, channels, height, width) uint8, the same for ever: flat, ramps, checks, a dot, then
+    noise."""
+    noise = np.random.RandomState(
+        0
+    )  # its stream is frozen; numpy's and torch's newer generators promise none
     height, width = size
     rows, cols = np.meshgrid(np.linspace(0, 255, height), np.linspace(0, 255, width), indexing="ij")
     checks = (np.indices(size).sum(0) % 2) * 255.0
@@ -45,7 +50,8 @@ def reference_images(count: int, channels: int, size: Size) -> Tensor:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """float32 products in float32 on the CPU, whatever ``torch.set_float32_matmul_precision`` a run has chosen."""
+    """float32 products in float32 on the CPU, whatever ``torch.set_float32_matmul_precision`` a run
+    has chosen."""
     backends = (torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv)
     before = [backend.fp32_precision for backend in backends]
     try:
@@ -58,7 +64,9 @@ def full_precision() -> Iterator[None]:
             backend.fp32_precision = precision
 
 
-def outputs_of(model: nn.Module, images: Tensor, preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
+def outputs_of(
+    model: nn.Module, images: Tensor, preprocessing: Preprocessing
+) -> tuple[Tensor, Tensor]:
     """Pooled (N, dim) and dense (N, dim, h, w) of a plain timm model on the CPU, in eval mode."""
     network = Network(model, preprocessing).eval()
     with full_precision():
@@ -68,7 +76,8 @@ def outputs_of(model: nn.Module, images: Tensor, preprocessing: Preprocessing) -
 
 @dataclass(frozen=True)
 class Reference:
-    """Per size: pooled (N, dim), dense (N, SAMPLES), at (SAMPLES,) places in a flat map, shape (3,) of the map."""
+    """Per size: pooled (N, dim), dense (N, SAMPLES), at (SAMPLES,) places in a flat map, shape (3,)
+    of the map."""
 
     channels: int
     sizes: tuple[Size, ...]
@@ -79,7 +88,10 @@ class Reference:
 
     def with_images(self, path: Path, count: int) -> None:
         """What ``reload.py`` reads: the outputs and the images that they are of."""
-        images = {_key("images", size): reference_images(count, self.channels, size).numpy() for size in self.sizes}
+        images = {
+            _key("images", size): reference_images(count, self.channels, size).numpy()
+            for size in self.sizes
+        }
         np.savez(path, channels=self.channels, sizes=self.sizes, **self.arrays, **images)
 
     @property
@@ -92,7 +104,8 @@ def _key(name: str, size: Size) -> str:
 
 
 def reference_of(exportable: Exportable, count: int) -> Reference:
-    """Computed with the trained weights, in this process. ExportMismatch when there is nothing to compare."""
+    """Computed with the trained weights, in this process. ExportMismatch when there is nothing to
+    compare."""
     arrays: dict[str, NDArray] = {}
     for size in exportable.sizes():
         images = reference_images(count, exportable.preprocessing.channels, size)
@@ -100,7 +113,8 @@ def reference_of(exportable: Exportable, count: int) -> Reference:
         for outputs in (pooled, dense):
             if not torch.isfinite(outputs).all() or not outputs.any():
                 raise ExportMismatch(
-                    "export: the trained model gives all zeros or numbers that are not finite, so there is nothing to compare"
+                    "export: the trained model gives all zeros or numbers that are not finite, so"
+                    " there is nothing to compare"
                 )
         flat = dense.flatten(1)
         at = np.random.RandomState(1).permutation(flat.shape[1])[:SAMPLES]
@@ -117,10 +131,14 @@ def load_reference(directory: Path) -> Reference:
     """ValueError when the folder carries none."""
     path = Path(directory) / REFERENCE
     if not path.is_file():
-        raise ValueError(f"model={directory}: must hold {REFERENCE} to be verified and does not; export it again")
+        raise ValueError(
+            f"model={directory}: must hold {REFERENCE} to be verified and does not; export it again"
+        )
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     if "sizes" not in arrays:
-        raise ValueError(f"model={directory}: {REFERENCE} is of an older version of ssl_patches; export it again")
+        raise ValueError(
+            f"model={directory}: {REFERENCE} is of an older version of ssl_patches; export it again"
+        )
     sizes = tuple((int(height), int(width)) for height, width in arrays.pop("sizes"))
     return Reference(int(arrays.pop("channels")), sizes, arrays)

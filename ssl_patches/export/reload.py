@@ -1,12 +1,14 @@
-"""Loads an export as a stranger would, in each of its formats, and compares it with what the trained model said.
+"""Loads an export as a stranger would, in each of its formats, and compares it with what the
+trained model said.
 
-Run as ``python -I reload.py FORMAT DIR REFERENCE.npz [SITE ...]`` in a process of its own, by path: it is no part of the
-package it judges. SITE are folders that hold torch and the like where isolated mode would not find them. Prints one
-JSON object. Images come as uint8; how they are normalised is read from the export itself, so that a lost mean shows.
+Run as ``python -I reload.py FORMAT DIR REFERENCE.npz [SITE ...]`` in a process of its own, by path:
+it is no part of the package it judges. SITE are folders that hold torch and the like where isolated
+mode would not find them. Prints one JSON object. Images come as uint8; how they are normalised is
+read from the export itself, so that a lost mean shows.
 
-Trap: a test in the training process proves nothing, because there the code that made the weights can still help to
-load them. So the first thing done here is to make ``import ssl_patches`` impossible, and to try it; for ONNX, which is
-for machines without torch, the same with torch.
+Trap: a test in the training process proves nothing, because there the code that made the weights
+can still help to load them. So the first thing done here is to make ``import ssl_patches``
+impossible, and to try it; for ONNX, which is for machines without torch, the same with torch.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ BLOCKED = {
     "torch_export": ("ssl_patches", "timm"),
 }
 BATCH = 16
-Run = Callable[[Any], tuple[Any, Any]]  # uint8 (B, C, H, W) -> pooled (B, dim), dense (B, dim, h, w), all numpy
+Run = Callable[
+    [Any], tuple[Any, Any]
+]  # uint8 (B, C, H, W) -> pooled (B, dim), dense (B, dim, h, w), all numpy
 
 
 class Blocker:
@@ -46,7 +50,8 @@ def importable(name: str) -> bool:
 
 
 def isolate(blocked: tuple[str, ...], sites: tuple[str, ...]) -> bool:
-    """Make the packages impossible to import, find the others in ``sites``, and say whether trying to fails."""
+    """Make the packages impossible to import, find the others in ``sites``, and say whether trying
+    to fails."""
     sys.meta_path.insert(0, Blocker(blocked))
     sys.path.extend(site for site in sites if site not in sys.path)
     return not any(map(importable, blocked))
@@ -62,7 +67,11 @@ def normalised(images: Any, mean: Any, std: Any) -> Any:
 def prepared(images: Any, metadata: str) -> Any:
     """What a graph wants, by what its own file says."""
     said = json.loads(metadata)["preprocessing"]
-    return images if said["graph_input"].startswith("uint8") else normalised(images, said["mean"], said["std"])
+    return (
+        images
+        if said["graph_input"].startswith("uint8")
+        else normalised(images, said["mean"], said["std"])
+    )
 
 
 def read_timm(directory: str) -> Run:
@@ -78,8 +87,13 @@ def read_timm(directory: str) -> Run:
         final = model.forward_features(images)
         pooled = model.forward_head(final)
         if final.dim() == 3:
-            tokens, (height, width) = final[:, model.num_prefix_tokens :], model.patch_embed.patch_size
-            final = tokens.transpose(1, 2).unflatten(2, (images.shape[2] // height, images.shape[3] // width))
+            tokens, (height, width) = (
+                final[:, model.num_prefix_tokens :],
+                model.patch_embed.patch_size,
+            )
+            final = tokens.transpose(1, 2).unflatten(
+                2, (images.shape[2] // height, images.shape[3] // width)
+            )
         return pooled.numpy(), final.numpy()
 
     return run
@@ -90,7 +104,9 @@ def read_onnx(directory: str) -> Run:
 
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(f"{directory}/encoder.onnx", options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        f"{directory}/encoder.onnx", options, providers=["CPUExecutionProvider"]
+    )
     metadata = session.get_modelmeta().custom_metadata_map["ssl_patches.json"]
 
     def run(images: Any) -> tuple[Any, Any]:
@@ -114,7 +130,11 @@ def read_torch_export(directory: str) -> Run:
     return run
 
 
-READERS: dict[str, Callable[[str], Run]] = {"timm": read_timm, "onnx": read_onnx, "torch_export": read_torch_export}
+READERS: dict[str, Callable[[str], Run]] = {
+    "timm": read_timm,
+    "onnx": read_onnx,
+    "torch_export": read_torch_export,
+}
 
 
 def batches(images: Any) -> Iterator[Any]:
@@ -137,15 +157,34 @@ def differences(form: str, directory: str, reference: str) -> dict[str, object]:
             for batch in batches(stored[f"images_{size}"]):
                 pooled, dense = run(batch)
                 if dense.shape[1:] != shape:
-                    raise RuntimeError(f"the dense map of {size} images is {dense.shape[1:]}, the reference has {shape}")
+                    raise RuntimeError(
+                        f"the dense map of {size} images is {dense.shape[1:]}, the reference has"
+                        f" {shape}"
+                    )
                 parts["pooled"].append(pooled)
                 parts["dense"].append(dense.reshape(len(dense), -1)[:, at])
             for name, outputs in parts.items():
-                outputs, wanted = np.concatenate(outputs).astype(np.float64), expected[name].astype(np.float64)
+                outputs, wanted = (
+                    np.concatenate(outputs).astype(np.float64),
+                    expected[name].astype(np.float64),
+                )
                 if outputs.shape != wanted.shape:
-                    raise RuntimeError(f"{name} features have shape {outputs.shape}, the reference has {wanted.shape}")
-                difference, scale = float(np.abs(outputs - wanted).max()), float(np.abs(wanted).max())
-                found.append({"size": [height, width], "output": name, "difference": difference, "scale": scale})
+                    raise RuntimeError(
+                        f"{name} features have shape {outputs.shape}, the reference has"
+                        f" {wanted.shape}"
+                    )
+                difference, scale = (
+                    float(np.abs(outputs - wanted).max()),
+                    float(np.abs(wanted).max()),
+                )
+                found.append(
+                    {
+                        "size": [height, width],
+                        "output": name,
+                        "difference": difference,
+                        "scale": scale,
+                    }
+                )
     return {"found": found}
 
 

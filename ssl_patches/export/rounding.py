@@ -1,8 +1,10 @@
-"""Half the size: weights stored in 16 bits and computed with in 32, so that inputs and outputs stay as they are.
+"""Half the size: weights stored in 16 bits and computed with in 32, so that inputs and outputs stay
+as they are.
 
-Only tensors of two dimensions or more are rounded: biases, norms and BatchNorm statistics weigh nothing, and a running
-variance may lie below what fp16 can show. What the rounding costs is measured by the proof against the trained encoder
-and bounded by ``TOLERANCES``; on a GPU, ``model.half()`` computes in 16 bits too.
+Only tensors of two dimensions or more are rounded: biases, norms and BatchNorm statistics weigh
+nothing, and a running variance may lie below what fp16 can show. What the rounding costs is
+measured by the proof against the trained encoder and bounded by ``TOLERANCES``; on a GPU,
+``model.half()`` computes in 16 bits too.
 """
 
 from __future__ import annotations
@@ -14,9 +16,12 @@ import torch
 import torch.nn.utils.parametrize
 from torch import Tensor, nn
 
-DTYPES: Mapping[str, torch.dtype] = MappingProxyType({"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16})
+DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+    {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+)
 TOLERANCES: Mapping[str, float] = MappingProxyType({"fp32": 1e-5, "fp16": 5e-3, "bf16": 5e-2})
-"""Largest difference that is allowed, relative to the largest feature. fp16 rounds each weight by 2^-11, bf16 by 2^-8."""
+"""Largest difference that is allowed, relative to the largest feature. fp16 rounds each weight by
+2^-11, bf16 by 2^-8."""
 
 
 def is_rounded(tensor: Tensor) -> bool:
@@ -29,7 +34,10 @@ def rounded(tensor: Tensor, precision: str) -> Tensor:
         return tensor
     stored = tensor.to(DTYPES[precision])
     if not stored.isfinite().all() and tensor.isfinite().all():
-        raise ValueError("precision=fp16: a weight is above 65504, the largest number of fp16; set precision=bf16 or fp32")
+        raise ValueError(
+            "precision=fp16: a weight is above 65504, the largest number of fp16; set"
+            " precision=bf16 or fp32"
+        )
     return stored
 
 
@@ -44,5 +52,7 @@ def store_rounded(model: nn.Module, precision: str) -> nn.Module:
         for name, weight in list(module.named_parameters(recurse=False)):
             if precision != "fp32" and is_rounded(weight):
                 weight.data = rounded(weight.data, precision)
-                nn.utils.parametrize.register_parametrization(module, name, _AsFloat32(), unsafe=True)
+                nn.utils.parametrize.register_parametrization(
+                    module, name, _AsFloat32(), unsafe=True
+                )
     return model

@@ -1,7 +1,8 @@
 """All or nothing: a folder appears under its final name when it is whole, or not at all.
 
-It is filled beside its final place (a rename is atomic within one file system only), flushed to the disk, then renamed.
-Trap: a rename without a flush can survive a power cut while what it names does not.
+It is filled beside its final place (a rename is atomic within one file system only), flushed to the
+disk, then renamed. Trap: a rename without a flush can survive a power cut while what it names does
+not.
 """
 
 from __future__ import annotations
@@ -15,23 +16,30 @@ from pathlib import Path
 
 
 def check_free(target: Path, *, overwrite: bool, mark: str) -> None:
-    """ValueError when ``target`` is in use. ``overwrite`` replaces a folder only if it holds ``mark``: one of ours."""
+    """ValueError when ``target`` is in use. ``overwrite`` replaces a folder only if it holds
+    ``mark``: one of ours."""
     if target.exists() and not target.is_dir():
-        raise ValueError(f"output={target}: must be a folder and is a file; set output to another path")
+        raise ValueError(
+            f"output={target}: must be a folder and is a file; set output to another path"
+        )
     if not target.is_dir() or not any(target.iterdir()):
         return
     if not overwrite:
-        raise ValueError(f"output={target}: must be new or empty and is not; set another output, or overwrite=true")
+        raise ValueError(
+            f"output={target}: must be new or empty and is not; set another output, or"
+            " overwrite=true"
+        )
     if not (target / mark).is_file():
         raise ValueError(
-            f"output={target}: overwrite=true replaces the whole folder, and must not delete one that is no export "
-            f"(it has no {mark}); set output to another path"
+            f"output={target}: overwrite=true replaces the whole folder, and must not delete one"
+            f" that is no export (it has no {mark}); set output to another path"
         )
 
 
 @contextmanager
 def staged(directory: Path, *, overwrite: bool, mark: str) -> Iterator[Path]:
-    """An empty folder to fill; it becomes ``directory`` at the end, or vanishes when the block raises.
+    """An empty folder to fill; it becomes ``directory`` at the end, or vanishes when the block
+    raises.
 
     ValueError before anything is written when ``directory`` is in use (see ``check_free``).
     """

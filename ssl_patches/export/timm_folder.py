@@ -1,31 +1,44 @@
-"""A folder that timm loads by itself: weights, how to rebuild the network, and how to prepare images.
+"""A folder that timm loads by itself: weights, how to rebuild the network, and how to prepare
+images.
 
-``timm.create_model("local-dir:DIR", pretrained=True)`` is all that a user needs; ssl_patches is not.
+``timm.create_model("local-dir:DIR", pretrained=True)`` is all that a user needs; ssl_patches is
+not.
 
-Traps: timm falls silently back to what an architecture has by default when ``model_args`` lack an argument that leaves
-the weights' shapes alone (``output_stride``, ``global_pool``): a proof must compare outputs, see ``proof.py``.
-transformers passes ``num_classes`` itself and refuses a second one in ``model_args``. timm writes ImageNet's
-preprocessing unless told ours.
+Traps: timm falls silently back to what an architecture has by default when ``model_args`` lack an
+argument that leaves the weights' shapes alone (``output_stride``, ``global_pool``): a proof must
+compare outputs, see ``proof.py``. transformers passes ``num_classes`` itself and refuses a second
+one in ``model_args``. timm writes ImageNet's preprocessing unless told ours.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import timm
 from safetensors.torch import save_file
-from torch import nn
 
-from ssl_patches.export.card import CARD, ExportMismatch, as_json, check_hashes, read_card
+from ssl_patches.encoders.exported import (
+    CARD,
+    CONFIG,
+    WEIGHTS,
+    ExportMismatch,
+    as_json,
+    load_timm_folder,
+    read_card,
+)
 from ssl_patches.export.exportable import Exportable
 from ssl_patches.export.rounding import rounded
 
-__all__ = ["CARD", "CONFIG", "WEIGHTS", "ExportMismatch", "load_timm_folder", "read_card", "timm_config", "write"]
-
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-FILES = (CONFIG, WEIGHTS)
+__all__ = [
+    "CARD",
+    "CONFIG",
+    "WEIGHTS",
+    "ExportMismatch",
+    "load_timm_folder",
+    "read_card",
+    "timm_config",
+    "write",
+]
 NOT_ARCHITECTURE = {"num_classes", "pretrained", "checkpoint_path"}
 
 
@@ -34,22 +47,32 @@ def write(folder: Path, exportable: Exportable, *, precision: str) -> None:
     config = timm_config(exportable)
     state = exportable.model.state_dict()
     # clone: safetensors refuses tensors that share memory
-    weights = {name: rounded(tensor.detach().cpu(), precision).contiguous().clone() for name, tensor in state.items()}
+    weights = {
+        name: rounded(tensor.detach().cpu(), precision).contiguous().clone()
+        for name, tensor in state.items()
+    }
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(as_json(config, "export.config"), encoding="utf-8")
 
 
 def timm_config(exportable: Exportable) -> dict[str, Any]:
-    """What ``config.json`` says. ValueError where the arguments do not agree with the images that are prepared."""
+    """What ``config.json`` says. ValueError where the arguments do not agree with the images that
+    are prepared."""
     traits, images = exportable.model.pretrained_cfg, exportable.preprocessing
-    rebuilt = {key: value for key, value in exportable.rebuilt.items() if key not in NOT_ARCHITECTURE}
-    # transformers rebuilds from model_args alone, without pretrained_cfg: nothing may be left to be inferred
-    own = {"in_chans": images.channels} | ({"img_size": images.image_size} if traits.get("fixed_input_size") else {})
+    rebuilt = {
+        key: value for key, value in exportable.rebuilt.items() if key not in NOT_ARCHITECTURE
+    }
+    # transformers rebuilds from model_args alone, without pretrained_cfg: nothing may be left to be
+    # inferred
+    own = {"in_chans": images.channels} | (
+        {"img_size": images.image_size} if traits.get("fixed_input_size") else {}
+    )
     for key, value in own.items():
         if rebuilt.setdefault(key, value) not in (value, [value, value], (value, value)):
             raise ValueError(
-                f"export.arguments.{key}={rebuilt[key]!r}: must be {value}, which is what the preprocessing delivers; "
-                f"set {'channels' if key == 'in_chans' else 'image_size'} to agree"
+                f"export.arguments.{key}={rebuilt[key]!r}: must be {value}, which is what the"
+                f" preprocessing delivers; set {'channels' if key == 'in_chans' else 'image_size'}"
+                " to agree"
             )
     for key, value in rebuilt.items():
         as_json(value, f"export.arguments.{key}")
@@ -72,13 +95,3 @@ def timm_config(exportable: Exportable) -> dict[str, Any]:
             "classifier": traits.get("classifier"),
         },
     }
-
-
-def load_timm_folder(directory: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The model in eval mode, and its preprocessing (timm's pretrained_cfg). The files it reads are checked first."""
-    directory = Path(directory)
-    if "timm" not in read_card(directory).get("formats", {"timm": {}}):
-        raise ValueError(f"model={directory}: was exported without the timm format; export it again with formats=[timm]")
-    check_hashes(directory, FILES)
-    config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-    return timm.create_model(f"local-dir:{directory}", pretrained=True).eval(), config["pretrained_cfg"]

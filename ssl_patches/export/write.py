@@ -11,18 +11,21 @@ from typing import Any
 
 from torch import Tensor
 
+from ssl_patches.config.messages import nearest
+from ssl_patches.encoders import exported
 from ssl_patches.encoders.base import Encoder
+from ssl_patches.encoders.exported import CARD, README, as_json, check_hashes, read_card
+from ssl_patches.encoders.network import Preprocessing
 from ssl_patches.export import graphs, timm_folder
-from ssl_patches.export.card import CARD, README, as_json, check_hashes, read_card, write_card
-from ssl_patches.export.exportable import Exportable, Preprocessing, Wanted
+from ssl_patches.export.card import write_card
+from ssl_patches.export.exportable import Exportable, Wanted
 from ssl_patches.export.proof import Proof, compare
 from ssl_patches.export.readme import readme
 from ssl_patches.export.reference import IMAGES, REFERENCE, reference_of
 from ssl_patches.export.rounding import DTYPES, TOLERANCES
 from ssl_patches.export.staging import check_free, staged
-from ssl_patches.wording import nearest
 
-FILES = {"timm": timm_folder.WEIGHTS, "onnx": graphs.ONNX, "torch_export": graphs.TORCH_EXPORT}
+FILES = {"timm": exported.WEIGHTS, "onnx": graphs.ONNX, "torch_export": graphs.TORCH_EXPORT}
 """The formats, and the file that holds the weights of each."""
 
 
@@ -35,10 +38,14 @@ def check_wanted(wanted: Wanted) -> None:
             raise ValueError(f"formats=[{name}]: no such format; {nearest(name, list(FILES))}")
     for key, known in (("precision", DTYPES), ("input", ("float32", "uint8"))):
         if getattr(wanted, key) not in known:
-            raise ValueError(f"{key}={getattr(wanted, key)}: must be one of {', '.join(known)}; set {key}={next(iter(known))}")
+            raise ValueError(
+                f"{key}={getattr(wanted, key)}: must be one of {', '.join(known)}; set"
+                f" {key}={next(iter(known))}"
+            )
     if wanted.input == "uint8" and set(wanted.formats) == {"timm"}:
         raise ValueError(
-            "input=uint8: is for graphs, timm's models take normalised images; set formats=[timm,onnx], or take it out"
+            "input=uint8: is for graphs, timm's models take normalised images; set"
+            " formats=[timm,onnx], or take it out"
         )
 
 
@@ -56,8 +63,9 @@ def export_encoder(
 ) -> Proof:
     """Write the formats of ``wanted`` (timm by default) and prove them; ``encoder`` stays as it is.
 
-    ``encoder`` also has ``architecture`` and ``arguments``, timm's. ``calibration``: batches (B, C, H, W), normalised,
-    of whole images, on the encoder's device. ValueError for a bad argument or a used ``directory``; ExportMismatch.
+    ``encoder`` also has ``architecture`` and ``arguments``, timm's. ``calibration``: batches (B, C,
+    H, W), normalised, of whole images, on the encoder's device. ValueError for a bad argument or a
+    used ``directory``; ExportMismatch.
     """
     check_free(Path(directory), overwrite=overwrite, mark=CARD)
     encoder = copy.deepcopy(encoder)
@@ -69,11 +77,18 @@ def export_encoder(
         arguments=encoder.arguments,
         preprocessing=Preprocessing(image_size=image_size, mean=mean, std=std),
     )
-    return export_model(exportable, directory, wanted=wanted or Wanted(), card=card, overwrite=overwrite)
+    return export_model(
+        exportable, directory, wanted=wanted or Wanted(), card=card, overwrite=overwrite
+    )
 
 
 def export_model(
-    exportable: Exportable, directory: Path, *, wanted: Wanted, card: Mapping[str, Any], overwrite: bool = False
+    exportable: Exportable,
+    directory: Path,
+    *,
+    wanted: Wanted,
+    card: Mapping[str, Any],
+    overwrite: bool = False,
 ) -> Proof:
     """``export_encoder`` of a plain timm model: the same folder, the same proof."""
     check_wanted(wanted)

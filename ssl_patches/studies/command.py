@@ -1,27 +1,29 @@
-"""`ssl-patches study` and `ssl-patches pretrain -m`: plan everything, refuse before anything runs, run what is missing."""
+"""`ssl-patches study` and `ssl-patches pretrain -m`: plan everything, refuse before anything runs,
+run what is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ssl_patches.run_dir import stamp
+from ssl_patches.config.messages import BadRequest, Say
+from ssl_patches.config.run_dir import stamp
 from ssl_patches.studies import cells, design, launchers, slurm
 from ssl_patches.studies.cells import Plan
-from ssl_patches.studies.running import clear_errors, standings
-from ssl_patches.wording import BadRequest
+from ssl_patches.studies.worker import clear_errors, standings
+from ssl_patches.training.cost import duration
 
-Say = Callable[[str], None]
 LAUNCHERS = ("local", "slurm")
 
 
 @dataclass
 class Settings:
-    """Words of the command that are about the study itself; all others are overrides of its cells."""
+    """Words of the command that are about the study itself; all others are overrides of its
+    cells."""
 
     out: Path | None = None
     workers: int = 1
@@ -29,11 +31,16 @@ class Settings:
     slurm: dict[str, Any] = field(default_factory=dict)
 
 
-def study_command(words: Sequence[str], *, config_dirs: Sequence[Path], dry_run: bool, say: Say) -> int:
-    """Exit code of ``ssl-patches study STUDY [KEY=VALUE ...]``. ValueError for a bad request, before anything is written."""
+def study_command(
+    words: Sequence[str], *, config_dirs: Sequence[Path], dry_run: bool, say: Say
+) -> int:
+    """Exit code of ``ssl-patches study STUDY [KEY=VALUE ...]``. ValueError for a bad request,
+    before anything is written."""
     places = [word for word in words if "=" not in word]
     if len(places) != 1:
-        raise BadRequest([f"study {' '.join(places)}: takes one study; give ssl-patches study experiments/NAME"])
+        raise BadRequest(
+            [f"study {' '.join(places)}: takes one study; give ssl-patches study experiments/NAME"]
+        )
     settings, rest = settings_of([word for word in words if "=" in word])
     asked = design.read(Path(places[0]), rest, config_dirs=config_dirs)
     plan = cells.plan(asked, settings.out or Path("runs") / asked.name, config_dirs=config_dirs)
@@ -43,8 +50,11 @@ def study_command(words: Sequence[str], *, config_dirs: Sequence[Path], dry_run:
     return run(plan, settings, say=say)
 
 
-def sweep_command(words: Sequence[str], *, config_dirs: Sequence[Path], dry_run: bool, say: Say) -> int:
-    """Exit code of ``ssl-patches pretrain -m [KEY=A,B ...]``: the runs lie in ``run_dir``, or in runs/sweep-TIME."""
+def sweep_command(
+    words: Sequence[str], *, config_dirs: Sequence[Path], dry_run: bool, say: Say
+) -> int:
+    """Exit code of ``ssl-patches pretrain -m [KEY=A,B ...]``: the runs lie in ``run_dir``, or in
+    runs/sweep-TIME."""
     own, words = _apart(words, ("run_dir",))
     settings, rest = settings_of(words)
     out = Path(own["run_dir"]) if "run_dir" in own else Path("runs") / f"sweep-{stamp()}"
@@ -71,17 +81,26 @@ def settings_of(words: Sequence[str]) -> tuple[Settings, list[str]]:
         elif key == "launcher" and raw in LAUNCHERS:
             settings.launcher = raw
         else:
-            rules = {"workers": "a whole number from 1; give workers=2", "launcher": f"one of {', '.join(LAUNCHERS)}"}
-            problems.append(f"{key}={raw}: must be {rules.get(key, 'a folder; give out=runs/NAME')}")
+            rules = {
+                "workers": "a whole number from 1; give workers=2",
+                "launcher": f"one of {', '.join(LAUNCHERS)}",
+            }
+            problems.append(
+                f"{key}={raw}: must be {rules.get(key, 'a folder; give out=runs/NAME')}"
+            )
     if settings.slurm and settings.launcher != "slurm":
-        problems.append(f"slurm.{next(iter(settings.slurm))}: has no effect without launcher=slurm; give that too")
+        problems.append(
+            f"slurm.{next(iter(settings.slurm))}: has no effect without launcher=slurm; give"
+            " that too"
+        )
     if problems:
         raise BadRequest(problems)
     return settings, rest
 
 
 def _apart(words: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """KEY -> value of the words whose key, or whose part before the dot, is among ``keys``; and all other words."""
+    """KEY -> value of the words whose key, or whose part before the dot, is among ``keys``; and all
+    other words."""
     own, rest = {}, []
     for word in words:
         key, sign, value = word.partition("=")
@@ -100,12 +119,17 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadRequest([f"out={out}: cannot be made ({error.strerror}); give another folder"]) from None
+        raise BadRequest(
+            [f"out={out}: cannot be made ({error.strerror}); give another folder"]
+        ) from None
     clear_errors(plan)
     say(f"{plan.name}: {len(plan.cells)} cells, {len(plan.trials)} trials -> {out}")
     if settings.launcher == "slurm":
         job_id = slurm.submit(plan, workers=settings.workers, settings=settings.slurm)
-        say(f"Slurm job {job_id}, {settings.workers} workers; it goes on without this process, `scancel {job_id}` ends it")
+        say(
+            f"Slurm job {job_id}, {settings.workers} workers; it goes on without this process,"
+            f" `scancel {job_id}` ends it"
+        )
         launchers.watch(plan, alive=lambda: slurm.in_queue(job_id), say=say)
     elif settings.workers > 1:
         launchers.processes(plan, workers=settings.workers, say=say)
@@ -113,12 +137,16 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
         launchers.here(plan, say=say)
     print(listing(plan))
     left = [standing for standing in standings(plan) if standing.state.kind != "finished"]
-    print(f"\nnext  ssl-patches compare {out}" + ("\n      the same command again tries what is left" if left else ""))
+    print(
+        f"\nnext  ssl-patches compare {out}"
+        + ("\n      the same command again tries what is left" if left else "")
+    )
     return 1 if left else 0
 
 
 def listing(plan: Plan, *, estimated: bool = False) -> str:
-    """How each trial and cell stands, as a table. ``estimated``: with the time it takes, measured here and now."""
+    """How each trial and cell stands, as a table. ``estimated``: with the time it takes, measured
+    here and now."""
     from ssl_patches.studies.estimate import Estimator
 
     found, estimator, total = standings(plan), Estimator(), 0.0
@@ -129,19 +157,22 @@ def listing(plan: Plan, *, estimated: bool = False) -> str:
         if estimated:
             estimate = estimator((standing.job or choices[standing.name]).cfg)
             total += 0 if standing.state.kind == "finished" else estimate.seconds
-            cost = (f"{estimate.images:,.0f}", f"{estimate.flops / 1e12:.1f}", duration(estimate.seconds))
+            cost = (
+                f"{estimate.images:,.0f}",
+                f"{estimate.flops / 1e12:.1f}",
+                duration(estimate.seconds),
+            )
         lines.append((standing.name, standing.state.kind, *cost, standing.state.note))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = ["  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    text = [
+        "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
     kinds = [standing.state.kind for standing in found]
     text += ["", ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))]
     if estimated:
-        text.append(f"left to train: about {duration(total)} in one process here; export and probes of each run come on top")
+        text.append(
+            f"left to train: about {duration(total)} in one process here; export and probes of each"
+            " run come on top"
+        )
     return "\n".join(text)
-
-
-def duration(seconds: float) -> str:
-    """``40 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

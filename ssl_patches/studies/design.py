@@ -1,4 +1,5 @@
-"""What a study asks: tasks x encoders x seeds at one budget, as ``study.yaml`` says it and the command line changes it.
+"""What a study asks: tasks x encoders x seeds at one budget, as ``study.yaml`` says it and the
+command line changes it.
 
     name: tasks_mine                # the folder's name where it is left out
     base: {data: cifar10, image_size: 32, encoder: vit_tiny_6}     # overrides of `ssl-patches pretrain`, a list of words too
@@ -14,24 +15,24 @@
       share: 0.2                    # of the budget
       seed: 1000
 
-Random weights and raw pixels need no cell: every run is evaluated beside them. Words of the command line: a key of an
-axis replaces its values (``task=jigsaw seed=0,1``), ``budget.KEY=`` the budget, ``supervised=true`` asks for that baseline,
-all others are added to ``base``.
+Random weights and raw pixels need no cell: every run is evaluated beside them. Words of the command
+line: a key of an axis replaces its values (``task=jigsaw seed=0,1``), ``budget.KEY=`` the budget,
+``supervised=true`` asks for that baseline, all others are added to ``base``.
 """
 
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ssl_patches import config
-from ssl_patches.checks import check
-from ssl_patches.schema import STUDY, TUNE
-from ssl_patches.wording import BadRequest, nearest, shown
+from ssl_patches.config.check import check
+from ssl_patches.config.messages import BadRequest, nearest, shown
+from ssl_patches.config.schema import STUDY, TUNE
+from ssl_patches.config.words import spelled
 
 FILE = "study.yaml"
 BUDGETS = ("images", "epochs", "flops", "seconds")
@@ -48,7 +49,8 @@ class Value:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Which overrides are tried for each combination of axes but ``seed``, at which share of the budget."""
+    """Which overrides are tried for each combination of axes but ``seed``, at which share of the
+    budget."""
 
     trials: tuple[Value, ...]
     share: float
@@ -68,7 +70,8 @@ class Design:
     without: tuple[Mapping[str, str], ...] = ()  # axis -> label; what fits all of one is left out
 
     def combinations(self, *, but: str | None = None) -> Iterator[dict[str, Value]]:
-        """Axis -> value, in the order of the file, the last axis changing fastest. ``but``: an axis that is not used."""
+        """Axis -> value, in the order of the file, the last axis changing fastest. ``but``: an axis
+        that is not used."""
         axes = {key: values for key, values in self.axes.items() if key != but}
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))
@@ -77,26 +80,47 @@ class Design:
                 yield chosen
 
 
-def read(place: Path, words: Sequence[str] = (), *, config_dirs: Sequence[Path | str] = ()) -> Design:
-    """The study in ``place`` (a folder with study.yaml, or a YAML) as ``words`` change it. BadRequest with all problems."""
+def read(
+    place: Path, words: Sequence[str] = (), *, config_dirs: Sequence[Path | str] = ()
+) -> Design:
+    """The study in ``place`` (a folder with study.yaml, or a YAML) as ``words`` change it.
+    BadRequest with all problems."""
     file = place / FILE if place.is_dir() else place
     if not file.is_file():
-        raise BadRequest([f"study {place}: no such file, {file} is looked for; give experiments/NAME or a YAML"])
-    given = {"name": file.resolve().parent.name if file.name == FILE else file.stem, **DEFAULTS, **config.load(file)}
+        raise BadRequest(
+            [f"study {place}: no such file, {file} is looked for; give experiments/NAME or a YAML"]
+        )
+    given = {
+        "name": file.resolve().parent.name if file.name == FILE else file.stem,
+        **DEFAULTS,
+        **config.load(file),
+    }
     problems = []
     try:
         given = check(given, schema=STUDY)
-        given["tune"] = given["tune"] and check({"tune": given["tune"]}, schema={"tune": TUNE})["tune"]
+        given["tune"] = (
+            given["tune"] and check({"tune": given["tune"]}, schema={"tune": TUNE})["tune"]
+        )
     except BadRequest as error:
         raise BadRequest([f"{file}: {problem}" for problem in error.problems]) from None
-    axes = {key: tuple(_value(key, value, problems) for value in values) for key, values in given["axes"].items()}
-    without = tuple({key: spelled(value) for key, value in left_out.items()} for left_out in given["without"])
+    axes = {
+        key: tuple(_value(key, value, problems) for value in values)
+        for key, values in given["axes"].items()
+    }
+    without = tuple(
+        {key: spelled(value) for key, value in left_out.items()} for left_out in given["without"]
+    )
     for left_out in without:
         labels = {key: {value.label for value in axes.get(key, ())} for key in left_out}
         wrong = [f"{key}: {label}" for key, label in left_out.items() if label not in labels[key]]
-        problems += [f"without: {{{pair}}} is on no axis; name an axis and one of its values" for pair in wrong]
+        problems += [
+            f"without: {{{pair}}} is on no axis; name an axis and one of its values"
+            for pair in wrong
+        ]
     budget, tuning = _budget(given["budget"], problems), _tuning(given["tune"])
-    design = Design(given["name"], _words(given["base"]), axes, budget, given["supervised"], tuning, without)
+    design = Design(
+        given["name"], _words(given["base"]), axes, budget, given["supervised"], tuning, without
+    )
     design = changed(design, words, config_dirs=config_dirs)
     problems += _clashes(design)
     if problems:
@@ -112,19 +136,25 @@ def sweep(words: Sequence[str], *, name: str, config_dirs: Sequence[Path | str] 
     return design
 
 
-def changed(design: Design, words: Sequence[str], *, config_dirs: Sequence[Path | str] = ()) -> Design:
+def changed(
+    design: Design, words: Sequence[str], *, config_dirs: Sequence[Path | str] = ()
+) -> Design:
     """``design`` as words of the command line change it."""
     base, axes, budget = list(design.base), dict(design.axes), design.budget
     for text, values in config.sweeps(words, config_dirs=config_dirs):
         key, _, raw = text.partition("=") if values is None else (text, "", "")
         if values is not None or key in axes:
             named = {value.label: value for value in axes.get(key, ())}
-            axes[key] = tuple(named.get(value) or Value(value, (f"{key}={value}",)) for value in values or [raw])
+            axes[key] = tuple(
+                named.get(value) or Value(value, (f"{key}={value}",)) for value in values or [raw]
+            )
         elif text in ("supervised=true", "supervised=false"):
             design = replace(design, supervised=text.endswith("true"))
         elif key.startswith("budget.") and raw != "null":
             budget = None
-            base = [word for word in base if not word.startswith("budget.")] + _only(key.removeprefix("budget."), raw)
+            base = [word for word in base if not word.startswith("budget.")] + _only(
+                key.removeprefix("budget."), raw
+            )
         else:
             base.append(text)
     return replace(design, base=tuple(base), axes=axes, budget=budget)
@@ -134,18 +164,6 @@ def budget_words(design: Design, share: float = 1.0) -> list[str]:
     """The overrides that set the budget, or ``share`` of it."""
     key, amount = design.budget or (None, 0.0)
     return _only(key, spelled(amount * share)) if key else []
-
-
-def spelled(value: Any) -> str:
-    """A value as Hydra's override grammar reads it back."""
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{spelled(part)}" for key, part in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(spelled, value)) + "]"
-    if not isinstance(value, str) or (re.fullmatch(r"[\w./+\-]+", value) and shown(value) == value):
-        return shown(value)
-    inside = re.sub(r'(\\*)"', r"\1\1\\" + '"', value)
-    return '"' + inside + "\\" * (len(inside) - len(inside.rstrip("\\"))) + '"'
 
 
 def _only(key: str, amount: str) -> list[str]:
@@ -160,24 +178,34 @@ def _words(base: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...]:
 
 
 def _value(key: str, value: Any, problems: list[str]) -> Value:
-    """A plain value of the axis, or a mapping with one name and the overrides that it stands for."""
+    """A plain value of the axis, or a mapping with one name and the overrides that it stands
+    for."""
     if not isinstance(value, Mapping) or "." in key:
         return Value(spelled(value), (f"{key}={spelled(value)}",))
     label, words = next(iter(value.items()), ("", None))
     if len(value) != 1 or not isinstance(words, Mapping | list):
-        problems.append(f"axes.{key}: {shown(value)} must be one name and its overrides, such as NAME: {{{key}: VALUE}}")
+        problems.append(
+            f"axes.{key}: {shown(value)} must be one name and its overrides, such as NAME: {{{key}:"
+            " VALUE}"
+        )
         return Value(str(label), ())
     return Value(str(label), _words(words))
 
 
-def _budget(given: float | Mapping[str, float] | None, problems: list[str]) -> tuple[str, float] | None:
+def _budget(
+    given: float | Mapping[str, float] | None, problems: list[str]
+) -> tuple[str, float] | None:
     if given is None:
         return None
-    (key, amount), *more = given.items() if isinstance(given, Mapping) and given else [("flops", given)]
+    (key, amount), *more = (
+        given.items() if isinstance(given, Mapping) and given else [("flops", given)]
+    )
     if key not in BUDGETS:
         problems.append(f"budget.{key}: unknown key; {nearest(key, BUDGETS, prefix='budget.')}")
     if more or not isinstance(amount, int | float) or not amount > 0:
-        problems.append(f"budget={shown(given)}: must be one amount above 0; give budget: {{flops: 1e13}}")
+        problems.append(
+            f"budget={shown(given)}: must be one amount above 0; give budget: {{flops: 1e13}}"
+        )
         return None
     return key, float(amount)
 
@@ -187,24 +215,38 @@ def _tuning(given: Mapping[str, Any] | None) -> Tuning | None:
         return None
     keys = list(given["values"])
     points = itertools.product(*given["values"].values())
-    words = [tuple(f"{key}={spelled(value)}" for key, value in zip(keys, point, strict=True)) for point in points]
-    return Tuning(tuple(Value(" ".join(some), some) for some in words), given["share"], given["seed"])
+    words = [
+        tuple(f"{key}={spelled(value)}" for key, value in zip(keys, point, strict=True))
+        for point in points
+    ]
+    return Tuning(
+        tuple(Value(" ".join(some), some) for some in words), given["share"], given["seed"]
+    )
 
 
 def _clashes(design: Design) -> list[str]:
-    """What cannot be meant: axes without values or with one twice, a key that is set in two places."""
+    """What cannot be meant: axes without values or with one twice, a key that is set in two
+    places."""
     problems, set_by = [], {_key(word): "base" for word in design.base}
     for key, values in design.axes.items():
         labels = [value.label for value in values]
         if not values:
             problems.append(f"axes.{key}: is empty; give it a value, or take it out")
-        problems += [f"axes.{key}: {label} stands there twice" for label in sorted({x for x in labels if labels.count(x) > 1})]
+        problems += [
+            f"axes.{key}: {label} stands there twice"
+            for label in sorted({x for x in labels if labels.count(x) > 1})
+        ]
         for word in sorted({_key(word) for value in values for word in value.words}):
             if word in set_by:
-                problems.append(f"axes.{key}: {word} is set by {set_by[word]} too; take one of them out")
+                problems.append(
+                    f"axes.{key}: {word} is set by {set_by[word]} too; take one of them out"
+                )
             set_by[word] = f"axes.{key}"
     if design.budget and (twice := sorted(key for key in set_by if key.startswith("budget."))):
-        problems.append(f"budget.{design.budget[0]}: {twice[0]} is set by {set_by[twice[0]]} too; take one of them out")
+        problems.append(
+            f"budget.{design.budget[0]}: {twice[0]} is set by {set_by[twice[0]]} too; take one of"
+            " them out"
+        )
     return problems + (_clashes_of_tuning(design, design.tuning, set_by) if design.tuning else [])
 
 
@@ -213,13 +255,21 @@ def _clashes_of_tuning(design: Design, tuning: Tuning, set_by: Mapping[str, str]
     for key in sorted({_key(word) for trial in tuning.trials for word in trial.words} & {*set_by}):
         problems.append(f"tune.values.{key}: is set by {set_by[key]} too; take one of them out")
     if not tuning.trials or not tuning.trials[0].words:
-        problems.append("tune.values: is empty; give values, such as optimizer.base_lr: [1e-3, 2e-3]")
+        problems.append(
+            "tune.values: is empty; give values, such as optimizer.base_lr: [1e-3, 2e-3]"
+        )
     if not 0 < tuning.share <= 1:
-        problems.append(f"tune.share={tuning.share}: must be above 0 and at most 1; give share: 0.2")
+        problems.append(
+            f"tune.share={tuning.share}: must be above 0 and at most 1; give share: 0.2"
+        )
     if design.budget is None:
         problems.append("tune.share: is a share of budget, which is missing; give budget: 1e13")
-    if f"seed={tuning.seed}" in {word for value in design.axes.get("seed", ()) for word in value.words}:
-        problems.append(f"tune.seed={tuning.seed}: is a seed of the study, which would favour it; give another")
+    if f"seed={tuning.seed}" in {
+        word for value in design.axes.get("seed", ()) for word in value.words
+    }:
+        problems.append(
+            f"tune.seed={tuning.seed}: is a seed of the study, which would favour it; give another"
+        )
     return problems
 
 

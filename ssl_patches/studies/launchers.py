@@ -1,9 +1,11 @@
-"""Where workers run: in this process, or several processes of this machine. (On a cluster: slurm.py.)
+"""Where workers run: in this process, or several processes of this machine. (On a cluster:
+slurm.py.)
 
-A worker process gets the plan as a file and nothing else; its output goes to ``OUT/logs``. What happened is read from
-the run directories, as everywhere. The workers are no part of the terminal's process group: ctrl-C reaches this process
-only and is passed on, so that it means the same to all of them. If this process is killed, their standard input
-ends, and they stop after the step in progress.
+A worker process gets the plan as a file and nothing else; its output goes to ``OUT/logs``. What
+happened is read from the run directories, as everywhere. The workers are no part of the terminal's
+process group: ctrl-C reaches this process only and is passed on, so that it means the same to all
+of them. If this process is killed, their standard input ends, and they stop after the step in
+progress.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ssl_patches.config.messages import Failed
 from ssl_patches.studies import cells
 from ssl_patches.studies.cells import Plan
-from ssl_patches.studies.running import POLL, Interrupted, Say, Standing, standings, work
-from ssl_patches.wording import Failed
+from ssl_patches.studies.worker import POLL, Interrupted, Say, Standing, standings, work
 
 
 def here(plan: Plan, *, say: Say) -> None:
@@ -49,17 +51,22 @@ def processes(plan: Plan, *, workers: int, say: Say) -> None:
                 )
             )
     say(f"{workers} workers, {threads} threads each; what they say is in {logs}")
-    with passing_on(signal.SIGINT, lambda: [child.send_signal(signal.SIGINT) for child in started]) as came:
+    with passing_on(
+        signal.SIGINT, lambda: [child.send_signal(signal.SIGINT) for child in started]
+    ) as came:
         watch(plan, alive=lambda: any(child.poll() is None for child in started), say=say)
         for child in started:
             child.wait()
     if came:
-        raise Interrupted(f"stopped; what was in progress is saved below {plan.out}; the same command goes on")
+        raise Interrupted(
+            f"stopped; what was in progress is saved below {plan.out}; the same command goes on"
+        )
 
 
 @contextmanager
 def passing_on(number: int, act: Callable[[], object]) -> Iterator[list[int]]:
-    """While in the block, signal ``number`` calls ``act`` and nothing else; yields a list of those that came."""
+    """While in the block, signal ``number`` calls ``act`` and nothing else; yields a list of those
+    that came."""
     came: list[int] = []
 
     def handler(*_: object) -> None:
@@ -96,7 +103,9 @@ def _stop_when_orphaned() -> None:
     """Ctrl-C to ourselves when standard input ends."""
 
     def wait() -> None:
-        os.read(sys.stdin.fileno(), 1)  # not sys.stdin.read: a thread that waits in it blocks the end of the process
+        os.read(
+            sys.stdin.fileno(), 1
+        )  # not sys.stdin.read: a thread that waits in it blocks the end of the process
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=wait, daemon=True).start()
@@ -106,7 +115,11 @@ def main(file: str) -> int:
     """A worker process: ``python -m ssl_patches.studies.launchers PLAN``."""
     _stop_when_orphaned()
     try:
-        work(cells.load(Path(file)), say=lambda text: print(text, file=sys.stderr, flush=True), wait=False)
+        work(
+            cells.load(Path(file)),
+            say=lambda text: print(text, file=sys.stderr, flush=True),
+            wait=False,
+        )
     except (Failed, KeyboardInterrupt) as error:
         print(error, file=sys.stderr, flush=True)
         return 1

@@ -1,11 +1,13 @@
-"""Which of a few settings suits a task? Trials at a share of the budget, judged on a part of the *training* images.
+"""Which of a few settings suits a task? Trials at a share of the budget, judged on a part of the
+*training* images.
 
-Every task gets the same number of trials, with a seed that no cell of the study has. A trial is no run: it makes no
-export and never reads a test image. Its encoder, calibrated as for an export, is probed on training images: the probe learns
-from four fifths of them and is judged on the rest. What is best there is taken, whatever the test would have said.
+Every task gets the same number of trials, with a seed that no cell of the study has. A trial is no
+run: it makes no export and never reads a test image. Its encoder, calibrated as for an export, is
+probed on training images: the probe learns from four fifths of them and is judged on the rest. What
+is best there is taken, whatever the test would have said.
 
-``trial.json`` says value, images and settings; the checkpoints go, they were means. The trap: a trial that diverges
-(features not finite) is a result, not a failure; it only cannot win.
+``trial.json`` says value, images and settings; the checkpoints go, they were means. The trap: a
+trial that diverges (features not finite) is a result, not a failure; it only cannot win.
 """
 
 from __future__ import annotations
@@ -17,34 +19,42 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_patches import assemble
+from ssl_patches.config.atomic import write_json
+from ssl_patches.config.run_dir import CONFIG, LAST
+from ssl_patches.data import build as build_data
 from ssl_patches.data.module import PatchDataModule, ordered_loader
-from ssl_patches.evaluation.features import extract
-from ssl_patches.evaluation.intervals import accuracy_row
-from ssl_patches.evaluation.linear import linear_probe, stratified
-from ssl_patches.pretrainer import Pretrainer
-from ssl_patches.run_dir import CONFIG, LAST, write_json
+from ssl_patches.evaluation.features.extract import extract
+from ssl_patches.evaluation.probes.linear import linear_probe, stratified
+from ssl_patches.evaluation.rows import accuracy_row
+from ssl_patches.training.pretrainer import Pretrainer
 
 RESULT, SETTINGS = "trial.json", "settings.yaml"
 HELD_OUT = 0.2
 SPLIT_SEED = 20  # of the part of train that judges
 
 
-def judge(cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: PatchDataModule, **_: Any) -> None:
-    """The end of a trial: ``trial.json`` with the accuracy of a linear probe on held-out training images, in percent."""
+def judge(
+    cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: PatchDataModule, **_: Any
+) -> None:
+    """The end of a trial: ``trial.json`` with the accuracy of a linear probe on held-out training
+    images, in percent."""
     found = _probed(cfg, module.cpu())
-    write_json(run_dir / RESULT, {"value": None, **found, "images": module.steps_done * data.batch_size})
+    write_json(
+        run_dir / RESULT, {"value": None, **found, "images": module.steps_done * data.batch_size}
+    )
     shutil.rmtree(run_dir / LAST.parent)
-    os.replace(run_dir / CONFIG, run_dir / SETTINGS)  # whoever looks for runs shall not find one here
+    os.replace(
+        run_dir / CONFIG, run_dir / SETTINGS
+    )  # whoever looks for runs shall not find one here
 
 
 def _probed(cfg: Mapping[str, Any], module: Pretrainer) -> dict[str, Any]:
-    module.encoder.calibrate(assemble.whole_batches(cfg))
-    mean, std = assemble.pixel_statistics(cfg)
+    module.encoder.calibrate(build_data.whole_batches(cfg))
+    mean, std = build_data.pixel_statistics(cfg)
     features, labels = extract(
         module.encoder.export(cfg["image_size"]),
         ordered_loader(
-            assemble.source(cfg, "train", whole=True),
+            build_data.source(cfg, "train", whole=True),
             batch_size=cfg["evaluation"]["batch_size"],
             num_workers=cfg["data"]["num_workers"],
             limit=cfg["evaluation"]["train_images"],
@@ -58,9 +68,17 @@ def _probed(cfg: Mapping[str, Any], module: Pretrainer) -> dict[str, Any]:
     if not features.isfinite().all():
         return {"diverged": True}
     held = stratified(labels, share=HELD_OUT, seed=SPLIT_SEED)
-    predicted, _ = linear_probe(features[~held], labels[~held], features[held], classes=int(labels.max()) + 1)
+    predicted, _ = linear_probe(
+        features[~held], labels[~held], features[held], classes=int(labels.max()) + 1
+    )
     row = accuracy_row(predicted, labels[held], model="trained", data="train", metric="linear_top1")
-    return {"metric": "linear_top1 on held-out training images", "value": row.value, "low": row.low, "high": row.high, "n": row.n}
+    return {
+        "metric": "linear_top1 on held-out training images",
+        "value": row.value,
+        "low": row.low,
+        "high": row.high,
+        "n": row.n,
+    }
 
 
 def value_of(directory: Path) -> float | None:

@@ -1,4 +1,5 @@
-"""What a pretext task is: it chooses what to show, which places to tell, and what has to be predicted."""
+"""What a pretext task is: it chooses what to show, which places to tell, and what has to be
+predicted."""
 
 from __future__ import annotations
 
@@ -11,16 +12,20 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput
 
 
 class PretextTask(nn.Module, ABC):
-    """One file, one paper. The constructor takes ``dim`` and ``grid`` from the program and its own knobs by keyword.
+    """One file, one paper. The constructor takes ``dim`` and ``grid`` from the program and its own
+    knobs by keyword.
 
-    Parameters of a task are heads and decoders: they are trained with the encoder and never exported.
+    Parameters of a task are heads and decoders: they are trained with the encoder and never
+    exported.
     """
 
     places: bool = False
-    """Does the task ask ``encoder.forward`` to use the places of tiles? (A ConvEncoder then needs a dense grid.)"""
+    """Does the task ask ``encoder.forward`` to use the places of tiles? (A ConvEncoder then needs a
+    dense grid.)"""
 
     apart: bool = False
-    """Must tiles not touch, because a line that runs on from one to the next would answer the question?"""
+    """Must tiles not touch, because a line that runs on from one to the next would answer the
+    question?"""
 
     def __init__(self, *, dim: int, grid: PatchGrid) -> None:
         super().__init__()
@@ -31,7 +36,8 @@ class PretextTask(nn.Module, ABC):
         """``patches`` holds every cell in raster order, all placed."""
 
     def at(self, progress: float) -> None:
-        """Called before each step with the share of the budget that is used (0..1), for schedules."""
+        """Called before each step with the share of the budget that is used (0..1), for
+        schedules."""
 
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
         """The task at work on a few images, for figures. Called in eval mode, without gradients."""

@@ -1,4 +1,5 @@
-"""What tasks put behind the encoder, a light transformer or a projection: trained with it and never exported."""
+"""What tasks put behind the encoder, a light transformer or a projection: trained with it and never
+exported."""
 
 from __future__ import annotations
 
@@ -11,19 +12,23 @@ from torch.nn import functional as F
 
 
 class Decoder(nn.Module):
-    """dim -> width, ``depth`` blocks, norm, -> out, initialised as facebookresearch/mae does. No positions of its own.
+    """dim -> width, ``depth`` blocks, norm, -> out, initialised as facebookresearch/mae does. No
+    positions of its own.
 
     ``width`` None: ``usual_width``; ``heads`` None: one for each 64 of the width.
     """
 
-    def __init__(self, *, dim: int, width: int | None, depth: int, heads: int | None, out: int) -> None:
+    def __init__(
+        self, *, dim: int, width: int | None, depth: int, heads: int | None, out: int
+    ) -> None:
         super().__init__()
         width = usual_width(dim) if width is None else width
         heads = max(1, width // 64) if heads is None else heads
         if depth < 0 or heads < 1 or width < 1 or width % heads or width % 4:
             raise ValueError(
-                f"task.width={width}, task.heads={heads}, task.depth={depth}: width must be a multiple of heads and of 4, "
-                f"and depth 0 or more; set task.width={max(heads, 1) * 64}, or leave width and heads out"
+                f"task.width={width}, task.heads={heads}, task.depth={depth}: width must be a"
+                " multiple of heads and of 4, and depth 0 or more; set"
+                f" task.width={max(heads, 1) * 64}, or leave width and heads out"
             )
         self.width = width
         self.enter = nn.Linear(dim, width)
@@ -39,9 +44,11 @@ class Decoder(nn.Module):
         return self.finish(self.enter(torch.cat([prefix, tokens], 1)), prefix.shape[1])
 
     def finish(self, entered: Tensor, first: int) -> Tensor:
-        """(B, n, width) -> (B, n - first, out): all after the entrance, for the tokens from ``first`` on.
+        """(B, n, width) -> (B, n - first, out): all after the entrance, for the tokens from
+        ``first`` on.
 
-        The others are only looked at by then, so the last block computes their keys and values and nothing else.
+        The others are only looked at by then, so the last block computes their keys and values and
+        nothing else.
         """
         if not len(self.blocks):
             return self.leave(self.norm(entered[:, first:]))
@@ -49,18 +56,27 @@ class Decoder(nn.Module):
 
 
 class LastBlock(Block):
-    """timm's Block, as ``Decoder`` makes it (no dropout, no layer scale), that answers for some tokens only, exactly.
+    """timm's Block, as ``Decoder`` makes it (no dropout, no layer scale), that answers for some
+    tokens only, exactly.
 
-    Saves the queries, the projection and the MLP of tokens that nobody asks for: of an MAE a quarter of this block.
-    A module by itself, because FSDP gathers the parameters of what is called.
+    Saves the queries, the projection and the MLP of tokens that nobody asks for: of an MAE a
+    quarter of this block. A module by itself, because FSDP gathers the parameters of what is
+    called.
     """
 
     def forward(self, tokens: Tensor, first: int) -> Tensor:
-        """``tokens`` (B, n, width) -> what Block gives for ``tokens[:, first:]``: (B, n - first, width)."""
+        """``tokens`` (B, n, width) -> what Block gives for ``tokens[:, first:]``: (B, n - first,
+        width)."""
         attention, wanted, width = self.attn, tokens[:, first:], tokens.shape[2]
         normed, weight, bias = self.norm1(tokens), attention.qkv.weight, attention.qkv.bias
-        q = F.linear(normed[:, first:], weight[:width], bias[:width]).unflatten(2, (attention.num_heads, -1)).transpose(1, 2)
-        both = F.linear(normed, weight[width:], bias[width:]).unflatten(2, (2, attention.num_heads, -1))
+        q = (
+            F.linear(normed[:, first:], weight[:width], bias[:width])
+            .unflatten(2, (attention.num_heads, -1))
+            .transpose(1, 2)
+        )
+        both = F.linear(normed, weight[width:], bias[width:]).unflatten(
+            2, (2, attention.num_heads, -1)
+        )
         k, v = both.permute(2, 0, 3, 1, 4)
         if attention.fused_attn:
             attended = F.scaled_dot_product_attention(q, k, v)
@@ -71,10 +87,12 @@ class LastBlock(Block):
 
 
 class Projection(nn.Module):
-    """dim -> width for each tile by itself, behind the encoder: the papers' fc6 (Noroozi & Favaro; Doersch et al.).
+    """dim -> width for each tile by itself, behind the encoder: the papers' fc6 (Noroozi & Favaro;
+    Doersch et al.).
 
-    Without it the last layer of the encoder *is* what the pretext head compares, and frozen features pay for that, as
-    they do without the projection head of contrastive methods (Chen et al. 2020, arXiv:2002.05709).
+    Without it the last layer of the encoder *is* what the pretext head compares, and frozen
+    features pay for that, as they do without the projection head of contrastive methods (Chen et
+    al. 2020, arXiv:2002.05709).
     """
 
     def __init__(self, *, dim: int, width: int) -> None:
@@ -89,7 +107,8 @@ class Projection(nn.Module):
 
 
 def usual_width(dim: int) -> int:
-    """As wide as the encoder, in heads of 64, and 512 at most (He et al. 2022 use 512 behind 768 and 1024)."""
+    """As wide as the encoder, in heads of 64, and 512 at most (He et al. 2022 use 512 behind 768
+    and 1024)."""
     return min(512, max(64, 64 * round(dim / 64)))
 
 

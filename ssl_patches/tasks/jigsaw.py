@@ -1,13 +1,14 @@
-"""Jigsaw puzzles: which of a known set of permutations shuffled the tiles? (Noroozi & Favaro, ECCV 2016.)
+"""Jigsaw puzzles: which of a known set of permutations shuffled the tiles? (Noroozi & Favaro, ECCV
+2016.)
 
-The tiles of an image are encoded once and many puzzles are formed from their features (Kolesnikov et al. 2019): the
-head is cheap, the encoder is not. The permutations come from groups, so any two differ in a guaranteed number of tiles
-(the published greedy sets hold pairs that differ in two).
+The tiles of an image are encoded once and many puzzles are formed from their features (Kolesnikov
+et al. 2019): the head is cheap, the encoder is not. The permutations come from groups, so any two
+differ in a guaranteed number of tiles (the published greedy sets hold pairs that differ in two).
 
-A CNN takes each tile alone, as in the paper. A ViT sees the tiles together at shuffled places (``scrambled``), which
-tell nothing about where they were cut: the tokens of a tile keep their order, the sequence is as long as an image and
-meets the whole position table. Tiles one by one left features that an image's 64 tokens had never met (history in
-experiments/first_light).
+A CNN takes each tile alone, as in the paper. A ViT sees the tiles together at shuffled places
+(``scrambled``), which tell nothing about where they were cut: the tokens of a tile keep their
+order, the sequence is as long as an image and meets the whole position table. Tiles one by one left
+features that an image's 64 tokens had never met (history in experiments/first_light).
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
 
 
 class Jigsaw(PretextTask):
-    """``permutations``: size of the set. Why: 72 is the largest in which any two orders of nine tiles differ in eight places
-    (504 differ in seven, 1512 in six); no published figure says that more are better.
-    ``puzzles``: puzzles formed from each encoding. Why: the head is cheap beside the encoder (8 in Kolesnikov et al. 2019).
-    ``projection``: width of what the head sees of each tile. Why: without it the last layer of the encoder is itself what is
-    compared, and frozen features pay for that (history in experiments/first_light).
-    ``hidden``: width of the head. Why: a quarter of the paper's 4096, for smaller encoders; not measured here.
+    """``permutations``: size of the set. Why: 72 is the largest in which any two orders of nine
+    tiles differ in eight places (504 differ in seven, 1512 in six); no published figure says that
+    more are better.
+    ``puzzles``: puzzles formed from each encoding. Why: the head is cheap beside the encoder (8 in
+    Kolesnikov et al. 2019).
+    ``projection``: width of what the head sees of each tile. Why: without it the last layer of the
+    encoder is itself what is compared, and frozen features pay for that (history in
+    experiments/first_light).
+    ``hidden``: width of the head. Why: a quarter of the paper's 4096, for smaller encoders; not
+    measured here.
     ``dropout``: in the head. Why: the paper's 0.5 goes with its wider head; not measured here.
     """
 
@@ -48,7 +53,9 @@ class Jigsaw(PretextTask):
     ) -> None:
         super().__init__(dim=dim, grid=grid)
         if puzzles < 1:
-            raise ValueError(f"task.puzzles={puzzles}: at least 1 puzzle per encoding; set task.puzzles=8")
+            raise ValueError(
+                f"task.puzzles={puzzles}: at least 1 puzzle per encoding; set task.puzzles=8"
+            )
         if hidden < 1:
             raise ValueError(f"task.hidden={hidden}: at least 1 unit; set task.hidden=1024")
         if not 0 <= dropout < 1:
@@ -74,14 +81,18 @@ class Jigsaw(PretextTask):
         return TaskOutput(loss, {"accuracy": accuracy, "chance": chance})
 
     def _solve(self, tiles: Tensor, answer: Tensor) -> Tensor:
-        """``tiles`` (B, K, projection), ``answer`` (B, P) -> logits (B * P, permutations): slot s shows tile table[answer][s]."""
+        """``tiles`` (B, K, projection), ``answer`` (B, P) -> logits (B * P, permutations): slot s
+        shows tile table[answer][s]."""
         count, puzzles = answer.shape
         shown = take(tiles, self.table[answer].flatten(1))
         return self.head(shown.reshape(count * puzzles, -1))
 
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
         """The puzzle as shown, and as the chosen permutation solves it."""
-        count, cells = len(patches.tiles), torch.arange(self.grid.cells, device=patches.tiles.device)
+        count, cells = (
+            len(patches.tiles),
+            torch.arange(self.grid.cells, device=patches.tiles.device),
+        )
         answer = (7 * torch.arange(count, device=cells.device)[:, None] + 1) % len(self.table)
         chosen = self._solve(self.projection(encoder.scrambled(patches).tiles), answer).argmax(1)
         shown, believed = self.table[answer[:, 0]], self.table[chosen]

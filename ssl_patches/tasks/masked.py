@@ -1,13 +1,15 @@
 """Masked reconstruction: what do the hidden tiles look like? (MAE, He et al., CVPR 2022.)
 
-The encoder computes visible tiles only; a decoder receives their features and one learned token for every hidden cell,
-with sin-cos positions, and predicts the hidden tiles' pixels, each tile normalised by its own mean and (unbiased)
-deviation. The decoder decides how good *frozen* features are: eight blocks give 8 points of linear accuracy over one
-(paper, Table 1), so the default is not the cheapest. A convolutional encoder shows the visible cells on a canvas on
-which hidden cells stay hidden through every layer (FCMAE, SparK); the same decoder reads one feature per cell.
+The encoder computes visible tiles only; a decoder receives their features and one learned token for
+every hidden cell, with sin-cos positions, and predicts the hidden tiles' pixels, each tile
+normalised by its own mean and (unbiased) deviation. The decoder decides how good *frozen* features
+are: eight blocks give 8 points of linear accuracy over one (paper, Table 1), so the default is not
+the cheapest. A convolutional encoder shows the visible cells on a canvas on which hidden cells stay
+hidden through every layer (FCMAE, SparK); the same decoder reads one feature per cell.
 
-``uniformity`` adds the mean squared cosine between images (U-MAE, Zhang et al., NeurIPS 2022), which spreads frozen
-features on small data. ``mask``: random; block (hidden cells form a block); inverse_block (visible cells do, CAPI 2025).
+``uniformity`` adds the mean squared cosine between images (U-MAE, Zhang et al., NeurIPS 2022),
+which spreads frozen features on small data. ``mask``: random; block (hidden cells form a block);
+inverse_block (visible cells do, CAPI 2025).
 """
 
 from __future__ import annotations
@@ -27,15 +29,19 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput
 
 
 class Masked(PretextTask):
-    """``mask_ratio``: share of hidden tiles. Why: frozen features are best near 0.75, fine-tuning hardly cares (MAE, Fig. 5).
-    ``mask``: which ones: random; block (hidden cells form a block); inverse_block (visible ones do). Why: random masks of 75 %
-    give ViT-L a linear probe of 73.5, blocks 63.9 (MAE, Table 1).
-    ``normalise_target``: each hidden tile by its own mean and deviation. Why: 85.4 for 84.9 fine-tuned (MAE, Table 1).
-    ``uniformity``: weight of the mean squared cosine between images; 0.01 in U-MAE. Why: 0 is MAE itself; worth trying on
-    small data, where U-MAE's linear probes are better (CIFAR-100 45.3 for 38.2, README of adondera/magma).
-    ``depth``: blocks of the decoder. Why: frozen features want a deep one (linear 65.5 with 1, 71.9 with 4, 73.5 with 8; MAE,
-    Table 1), and it is most of the cost beside a small encoder.
-    ``width``: of the decoder; None: as wide as the encoder, 512 at most. ``heads``: of the decoder; None: one per 64 of width.
+    """``mask_ratio``: share of hidden tiles. Why: frozen features are best near 0.75, fine-tuning
+    hardly cares (MAE, Fig. 5).
+    ``mask``: which ones: random; block (hidden cells form a block); inverse_block (visible ones
+    do). Why: random masks of 75 % give ViT-L a linear probe of 73.5, blocks 63.9 (MAE, Table 1).
+    ``normalise_target``: each hidden tile by its own mean and deviation. Why: 85.4 for 84.9
+    fine-tuned (MAE, Table 1).
+    ``uniformity``: weight of the mean squared cosine between images; 0.01 in U-MAE. Why: 0 is MAE
+    itself; worth trying on small data, where U-MAE's linear probes are better (CIFAR-100 45.3 for
+    38.2, README of adondera/magma).
+    ``depth``: blocks of the decoder. Why: frozen features want a deep one (linear 65.5 with 1, 71.9
+    with 4, 73.5 with 8; MAE, Table 1), and it is most of the cost beside a small encoder.
+    ``width``: of the decoder; None: as wide as the encoder, 512 at most. ``heads``: of the decoder;
+    None: one per 64 of width.
     """
 
     places = True
@@ -55,12 +61,19 @@ class Masked(PretextTask):
     ) -> None:
         super().__init__(dim=dim, grid=grid)
         if uniformity < 0:
-            raise ValueError(f"task.uniformity={uniformity}: a weight of 0 or more; set task.uniformity=0.01 as in U-MAE")
+            raise ValueError(
+                f"task.uniformity={uniformity}: a weight of 0 or more; set task.uniformity=0.01 as"
+                " in U-MAE"
+            )
         self.keep, self.mask = keep_count(grid.cells, mask_ratio), mask
         self.normalise_target, self.uniformity = normalise_target, uniformity
-        self.decoder = Decoder(dim=dim, width=width, depth=depth, heads=heads, out=grid.channels * grid.tile**2)
+        self.decoder = Decoder(
+            dim=dim, width=width, depth=depth, heads=heads, out=grid.channels * grid.tile**2
+        )
         self.hidden_token = nn.Parameter(torch.empty(self.decoder.width).normal_(std=0.02))
-        self.register_buffer("positions", sincos_table(grid.rows, grid.cols, self.decoder.width), persistent=False)
+        self.register_buffer(
+            "positions", sincos_table(grid.rows, grid.cols, self.decoder.width), persistent=False
+        )
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
         visible, hidden = self.draw(len(patches.tiles), patches.tiles.device)
@@ -70,15 +83,20 @@ class Masked(PretextTask):
         if not self.uniformity:
             return TaskOutput(error, metrics)
         spread = mean_squared_cosine(encoded)
-        return TaskOutput(error + self.uniformity * spread, {**metrics, "squared_cosine": spread.detach()})
+        return TaskOutput(
+            error + self.uniformity * spread, {**metrics, "squared_cosine": spread.detach()}
+        )
 
     def draw(self, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Visible (B, keep) and hidden (B, K - keep) cells."""
         rows, cols = self.grid.rows, self.grid.cols
         return visible_cells(rows, cols, batch=count, keep=self.keep, kind=self.mask, device=device)
 
-    def reconstruct(self, patches: PatchBatch, encoder: Encoder, visible: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Predicted pixels of the hidden tiles (B, M, h * w * C), rows, cols, channels order; visible features (B, keep, dim)."""
+    def reconstruct(
+        self, patches: PatchBatch, encoder: Encoder, visible: Tensor, hidden: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Predicted pixels of the hidden tiles (B, M, h * w * C), rows, cols, channels order;
+        visible features (B, keep, dim)."""
         encoded = encoder(patches.select(visible))
         seen = self.decoder.enter(torch.cat([encoded.prefix, encoded.tiles], 1))
         first = encoded.prefix.shape[1]
@@ -97,7 +115,8 @@ class Masked(PretextTask):
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
         """What is visible, and the reconstruction with the visible tiles pasted back.
 
-        A normalised target is undone with the true mean and deviation of each tile, as in the paper's figures.
+        A normalised target is undone with the true mean and deviation of each tile, as in the
+        paper's figures.
         """
         visible, hidden = self.draw(len(patches.tiles), patches.tiles.device)
         predicted, _ = self.reconstruct(patches, encoder, visible, hidden)
@@ -109,11 +128,14 @@ class Masked(PretextTask):
             believed = believed * (variance + 1e-6).sqrt() + mean
         return (
             Picture("visible", shown, visible),
-            Picture("reconstruction", torch.cat([shown, believed], 1), torch.cat([visible, hidden], 1)),
+            Picture(
+                "reconstruction", torch.cat([shown, believed], 1), torch.cat([visible, hidden], 1)
+            ),
         )
 
 
 def mean_squared_cosine(tiles: Tensor) -> Tensor:
-    """(B, K, dim) -> scalar: mean over all pairs of images of the squared cosine of their pooled features."""
+    """(B, K, dim) -> scalar: mean over all pairs of images of the squared cosine of their pooled
+    features."""
     pooled = F.normalize(tiles.float().mean(1), dim=1)
     return (pooled @ pooled.mT).square().mean()

@@ -1,20 +1,21 @@
-"""Which orders of tiles a jigsaw may show: permutations as far apart, and as evenly spread, as they can be.
+"""Which orders of tiles a jigsaw may show: permutations as far apart, and as evenly spread, as they
+can be.
 
-Idea. The maps of a finite field that agree in few points *are* well separated permutations. On q cells the maps
-a x + b (AGL(1, q)) differ in q - 1 places; on q + 1 cells, infinity being one, the maps (a x + b) / (c x + d)
-(PGL(2, q)) differ in q - 1. Both meet the upper bound cells! / (distance - 1)! on the size of such a set. Field
-automorphisms x -> x^p multiply both by e (q = p^e) at a smaller distance. On 9 cells: 72 permutations at distance 8,
-504 at 7, 1512 at 6.
+Idea. The maps of a finite field that agree in few points *are* well separated permutations. On q
+cells the maps a x + b (AGL(1, q)) differ in q - 1 places; on q + 1 cells, infinity being one, the
+maps (a x + b) / (c x + d) (PGL(2, q)) differ in q - 1. Both meet the upper bound cells! / (distance
+- 1)! on the size of such a set. Field automorphisms x -> x^p multiply both by e (q = p^e) at a
+smaller distance. On 9 cells: 72 permutations at distance 8, 504 at 7, 1512 at 6.
 
-Balance. Every set is a union of cosets of a subgroup that takes each cell to each cell exactly once, so that each
-run of ``cells`` rows shows every tile once in every slot. The mean distance depends on the slot counts alone and is
-then the largest possible.
+Balance. Every set is a union of cosets of a subgroup that takes each cell to each cell exactly
+once, so that each run of ``cells`` rows shows every tile once in every slot. The mean distance
+depends on the slot counts alone and is then the largest possible.
 
-Trap. The published sets (Noroozi & Favaro 2016, VISSL, and ports of them) maximise the *mean* Hamming distance, which
-any balanced set does: they keep pairs that differ in 2 or 3 tiles only.
+Trap. The published sets (Noroozi & Favaro 2016, VISSL, and ports of them) maximise the *mean*
+Hamming distance, which any balanced set does: they keep pairs that differ in 2 or 3 tiles only.
 
-Sources: Noroozi & Favaro 2016 (arXiv:1603.09246) for the task; Deza & Vanstone 1978, "Bounds for permutation arrays",
-for the bound and the sharply transitive groups that meet it.
+Sources: Noroozi & Favaro 2016 (arXiv:1603.09246) for the task; Deza & Vanstone 1978, "Bounds for
+permutation arrays", for the bound and the sharply transitive groups that meet it.
 """
 
 from __future__ import annotations
@@ -31,22 +32,28 @@ LARGEST_SEARCHED = 10_000
 
 
 def permutation_table(cells: int, count: int) -> Tensor:
-    """``count`` permutations of ``cells`` tiles -> (count, cells) int64, the same ones on every call.
+    """``count`` permutations of ``cells`` tiles -> (count, cells) int64, the same ones on every
+    call.
 
-    Slot s of row r shows source tile ``table[r, s]``: ``shuffled = tiles[table[r]]``. Each tile appears in each slot
-    count / cells times, rounded up or down; exactly that often where ``cells`` divides ``count``.
+    Slot s of row r shows source tile ``table[r, s]``: ``shuffled = tiles[table[r]]``. Each tile
+    appears in each slot count / cells times, rounded up or down; exactly that often where ``cells``
+    divides ``count``.
 
-    The distance is guaranteed where a group is large enough (``_groups``); more rows than that are searched for.
+    The distance is guaranteed where a group is large enough (``_groups``); more rows than that are
+    searched for.
 
     Raises:
         ValueError: fewer than 2 rows, more than ``cells`` has permutations, or too many to search for.
     """
     if count < 2:
-        raise ValueError(f"task.permutations={count}: must be at least 2 (one order asks nothing); set a larger number")
+        raise ValueError(
+            f"task.permutations={count}: must be at least 2 (one order asks nothing); set a larger"
+            " number"
+        )
     if count > math.factorial(cells):
         raise ValueError(
-            f"task.permutations={count}: must be at most {math.factorial(cells)} (a grid of {cells} cells has no more "
-            f"orders); lower it or use a larger grid"
+            f"task.permutations={count}: must be at most {math.factorial(cells)} (a grid of {cells}"
+            " cells has no more orders); lower it or use a larger grid"
         )
     fitting = [group for group in _groups(cells) if group[1] >= count]
     needed = math.ceil(count / cells)
@@ -58,19 +65,22 @@ def permutation_table(cells: int, count: int) -> Tensor:
         starts = _searched(cells, needed)
     else:
         raise ValueError(
-            f"task.permutations={count}: must be at most {LARGEST_SEARCHED} for {cells} cells (a search beyond takes "
-            f"too long); set task.permutations={LARGEST_SEARCHED} or use task=position, which asks every tile"
+            f"task.permutations={count}: must be at most {LARGEST_SEARCHED} for {cells} cells (a"
+            f" search beyond takes too long); set task.permutations={LARGEST_SEARCHED} or use"
+            " task=position, which asks every tile"
         )
     return starts[:, regular].flatten(0, 1)[:count].contiguous()
 
 
 def minimum_distance(table: Tensor) -> int:
-    """The least number of slots in which two rows of ``table`` (count, cells), count >= 2, differ."""
+    """The least number of slots in which two rows of ``table`` (count, cells), count >= 2,
+    differ."""
     return int(torch.pdist(table.float(), p=0).min())
 
 
 def slot_counts(table: Tensor) -> Tensor:
-    """How often tile t appears in slot s: (count, cells) -> (cells, cells) int64, indexed [s, t]."""
+    """How often tile t appears in slot s: (count, cells) -> (cells, cells) int64, indexed [s,
+    t]."""
     cells = table.shape[1]
     pairs = torch.arange(cells, device=table.device) * cells + table
     return torch.bincount(pairs.flatten(), minlength=cells * cells).view(cells, cells)
@@ -79,8 +89,8 @@ def slot_counts(table: Tensor) -> Tensor:
 def _groups(cells: int) -> list[tuple[int, int, int, int]]:
     """Groups on ``cells`` points: (minimum distance, order, q, automorphisms used).
 
-    A map other than the identity agrees with it in at most 1 (affine) or 2 (projective) points, and one that moves
-    the field in at most a line over the largest proper subfield.
+    A map other than the identity agrees with it in at most 1 (affine) or 2 (projective) points, and
+    one that moves the field in at most a line over the largest proper subfield.
     """
     groups = []
     for q, order in ((cells, cells * (cells - 1)), (cells - 1, cells * (cells - 1) * (cells - 2))):
@@ -94,14 +104,16 @@ def _groups(cells: int) -> list[tuple[int, int, int, int]]:
 
 
 def _affine(q: int, automorphisms: int, needed: int) -> tuple[Tensor, Tensor]:
-    """AGL(1, q), or AΓL: starts a x^(p^i) (at most needed, q), and the translations, a regular subgroup (q, q)."""
+    """AGL(1, q), or AΓL: starts a x^(p^i) (at most needed, q), and the translations, a regular
+    subgroup (q, q)."""
     add, mul, powers = _field(q)
     starts = [mul[a, powers[i]] for i, a in product(range(automorphisms), range(1, q))][:needed]
     return torch.stack(starts), add
 
 
 def _projective(q: int, automorphisms: int, needed: int) -> tuple[Tensor, Tensor]:
-    """PGL(2, q), or PΓL: starts a x^(p^i) + b, which leave infinity (cell q) alone, and a (q + 1)-cycle's powers."""
+    """PGL(2, q), or PΓL: starts a x^(p^i) + b, which leave infinity (cell q) alone, and a (q +
+    1)-cycle's powers."""
     add, mul, powers = _field(q)
     choices = list(product(range(automorphisms), range(1, q), range(q)))[:needed]
     infinity = torch.tensor([q])
@@ -109,7 +121,9 @@ def _projective(q: int, automorphisms: int, needed: int) -> tuple[Tensor, Tensor
     inverse = (mul == 1).long().argmax(1)
     inverse[0] = q
     for c, d in product(range(1, q), range(q)):
-        step = torch.cat([inverse[add[d, mul[c]]], torch.tensor([0])])  # x -> 1 / (c x + d): infinity goes to 0
+        step = torch.cat(
+            [inverse[add[d, mul[c]]], torch.tensor([0])]
+        )  # x -> 1 / (c x + d): infinity goes to 0
         cycle = [0]
         while (following := int(step[cycle[-1]])) != 0:
             cycle.append(following)
@@ -120,9 +134,11 @@ def _projective(q: int, automorphisms: int, needed: int) -> tuple[Tensor, Tensor
 
 
 def _field(q: int) -> tuple[Tensor, Tensor, Tensor]:
-    """GF(q): tables of x + y (q, q) and x y (q, q), and of x^(p^i) (e, q). An element is its base-p digits.
+    """GF(q): tables of x + y (q, q) and x y (q, q), and of x^(p^i) (e, q). An element is its base-p
+    digits.
 
-    The powers of x modulo a primitive polynomial run through every element but 0: the first polynomial that does it.
+    The powers of x modulo a primitive polynomial run through every element but 0: the first
+    polynomial that does it.
     """
     p, e = _prime_power(q)
     weights = torch.tensor([p**i for i in range(e)])
@@ -130,7 +146,9 @@ def _field(q: int) -> tuple[Tensor, Tensor, Tensor]:
         powers = [(1, *[0] * (e - 1))]
         while len(powers) < q - 1:
             *low, top = powers[-1]
-            powers.append(tuple((digit - top * t) % p for digit, t in zip((0, *low), tail, strict=True)))
+            powers.append(
+                tuple((digit - top * t) % p for digit, t in zip((0, *low), tail, strict=True))
+            )
         if len(set(powers) - {(0,) * e}) == q - 1:
             break
     exp = (torch.tensor(powers) * weights).sum(1)
@@ -155,9 +173,11 @@ def _rotations(cells: int) -> Tensor:
 
 
 def _searched(cells: int, needed: int) -> Tensor:
-    """Greedy: start orders (needed, cells), each as far as possible from all rotations of those before it.
+    """Greedy: start orders (needed, cells), each as far as possible from all rotations of those
+    before it.
 
-    Tile 0 comes first in each, so that no two are rotations of one another. No distance is guaranteed.
+    Tile 0 comes first in each, so that no two are rotations of one another. No distance is
+    guaranteed.
     """
     size = max(2048, 2 * needed)
     if math.factorial(cells - 1) <= 2 * size:
@@ -165,7 +185,11 @@ def _searched(cells: int, needed: int) -> Tensor:
     else:
         draw, found = random.Random(cells), {}
         while len(found) < size:
-            found[tuple(sorted(range(1, cells), key=[draw.random() for _ in range(cells)].__getitem__))] = None
+            found[
+                tuple(
+                    sorted(range(1, cells), key=[draw.random() for _ in range(cells)].__getitem__)
+                )
+            ] = None
         orders = list(found)
     pool = torch.tensor([(0, *order) for order in orders], dtype=torch.int16)
     chosen, distance = [0], torch.full((len(pool),), cells)

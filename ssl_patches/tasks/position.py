@@ -1,10 +1,12 @@
-"""Position of every tile: most tiles are hidden, some of the rest are placed, the others say where they belong.
+"""Position of every tile: most tiles are hidden, some of the rest are placed, the others say where
+they belong.
 
-After DropPos (Wang et al., NeurIPS 2023): 25 % of the tiles are shown, a quarter of these with their place (the
-encoder thus learns to use places, and the gap to whole images closes), a light decoder without positions classifies
-each of the others among all cells. Targets are smoothed over near cells, exp(-d^2 / sigma^2), with sigma falling to 0
-over the budget: near misses are forgiven early. The paper's attention weights need a second pass over the whole image
-and are left out. Chance counts what the placed tiles rule out: 1 / (cells - placed).
+After DropPos (Wang et al., NeurIPS 2023): 25 % of the tiles are shown, a quarter of these with
+their place (the encoder thus learns to use places, and the gap to whole images closes), a light
+decoder without positions classifies each of the others among all cells. Targets are smoothed over
+near cells, exp(-d^2 / sigma^2), with sigma falling to 0 over the budget: near misses are forgiven
+early. The paper's attention weights need a second pass over the whole image and are left out.
+Chance counts what the placed tiles rule out: 1 / (cells - placed).
 """
 
 from __future__ import annotations
@@ -22,11 +24,12 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
 
 class Position(PretextTask):
     """``mask_ratio``: share of hidden tiles. Why: as DropPos.
-    ``placed``: share of the shown ones whose place is told. Why: as DropPos; an encoder that never sees a place would
-    export positions that mean nothing.
+    ``placed``: share of the shown ones whose place is told. Why: as DropPos; an encoder that never
+    sees a place would export positions that mean nothing.
     ``smoothing``: sigma at the start, in cells. Why: as DropPos; near misses are forgiven early.
     ``depth``: blocks of the decoder. Why: as DropPos.
-    ``width``: of the decoder; None: as wide as the encoder, 512 at most. ``heads``: of the decoder; None: one per 64 of width.
+    ``width``: of the decoder; None: as wide as the encoder, 512 at most. ``heads``: of the decoder;
+    None: one per 64 of width.
     """
 
     places = True
@@ -48,7 +51,9 @@ class Position(PretextTask):
         self.asked = asked_count(self.keep, placed)
         self.places = self.asked < self.keep
         if smoothing < 0:
-            raise ValueError(f"task.smoothing={smoothing}: 0 (no smoothing) or more cells; set task.smoothing=1")
+            raise ValueError(
+                f"task.smoothing={smoothing}: 0 (no smoothing) or more cells; set task.smoothing=1"
+            )
         self.smoothing = smoothing
         cell = torch.arange(grid.cells)
         where = torch.stack([cell // grid.cols, cell % grid.cols], 1).float()
@@ -59,7 +64,9 @@ class Position(PretextTask):
 
     def at(self, progress: float) -> None:
         sigma = self.smoothing * (1.0 - progress)
-        near = torch.exp(-self.distance / sigma**2) if sigma > 1e-3 else (self.distance == 0).float()
+        near = (
+            torch.exp(-self.distance / sigma**2) if sigma > 1e-3 else (self.distance == 0).float()
+        )
         self.target.copy_(near / near.sum(1, keepdim=True))
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
@@ -70,9 +77,17 @@ class Position(PretextTask):
         return TaskOutput(loss, {"accuracy": accuracy, "chance": chance})
 
     def _locate(self, patches: PatchBatch, encoder: Encoder) -> tuple[Tensor, Tensor]:
-        """Logits (B, asked, K) and true cells (B, asked) of the shown tiles whose place was withheld."""
+        """Logits (B, asked, K) and true cells (B, asked) of the shown tiles whose place was
+        withheld."""
         count, device = len(patches.tiles), patches.tiles.device
-        visible, _ = visible_cells(self.grid.rows, self.grid.cols, batch=count, keep=self.keep, kind="random", device=device)
+        visible, _ = visible_cells(
+            self.grid.rows,
+            self.grid.cols,
+            batch=count,
+            keep=self.keep,
+            kind="random",
+            device=device,
+        )
         asked = torch.rand(count, self.keep, device=device).argsort(1)[:, : self.asked]
         shown = patches.select(visible)
         encoded = encoder(shown.blind(asked if self.asked < self.keep else None))
@@ -80,7 +95,8 @@ class Position(PretextTask):
         return take(logits, asked), take(visible, asked)
 
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
-        """The tiles whose place was withheld: where they belong, and where the network puts them."""
+        """The tiles whose place was withheld: where they belong, and where the network puts
+        them."""
         logits, cells = self._locate(patches, encoder)
         believed, tiles = logits.argmax(2), take(patches.tiles, cells)
         return (

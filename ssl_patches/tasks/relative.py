@@ -1,9 +1,11 @@
-"""Relative patch position: in which of eight directions does the second tile lie? (Doersch, Gupta & Efros, ICCV 2015.)
+"""Relative patch position: in which of eight directions does the second tile lie? (Doersch, Gupta &
+Efros, ICCV 2015.)
 
-All ordered pairs of neighbouring cells are asked at each step, from one encoding of the tiles: a pair costs only the
-head. On a 3 x 3 grid that is 40 questions instead of the 8 around the centre. Directions are not equally frequent on
-a grid (6 pairs look right, 4 look up-right), so pairs are weighted: every direction has the same share, and chance is
-exactly 1/8. Tiles are encoded as in ``jigsaw``: alone by a CNN, together at shuffled places by a ViT.
+All ordered pairs of neighbouring cells are asked at each step, from one encoding of the tiles: a
+pair costs only the head. On a 3 x 3 grid that is 40 questions instead of the 8 around the centre.
+Directions are not equally frequent on a grid (6 pairs look right, 4 look up-right), so pairs are
+weighted: every direction has the same share, and chance is exactly 1/8. Tiles are encoded as in
+``jigsaw``: alone by a CNN, together at shuffled places by a ViT.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ DIRECTIONS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx
 
 
 def neighbour_pairs(rows: int, cols: int) -> tuple[Tensor, Tensor, Tensor]:
-    """All ordered pairs of neighbouring cells: first (M,), second (M,), direction (M,) from the first to the second."""
+    """All ordered pairs of neighbouring cells: first (M,), second (M,), direction (M,) from the
+    first to the second."""
     found = [
         (y * cols + x, (y + dy) * cols + x + dx, direction)
         for y in range(rows)
@@ -34,18 +37,21 @@ def neighbour_pairs(rows: int, cols: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Relative(PretextTask):
-    """``hidden``: width of the head that compares two tiles. Why: a quarter of the papers' 4096; not measured here.
+    """``hidden``: width of the head that compares two tiles. Why: a quarter of the papers' 4096;
+    not measured here.
     ``dropout``: in the head. Why: the papers' 0.5 goes with their wider head; not measured here.
     """
 
     apart = True
 
-    def __init__(self, *, dim: int, grid: PatchGrid, hidden: int = 1024, dropout: float = 0.0) -> None:
+    def __init__(
+        self, *, dim: int, grid: PatchGrid, hidden: int = 1024, dropout: float = 0.0
+    ) -> None:
         super().__init__(dim=dim, grid=grid)
         if min(grid.rows, grid.cols) < 2:
             raise ValueError(
-                f"sampler.rows={grid.rows}, sampler.cols={grid.cols}: relative needs neighbours in all eight directions; "
-                "set both to 2 or more, e.g. sampler=tiles_3x3"
+                f"sampler.rows={grid.rows}, sampler.cols={grid.cols}: relative needs neighbours in"
+                " all eight directions; set both to 2 or more, e.g. sampler=tiles_3x3"
             )
         if hidden < 1:
             raise ValueError(f"task.hidden={hidden}: at least 1 unit; set task.hidden=1024")
@@ -60,25 +66,34 @@ class Relative(PretextTask):
             ("share", 1 / (8 * frequency)),
         ):
             self.register_buffer(name, value, persistent=False)
-        self.of_first, self.of_second = nn.Linear(dim, hidden, bias=False), nn.Linear(dim, hidden, bias=False)
-        self.answer = nn.Sequential(nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(hidden, 8))
+        self.of_first, self.of_second = (
+            nn.Linear(dim, hidden, bias=False),
+            nn.Linear(dim, hidden, bias=False),
+        )
+        self.answer = nn.Sequential(
+            nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(hidden, 8)
+        )
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
         logits = self._directions(encoder.scrambled(patches).tiles)
         truth = self.direction.expand(len(logits), -1)
-        losses = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none").view_as(truth)
+        losses = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none").view_as(
+            truth
+        )
         right = (logits.detach().argmax(2) == truth).float()
         accuracy = (right * self.share).sum(1).mean()
         metrics = {"accuracy": accuracy, "chance": torch.full_like(accuracy, 1 / 8)}
         return TaskOutput((losses * self.share).sum(1).mean(), metrics)
 
     def _directions(self, tiles: Tensor) -> Tensor:
-        """``tiles`` (B, K, dim) -> logits (B, M, 8). A linear map of a joined pair is a sum: each tile is mapped once."""
+        """``tiles`` (B, K, dim) -> logits (B, M, 8). A linear map of a joined pair is a sum: each
+        tile is mapped once."""
         pairs = self.of_first(tiles)[:, self.first] + self.of_second(tiles)[:, self.second]
         return self.answer(pairs.flatten(0, 1)).unflatten(0, pairs.shape[:2])
 
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
-        """The middle tile and its neighbours where they belong; arrows say in which direction each is believed to lie."""
+        """The middle tile and its neighbours where they belong; arrows say in which direction each
+        is believed to lie."""
         rows, cols, count = self.grid.rows, self.grid.cols, len(patches.tiles)
         middle = (rows // 2) * cols + cols // 2
         asked = (self.first == middle).nonzero()[:, 0]

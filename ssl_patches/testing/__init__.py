@@ -8,7 +8,8 @@
     def test_my_task_reads_no_places_from_noise():
         assert not any(answer.leaks for answer in leak_probe(MyTask, sampler=partial(PatchSampler, rows=2, cols=2)))
 
-``check_task`` and ``check_encoder`` raise ``ContractBroken``, an AssertionError, with every contract that does not hold.
+``check_task`` and ``check_encoder`` raise ``ContractBroken``, an AssertionError, with every
+contract that does not hold.
 """
 
 from ssl_patches.testing.checks import ContractBroken, check_encoder, check_task

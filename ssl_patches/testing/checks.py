@@ -1,4 +1,5 @@
-"""``check_task`` and ``check_encoder``: every contract on somebody's class, and all that does not hold in one error."""
+"""``check_task`` and ``check_encoder``: every contract on somebody's class, and all that does not
+hold in one error."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ssl_patches.checks import signature
+from ssl_patches.config.instantiate import signature
 from ssl_patches.tasks.jigsaw import Jigsaw
 from ssl_patches.tasks.masked import Masked
 from ssl_patches.tasks.relative import Relative
@@ -38,10 +39,12 @@ def check_task(
     encoders: Mapping[str, MakeEncoder] | None = None,
     image_size: int = 32,
 ) -> None:
-    """Raises ContractBroken with every contract that ``task`` breaks on any of ``encoders`` (a ViT and a ResNet).
+    """Raises ContractBroken with every contract that ``task`` breaks on any of ``encoders`` (a ViT
+    and a ResNet).
 
-    ``task``: the class, or a partial of it. ``sampler``: the knobs of PatchSampler it wants; none: tiles that fill the
-    view. An encoder that refuses such tiles is left out, as it would refuse them in a run; one has to take them.
+    ``task``: the class, or a partial of it. ``sampler``: the knobs of PatchSampler it wants; none:
+    tiles that fill the view. An encoder that refuses such tiles is left out, as it would refuse
+    them in a run; one has to take them.
     """
     if problems := _constructor(task):
         raise ContractBroken(problems)
@@ -63,8 +66,8 @@ def check_task(
 def check_encoder(encoder: MakeEncoder, *, image_size: int = 32) -> None:
     """Raises ContractBroken with every contract that ``encoder(image_size=...)`` breaks.
 
-    It is asked as tasks ask: each tile alone, tiles at shuffled places, placed and hidden tiles. An encoder may refuse
-    one of these by ``check`` (ValueError), not all.
+    It is asked as tasks ask: each tile alone, tiles at shuffled places, placed and hidden tiles. An
+    encoder may refuse one of these by ``check`` (ValueError), not all.
     """
     problems, refusals, pairs = [], [], {}
     for name, (task, sampler) in ASKED.items():
@@ -77,7 +80,9 @@ def check_encoder(encoder: MakeEncoder, *, image_size: int = 32) -> None:
     for name, make in pairs.items():
         problems += _broken(contracts.ENCODER, make, name)
     if pairs:
-        problems += _broken((contracts.features_have_their_shapes,), next(iter(pairs.values())), "whole images")
+        problems += _broken(
+            (contracts.features_have_their_shapes,), next(iter(pairs.values())), "whole images"
+        )
     if "placed and hidden tiles" in pairs:
         placed = (contracts.placed_tiles_differ_by_place_but_not_by_slot,)
         problems += _broken(placed, pairs["placed and hidden tiles"], "placed tiles")
@@ -87,7 +92,9 @@ def check_encoder(encoder: MakeEncoder, *, image_size: int = 32) -> None:
         raise ContractBroken(problems)
 
 
-def _broken(asked: Sequence[Callable[[Pair], None]], make: Callable[[], Pair], where: str) -> list[str]:
+def _broken(
+    asked: Sequence[Callable[[Pair], None]], make: Callable[[], Pair], where: str
+) -> list[str]:
     """What does not hold, each contract on a pair of its own."""
     problems = []
     for contract in asked:
@@ -99,15 +106,23 @@ def _broken(asked: Sequence[Callable[[Pair], None]], make: Callable[[], Pair], w
 
 
 def _constructor(task: MakeTask) -> list[str]:
-    """The signature is the schema of a configuration: a knob without annotation or default cannot be checked or left out."""
+    """The signature is the schema of a configuration: a knob without annotation or default cannot
+    be checked or left out."""
     given = ("dim", "grid", *(task.keywords if isinstance(task, partial) else ()))
     knobs, _ = signature(task.func if isinstance(task, partial) else task)
-    problems = [f"the constructor takes no '{name}'; the program gives it" for name in ("dim", "grid") if name not in knobs]
+    problems = [
+        f"the constructor takes no '{name}'; the program gives it"
+        for name in ("dim", "grid")
+        if name not in knobs
+    ]
     for name, knob in knobs.items():
         if name in given:
             continue
         if knob.annotation is inspect.Parameter.empty:
-            problems.append(f"knob '{name}' has no annotation; values from a configuration are checked against it")
+            problems.append(
+                f"knob '{name}' has no annotation; values from a configuration are checked"
+                " against it"
+            )
         if knob.default is inspect.Parameter.empty:
             problems.append(f"knob '{name}' has no default; give one, or every command has to")
     return problems

@@ -1,7 +1,9 @@
-"""What every task may ask of every encoder, and every encoder of every task; each contract is a function of a pair.
+"""What every task may ask of every encoder, and every encoder of every task; each contract is a
+function of a pair.
 
-A contract returns nothing when it holds and raises AssertionError with what was found, what is allowed and where to look.
-The quantities they judge by are functions of their own. Differences are relative to the largest feature.
+A contract returns nothing when it holds and raises AssertionError with what was found, what is
+allowed and where to look. The quantities they judge by are functions of their own. Differences are
+relative to the largest feature.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ def order_difference(encoder: Encoder, patches: PatchBatch) -> float:
     """Largest change of a blind tile's feature when the tiles come in another order."""
     order = _order(patches)
     with torch.no_grad():
-        straight, shuffled = (encoder.eval()(p).tiles for p in (patches.blind(), patches.blind().select(order)))
+        straight, shuffled = (
+            encoder.eval()(p).tiles for p in (patches.blind(), patches.blind().select(order))
+        )
     return _relative(take(straight, order), shuffled)
 
 
@@ -36,7 +40,8 @@ def export_difference(encoder: Encoder, exported: nn.Module, images: Tensor) -> 
 
 
 def untrained(pair: Pair, steps: int = 1) -> list[str]:
-    """Exported parameters whose gradient is zero or missing after ``steps`` (ResNets begin with blocks that do nothing)."""
+    """Exported parameters whose gradient is zero or missing after ``steps`` (ResNets begin with
+    blocks that do nothing)."""
     pair.train(steps)
     pair.encoder.zero_grad()
     pair.output(seed=1).loss.backward()
@@ -44,7 +49,9 @@ def untrained(pair: Pair, steps: int = 1) -> list[str]:
     return [
         name
         for name, parameter in pair.encoder.model.named_parameters()
-        if name in exported and name != "pos_embed" and (parameter.grad is None or not parameter.grad.abs().max() > 0)
+        if name in exported
+        and name != "pos_embed"
+        and (parameter.grad is None or not parameter.grad.abs().max() > 0)
     ]
 
 
@@ -52,14 +59,27 @@ def blind_tiles_carry_no_order(pair: Pair) -> None:
     pair.train(1)  # a block of a fresh ResNet passes its input through
     patches, net = pair.sampler(pair.images), pair.encoder
     found, order = order_difference(net, patches), _order(patches)
-    _hold(found < EXACT, f"forward: features of blind tiles change by {found:.1e} with the order in which tiles come", _ORDER)
+    _hold(
+        found < EXACT,
+        f"forward: features of blind tiles change by {found:.1e} with the order in which tiles"
+        " come",
+        _ORDER,
+    )
     with torch.no_grad():
-        straight, shuffled = (net.alone(p).tiles for p in (patches.blind(), patches.blind().select(order)))
+        straight, shuffled = (
+            net.alone(p).tiles for p in (patches.blind(), patches.blind().select(order))
+        )
     found = _relative(take(straight, order), shuffled)
-    _hold(found < EXACT, f"alone: features of tiles change by {found:.1e} with the order in which tiles come", _ORDER)
+    _hold(
+        found < EXACT,
+        f"alone: features of tiles change by {found:.1e} with the order in which tiles come",
+        _ORDER,
+    )
 
 
-_ORDER = "allowed are 1e-5; a slot number, a position table or a box is used although placed is False"
+_ORDER = (
+    "allowed are 1e-5; a slot number, a position table or a box is used although placed is False"
+)
 
 
 def placed_tiles_differ_by_place_but_not_by_slot(pair: Pair) -> None:
@@ -70,9 +90,17 @@ def placed_tiles_differ_by_place_but_not_by_slot(pair: Pair) -> None:
         straight, shuffled = net(patches).tiles, net(patches.select(order)).tiles
         moved = net(replace(patches, boxes=patches.boxes.flip(1))).tiles
     found = _relative(take(straight, order), shuffled)
-    _hold(found < EXACT, f"features of placed tiles change by {found:.1e} with the order in which tiles come", _SLOT)
+    _hold(
+        found < EXACT,
+        f"features of placed tiles change by {found:.1e} with the order in which tiles come",
+        _SLOT,
+    )
     found = _relative(straight, moved)
-    _hold(found > 1e-3, f"features of placed tiles change by only {found:.1e} when every tile is placed elsewhere", _PLACE)
+    _hold(
+        found > 1e-3,
+        f"features of placed tiles change by only {found:.1e} when every tile is placed elsewhere",
+        _PLACE,
+    )
 
 
 _SLOT = "allowed are 1e-5; where a tile lies is told by its box, not by its slot"
@@ -83,13 +111,21 @@ def features_equal_the_export(pair: Pair) -> None:
     pair.train(2)
     exported, images = pair.encoder.export(pair.size), torch.randn(4, *pair.images.shape[1:])
     found = export_difference(pair.encoder, exported, images)
-    _hold(found < EXACT, f"features() and the exported model differ by {found:.1e}", "allowed are 1e-5; export what computes")
+    _hold(
+        found < EXACT,
+        f"features() and the exported model differ by {found:.1e}",
+        "allowed are 1e-5; export what computes",
+    )
 
 
 def every_exported_parameter_is_trained(pair: Pair) -> None:
     names = untrained(pair)
     some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    _hold(not names, f"exported parameters without a gradient: {some}", "a part of the encoder would be exported untrained")
+    _hold(
+        not names,
+        f"exported parameters without a gradient: {some}",
+        "a part of the encoder would be exported untrained",
+    )
 
 
 def the_loss_falls(pair: Pair) -> None:
@@ -100,22 +136,43 @@ def the_loss_falls(pair: Pair) -> None:
 
 
 def draws_follow_torchs_seed(pair: Pair) -> None:
-    """A resumed run repeats the unbroken one because every draw of a step comes from torch's seeded generator."""
+    """A resumed run repeats the unbroken one because every draw of a step comes from torch's seeded
+    generator."""
     first, again = pair.output(seed=5).loss.detach(), pair.output(seed=5).loss.detach()
     said = f"the same seed gave the losses {float(first):.6g} and {float(again):.6g}"
-    _hold(torch.equal(first, again), said, "draw with torch's own functions, keep no state between steps")
+    _hold(
+        torch.equal(first, again),
+        said,
+        "draw with torch's own functions, keep no state between steps",
+    )
 
 
 def metrics_are_detached_scalars_beside_chance(pair: Pair) -> None:
     output = pair.output()
-    _hold(output.loss.shape == (), f"the loss has shape {tuple(output.loss.shape)}", "it must be a scalar")
+    _hold(
+        output.loss.shape == (),
+        f"the loss has shape {tuple(output.loss.shape)}",
+        "it must be a scalar",
+    )
     for name, value in output.metrics.items():
-        _hold(value.shape == (), f"metric '{name}' has shape {tuple(value.shape)}", "it must be a scalar tensor")
-        _hold(not value.requires_grad, f"metric '{name}' has a gradient", "detach it, or the whole graph is kept")
+        _hold(
+            value.shape == (),
+            f"metric '{name}' has shape {tuple(value.shape)}",
+            "it must be a scalar tensor",
+        )
+        _hold(
+            not value.requires_grad,
+            f"metric '{name}' has a gradient",
+            "detach it, or the whole graph is kept",
+        )
         if name.endswith("accuracy"):
             chance = output.metrics.get(name.replace("accuracy", "chance"))
             known = chance is not None and 0 < float(chance) < 1
-            _hold(known, f"metric '{name}' has no chance level", f"give '{name.replace('accuracy', 'chance')}' too, within 0..1")
+            _hold(
+                known,
+                f"metric '{name}' has no chance level",
+                f"give '{name.replace('accuracy', 'chance')}' too, within 0..1",
+            )
 
 
 def preview_lays_tiles_on_cells(pair: Pair) -> None:
@@ -129,22 +186,39 @@ def preview_lays_tiles_on_cells(pair: Pair) -> None:
         shape, cells = tuple(picture.tiles.shape[:2]), tuple(picture.cells.shape)
         _hold(shape == cells, f"{at} has tiles {shape} and cells {cells}", "one cell for each tile")
         inside = bool(((picture.cells >= 0) & (picture.cells < pair.sampler.grid.cells)).all())
-        _hold(inside, f"{at} names cells that the grid does not have", f"cells are 0..{pair.sampler.grid.cells - 1}")
+        _hold(
+            inside,
+            f"{at} names cells that the grid does not have",
+            f"cells are 0..{pair.sampler.grid.cells - 1}",
+        )
         marked = picture.right is None or picture.right.shape == picture.cells.shape
         _hold(marked, f"{at} marks other tiles than it lays", "right has the shape of cells")
 
 
 def it_does_not_matter_how_pixels_lie(pair: Pair) -> None:
-    """Planes may lie together in memory, or the colours of a pixel: loss and gradients are the same."""
+    """Planes may lie together in memory, or the colours of a pixel: loss and gradients are the
+    same."""
     planes = pair.sampler(pair.images)
     colours = replace(planes, tiles=planes.tiles.movedim(2, -1).contiguous().movedim(-1, 2))
     try:
-        before, again, after = (_loss_and_gradients(pair, patches) for patches in (planes, planes, colours))
+        before, again, after = (
+            _loss_and_gradients(pair, patches) for patches in (planes, planes, colours)
+        )
     except RuntimeError as error:
-        raise AssertionError(f"{error}; colours of a pixel may lie together: reshape works then, view may not") from None
-    change, own = (float((found - before).abs().max() / before.abs().max()) for found in (after, again))
-    same = change < max(1e-4, 1000 * own)  # what changes by itself is for ``draws_follow_torchs_seed`` to tell
-    _hold(same, f"loss or gradients change by {change:.1e} with how pixels lie in memory", "they are the same tiles")
+        raise AssertionError(
+            f"{error}; colours of a pixel may lie together: reshape works then, view may not"
+        ) from None
+    change, own = (
+        float((found - before).abs().max() / before.abs().max()) for found in (after, again)
+    )
+    same = change < max(
+        1e-4, 1000 * own
+    )  # what changes by itself is for ``draws_follow_torchs_seed`` to tell
+    _hold(
+        same,
+        f"loss or gradients change by {change:.1e} with how pixels lie in memory",
+        "they are the same tiles",
+    )
 
 
 def _loss_and_gradients(pair: Pair, patches: PatchBatch) -> Tensor:
@@ -163,12 +237,27 @@ def features_have_their_shapes(pair: Pair) -> None:
     for count in (1, 3):
         with torch.no_grad():
             layers = net.features(torch.randn(count, *pair.images.shape[1:]), layers=(-2, -1))
-        _hold(len(layers) == 2, f"features(layers=(-2, -1)) gave {len(layers)} records", "one for each layer")
+        _hold(
+            len(layers) == 2,
+            f"features(layers=(-2, -1)) gave {len(layers)} records",
+            "one for each layer",
+        )
         for found in layers:
-            shapes = f"pooled {tuple(found.pooled.shape)}, dense {tuple(found.dense.shape)}, prefix {tuple(found.prefix.shape)}"
+            shapes = (
+                f"pooled {tuple(found.pooled.shape)}, dense {tuple(found.dense.shape)}, prefix"
+                f" {tuple(found.prefix.shape)}"
+            )
             dim = found.pooled.shape[-1]
-            good = found.pooled.shape == (count, dim) and found.dense.shape[:2] == (count, dim) and found.dense.dim() == 4
-            _hold(good and found.prefix.shape[::2] == (count, dim), shapes, "(B, dim), (B, dim, h, w), (B, P, dim)")
+            good = (
+                found.pooled.shape == (count, dim)
+                and found.dense.shape[:2] == (count, dim)
+                and found.dense.dim() == 4
+            )
+            _hold(
+                good and found.prefix.shape[::2] == (count, dim),
+                shapes,
+                "(B, dim), (B, dim, h, w), (B, P, dim)",
+            )
             mean = torch.allclose(found.dense.mean((2, 3)), found.pooled, atol=EXACT)
             _hold(mean, "pooled is not the mean of dense", "the export pools by the mean")
         dim = layers[-1].pooled.shape[1]

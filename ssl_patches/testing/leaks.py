@@ -1,8 +1,10 @@
-"""Noise has no places: whatever a where-task answers there above chance, it read from something other than the image.
+"""Noise has no places: whatever a where-task answers there above chance, it read from something
+other than the image.
 
-The task is trained on fresh noise at every step and asked about further noise, in training mode, where statistics of a
-batch could carry something from tile to tile, and in eval mode. What it reads is a leak: of the encoder (slots, boxes
-of blind tiles), of the sampler (borders, shading), or of the task itself.
+The task is trained on fresh noise at every step and asked about further noise, in training mode,
+where statistics of a batch could carry something from tile to tile, and in eval mode. What it reads
+is a leak: of the encoder (slots, boxes of blind tiles), of the sampler (borders, shading), or of
+the task itself.
 """
 
 from __future__ import annotations
@@ -20,7 +22,12 @@ from ssl_patches.testing.pairs import MakeEncoder, MakeTask
 
 SIGMAS = 4.5
 STEPS, BATCH, TESTS = 100, 64, 30
-TINY_VIT = partial(create, name="vit_tiny_patch16_224", patch_size=4, options={"depth": 1, "embed_dim": 32, "num_heads": 2})
+TINY_VIT = partial(
+    create,
+    name="vit_tiny_patch16_224",
+    patch_size=4,
+    options={"depth": 1, "embed_dim": 32, "num_heads": 2},
+)
 Images = Callable[[int, int], Tensor]  # how many, side in pixels -> uint8 (B, 3, S, S)
 
 
@@ -30,7 +37,8 @@ def noise(count: int, size: int) -> Tensor:
 
 @dataclass
 class Answer:
-    """One accuracy of a trained task on fresh noise, against the chance that the task itself reports."""
+    """One accuracy of a trained task on fresh noise, against the chance that the task itself
+    reports."""
 
     accuracy: float
     chance: float
@@ -50,11 +58,13 @@ def leak_probe(
     image_size: int = 16,
     steps: int = STEPS,
 ) -> list[Answer]:
-    """An answer for each metric ``...accuracy`` of ``task`` and each mode; ValueError when it has none.
+    """An answer for each metric ``...accuracy`` of ``task`` and each mode; ValueError when it has
+    none.
 
-    ``task(dim=..., grid=...)``, ``encoder(image_size=...)`` and ``sampler(image_size=..., unit=..., multiple=...)`` are
-    called by keyword: give a class or a ``functools.partial`` of it. Keep all of them tiny: a hundred steps have to
-    suffice to learn a leak, and no more noise than that can be learned by heart.
+    ``task(dim=..., grid=...)``, ``encoder(image_size=...)`` and ``sampler(image_size=..., unit=...,
+    multiple=...)`` are called by keyword: give a class or a ``functools.partial`` of it. Keep all
+    of them tiny: a hundred steps have to suffice to learn a leak, and no more noise than that can
+    be learned by heart.
     """
     torch.manual_seed(0)
     net = encoder(image_size=image_size)
@@ -62,7 +72,9 @@ def leak_probe(
     head = task(dim=net.dim, grid=cutter.grid)
     net.check(cutter.grid, places=head.places)
     modules = (net, cutter, head)
-    optimizer = torch.optim.AdamW([*net.parameters(), *head.parameters()], lr=5e-3, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        [*net.parameters(), *head.parameters()], lr=5e-3, weight_decay=0.0
+    )
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = 5e-3 * min(1, (step + 1) / 10, (steps - step) / 30)
@@ -78,7 +90,10 @@ def leak_probe(
             metrics = [head(cutter(images(BATCH, image_size)), net).metrics for _ in range(TESTS)]
         found += [_answer(metrics, name) for name in metrics[0] if name.endswith("accuracy")]
     if not found:
-        raise ValueError(f"task={type(head).__name__}: reports no accuracy, so it asks for nothing that noise could not tell")
+        raise ValueError(
+            f"task={type(head).__name__}: reports no accuracy, so it asks for nothing that noise"
+            " could not tell"
+        )
     return found
 
 

@@ -16,7 +16,8 @@ from ssl_patches.types import TaskOutput
 
 IMAGES = 8
 MakeTask = Callable[..., PretextTask]
-"""A class, or any callable, that takes ``dim`` and ``grid`` by keyword, as the program gives them."""
+"""A class, or any callable, that takes ``dim`` and ``grid`` by keyword, as the program gives
+them."""
 MakeEncoder = Callable[..., Encoder]
 """Takes ``image_size`` by keyword; channels are three."""
 
@@ -40,7 +41,9 @@ class Pair:
 
     def train(self, steps: int) -> list[float]:
         """The same batch and the same questions at each step."""
-        optimizer = torch.optim.AdamW([*self.encoder.parameters(), *self.task.parameters()], lr=1e-3)
+        optimizer = torch.optim.AdamW(
+            [*self.encoder.parameters(), *self.task.parameters()], lr=1e-3
+        )
         losses = []
         for _ in range(steps):
             loss = self.output().loss
@@ -52,23 +55,34 @@ class Pair:
 
 
 def put_together(
-    task: MakeTask, encoder: MakeEncoder, *, sampler: Mapping[str, Any] | None = None, image_size: int = 32, images: int = IMAGES
+    task: MakeTask,
+    encoder: MakeEncoder,
+    *,
+    sampler: Mapping[str, Any] | None = None,
+    image_size: int = 32,
+    images: int = IMAGES,
 ) -> Pair:
-    """``sampler``: knobs of PatchSampler; none: tiles that fill the view. ValueError where task, tiles and encoder do not fit."""
+    """``sampler``: knobs of PatchSampler; none: tiles that fill the view. ValueError where task,
+    tiles and encoder do not fit."""
     torch.manual_seed(0)
     net = encoder(image_size=image_size)
-    cutter = PatchSampler(image_size=image_size, unit=net.unit, multiple=net.multiple, **(sampler or {}))
+    cutter = PatchSampler(
+        image_size=image_size, unit=net.unit, multiple=net.multiple, **(sampler or {})
+    )
     head = task(dim=net.dim, grid=cutter.grid)
     net.check(cutter.grid, places=head.places)
     return Pair(net, cutter, head, pictures(images, image_size))
 
 
 def pictures(count: int, size: int) -> Tensor:
-    """(count, 3, size, size) uint8: smooth gratings, each of its own direction and colour, so that every tile is another."""
+    """(count, 3, size, size) uint8: smooth gratings, each of its own direction and colour, so that
+    every tile is another."""
     line = torch.linspace(0, 3, size)
     torch.manual_seed(3)
     y, x, phase = torch.randn(3, count, 3, 1, 1) * 2
-    wave = torch.sin(y * line[:, None] + x * line + phase) + 0.5 * torch.sin(line[:, None] ** 2 * x + y)
+    wave = torch.sin(y * line[:, None] + x * line + phase) + 0.5 * torch.sin(
+        line[:, None] ** 2 * x + y
+    )
     return ((wave / 3 + 0.5).clamp(0, 1) * 255).to(torch.uint8)
 
 
@@ -77,7 +91,12 @@ def small_encoders() -> dict[str, MakeEncoder]:
     vit = {"depth": 2, "embed_dim": 48, "num_heads": 3, "class_token": True, "reg_tokens": 2}
     return {
         "vit": lambda *, image_size: create(
-            name="vit_tiny_patch16_224", image_size=image_size, patch_size=image_size // 8, options=vit
+            name="vit_tiny_patch16_224",
+            image_size=image_size,
+            patch_size=image_size // 8,
+            options=vit,
         ),
-        "resnet": lambda *, image_size: create(name="resnet10t", image_size=image_size, options={"channels": [16, 24, 32, 40]}),
+        "resnet": lambda *, image_size: create(
+            name="resnet10t", image_size=image_size, options={"channels": [16, 24, 32, 40]}
+        ),
     }

@@ -1,11 +1,14 @@
-"""Crop and flip, then whatever operations are named: each has its key, ``views.KEY=null`` removes it.
+"""Crop and flip, then whatever operations are named: each has its key, ``views.KEY=null`` removes
+it.
 
-The order is fixed: crop and flip, ``rotate``, ``colour``, ``grey``, ``blur``. What is sensible depends on the images:
-``views=photo`` is SimCLR's (Chen et al. 2020) without the strength that only contrast needs, ``microscopy`` and
-``satellite`` know no up, and change channels one by one or hardly at all, because colour there is measurement.
+The order is fixed: crop and flip, ``rotate``, ``colour``, ``grey``, ``blur``. What is sensible
+depends on the images: ``views=photo`` is SimCLR's (Chen et al. 2020) without the strength that only
+contrast needs, ``microscopy`` and ``satellite`` know no up, and change channels one by one or
+hardly at all, because colour there is measurement.
 
-For masked reconstruction crop and flip are enough: colours cost there (He et al. 2022, Table 1), and so the default is
-``views=crop_flip``. All of it comes before the cut, so the labels of where-tasks stay correct.
+For masked reconstruction crop and flip are enough: colours cost there (He et al. 2022, Table 1),
+and so the default is ``views=crop_flip``. All of it comes before the cut, so the labels of
+where-tasks stay correct.
 """
 
 from __future__ import annotations
@@ -14,15 +17,16 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ssl_patches.resample import as_float
 from ssl_patches.views.crop import CropFlip
 from ssl_patches.views.operations import Blur, Colour, Grey, Intensity, Rotate
+from ssl_patches.views.resample import as_float
 
 
 class Augment(nn.Module):
     """Crop and flip with the keys as for ``CropFlip``, then what is named, in this order.
 
-    ``rotate``: quarter turns; None: none. ``colour``: changes of colours, or of each channel by itself; None: none.
+    ``rotate``: quarter turns; None: none. ``colour``: changes of colours, or of each channel by
+    itself; None: none.
     ``grey``: sometimes without colours; None: never. ``blur``: sometimes blurred; None: never.
     """
 
@@ -40,8 +44,11 @@ class Augment(nn.Module):
     ) -> None:
         super().__init__()
         self.crop = CropFlip(image_size=image_size, scale=scale, ratio=ratio, flip=flip)
-        self.operations = nn.Sequential(*(step for step in (rotate, colour, grey, blur) if step is not None))
+        self.operations = nn.Sequential(
+            *(step for step in (rotate, colour, grey, blur) if step is not None)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> (B, C, image_size, image_size) float in 0..1; in eval mode the whole image."""
+        """(B, C, H, W) uint8 -> (B, C, image_size, image_size) float in 0..1; in eval mode the
+        whole image."""
         return self.operations(as_float(self.crop(images).contiguous()))

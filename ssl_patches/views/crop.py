@@ -1,7 +1,8 @@
 """From stored images to the views that are cut: batched on the device, parameters drawn per image.
 
-Random resized crop and flip are all that masked reconstruction wants (He et al. 2022, Table 1: colour jitter costs).
-A flip of the view before the cut leaves the labels of where-tasks correct; only a flip after the cut mirrors them.
+Random resized crop and flip are all that masked reconstruction wants (He et al. 2022, Table 1:
+colour jitter costs). A flip of the view before the cut leaves the labels of where-tasks correct;
+only a flip after the cut mirrors them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ssl_patches.resample import crop_resize
+from ssl_patches.views.resample import crop_resize
 
 
 class Whole(nn.Module):
@@ -23,7 +24,8 @@ class Whole(nn.Module):
         self.image_size = image_size
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> (B, C, image_size, image_size) as ``CropFlip``, unchanged where it has that size already."""
+        """(B, C, H, W) uint8 -> (B, C, image_size, image_size) as ``CropFlip``, unchanged where it
+        has that size already."""
         if images.shape[-2:] == (self.image_size, self.image_size):
             return images
         return crop_resize(images, whole_boxes(images), out=self.image_size)
@@ -32,9 +34,11 @@ class Whole(nn.Module):
 class CropFlip(nn.Module):
     """Random resized crop and flip.
 
-    ``scale``: share of the image's area, least and most. Why: as MAE; where size carries meaning raise the least.
+    ``scale``: share of the image's area, least and most. Why: as MAE; where size carries meaning
+    raise the least.
     ``ratio``: width / height of the crop, least and most. Why: as torchvision's RandomResizedCrop.
-    ``flip``: probability of a horizontal flip. Why: left and right are alike in most images; 0 where they are not (text).
+    ``flip``: probability of a horizontal flip. Why: left and right are alike in most images; 0
+    where they are not (text).
 
     In eval mode the whole image. Sides are clamped to the image where torchvision would draw again.
     """
@@ -51,37 +55,63 @@ class CropFlip(nn.Module):
         check_range("scale", scale, top=1.0)
         check_range("ratio", ratio)
         if not 0 <= flip <= 1:
-            raise ValueError(f"views.flip={flip}: a probability from 0 to 1; set views.flip=0.5, or 0 for no flip")
-        self.image_size, self.scale, self.ratio, self.flip = image_size, tuple(scale), tuple(ratio), flip
+            raise ValueError(
+                f"views.flip={flip}: a probability from 0 to 1; set views.flip=0.5, or 0 for no"
+                " flip"
+            )
+        self.image_size, self.scale, self.ratio, self.flip = (
+            image_size,
+            tuple(scale),
+            tuple(ratio),
+            flip,
+        )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> (B, C, image_size, image_size), uint8 or float in 0..1, see ``crop_resize``."""
+        """(B, C, H, W) uint8 -> (B, C, image_size, image_size), uint8 or float in 0..1, see
+        ``crop_resize``."""
         if not self.training:
             return crop_resize(images, whole_boxes(images), out=self.image_size)
         count, device = len(images), images.device
-        boxes = random_boxes(count, images.shape[-2:], scale=self.scale, ratio=self.ratio, device=device)
-        return crop_resize(images, boxes, out=self.image_size, mirror=torch.rand(count, device=device) < self.flip)
+        boxes = random_boxes(
+            count, images.shape[-2:], scale=self.scale, ratio=self.ratio, device=device
+        )
+        return crop_resize(
+            images, boxes, out=self.image_size, mirror=torch.rand(count, device=device) < self.flip
+        )
 
 
 def check_range(key: str, pair: Sequence[float], *, top: float = math.inf) -> None:
     """ValueError where ``views.KEY`` is not two numbers 0 < low <= high <= ``top``."""
     if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= top:
         limit = f" <= {top:g}" if math.isfinite(top) else ""
-        raise ValueError(f"views.{key}={list(pair)}: two numbers 0 < low <= high{limit}; e.g. views.{key}=[0.5,1.0]")
+        raise ValueError(
+            f"views.{key}={list(pair)}: two numbers 0 < low <= high{limit}; e.g."
+            f" views.{key}=[0.5,1.0]"
+        )
 
 
 def whole_boxes(images: Tensor) -> Tensor:
     """(B, 4): the largest centred square of each image (y, x, h, w)."""
     height, width = images.shape[-2:]
     side = min(height, width)
-    box = torch.tensor([(height - side) // 2, (width - side) // 2, side, side], device=images.device, dtype=torch.float32)
+    box = torch.tensor(
+        [(height - side) // 2, (width - side) // 2, side, side],
+        device=images.device,
+        dtype=torch.float32,
+    )
     return box.expand(len(images), 4)
 
 
 def random_boxes(
-    count: int, size: Sequence[int], *, scale: Sequence[float], ratio: Sequence[float], device: torch.device
+    count: int,
+    size: Sequence[int],
+    *,
+    scale: Sequence[float],
+    ratio: Sequence[float],
+    device: torch.device,
 ) -> Tensor:
-    """(count, 4) random crops in whole pixels (y, x, h, w) of images of ``size`` H, W, every row and column possible."""
+    """(count, 4) random crops in whole pixels (y, x, h, w) of images of ``size`` H, W, every row
+    and column possible."""
     draw = torch.rand(4, count, device=device)
     height, width = size
     area = height * width * (scale[0] + (scale[1] - scale[0]) * draw[0])

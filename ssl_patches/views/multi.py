@@ -1,10 +1,12 @@
-"""Several crops of each image in one step: large and small ones (multi-crop), or many small ones (a bag of tiles).
+"""Several crops of each image in one step: large and small ones (multi-crop), or many small ones (a
+bag of tiles).
 
-Multi-crop after Caron et al. 2020 (SwAV, arXiv 2006.09882), with the scales of DINOv2 (Oquab et al. 2023); a bag of tiles
-after Chen et al. 2022 (BagSSL, arXiv 2206.08954) and Tong et al. 2023 (EMP-SSL, arXiv 2304.03977). Neither compares the
-crops with each other here: no task of ours does. What they give is an image that is loaded and decoded once for all of
-its crops, and objects seen at several scales. Every crop is enlarged to the side of a view, because tiles are cut alike
-from all of them; so a small crop costs what a large one does, and budgets in FLOPs count each.
+Multi-crop after Caron et al. 2020 (SwAV, arXiv 2006.09882), with the scales of DINOv2 (Oquab et al.
+2023); a bag of tiles after Chen et al. 2022 (BagSSL, arXiv 2206.08954) and Tong et al. 2023
+(EMP-SSL, arXiv 2304.03977). Neither compares the crops with each other here: no task of ours does.
+What they give is an image that is loaded and decoded once for all of its crops, and objects seen at
+several scales. Every crop is enlarged to the side of a view, because tiles are cut alike from all
+of them; so a small crop costs what a large one does, and budgets in FLOPs count each.
 """
 
 from __future__ import annotations
@@ -14,21 +16,25 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ssl_patches.resample import as_float
 from ssl_patches.views.augment import Augment
 from ssl_patches.views.crop import CropFlip, check_range
 from ssl_patches.views.operations import Blur, Colour, Grey, Intensity, Rotate
+from ssl_patches.views.resample import as_float
 
 
 class MultiCrop(Augment):
-    """``large`` and ``small`` crops of each image, then what is named, as ``Augment`` does, drawn for each crop.
+    """``large`` and ``small`` crops of each image, then what is named, as ``Augment`` does, drawn
+    for each crop.
 
-    ``large``: crops of much of an image. Why: two, as SwAV. ``small``: crops of little of it. Why: as many again; each is
-    one more view to compute. ``large_scale``: share of the area of a large one, least and most. Why: as DINOv2.
-    ``small_scale``: of a small one. Why: as DINOv2. ``ratio``: width / height of a crop, least and most. Why: as
-    torchvision's RandomResizedCrop. ``flip``: probability of a horizontal flip. Why: as ``CropFlip``.
+    ``large``: crops of much of an image. Why: two, as SwAV. ``small``: crops of little of it. Why:
+    as many again; each is one more view to compute. ``large_scale``: share of the area of a large
+    one, least and most. Why: as DINOv2.
+    ``small_scale``: of a small one. Why: as DINOv2. ``ratio``: width / height of a crop, least and
+    most. Why: as torchvision's RandomResizedCrop. ``flip``: probability of a horizontal flip. Why:
+    as ``CropFlip``.
 
-    ``rotate``: quarter turns; None: none. ``colour``: changes of colours, or of each channel by itself; None: none.
+    ``rotate``: quarter turns; None: none. ``colour``: changes of colours, or of each channel by
+    itself; None: none.
     ``grey``: sometimes without colours; None: never. ``blur``: sometimes blurred; None: never.
     """
 
@@ -50,9 +56,19 @@ class MultiCrop(Augment):
         check_range("large_scale", large_scale, top=1.0)
         check_range("small_scale", small_scale, top=1.0)
         if min(large, small) < 0 or large + small < 1:
-            raise ValueError(f"views.large={large}, views.small={small}: at least one crop in all; set views.large=2")
+            raise ValueError(
+                f"views.large={large}, views.small={small}: at least one crop in all; set"
+                " views.large=2"
+            )
         super().__init__(
-            image_size=image_size, scale=large_scale, ratio=ratio, flip=flip, rotate=rotate, colour=colour, grey=grey, blur=blur
+            image_size=image_size,
+            scale=large_scale,
+            ratio=ratio,
+            flip=flip,
+            rotate=rotate,
+            colour=colour,
+            grey=grey,
+            blur=blur,
         )
         self.small_crop = CropFlip(image_size=image_size, scale=small_scale, ratio=ratio, flip=flip)
         self.large, self.small = large, small
@@ -60,7 +76,8 @@ class MultiCrop(Augment):
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) uint8 -> (B * (large + small), C, image_size, image_size) float in 0..1.
 
-        The crops of an image follow each other, large ones first. In eval mode (B, ...), the whole images.
+        The crops of an image follow each other, large ones first. In eval mode (B, ...), the whole
+        images.
         """
         if not self.training:
             return super().forward(images)

@@ -1,4 +1,5 @@
-"""Arrays become levels by a rule that is stated, whatever their depth, channels and order of axes."""
+"""Arrays become levels by a rule that is stated, whatever their depth, channels and order of
+axes."""
 
 from __future__ import annotations
 
@@ -31,8 +32,12 @@ def test_a_stated_range_is_a_window_that_clips() -> None:
     assert levels(np.array([7], np.uint8), (0, 100)).tolist() == [7]  # 8 bits are levels already
 
 
-@pytest.mark.parametrize("values", [np.array([-1, 3], np.int16), np.array([0.0, 1.5]), np.array([0.0, np.nan])])
-def test_values_without_a_known_range_are_refused_with_the_key_that_gives_one(values: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    "values", [np.array([-1, 3], np.int16), np.array([0.0, 1.5]), np.array([0.0, np.nan])]
+)
+def test_values_without_a_known_range_are_refused_with_the_key_that_gives_one(
+    values: np.ndarray,
+) -> None:
     with pytest.raises(ValueError, match=r"data.value_range=\[LOW,HIGH\]"):
         levels(values, None)
 
@@ -55,14 +60,20 @@ def test_the_channel_axis_is_the_one_of_that_length_the_last_first() -> None:
 
 def test_an_array_is_cut_and_resized_like_a_picture() -> None:
     picture = RNG.integers(0, 256, (30, 44, 3), dtype=np.uint8)
-    small = np.asarray(Image.fromarray(picture).crop((7, 0, 37, 30)).resize((12, 12), Image.Resampling.BILINEAR))
+    small = np.asarray(
+        Image.fromarray(picture).crop((7, 0, 37, 30)).resize((12, 12), Image.Resampling.BILINEAR)
+    )
     found = square(np.moveaxis(picture, 2, 0), size=12, value_range=None)
     assert np.abs(found.transpose(1, 2, 0).astype(int) - small).max() <= 1
 
 
 def stored(folder: Path, name: str, values: np.ndarray) -> str:
     path = folder / name
-    np.save(path, values) if name.endswith(".npy") else tifffile.imwrite(path, values, compression="deflate")
+    (
+        np.save(path, values)
+        if name.endswith(".npy")
+        else tifffile.imwrite(path, values, compression="deflate")
+    )
     return str(path)
 
 
@@ -74,7 +85,9 @@ def test_any_number_of_channels_comes_back_in_order_from_npy_and_tiff(
 ) -> None:
     level = np.arange(channels, dtype=np.uint8) * 19
     scale = {np.uint8: 1, np.uint16: 257, np.float32: np.float32(1 / 255)}[dtype]
-    values = np.broadcast_to((level.astype(dtype) * dtype(scale))[:, None, None], (channels, 16, 18))
+    values = np.broadcast_to(
+        (level.astype(dtype) * dtype(scale))[:, None, None], (channels, 16, 18)
+    )
     path = stored(tmp_path, name, values[0] if channels == 1 else np.ascontiguousarray(values))
     assert header(path, channels=channels) == (18, 16)
     found = decode(path, channels=channels, size=8)
@@ -117,7 +130,9 @@ def folder(tmp_path: Path, count: int = 6) -> Path:
 
 
 def test_a_folder_of_npy_is_a_source_of_many_channels(tmp_path: Path) -> None:
-    data = FolderSource(root=str(folder(tmp_path)), split="train", image_size=8, channels=4, value_range=(0, 4095))
+    data = FolderSource(
+        root=str(folder(tmp_path)), split="train", image_size=8, channels=4, value_range=(0, 4095)
+    )
     image, label, _ = data[0]
     assert (image.shape, label) == ((4, 16, 16), -1)
     assert image.max() > 200
@@ -137,10 +152,14 @@ def test_the_wrong_number_of_channels_says_what_the_files_hold(tmp_path: Path) -
 
 def test_a_range_is_two_numbers(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"data.value_range=\[5, 5\]: two numbers low < high"):
-        FolderSource(root=str(folder(tmp_path)), split="train", image_size=8, channels=4, value_range=(5, 5))
+        FolderSource(
+            root=str(folder(tmp_path)), split="train", image_size=8, channels=4, value_range=(5, 5)
+        )
 
 
-def test_without_tifffile_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tifffile_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for at in range(4):
         stored(tmp_path, f"{at}.tif", np.zeros((5, 20, 20), np.uint8))
     monkeypatch.setitem(sys.modules, "tifffile", None)

@@ -1,4 +1,5 @@
-"""The cache of decoded images: the same batches as without it, made once, whoever is killed or comes second."""
+"""The cache of decoded images: the same batches as without it, made once, whoever is killed or
+comes second."""
 
 from __future__ import annotations
 
@@ -24,19 +25,24 @@ from ssl_patches.data.module import PatchDataModule
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """12 images of 40 px in two classes; the third of class a is cut short, so that only decoding notices."""
+    """12 images of 40 px in two classes; the third of class a is cut short, so that only decoding
+    notices."""
     rng = np.random.default_rng(0)
     for at in range(12):
         folder = tmp_path / "pictures" / "ab"[at % 2]
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(folder / f"{at:02}.png")
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(
+            folder / f"{at:02}.png"
+        )
     cut = tmp_path / "pictures" / "a" / "04.png"
     cut.write_bytes(cut.read_bytes()[:1500])
     return tmp_path / "pictures"
 
 
 def folder(root: Path, **options) -> FolderSource:
-    return FolderSource(root=str(root), split="train", **{"image_size": 32, "max_corrupt": 0.3, **options})
+    return FolderSource(
+        root=str(root), split="train", **{"image_size": 32, "max_corrupt": 0.3, **options}
+    )
 
 
 def cached(source, tmp_path: Path, **options) -> CachedSource:
@@ -62,13 +68,21 @@ def same(ours, theirs) -> bool:
 
 @pytest.mark.parametrize("size", [32, 96])  # kept with channels first, and last
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_run_sees_the_same_batches_with_it_and_without(pictures: Path, tmp_path: Path, size: int, num_workers: int):
+def test_a_run_sees_the_same_batches_with_it_and_without(
+    pictures: Path, tmp_path: Path, size: int, num_workers: int
+):
     plain = stream(folder(pictures, image_size=size))
     found = filled(folder(pictures, image_size=size), tmp_path, num_workers=num_workers)
     assert same(stream(found, num_workers=num_workers), plain)
     assert same(stream(found, count=3, start=2), plain[2:])  # resumed in the middle
-    assert [found[at][2] for at in range(len(found))] == [folder(pictures, image_size=size)[at][2] for at in range(len(found))]
-    assert all(torch.equal(a, b) for at in range(len(found)) for a, b in zip(found[at][:1], found.source[at][:1], strict=True))
+    assert [found[at][2] for at in range(len(found))] == [
+        folder(pictures, image_size=size)[at][2] for at in range(len(found))
+    ]
+    assert all(
+        torch.equal(a, b)
+        for at in range(len(found))
+        for a, b in zip(found[at][:1], found.source[at][:1], strict=True)
+    )
 
 
 def test_until_it_is_filled_images_come_from_the_source(pictures: Path, tmp_path: Path):
@@ -77,14 +91,18 @@ def test_until_it_is_filled_images_come_from_the_source(pictures: Path, tmp_path
     assert not found.folder.exists()
 
 
-def test_images_are_decoded_once_and_damage_is_told_every_time(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_images_are_decoded_once_and_damage_is_told_every_time(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     first = filled(folder(pictures), tmp_path)
     again = cached(folder(pictures), tmp_path)
     monkeypatch.setattr(FolderSource, "read", lambda *_: pytest.fail("decoded again"))
     again.fill_cache(num_workers=0)
     assert same(stream(again), stream(first))
     monkeypatch.undo()
-    assert [path for path, _ in again.unreadable()] == [path for path, _ in first.unreadable()] != []
+    assert (
+        [path for path, _ in again.unreadable()] == [path for path, _ in first.unreadable()] != []
+    )
     with pytest.raises(ValueError, match=r"data\.max_corrupt=0\.01: 1 of"):
         filled(folder(pictures, max_corrupt=0.01), tmp_path)
 
@@ -168,10 +186,14 @@ def test_a_killed_builder_leaves_nothing_that_counts_and_the_next_one_goes_on(tm
     assert all(torch.equal(found[at][0], source[at][0]) for at in range(8))
 
 
-def test_of_two_builders_one_works_and_the_other_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+def test_of_two_builders_one_works_and_the_other_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
     process = builder(tmp_path, pause=0.2)
     monkeypatch.setattr(cache, "WAIT", 0.05)
-    monkeypatch.setattr(CachedSource, "_make", lambda *_: pytest.fail("built beside another builder"))
+    monkeypatch.setattr(
+        CachedSource, "_make", lambda *_: pytest.fail("built beside another builder")
+    )
     found = filled(EmbeddedSource(count=8, image_size=32), tmp_path)
     process.join()
     assert process.exitcode == 0
@@ -192,21 +214,31 @@ def test_an_interrupted_build_is_cleared_away(tmp_path: Path, monkeypatch: pytes
 
 def test_too_large_a_cache_is_refused_and_the_remedy_works(tmp_path: Path):
     source = EmbeddedSource(count=64, image_size=32)  # 196,608 bytes
-    with pytest.raises(ValueError, match=r"data\.cache_max_gb=0\.0001: 64 images of 3 x 32 x 32 bytes are 0\.0001") as refusal:
+    with pytest.raises(
+        ValueError, match=r"data\.cache_max_gb=0\.0001: 64 images of 3 x 32 x 32 bytes are 0\.0001"
+    ) as refusal:
         cached(source, tmp_path, max_gb=1e-4)
-    assert "set data.cache_max_gb=0.001, a smaller image_size, or data.cache=false" in str(refusal.value)
+    assert "set data.cache_max_gb=0.001, a smaller image_size, or data.cache=false" in str(
+        refusal.value
+    )
     cached(source, tmp_path, max_gb=0.001)
-    with pytest.raises(ValueError, match=r"data\.cache_max_gb=0: must be more than 0; set data\.cache_max_gb=20"):
+    with pytest.raises(
+        ValueError, match=r"data\.cache_max_gb=0: must be more than 0; set data\.cache_max_gb=20"
+    ):
         cached(source, tmp_path, max_gb=0)
 
 
-def test_a_folder_that_cannot_be_one_and_a_full_disk_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_that_cannot_be_one_and_a_full_disk_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     source = EmbeddedSource(count=8, image_size=32)
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"is a file; set data\.cache to a folder"):
         cached(source, tmp_path, place=tmp_path / "file" / "cache")
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(ValueError, match=r"1e-06 GB are free there; set data\.cache to a folder on a larger disk"):
+    with pytest.raises(
+        ValueError, match=r"1e-06 GB are free there; set data\.cache to a folder on a larger disk"
+    ):
         cached(source, tmp_path)
 
 
@@ -221,8 +253,13 @@ def test_a_run_with_a_cache_has_the_losses_of_the_run_without(only_training, tmp
     kept = only_training(tmp_path / "cached", f"data.cache={tmp_path / 'cache'}")
     assert (plain / "metrics.csv").read_text().splitlines()[0].count(",") > 1
     assert _losses(plain) == _losses(kept)
-    assert len([path for path in (tmp_path / "cache").iterdir() if (path / "images.npy").is_file()]) == 2  # train and val
-    only_training(tmp_path / "cached", "resume=true", "data.cache=false", "budget.images=96")  # it is no other run without
+    assert (
+        len([path for path in (tmp_path / "cache").iterdir() if (path / "images.npy").is_file()])
+        == 2
+    )  # train and val
+    only_training(
+        tmp_path / "cached", "resume=true", "data.cache=false", "budget.images=96"
+    )  # it is no other run without
 
 
 def _losses(run: Path) -> list[str]:

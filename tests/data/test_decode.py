@@ -16,7 +16,9 @@ from PIL import Image, ImageFile
 
 from ssl_patches.data.decode import TRANSPOSE, UnreadableImage, decode, header
 
-quiet = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quiet = settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def smooth(height: int, width: int) -> np.ndarray:
@@ -25,7 +27,9 @@ def smooth(height: int, width: int) -> np.ndarray:
     return np.stack([y * 255 // height, x * 255 // width, np.full_like(x, 90)], -1).astype(np.uint8)
 
 
-def stored(folder: Path, image: Image.Image | np.ndarray, name: str = "a.png", **options: object) -> str:
+def stored(
+    folder: Path, image: Image.Image | np.ndarray, name: str = "a.png", **options: object
+) -> str:
     path = folder / name
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(path, **options)
     return str(path)
@@ -50,20 +54,32 @@ def test_an_image_of_the_right_size_keeps_its_pixels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(20, 34), (35, 20)])
-def test_of_an_oblong_image_the_middle_is_taken_without_resampling(tmp_path: Path, height: int, width: int) -> None:
+def test_of_an_oblong_image_the_middle_is_taken_without_resampling(
+    tmp_path: Path, height: int, width: int
+) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     top, left = (height - 20) // 2, (width - 20) // 2
-    assert np.array_equal(shown(stored(tmp_path, pixels), size=20), pixels[top : top + 20, left : left + 20])
+    assert np.array_equal(
+        shown(stored(tmp_path, pixels), size=20), pixels[top : top + 20, left : left + 20]
+    )
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(64, 64, 20), (90, 60, 24), (10, 14, 32)])
-def test_resizing_keeps_content_in_place(tmp_path: Path, height: int, width: int, size: int) -> None:
+def test_resizing_keeps_content_in_place(
+    tmp_path: Path, height: int, width: int, size: int
+) -> None:
     side = min(height, width)
     centre = (np.arange(size) + 0.5) * side / size
     got = shown(stored(tmp_path, smooth(height, width)), size=size).astype(float)
     tolerance = 255 / side + 2
-    assert np.abs(got[:, :, 0] - ((centre + (height - side) // 2) * 255 / height)[:, None]).max() < tolerance
-    assert np.abs(got[:, :, 1] - ((centre + (width - side) // 2) * 255 / width)[None, :]).max() < tolerance
+    assert (
+        np.abs(got[:, :, 0] - ((centre + (height - side) // 2) * 255 / height)[:, None]).max()
+        < tolerance
+    )
+    assert (
+        np.abs(got[:, :, 1] - ((centre + (width - side) // 2) * 255 / width)[None, :]).max()
+        < tolerance
+    )
 
 
 def test_resizing_is_antialiased(tmp_path: Path) -> None:
@@ -73,23 +89,40 @@ def test_resizing_is_antialiased(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_huge_jpeg_is_reduced_by_its_decoder_without_losing_detail(tmp_path: Path, channels: int) -> None:
-    """Stripes of 12 px out of 1200 x 1800 look at 256 px as if decoded in full; reduced too far they would fade."""
+def test_a_huge_jpeg_is_reduced_by_its_decoder_without_losing_detail(
+    tmp_path: Path, channels: int
+) -> None:
+    """Stripes of 12 px out of 1200 x 1800 look at 256 px as if decoded in full; reduced too far
+    they would fade."""
     picture = smooth(1200, 1800)
     picture[np.arange(1200) // 12 % 2 == 0] //= 3
     path = stored(tmp_path, picture, "big.jpg", quality=95)
-    full = Image.fromarray(picture).crop((300, 0, 1500, 1200)).resize((256, 256), Image.Resampling.BILINEAR)
-    want = np.asarray(full.convert("L" if channels == 1 else "RGB")).reshape(256, 256, channels).astype(int)
+    full = (
+        Image.fromarray(picture)
+        .crop((300, 0, 1500, 1200))
+        .resize((256, 256), Image.Resampling.BILINEAR)
+    )
+    want = (
+        np.asarray(full.convert("L" if channels == 1 else "RGB"))
+        .reshape(256, 256, channels)
+        .astype(int)
+    )
     assert np.abs(shown(path, channels=channels, size=256) - want).mean() < 2
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F", "YCbCr"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F", "YCbCr"]
+)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_mode_shows_the_grey_it_stores(tmp_path: Path, mode: str, channels: int) -> None:
     """A white half and a dark half, stored in every mode, come back as such in 1 and 3 channels."""
     grey = np.full((16, 16), 255, np.uint8)
     grey[:8] = 0 if mode == "1" else 51
-    deep = {"I;16": grey.astype(np.uint16) * 257, "I": grey.astype(np.int32) * 257, "F": grey.astype(np.float32) / 255}
+    deep = {
+        "I;16": grey.astype(np.uint16) * 257,
+        "I": grey.astype(np.int32) * 257,
+        "F": grey.astype(np.float32) / 255,
+    }
     image = Image.fromarray(deep[mode]) if mode in deep else Image.fromarray(grey).convert(mode)
     suffix = "tif" if mode in ("CMYK", "I", "F", "YCbCr") else "png"
     path = stored(tmp_path, image, f"a.{suffix}")
@@ -111,7 +144,9 @@ def test_a_palette_keeps_its_colours_and_their_luma(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_what_is_transparent_is_white_whatever_colour_hides_there(tmp_path: Path, channels: int) -> None:
+def test_what_is_transparent_is_white_whatever_colour_hides_there(
+    tmp_path: Path, channels: int
+) -> None:
     pixels = np.zeros((8, 8, 4), np.uint8)
     pixels[..., 0] = 200
     pixels[:4, :, 3] = 255
@@ -123,11 +158,16 @@ def test_what_is_transparent_is_white_whatever_colour_hides_there(tmp_path: Path
 def test_a_transparent_palette_entry_is_white(tmp_path: Path) -> None:
     image = Image.fromarray(np.uint8([[0, 1], [0, 1]]))
     image.putpalette([200, 0, 0, 0, 200, 0])
-    assert shown(stored(tmp_path, image, transparency=1), size=2)[0].tolist() == [[200, 0, 0], [255, 255, 255]]
+    assert shown(stored(tmp_path, image, transparency=1), size=2)[0].tolist() == [
+        [200, 0, 0],
+        [255, 255, 255],
+    ]
 
 
 @pytest.mark.parametrize(("values", "said"), [([0, 70000], "0..65535"), ([-1, 5], "0..65535")])
-def test_integers_without_a_known_range_are_refused(tmp_path: Path, values: list[int], said: str) -> None:
+def test_integers_without_a_known_range_are_refused(
+    tmp_path: Path, values: list[int], said: str
+) -> None:
     path = stored(tmp_path, Image.fromarray(np.array([values, values], np.int32)), "a.tif")
     with pytest.raises(UnreadableImage, match=said):
         decode(path, channels=1, size=2)
@@ -145,7 +185,13 @@ def test_floats_beyond_0_to_1_are_refused(tmp_path: Path, value: float) -> None:
 def test_the_orientation_is_applied_once(tmp_path: Path, suffix: str, orientation: int) -> None:
     image, exif = Image.fromarray(smooth(24, 24)), Image.Exif()
     exif[0x0112] = orientation
-    path = stored(tmp_path, image, f"a.{suffix}", exif=exif, **({"lossless": True} if suffix == "webp" else {}))
+    path = stored(
+        tmp_path,
+        image,
+        f"a.{suffix}",
+        exif=exif,
+        **({"lossless": True} if suffix == "webp" else {}),
+    )
     upright = image.transpose(TRANSPOSE[orientation]) if orientation > 1 else image
     assert np.array_equal(shown(path, size=24), np.asarray(upright))
 
@@ -157,11 +203,20 @@ def test_damaged_metadata_beside_sound_pixels_is_ignored(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("a.jpg", {}), ("p.jpg", {"progressive": True}), ("a.png", {}), ("a.webp", {}), ("a.gif", {}), ("a.bmp", {})],
+    [
+        ("a.jpg", {}),
+        ("p.jpg", {"progressive": True}),
+        ("a.png", {}),
+        ("a.webp", {}),
+        ("a.gif", {}),
+        ("a.bmp", {}),
+    ],
 )
 @given(share=st.floats(0, 1, exclude_max=True))
 @quiet
-def test_a_truncated_file_is_an_error_or_whole(tmp_path: Path, name: str, options: dict, share: float) -> None:
+def test_a_truncated_file_is_an_error_or_whole(
+    tmp_path: Path, name: str, options: dict, share: float
+) -> None:
     """However much is cut off, no picture with a missing part comes back."""
     noise = np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     whole = stored(tmp_path, noise, name, **options)
@@ -173,9 +228,15 @@ def test_a_truncated_file_is_an_error_or_whole(tmp_path: Path, name: str, option
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.gif", "a.bmp", "a.tif", "a.ppm"])
-@given(at=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8))
+@given(
+    at=st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8
+    )
+)
 @quiet
-def test_overwritten_bytes_raise_nothing_but_the_one_error(tmp_path: Path, name: str, at: list) -> None:
+def test_overwritten_bytes_raise_nothing_but_the_one_error(
+    tmp_path: Path, name: str, at: list
+) -> None:
     data = bytearray(Path(stored(tmp_path, smooth(16, 24), name)).read_bytes())
     for share, value in at:
         data[int(share * min(len(data), 200))] = value
@@ -186,8 +247,16 @@ def test_overwritten_bytes_raise_nothing_but_the_one_error(tmp_path: Path, name:
         assert reason is None or (reason and "\n" not in reason)
 
 
-def test_an_import_that_allows_truncated_images_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = Path(stored(tmp_path, np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), "a.jpg"))
+def test_an_import_that_allows_truncated_images_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(
+        stored(
+            tmp_path,
+            np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8),
+            "a.jpg",
+        )
+    )
     path.write_bytes(path.read_bytes()[:2000])
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     assert Image.open(path).convert("RGB").size == (64, 64)  # the fault guarded against
@@ -208,9 +277,13 @@ def jpeg(path: Path, image: Image.Image, **options: object) -> Path:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
-def test_a_plain_jpeg_has_pillows_pixels(tmp_path: Path, monkeypatch, channels: int, mode: str, options: dict) -> None:
+def test_a_plain_jpeg_has_pillows_pixels(
+    tmp_path: Path, monkeypatch, channels: int, mode: str, options: dict
+) -> None:
     """By a decoder that is quicker; where it is resized, by at most a level of 255 more or less."""
-    noise = torch.nn.functional.interpolate(torch.rand(1, 3, 9, 9), (60, 60), mode="bicubic")[0].clamp(0, 1)
+    noise = torch.nn.functional.interpolate(torch.rand(1, 3, 9, 9), (60, 60), mode="bicubic")[
+        0
+    ].clamp(0, 1)
     image = Image.fromarray((noise * 255).byte().permute(1, 2, 0).numpy()).convert(mode)
     path = str(jpeg(tmp_path / "a.jpg", image, **options))
     same, smaller = (decode(path, channels=channels, size=size) for size in (60, 41))

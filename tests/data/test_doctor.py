@@ -1,4 +1,5 @@
-"""``doctor`` says what is in a folder and what is broken, and what it writes and suggests can be used as it stands."""
+"""``doctor`` says what is in a folder and what is broken, and what it writes and suggests can be
+used as it stands."""
 
 from __future__ import annotations
 
@@ -15,19 +16,22 @@ import pytest
 import torch
 from PIL import Image
 
-from ssl_patches import assemble, config
+from ssl_patches import config
 from ssl_patches.cli import main
+from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.data import FolderSource
+from ssl_patches.data import build as build_data
 from ssl_patches.data.files import read_skip
 from ssl_patches.data.module import PatchDataModule, ordered_items
-from ssl_patches.schema import PRETRAIN, SUPPLIED
 
 RNG = np.random.default_rng(0)
 
 
 def put(path: Path, pixels: np.ndarray | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(RNG.integers(0, 256, (40, 48, 3), dtype=np.uint8) if pixels is None else pixels).save(path)
+    Image.fromarray(
+        RNG.integers(0, 256, (40, 48, 3), dtype=np.uint8) if pixels is None else pixels
+    ).save(path)
     return path
 
 
@@ -35,10 +39,14 @@ def huge(path: Path) -> None:
     """A PNG of 100,000 x 100,000 pixels by its header, in a few bytes."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    )
 
 
 @pytest.fixture
@@ -56,7 +64,11 @@ def mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cut.write_bytes(cut.read_bytes()[:-300])
     (root / "train" / "b" / "text.jpg").write_text("no image")
     huge(root / "train" / "b" / "huge.png")
-    for original, copy in (("train/a/2", "train/a/2copy"), ("train/a/3", "train/b/3copy"), ("val/a/0", "train/a/0val")):
+    for original, copy in (
+        ("train/a/2", "train/a/2copy"),
+        ("train/a/3", "train/b/3copy"),
+        ("val/a/0", "train/a/0val"),
+    ):
         shutil.copy(root / f"{original}.png", root / f"{copy}.png")
     shutil.copy(root / "val/a/0.png", root / "val/a/0again.png")
     (root / "notes.txt").write_text("x")
@@ -69,10 +81,17 @@ def doctor(capsys, *words: str) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_mixed_folder_is_told_in_full_and_the_list_leaves_out_just_the_bad(mixed: Path, capsys, tmp_path: Path) -> None:
+def test_a_mixed_folder_is_told_in_full_and_the_list_leaves_out_just_the_bad(
+    mixed: Path, capsys, tmp_path: Path
+) -> None:
     found = doctor(capsys, "data.root=images")
     assert (found["images"], found["other_files"], found["classes"]) == (27, 1, 2)
-    assert found["modes"] == {"RGB": 23, "unreadable": 2, "RGBA": 1, "L": 1}  # of the one cut short the header is sound
+    assert found["modes"] == {
+        "RGB": 23,
+        "unreadable": 2,
+        "RGBA": 1,
+        "L": 1,
+    }  # of the one cut short the header is sound
     assert found["shorter_side"] == {"least": 40, "median": 40, "most": 40}
     reasons = {row["path"]: row["reason"] for row in found["damaged"]}
     assert set(reasons) == {"train/a/cut.png", "train/b/text.jpg", "train/b/huge.png"}
@@ -88,10 +107,14 @@ def test_a_mixed_folder_is_told_in_full_and_the_list_leaves_out_just_the_bad(mix
 
     with (tmp_path / "quarantine.csv").open() as file:
         listed = {row["path"]: row["reason"] for row in csv.DictReader(file)}
-    assert set(listed) == set(reasons) | {path for group in found["duplicates"] for path in group[1:]}
+    assert set(listed) == set(reasons) | {
+        path for group in found["duplicates"] for path in group[1:]
+    }
     assert listed["train/a/0val.png"] == "copy of val/a/0.png"
     train, val = (
-        FolderSource(root="images", split=split, image_size=32, skip="quarantine.csv", max_corrupt=0.0)
+        FolderSource(
+            root="images", split=split, image_size=32, skip="quarantine.csv", max_corrupt=0.0
+        )
         for split in ("train", "val")
     )
     assert (len(train), len(val)) == (16, 4)
@@ -104,13 +127,19 @@ def test_the_settings_can_be_pasted_and_fit(mixed: Path, capsys) -> None:
     program, command, *words = shlex.split(found["settings"])
     assert (program, command) == ("ssl-patches", "pretrain")
     cfg = config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN)
-    assert (cfg["image_size"], cfg["data"]["batch_size"], cfg["data"]["skip"]) == (32, 16, "quarantine.csv")
+    assert (cfg["image_size"], cfg["data"]["batch_size"], cfg["data"]["skip"]) == (
+        32,
+        16,
+        "quarantine.csv",
+    )
     assert cfg["data"]["num_workers"] == 1
     assert "microscopy" not in found["settings"]
-    assert len(assemble.source(cfg, "train", whole=False)) == 16
+    assert len(build_data.source(cfg, "train", whole=False)) == 16
 
 
-def test_deep_files_have_their_range_and_channels_suggested(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deep_files_have_their_range_and_channels_suggested(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stacks").mkdir()
     stack = np.linspace(0, 4095, 5 * 40 * 40).reshape(5, 40, 40).astype(np.uint16)
@@ -119,13 +148,20 @@ def test_deep_files_have_their_range_and_channels_suggested(tmp_path: Path, caps
     found = doctor(capsys, "data.root=stacks")
     assert (found["value_range"], found["channels"]) == ([0, 4095], {"5": 8})
     words = shlex.split(found["settings"])[2:]
-    assert {"data.channels=5", "data.value_range=[0,4095]", "data.statistics=measured", "views=microscopy"} <= set(words)
+    assert {
+        "data.channels=5",
+        "data.value_range=[0,4095]",
+        "data.statistics=measured",
+        "views=microscopy",
+    } <= set(words)
     cfg = config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN)
-    assert assemble.source(cfg, "train", whole=True)[0][0].shape == (5, 32, 32)
+    assert build_data.source(cfg, "train", whole=True)[0][0].shape == (5, 32, 32)
 
 
 @pytest.mark.parametrize(("depth", "expected"), [(np.uint8, None), (np.uint16, [0.0, 900.0])])
-def test_grey_pictures_are_one_channel(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch, depth: type, expected) -> None:
+def test_grey_pictures_are_one_channel(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch, depth: type, expected
+) -> None:
     monkeypatch.chdir(tmp_path)
     for at in range(6):
         values = RNG.integers(0, 250, (40, 40)).astype(depth)
@@ -136,7 +172,9 @@ def test_grey_pictures_are_one_channel(tmp_path: Path, capsys, monkeypatch: pyte
     assert "data.channels=1" in found["settings"]
 
 
-def test_people_get_a_page_and_a_clean_folder_no_list(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_people_get_a_page_and_a_clean_folder_no_list(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for at in range(8):
         put(tmp_path / "fine" / f"{at}.png")
@@ -144,23 +182,31 @@ def test_people_get_a_page_and_a_clean_folder_no_list(tmp_path: Path, capsys, mo
     assert main(["doctor", "data.root=fine", "num_workers=2"]) == 0
     said = capsys.readouterr()
     assert "8 images and 0 other files in fine" in said.out
-    assert said.out.splitlines()[-1].startswith("ssl-patches pretrain data=folder data.root=fine image_size=32")
+    assert said.out.splitlines()[-1].startswith(
+        "ssl-patches pretrain data=folder data.root=fine image_size=32"
+    )
     assert not (tmp_path / "quarantine.csv").exists()
 
 
-def test_bad_requests_are_refused_and_nothing_is_written_over(mixed: Path, capsys, tmp_path: Path) -> None:
+def test_bad_requests_are_refused_and_nothing_is_written_over(
+    mixed: Path, capsys, tmp_path: Path
+) -> None:
     def refused(*words: str) -> str:
         capsys.readouterr()
         assert main(["doctor", *words]) == 2
         return capsys.readouterr().err
 
     assert "data.root: missing; give data.root=DIR" in refused()
-    assert "must be a folder of images, but does not exist; set data.root=DIR" in refused("data.root=nowhere")
+    assert "must be a folder of images, but does not exist; set data.root=DIR" in refused(
+        "data.root=nowhere"
+    )
     assert "did you mean 'quarantine'" in refused("data.root=images", "quarantin=x")
     assert "num_workers=-1" in refused("data.root=images", "num_workers=-1")
     assert "there is no folder" in refused("data.root=images", "quarantine=a/b.csv")
     (tmp_path / "mine.csv").write_text("my,own\n")
-    assert "mine.csv: exists already; set quarantine=FILE" in refused("data.root=images", "quarantine=mine.csv", "overwrite=true")
+    assert "mine.csv: exists already; set quarantine=FILE" in refused(
+        "data.root=images", "quarantine=mine.csv", "overwrite=true"
+    )
     assert (tmp_path / "mine.csv").read_text() == "my,own\n"
     assert main(["doctor", "data.root=images", "num_workers=0"]) == 0
     assert "set overwrite=true to replace it" in refused("data.root=images")
@@ -169,8 +215,13 @@ def test_bad_requests_are_refused_and_nothing_is_written_over(mixed: Path, capsy
 
 def test_the_list_may_be_written_by_hand_and_must_be_of_these_images(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("a.png\nb,c.png\n")
-    assert read_skip(str(tmp_path / "list.txt"), ["a.png", "z.png"], where="data.root=x") == {"a.png"}
-    with pytest.raises(ValueError, match=r"data.skip=.*none of its 2 paths .* is an image of data.root=x; leave it out"):
+    assert read_skip(str(tmp_path / "list.txt"), ["a.png", "z.png"], where="data.root=x") == {
+        "a.png"
+    }
+    with pytest.raises(
+        ValueError,
+        match=r"data.skip=.*none of its 2 paths .* is an image of data.root=x; leave it out",
+    ):
         read_skip(str(tmp_path / "list.txt"), ["z.png"], where="data.root=x")
     with pytest.raises(ValueError, match=r"data.skip=gone.csv: cannot be read"):
         read_skip("gone.csv", ["z.png"], where="data.root=x")
@@ -178,11 +229,16 @@ def test_the_list_may_be_written_by_hand_and_must_be_of_these_images(tmp_path: P
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_ordered_items_are_all_items_in_order(workers: int) -> None:
-    assert list(ordered_items([{"n": at} for at in range(37)], num_workers=workers)) == [{"n": at} for at in range(37)]
+    assert list(ordered_items([{"n": at} for at in range(37)], num_workers=workers)) == [
+        {"n": at} for at in range(37)
+    ]
 
 
-def test_a_run_goes_on_in_the_middle_of_an_epoch_with_other_workers_and_damaged_files(mixed: Path) -> None:
-    """Exact resume without a loader state: batch n is the same pixels, whoever loads it and wherever the run was cut."""
+def test_a_run_goes_on_in_the_middle_of_an_epoch_with_other_workers_and_damaged_files(
+    mixed: Path,
+) -> None:
+    """Exact resume without a loader state: batch n is the same pixels, whoever loads it and
+    wherever the run was cut."""
 
     def batches(workers: int, start: int, count: int) -> list:
         source = FolderSource(root="images", split="train", image_size=32, max_corrupt=0.5)
@@ -192,6 +248,8 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch_with_other_workers_and_damaged_
 
     unbroken = batches(0, 0, 7)  # 20 files whose header can be read: epochs end within batches
     for start, workers in ((1, 2), (4, 1)):
-        for batch, expected in zip(batches(workers, start, 7 - start), unbroken[start:], strict=True):
+        for batch, expected in zip(
+            batches(workers, start, 7 - start), unbroken[start:], strict=True
+        ):
             assert all(torch.equal(*parts) for parts in zip(batch, expected, strict=True))
     assert not torch.equal(unbroken[0].index, unbroken[3].index)

@@ -40,7 +40,10 @@ def knn(train: Tensor, labels: Tensor, val: Tensor, truth: Tensor) -> float:
 
 def histograms(images: Tensor, bins: int = 16) -> np.ndarray:
     rows = (images.long() * bins // 256 + bins * torch.arange(3)[:, None, None]).flatten(1)
-    return torch.zeros(len(images), 3 * bins).scatter_add_(1, rows, torch.ones(rows.shape)).numpy() / rows.shape[1]
+    return (
+        torch.zeros(len(images), 3 * bins).scatter_add_(1, rows, torch.ones(rows.shape)).numpy()
+        / rows.shape[1]
+    )
 
 
 def histogram_accuracy(train: Tensor, labels: Tensor, val: Tensor, truth: Tensor) -> float:
@@ -51,7 +54,12 @@ def histogram_accuracy(train: Tensor, labels: Tensor, val: Tensor, truth: Tensor
 def test_pixels_are_pinned():
     """The pixels of a drawing version never change: a new hash here needs a new ``DRAWING``."""
     pixels = hashlib.sha256()
-    for split, size, channels in (("train", 64, 3), ("val", 64, 3), ("train", 32, 1), ("train", 96, 5)):
+    for split, size, channels in (
+        ("train", 64, 3),
+        ("val", 64, 3),
+        ("train", 32, 1),
+        ("train", 96, 5),
+    ):
         source = EmbeddedSource(split=split, image_size=size, channels=channels)
         for i in (0, 1, 500):
             pixels.update(source[i][0].numpy().tobytes() + bytes([source[i][1]]))
@@ -59,7 +67,12 @@ def test_pixels_are_pinned():
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**31), st.sampled_from(["train", "val"]), st.integers(0, 19), st.sampled_from([32, 45, 64, 128]))
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from(["train", "val"]),
+    st.integers(0, 19),
+    st.sampled_from([32, 45, 64, 128]),
+)
 def test_an_image_is_a_function_of_seed_split_index_and_size(seed, split, i, size):
     """Neither ``count`` nor what was drawn before changes an image, its label or its mask."""
     a = EmbeddedSource(seed=seed, split=split, image_size=size, count=20)
@@ -91,16 +104,20 @@ def test_what_a_source_hands_out(channels):
 
 
 def test_classes_are_balanced_under_any_stride():
-    """Ten consecutive images show each class once, and every second or tenth image still meets all classes."""
+    """Ten consecutive images show each class once, and every second or tenth image still meets all
+    classes."""
     labels = EmbeddedSource(count=1000).labels
     assert (labels.reshape(100, 10).sort(1).values == torch.arange(10)).all()
     assert all(len(labels[::step].unique()) == 10 for step in (2, 5, 10))
 
 
 def test_arrangements_are_far_apart_and_balanced():
-    """Two classes agree on at most one slot, also after a flip; every part visits every slot in two classes."""
+    """Two classes agree on at most one slot, also after a flip; every part visits every slot in two
+    classes."""
     upright = [tuple(arrangement(label)) for label in range(10)]
-    flipped = [kinds[::-1] for kinds in upright]  # slot -> 4 - slot, see test_the_slots_flip_as_stated
+    flipped = [
+        kinds[::-1] for kinds in upright
+    ]  # slot -> 4 - slot, see test_the_slots_flip_as_stated
     for a, b in itertools.combinations(upright + flipped, 2):
         assert sum(x == y for x, y in zip(a, b, strict=True)) <= 1
     counts = np.zeros((5, 5), dtype=int)
@@ -115,7 +132,8 @@ def test_the_slots_flip_as_stated():
 
 
 def test_the_mask_shows_the_arrangement_that_the_class_names():
-    """Slot by slot, the part nearest to each corner and the middle is the class's; the name tells the upper two."""
+    """Slot by slot, the part nearest to each corner and the middle is the class's; the name tells
+    the upper two."""
     source = EmbeddedSource(count=60, image_size=96)
     for i, label in enumerate(source.labels.tolist()):
         centres = np.stack([np.argwhere(source.mask(i).numpy() == k + 1).mean(0) for k in range(5)])
@@ -137,7 +155,8 @@ def test_every_part_is_in_every_image(size, least):
 
 
 def test_sizes_show_the_same_scene():
-    """Image i at 128 px, averaged two by two, is image i at 64 px but for the grain; another image is not."""
+    """Image i at 128 px, averaged two by two, is image i at 64 px but for the grain; another image
+    is not."""
     small, large = EmbeddedSource(count=10), EmbeddedSource(count=10, image_size=128)
     halved = [F.avg_pool2d(large[i][0].float(), 2).flatten() for i in range(10)]
     drawn = [small[i][0].float().flatten() for i in range(10)]
@@ -147,17 +166,22 @@ def test_sizes_show_the_same_scene():
 
 
 def test_place_is_partly_readable():
-    """Light and sky: on average the upper left of an image is brighter than its lower right, in most images."""
+    """Light and sky: on average the upper left of an image is brighter than its lower right, in
+    most images."""
     images = load("train", 300)[0].float().mean(1)
     brighter = images[:, :32, :32].mean((1, 2)) > images[:, 32:, 32:].mean((1, 2))
     assert brighter.float().mean() > 0.85
 
 
 def test_colours_do_not_tell_the_class():
-    """A classifier on channel histograms stays at chance; the same classifier sees colours that do depend on it."""
+    """A classifier on channel histograms stays at chance; the same classifier sees colours that do
+    depend on it."""
     (images, labels), (val, truth) = load("train", 1000), load("val", 400)
     assert histogram_accuracy(images, labels, val, truth) < 17  # chance 10, standard error 1.5
-    leaky = [((x.long() * (20 + y[:, None, None, None])) // 30).to(torch.uint8) for x, y in ((images, labels), (val, truth))]
+    leaky = [
+        ((x.long() * (20 + y[:, None, None, None])) // 30).to(torch.uint8)
+        for x, y in ((images, labels), (val, truth))
+    ]
     assert histogram_accuracy(leaky[0], labels, leaky[1], truth) > 17
 
 
@@ -209,11 +233,19 @@ def small_network(width: int = 16) -> nn.Sequential:
         return [nn.Conv2d(n, m, 3, stride, 1, bias=False), nn.BatchNorm2d(m), nn.ReLU()]
 
     w = width
-    body = [*block(3, w, 2), *block(w, 2 * w, 2), *block(2 * w, 2 * w, 1), *block(2 * w, 4 * w, 2), *block(4 * w, 4 * w, 1)]
+    body = [
+        *block(3, w, 2),
+        *block(w, 2 * w, 2),
+        *block(2 * w, 2 * w, 1),
+        *block(2 * w, 4 * w, 2),
+        *block(4 * w, 4 * w, 1),
+    ]
     return nn.Sequential(*body, nn.Flatten(), nn.Dropout(0.3), nn.Linear(4 * w * 64, 10))
 
 
-def supervised_accuracy(images: Tensor, labels: Tensor, val: Tensor, truth: Tensor, *, epochs: int) -> float:
+def supervised_accuracy(
+    images: Tensor, labels: Tensor, val: Tensor, truth: Tensor, *, epochs: int
+) -> float:
     """A small CNN trained with random shifts of at most 4 px, in percent."""
     torch.manual_seed(0)
     net, steps = small_network(), epochs * (len(images) // 64)
@@ -222,7 +254,9 @@ def supervised_accuracy(images: Tensor, labels: Tensor, val: Tensor, truth: Tens
     for _ in range(epochs):
         for rows in torch.randperm(len(images)).split(64)[: len(images) // 64]:
             y, x = torch.randint(0, 9, (2,)).tolist()
-            shifted = F.pad(images[rows], (4, 4, 4, 4), mode="replicate")[..., y : y + 64, x : x + 64]
+            shifted = F.pad(images[rows], (4, 4, 4, 4), mode="replicate")[
+                ..., y : y + 64, x : x + 64
+            ]
             loss = F.cross_entropy(net(shifted), labels[rows])
             optimizer.zero_grad()
             loss.backward()
@@ -235,7 +269,8 @@ def supervised_accuracy(images: Tensor, labels: Tensor, val: Tensor, truth: Tens
 
 @pytest.mark.slow
 def test_floors_and_ceiling_of_the_full_set(capsys):
-    """4000/1000 images: pixels, untrained networks and colours stay low, a small supervised CNN exceeds 95 %."""
+    """4000/1000 images: pixels, untrained networks and colours stay low, a small supervised CNN
+    exceeds 95 %."""
     import timm
 
     start = time.process_time()
@@ -249,7 +284,9 @@ def test_floors_and_ceiling_of_the_full_set(capsys):
         torch.manual_seed(0)
         model = timm.create_model(name, pretrained=False, num_classes=0, **options).eval()
         with torch.no_grad():
-            known, asked = (torch.cat([model(part) for part in x.split(250)]) for x in (images, val))
+            known, asked = (
+                torch.cat([model(part) for part in x.split(250)]) for x in (images, val)
+            )
         figures[name] = knn(known, labels, asked, truth)
     start = time.process_time()
     figures["supervised"] = supervised_accuracy(images, labels, val, truth, epochs=8)

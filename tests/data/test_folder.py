@@ -46,10 +46,22 @@ def truncate(path: Path) -> None:
 
 
 @pytest.mark.parametrize("held", ["val", "test"])
-def test_train_and_val_folders_are_the_splits_and_share_class_numbers(tmp_path: Path, held: str) -> None:
-    put(tmp_path, "train/cat/0.png", "train/ant/0.png", "train/bee/1.png", f"{held}/cat/7.png", f"{held}/bee/8.png")
+def test_train_and_val_folders_are_the_splits_and_share_class_numbers(
+    tmp_path: Path, held: str
+) -> None:
+    put(
+        tmp_path,
+        "train/cat/0.png",
+        "train/ant/0.png",
+        "train/bee/1.png",
+        f"{held}/cat/7.png",
+        f"{held}/bee/8.png",
+    )
     train, val = source(tmp_path), source(tmp_path, "val")
-    assert (names(train), train.labels.tolist()) == (["train/ant/0.png", "train/bee/1.png", "train/cat/0.png"], [0, 1, 2])
+    assert (names(train), train.labels.tolist()) == (
+        ["train/ant/0.png", "train/bee/1.png", "train/cat/0.png"],
+        [0, 1, 2],
+    )
     assert (names(val), val.labels.tolist()) == ([f"{held}/bee/8.png", f"{held}/cat/7.png"], [1, 2])
     assert train.classes == val.classes == ["ant", "bee", "cat"]
     assert train.labels.dtype == torch.int64
@@ -117,7 +129,14 @@ def test_unlabelled_images_are_trained_on_but_for_a_twentieth(tmp_path: Path) ->
 @pytest.mark.parametrize("labelled", [True, False])
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_a_small_folder_leaves_no_side_empty(tmp_path: Path, count: int, labelled: bool) -> None:
-    put(tmp_path, *(many("a/{}.png", count) + many("b/{}.png", count) if labelled else many("{}.png", count + 1)))
+    put(
+        tmp_path,
+        *(
+            many("a/{}.png", count) + many("b/{}.png", count)
+            if labelled
+            else many("{}.png", count + 1)
+        ),
+    )
     assert len(source(tmp_path)) > 0
     assert len(source(tmp_path, "val")) > 0
 
@@ -127,7 +146,9 @@ def test_train_alone_is_divided_like_a_flat_folder(tmp_path: Path) -> None:
     train, val = source(tmp_path), source(tmp_path, "val")
     assert not set(names(train)) & set(names(val))
     assert train.classes == val.classes == ["a", "b"]
-    assert set(names(val)) == {path for path in names(train) + names(val) if place(path.removeprefix("train/")) < 20}
+    assert set(names(val)) == {
+        path for path in names(train) + names(val) if place(path.removeprefix("train/")) < 20
+    }
 
 
 def test_unlabelled_training_images_may_have_a_labelled_val(tmp_path: Path) -> None:
@@ -150,7 +171,9 @@ def test_masks_beside_images_are_not_trained_on(tmp_path: Path) -> None:
     assert source(tmp_path / "other").classes == ["faces", "masks"]
 
 
-def test_hidden_files_are_ignored_others_counted_links_followed_and_loops_left(tmp_path: Path) -> None:
+def test_hidden_files_are_ignored_others_counted_links_followed_and_loops_left(
+    tmp_path: Path,
+) -> None:
     put(tmp_path / "far", "x.png")
     root = tmp_path / "root"
     put(root, "b/2.PNG", "a/1.jpeg", ".cache/3.png", "a/._1.jpeg")
@@ -175,7 +198,9 @@ def test_items_are_squares_with_label_and_index(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("side", "expected"), [(5, 8), (12, 12), (50, 16)])
-def test_load_size_is_the_median_side_within_one_and_two_image_sizes(tmp_path: Path, side: int, expected: int) -> None:
+def test_load_size_is_the_median_side_within_one_and_two_image_sizes(
+    tmp_path: Path, side: int, expected: int
+) -> None:
     put(tmp_path, *many("train/{}.png", 3), side=side)
     put(tmp_path, "train/other.png", "val/1.png", side=400)
     assert source(tmp_path).load_size == expected
@@ -199,7 +224,9 @@ def test_the_fingerprint_knows_names_and_sizes_but_not_the_place(tmp_path: Path)
 def damaged(tmp_path: Path) -> Path:
     """40 images; four fail by their header, and three by their pixels: 10, 11 and the last."""
     put(tmp_path, *many("train/{:02}.png", 36), *many("train/{:02}.jpg", 4), "val/1.png")
-    (tmp_path / "train/01.jpg").write_bytes(bytes(np.random.default_rng(0).integers(0, 256, 900, dtype=np.uint8)))
+    (tmp_path / "train/01.jpg").write_bytes(
+        bytes(np.random.default_rng(0).integers(0, 256, 900, dtype=np.uint8))
+    )
     (tmp_path / "train/02.jpg").write_bytes(b"")
     (tmp_path / "train/03.png").write_text("this is not an image")
     (tmp_path / "train/04.png").unlink()
@@ -235,24 +262,32 @@ def test_broken_pixels_are_replaced_by_the_next_readable_image(damaged: Path) ->
 def test_the_main_process_learns_what_workers_could_not_read(damaged: Path) -> None:
     data = source(damaged, max_corrupt=0.5)
     assert len(data.unreadable()) == 4
-    shown = torch.cat([batch.index for batch in ordered_loader(data, batch_size=4, num_workers=2)]).tolist()
+    shown = torch.cat(
+        [batch.index for batch in ordered_loader(data, batch_size=4, num_workers=2)]
+    ).tolist()
     late = {os.path.basename(path): reason for path, reason in data.unreadable()[4:]}
     assert set(late) == {"10.jpg", "11.jpg", "99.jpg"}
     assert all("truncated" in reason for reason in late.values())
-    assert sorted(set(range(39)) - set(shown)) == [i for i, p in enumerate(data.paths) if os.path.basename(p) in late]
+    assert sorted(set(range(39)) - set(shown)) == [
+        i for i, p in enumerate(data.paths) if os.path.basename(p) in late
+    ]
 
 
 def test_the_stream_is_the_same_whichever_worker_meets_the_damage(damaged: Path) -> None:
     def stream(workers: int) -> list[torch.Tensor]:
         data = source(damaged, max_corrupt=0.5)
         module = PatchDataModule(train=data, val=None, batch_size=5, num_workers=workers, seed=0)
-        return [batch.images for _, batch in zip(range(16), module.train_dataloader(), strict=False)]
+        return [
+            batch.images for _, batch in zip(range(16), module.train_dataloader(), strict=False)
+        ]
 
     assert all(torch.equal(a, b) for a, b in zip(stream(0), stream(2), strict=True))
 
 
 def test_too_many_broken_headers_are_refused_with_the_share_to_allow(damaged: Path) -> None:
-    with pytest.raises(ValueError, match=r"data.max_corrupt=0.05: 4 of 43 images .*set data.max_corrupt=0.094") as error:
+    with pytest.raises(
+        ValueError, match=r"data.max_corrupt=0.05: 4 of 43 images .*set data.max_corrupt=0.094"
+    ) as error:
         source(damaged, max_corrupt=0.05)
     source(damaged, max_corrupt=float(re.findall(r"max_corrupt=([\d.]+) to", str(error.value))[0]))
 
@@ -267,7 +302,9 @@ def test_too_many_broken_pixels_stop_the_run_from_any_worker(damaged: Path, work
 @pytest.mark.slow
 def test_a_source_sent_to_a_spawned_worker_reports_back(damaged: Path) -> None:
     data = source(damaged, max_corrupt=0.5)
-    loader = torch.utils.data.DataLoader(data, batch_size=13, num_workers=1, multiprocessing_context="spawn")
+    loader = torch.utils.data.DataLoader(
+        data, batch_size=13, num_workers=1, multiprocessing_context="spawn"
+    )
     for _ in loader:
         pass
     assert len(data.unreadable()) == 7
@@ -292,7 +329,10 @@ def test_a_folder_whose_pixels_are_all_broken_is_refused_when_read(tmp_path: Pat
 
 
 def test_a_missing_or_wrong_root_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"data.root=.*/nowhere: must be a folder of images, but does not exist; set"):
+    with pytest.raises(
+        ValueError,
+        match=r"data.root=.*/nowhere: must be a folder of images, but does not exist; set",
+    ):
         source(tmp_path / "nowhere")
     (tmp_path / "a.tar").write_bytes(b"")
     with pytest.raises(ValueError, match=r"data.root=.*a.tar: .*unpack"):
@@ -301,7 +341,10 @@ def test_a_missing_or_wrong_root_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("x")
-    with pytest.raises(ValueError, match=r"data.root=.*must hold images for train, but has 0 images .* 1 other files"):
+    with pytest.raises(
+        ValueError,
+        match=r"data.root=.*must hold images for train, but has 0 images .* 1 other files",
+    ):
         source(tmp_path)
 
 
@@ -315,7 +358,9 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
         ({"image_size": 0}, "image_size=0"),
     ],
 )
-def test_wrong_values_are_refused_by_key(tmp_path: Path, options: dict[str, object], said: str) -> None:
+def test_wrong_values_are_refused_by_key(
+    tmp_path: Path, options: dict[str, object], said: str
+) -> None:
     put(tmp_path, *many("{}.png", 4))
     with pytest.raises(ValueError, match=said):
         source(tmp_path, **options)

@@ -9,9 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ssl_patches import assemble, config
+from ssl_patches import config
+from ssl_patches.config.schema import PRETRAIN, SUPPLIED
+from ssl_patches.data import build as build_data
+from ssl_patches.data.build import data_name
 from ssl_patches.data.items import ItemSource
-from ssl_patches.schema import PRETRAIN, SUPPLIED
 
 
 class Made:
@@ -37,7 +39,13 @@ def tensor(at: int) -> torch.Tensor:
 
 
 def source(make, **options) -> ItemSource:
-    given = {"where": "data._target_=mine.Set", "split": "train", "image_size": 8, "divide": False, **options}
+    given = {
+        "where": "data._target_=mine.Set",
+        "split": "train",
+        "image_size": 8,
+        "divide": False,
+        **options,
+    }
     return ItemSource(Made(make), **given)
 
 
@@ -76,12 +84,24 @@ def test_every_shape_and_kind_of_item_is_taken(shape: str, kind: str) -> None:
 
 
 WRONG = {
-    "dict": (lambda at: {"picture": pixels(at)}, "item 0 is a dict with the keys picture and no image; name the image 'image'"),
-    "path": (lambda at: "a.png", "item 0 holds the text a.png where the image is due; return a PIL image"),
+    "dict": (
+        lambda at: {"picture": pixels(at)},
+        "item 0 is a dict with the keys picture and no image; name the image 'image'",
+    ),
+    "path": (
+        lambda at: "a.png",
+        "item 0 holds the text a.png where the image is due; return a PIL image",
+    ),
     "none": (lambda at: None, "item 0 holds NoneType where the image is due"),
     "empty": (lambda at: (), "item 0 is empty; return (image, label)"),
-    "shape": (lambda at: pixels(at)[..., :2], "item 0 has shape (20, 24, 2), 2 channels, and data.channels=3"),
-    "label": (lambda at: (pixels(at), "cat"), "item 0 has the text cat as label; return a whole number"),
+    "shape": (
+        lambda at: pixels(at)[..., :2],
+        "item 0 has shape (20, 24, 2), 2 channels, and data.channels=3",
+    ),
+    "label": (
+        lambda at: (pixels(at), "cat"),
+        "item 0 has the text cat as label; return a whole number",
+    ),
     "normalised": (lambda at: tensor(at) / 25.0 - 2, "lie outside 0..1.0"),
     "bool": (lambda at: pixels(at) > 3, "item 0 has bool pixels: must be whole numbers or floats"),
 }
@@ -122,7 +142,9 @@ def test_an_item_that_cannot_be_read_from_disk_is_damage_and_any_other_error_its
 
 
 def test_train_and_val_of_an_undivided_dataset_share_no_item() -> None:
-    train, val = (source(lambda at: (pixels(0), at), split=split, divide=True) for split in ("train", "val"))
+    train, val = (
+        source(lambda at: (pixels(0), at), split=split, divide=True) for split in ("train", "val")
+    )
     assert sorted([*train.labels.tolist(), *val.labels.tolist()]) == list(range(10))
     assert len(val) > 0
 
@@ -132,14 +154,18 @@ def test_listed_labels_are_used_only_where_they_agree_with_the_items() -> None:
         asked: list[int] = []
         dataset = Made(lambda at, asked=asked: (asked.append(at), (pixels(at), at))[1])
         dataset.targets = [at + shift for at in range(10)]
-        found = ItemSource(dataset, where="data._target_=x.Y", split="train", image_size=8, divide=False)
+        found = ItemSource(
+            dataset, where="data._target_=x.Y", split="train", image_size=8, divide=False
+        )
         asked.clear()
         assert found.labels.tolist() == list(range(10))
         assert len(asked) == reads
 
 
 def test_the_fingerprint_is_of_the_pixels() -> None:
-    one, same, other = (source(make).fingerprint() for make in (pixels, pixels, lambda at: pixels(at) + 1))
+    one, same, other = (
+        source(make).fingerprint() for make in (pixels, pixels, lambda at: pixels(at) + 1)
+    )
     assert one == same != other
 
 
@@ -160,10 +186,19 @@ OWN = ("data=own", "data._target_=test_items.Squares", "data.folder=x", "data.gr
 
 
 def test_a_class_of_the_users_own_is_configured_like_any_other() -> None:
-    cfg = config.request("pretrain", [*OWN, "data.channels=1", "image_size=32"], supplied=SUPPLIED, schema=PRETRAIN)
-    train, val = (assemble.source(cfg, split, whole=True) for split in ("train", "val"))
+    cfg = config.request(
+        "pretrain", [*OWN, "data.channels=1", "image_size=32"], supplied=SUPPLIED, schema=PRETRAIN
+    )
+    train, val = (build_data.source(cfg, split, whole=True) for split in ("train", "val"))
     assert (len(train), len(val)) == (12, 5)
     assert torch.equal(train[0][0], torch.full((1, 32, 32), 7, dtype=torch.uint8))
-    assert assemble.data_name(cfg["data"]) == "squares"
-    with pytest.raises(config.BadRequest, match=r"data.gray: unknown key.*did you mean 'data.grey'"):
-        config.request("pretrain", ["data=own", OWN[1], "data.folder=x", "data.gray=7"], supplied=SUPPLIED, schema=PRETRAIN)
+    assert data_name(cfg["data"]) == "squares"
+    with pytest.raises(
+        config.BadRequest, match=r"data.gray: unknown key.*did you mean 'data.grey'"
+    ):
+        config.request(
+            "pretrain",
+            ["data=own", OWN[1], "data.folder=x", "data.gray=7"],
+            supplied=SUPPLIED,
+            schema=PRETRAIN,
+        )

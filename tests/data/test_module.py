@@ -1,4 +1,5 @@
-"""The stream of batches is a function of (seed, number of the batch); the ordered pass shows every image once."""
+"""The stream of batches is a function of (seed, number of the batch); the ordered pass shows every
+image once."""
 
 from __future__ import annotations
 
@@ -16,11 +17,14 @@ from ssl_patches.data.module import EndlessBatches, PatchDataModule, ordered_loa
 from ssl_patches.types import ImageBatch
 
 quick = settings(deadline=None, max_examples=80)
-sizes = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(lambda pair: (max(pair), min(pair)))  # length, batch
+sizes = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(
+    lambda pair: (max(pair), min(pair))
+)  # length, batch
 
 
 class Numbers(Dataset):
-    """Image i is filled with i % 256; ``broken`` ones are replaced by the next, as a folder does."""
+    """Image i is filled with i % 256; ``broken`` ones are replaced by the next, as a folder
+    does."""
 
     def __init__(self, length: int, broken: tuple[int, ...] = ()) -> None:
         self.length, self.broken = length, broken
@@ -49,32 +53,46 @@ def seen(data: PatchDataModule, count: int) -> list[list[int]]:
 
 @given(sizes, st.integers(0, 2**32), st.integers(0, 5))
 @quick
-def test_each_epoch_covers_every_image_exactly_once(size: tuple[int, int], seed: int, epoch: int) -> None:
+def test_each_epoch_covers_every_image_exactly_once(
+    size: tuple[int, int], seed: int, epoch: int
+) -> None:
     length, batch = size
     count = -(-length * (epoch + 1) // batch)
-    flat = [index for indices in stream(count, length=length, batch_size=batch, seed=seed) for index in indices]
+    flat = [
+        index
+        for indices in stream(count, length=length, batch_size=batch, seed=seed)
+        for index in indices
+    ]
     assert sorted(flat[length * epoch : length * (epoch + 1)]) == list(range(length))
 
 
 @given(sizes, st.integers(0, 100), st.integers(0, 200))
 @quick
-def test_a_stream_started_at_n_is_the_tail_of_the_unbroken_one(size: tuple[int, int], seed: int, start: int) -> None:
+def test_a_stream_started_at_n_is_the_tail_of_the_unbroken_one(
+    size: tuple[int, int], seed: int, start: int
+) -> None:
     options = {"length": size[0], "batch_size": size[1], "seed": seed}
     assert stream(4, **options, start=start) == stream(start + 4, **options)[start:]
 
 
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(0, 30), st.integers(0, 100))
 @quick
-def test_ranks_share_out_the_batches_of_one_process(batch: int, world: int, spare: int, seed: int) -> None:
+def test_ranks_share_out_the_batches_of_one_process(
+    batch: int, world: int, spare: int, seed: int
+) -> None:
     options = {"length": batch * world + spare, "seed": seed, "start": 2}
-    ranks = [stream(6, **options, batch_size=batch, world=world, rank=rank) for rank in range(world)]
+    ranks = [
+        stream(6, **options, batch_size=batch, world=world, rank=rank) for rank in range(world)
+    ]
     together = [[*chain.from_iterable(parts)] for parts in zip(*ranks, strict=True)]
     assert together == stream(6, **options, batch_size=batch * world)
 
 
 def test_epochs_and_seeds_differ() -> None:
     """(seed 0, epoch 1) and (seed 1, epoch 0) are two orders, as are two epochs of one seed."""
-    orders = [tuple(batch) for seed in (0, 1) for batch in stream(2, length=30, batch_size=30, seed=seed)]
+    orders = [
+        tuple(batch) for seed in (0, 1) for batch in stream(2, length=30, batch_size=30, seed=seed)
+    ]
     assert len(set(orders)) == 4
 
 
@@ -89,12 +107,17 @@ def test_a_start_far_away_costs_nothing() -> None:
 
 @pytest.mark.parametrize("options", [{"batch_size": 51}, {"batch_size": 0}])
 def test_a_batch_that_the_images_cannot_fill_is_refused(options: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=rf"data.batch_size={options['batch_size']}: must be 1 to 50 .*set data.batch"):
+    with pytest.raises(
+        ValueError,
+        match=rf"data.batch_size={options['batch_size']}: must be 1 to 50 .*set data.batch",
+    ):
         module(50, **options)
 
 
 def test_all_ranks_together_must_be_filled() -> None:
-    with pytest.raises(ValueError, match=r"data.batch_size=30: must be 1 to 25 on each of 2 processes"):
+    with pytest.raises(
+        ValueError, match=r"data.batch_size=30: must be 1 to 25 on each of 2 processes"
+    ):
         EndlessBatches(length=50, batch_size=30, seed=0, world=2)
 
 
@@ -108,10 +131,16 @@ def test_negative_numbers_are_refused() -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_loader_yields_the_stream_for_any_number_of_workers(workers: int) -> None:
     batches = list(islice(module(num_workers=workers).train_dataloader(), 15))
-    assert [batch.index.tolist() for batch in batches] == stream(15, length=50, batch_size=8, seed=3)
+    assert [batch.index.tolist() for batch in batches] == stream(
+        15, length=50, batch_size=8, seed=3
+    )
     first = batches[0]
     assert isinstance(first, ImageBatch)
-    assert (first.images.shape, first.images.dtype, first.labels.dtype) == ((8, 3, 4, 4), torch.uint8, torch.int64)
+    assert (first.images.shape, first.images.dtype, first.labels.dtype) == (
+        (8, 3, 4, 4),
+        torch.uint8,
+        torch.int64,
+    )
     assert torch.equal(first.images[:, 0, 0, 0].long(), first.index)
     assert torch.equal(first.labels, first.index % 10)
 
@@ -147,8 +176,15 @@ class Recorder(LightningModule):
 @pytest.mark.filterwarnings("ignore")
 def test_lightning_takes_the_endless_stream_as_one_epoch() -> None:
     model = Recorder()
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = Trainer(max_steps=20, accelerator="cpu", devices=1, use_distributed_sampler=False, **quiet)
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = Trainer(
+        max_steps=20, accelerator="cpu", devices=1, use_distributed_sampler=False, **quiet
+    )
     trainer.fit(model, datamodule=module())
     assert model.seen == stream(20, length=50, batch_size=8, seed=3)
     assert trainer.current_epoch <= 1
@@ -165,7 +201,9 @@ def test_the_ordered_pass_shows_every_image_once_in_order(workers: int) -> None:
 @quick
 def test_a_limit_takes_a_sorted_subset_within_each_larger_one(length: int, limit: int) -> None:
     def chosen(n: int) -> list[int]:
-        return torch.cat([b.index for b in ordered_loader(Numbers(length), batch_size=7, num_workers=0, limit=n)]).tolist()
+        return torch.cat(
+            [b.index for b in ordered_loader(Numbers(length), batch_size=7, num_workers=0, limit=n)]
+        ).tolist()
 
     assert chosen(limit) == sorted(set(chosen(limit)))
     assert len(chosen(limit)) == min(limit, length)
@@ -174,18 +212,23 @@ def test_a_limit_takes_a_sorted_subset_within_each_larger_one(length: int, limit
 
 def test_a_limit_reaches_all_of_a_sorted_source() -> None:
     """The first 100 of 1000 images sorted by class would show one class of ten."""
-    index = torch.cat([b.index for b in ordered_loader(Numbers(1000), batch_size=50, num_workers=0, limit=100)])
+    index = torch.cat(
+        [b.index for b in ordered_loader(Numbers(1000), batch_size=50, num_workers=0, limit=100)]
+    )
     assert index.div(100, rounding_mode="floor").bincount(minlength=10).min() >= 3
 
 
 def test_replaced_images_are_left_out_of_the_ordered_pass() -> None:
-    """Images 3 and 4 are broken: image 5 is shown once, not three times, even where a whole batch is broken."""
+    """Images 3 and 4 are broken: image 5 is shown once, not three times, even where a whole batch
+    is broken."""
     batches = list(ordered_loader(Numbers(8, broken=(3, 4)), batch_size=1, num_workers=0))
     assert torch.cat([batch.index for batch in batches]).tolist() == [0, 1, 2, 5, 6, 7]
     assert torch.cat([batch.images for batch in batches]).shape == (6, 3, 4, 4)
 
 
-@pytest.mark.parametrize(("options", "said"), [({"batch_size": 0}, "batch_size=0"), ({"limit": 0}, "limit=0")])
+@pytest.mark.parametrize(
+    ("options", "said"), [({"batch_size": 0}, "batch_size=0"), ({"limit": 0}, "limit=0")]
+)
 def test_the_ordered_pass_refuses_nonsense(options: dict[str, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         ordered_loader(Numbers(5), **{"batch_size": 2, "num_workers": 0, **options})

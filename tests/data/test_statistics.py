@@ -11,12 +11,14 @@ import torch
 import yaml
 from small import SMALL_VIT
 
-from ssl_patches import assemble, config
+from ssl_patches import config
 from ssl_patches.cli import main
+from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.data import EmbeddedSource
+from ssl_patches.data import build as build_data
 from ssl_patches.data.statistics import check_statistics, measured
-from ssl_patches.sampler import IMAGENET_MEAN, IMAGENET_STD
-from ssl_patches.schema import PRETRAIN, SUPPLIED
+from ssl_patches.sampler.patch_sampler import IMAGENET_MEAN, IMAGENET_STD
+from ssl_patches.training import build as build_run
 
 
 @pytest.fixture(autouse=True)
@@ -37,11 +39,15 @@ def test_they_are_those_of_all_pixels_of_each_channel() -> None:
     assert np.allclose(found["std"], pixels.std((0, 2, 3)), atol=1e-9)
 
 
-def test_they_are_measured_once_and_again_for_other_images(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_they_are_measured_once_and_again_for_other_images(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = measured(embedded())
     asked = []
     read = EmbeddedSource.__getitem__
-    monkeypatch.setattr(EmbeddedSource, "__getitem__", lambda self, at: (asked.append(at), read(self, at))[1])
+    monkeypatch.setattr(
+        EmbeddedSource, "__getitem__", lambda self, at: (asked.append(at), read(self, at))[1]
+    )
     assert measured(embedded()) == first
     assert len(asked) == 1  # the shape of an image
     assert measured(embedded(seed=1)) != first
@@ -60,48 +66,83 @@ def test_a_channel_that_never_changes_is_refused() -> None:
         def __getitem__(self, index: int):
             return torch.full((3, 8, 8), 9, dtype=torch.uint8), 0, index
 
-    with pytest.raises(ValueError, match=r"channel 0 is 9 in every pixel.*set data.statistics=imagenet"):
+    with pytest.raises(
+        ValueError, match=r"channel 0 is 9 in every pixel.*set data.statistics=imagenet"
+    ):
         measured(Flat(count=4))
 
 
 def asked(*words: str) -> dict:
-    return config.request("pretrain", ["image_size=32", "data.count=24", *words], supplied=SUPPLIED, schema=PRETRAIN)
+    return config.request(
+        "pretrain", ["image_size=32", "data.count=24", *words], supplied=SUPPLIED, schema=PRETRAIN
+    )
 
 
 def test_the_default_stays_imagenets() -> None:
-    assert assemble.pixel_statistics(asked()) == (IMAGENET_MEAN, IMAGENET_STD)
-    assert assemble.pixel_statistics(asked("data.statistics=imagenet")) == (IMAGENET_MEAN, IMAGENET_STD)
-    assert assemble.settled(asked()) == asked()
+    assert build_data.pixel_statistics(asked()) == (IMAGENET_MEAN, IMAGENET_STD)
+    assert build_data.pixel_statistics(asked("data.statistics=imagenet")) == (
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+    )
+    assert build_data.settled(asked()) == asked()
 
 
 def test_numbers_may_be_given() -> None:
     cfg = asked("data.statistics={mean:[0.1,0.2,0.3],std:[1.0,2.0,3.0]}")
-    assert assemble.pixel_statistics(cfg) == ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
+    assert build_data.pixel_statistics(cfg) == ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
 
 
 @pytest.mark.parametrize(
-    "stated", [{"mean": [0.5] * 3}, {"mean": [0.5] * 3, "std": [1.0] * 2}, {"mean": [0.5] * 3, "std": [0.0] * 3}]
+    "stated",
+    [
+        {"mean": [0.5] * 3},
+        {"mean": [0.5] * 3, "std": [1.0] * 2},
+        {"mean": [0.5] * 3, "std": [0.0] * 3},
+    ],
 )
 def test_numbers_that_do_not_fit_are_refused(stated: dict) -> None:
-    with pytest.raises(ValueError, match=r"one number per channel \(3\), std above 0; set data.statistics=measured"):
+    with pytest.raises(
+        ValueError, match=r"one number per channel \(3\), std above 0; set data.statistics=measured"
+    ):
         check_statistics(stated, 3)
 
 
 def test_another_word_is_refused() -> None:
-    with pytest.raises(config.BadRequest, match=r"data.statistics=measure: must be one of imagenet, measured"):
+    with pytest.raises(
+        config.BadRequest, match=r"data.statistics=measure: must be one of imagenet, measured"
+    ):
         asked("data.statistics=measure")
 
 
 def test_a_run_normalises_and_exports_what_it_measured(tmp_path: Path) -> None:
-    """From the words of the command to the folder that timm loads; and the run's own config needs no cache later."""
-    words = [*SMALL_VIT, "image_size=32", "data.count=24", "data.num_workers=0", "data.batch_size=8", "budget.images=8"]
+    """From the words of the command to the folder that timm loads; and the run's own config needs
+    no cache later."""
+    words = [
+        *SMALL_VIT,
+        "image_size=32",
+        "data.count=24",
+        "data.num_workers=0",
+        "data.batch_size=8",
+        "budget.images=8",
+    ]
     run_dir = tmp_path / "run"
-    assert main(["pretrain", *words, "data.statistics=measured", "evaluation.test_images=8", f"run_dir={run_dir}"]) == 0
+    assert (
+        main(
+            [
+                "pretrain",
+                *words,
+                "data.statistics=measured",
+                "evaluation.test_images=8",
+                f"run_dir={run_dir}",
+            ]
+        )
+        == 0
+    )
     expected = measured(EmbeddedSource(count=24, image_size=32))
     exported = json.loads((run_dir / "encoder" / "config.json").read_text())["pretrained_cfg"]
     assert {key: exported[key] for key in ("mean", "std")} == expected
     kept = yaml.safe_load((run_dir / "config.yaml").read_text())
     assert kept["data"]["statistics"] == expected
-    sampler = assemble.parts(kept).parts[0].sampler
+    sampler = build_run.parts(kept).parts[0].sampler
     assert torch.allclose(sampler.mean.flatten(), torch.tensor(expected["mean"]))
     assert not np.allclose(expected["mean"], IMAGENET_MEAN, atol=1e-3)

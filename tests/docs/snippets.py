@@ -1,9 +1,11 @@
-"""Blocks of code in the documentation, as a reader would run them: in the order of the page, in one folder.
+"""Blocks of code in the documentation, as a reader would run them: in the order of the page, in one
+folder.
 
-What pages call DIR, LABELLED or RUN is there under that very name, so commands run as they stand. Only what would take
-minutes is made small: words of TINY are appended to a command of that name, where they stand last and win, and of probes
-that train for a minute only one that does not is run (the slow tests run them all). A block that cannot be run is preceded
-by ``<!-- not run: REASON -->`` and counted in test_snippets.py.
+What pages call DIR, LABELLED or RUN is there under that very name, so commands run as they stand.
+Only what would take minutes is made small: words of TINY are appended to a command of that name,
+where they stand last and win, and of probes that train for a minute only one that does not is run
+(the slow tests run them all). A block that cannot be run is preceded by ``<!-- not run: REASON
+-->`` and counted in test_snippets.py.
 """
 
 from __future__ import annotations
@@ -15,9 +17,18 @@ from pathlib import Path
 
 from small import REPOSITORY, SMALL_VIT
 
-FENCE = re.compile(r"^(?:<!-- not run: (?P<reason>.+?) -->\n)?```(?P<language>sh|python|text)\n(?P<code>.*?)^```$", re.M | re.S)
+FENCE = re.compile(
+    r"^(?:<!-- not run: (?P<reason>.+?) -->\n)?```(?P<language>sh|python|text)\n(?P<code>.*?)^```$",
+    re.M | re.S,
+)
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-RUN = ("image_size=32", "data.num_workers=0", "data.batch_size=16", "budget.epochs=null", "budget.images=32")
+RUN = (
+    "image_size=32",
+    "data.num_workers=0",
+    "data.batch_size=16",
+    "budget.epochs=null",
+    "budget.images=32",
+)
 PROBES = ("train_images=32", "test_images=16", "batch_size=16")
 COSTLY = re.compile(r"probes=\[.*\b(attentive|finetune|segmentation|roles)\b.*\]")
 CHEAP = ("probes=[layers]",)
@@ -52,7 +63,8 @@ class Block:
 
 
 def blocks_of(page: Path, text: str | None = None) -> list[Block]:
-    """The sh and python blocks of a page, and text blocks that show a command and its answer (``$ ssl-patches``)."""
+    """The sh and python blocks of a page, and text blocks that show a command and its answer (``$
+    ssl-patches``)."""
     text = page.read_text(encoding="utf-8") if text is None else text
     found = []
     for match in FENCE.finditer(text):
@@ -69,7 +81,8 @@ def commands_of(code: str) -> list[str]:
 
 
 def words_of(command: str) -> tuple[dict[str, str], list[str]]:
-    """``A=1 ssl-patches pretrain task=x  # why`` -> ({"A": "1"}, ["ssl-patches", "pretrain", "task=x"])."""
+    """``A=1 ssl-patches pretrain task=x  # why`` -> ({"A": "1"}, ["ssl-patches", "pretrain",
+    "task=x"])."""
     words, before = shlex.split(command, comments=True), {}
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         key, _, before[key] = words.pop(0).partition("=")
@@ -77,7 +90,8 @@ def words_of(command: str) -> tuple[dict[str, str], list[str]]:
 
 
 def tiny(words: list[str], *, costly: bool = False) -> list[str]:
-    """Words of ssl-patches, with those of TINY appended that fit them; ``costly``: also probes that take their time."""
+    """Words of ssl-patches, with those of TINY appended that fit them; ``costly``: also probes that
+    take their time."""
     extra = list(TINY.get(words[0], ()))
     own_data = any(word.startswith("data=") and word != "data=embedded" for word in words)
     if words[0] == "pretrain":
@@ -86,7 +100,9 @@ def tiny(words: list[str], *, costly: bool = False) -> list[str]:
         extra += ["seed=0"] if "-m" in words else []  # an axis given again is replaced
         asked = [word for word in words if word.startswith("budget.images=")]
         extra = [word for word in extra if not (asked and word.startswith("budget.images="))]
-        extra += [f"budget.images={min(64, int(float(word.partition('=')[2])) // 8)}" for word in asked]
+        extra += [
+            f"budget.images={min(64, int(float(word.partition('=')[2])) // 8)}" for word in asked
+        ]
     if words[0] in ("evaluate", "embed") and not any(word.startswith("data=") for word in words):
         extra = [word for word in extra if not word.startswith("data.")]
     if not costly and any(map(COSTLY.fullmatch, words)):

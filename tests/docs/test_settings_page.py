@@ -1,4 +1,5 @@
-"""The page of settings: every key there is, none that is gone, each with its type, its default, what it means and why."""
+"""The page of settings: every key there is, none that is gone, each with its type, its default,
+what it means and why."""
 
 from __future__ import annotations
 
@@ -10,9 +11,13 @@ import pytest
 import yaml
 from small import REPOSITORY
 
-from ssl_patches import assemble, conf_files, config, schema
-from ssl_patches.checks import knobs_of, live
-from ssl_patches.schema import SUPPLIED
+from ssl_patches import config
+from ssl_patches.config import files as conf_files
+from ssl_patches.config import schema
+from ssl_patches.config.check import live
+from ssl_patches.config.instantiate import knobs_of
+from ssl_patches.config.schema import SUPPLIED, channels_of
+from ssl_patches.data import build as build_data
 
 sys.path.insert(0, str(REPOSITORY / "docs"))
 import settings_page
@@ -33,11 +38,16 @@ def on_the_page() -> list[str]:
 
 
 def settable(group: str, name: str) -> set[str]:
-    """What may be set with ``GROUP=NAME``, found by composing it as a command does: not the way the page is made."""
+    """What may be set with ``GROUP=NAME``, found by composing it as a command does: not the way the
+    page is made."""
     tree = conf_files.read_yaml([CONF], f"{group}/{name}")
     given = {"_target_": "ssl_patches.data.EmbeddedSource"}
-    needed = [f"{group}.{key}={given.get(key, 'x')}" for key, value in tree.items() if value == "???"]
-    needed += ["data.root=x"] if (group, name) in {("data", "cifar10"), ("data", "imagenette160")} else []
+    needed = [
+        f"{group}.{key}={given.get(key, 'x')}" for key, value in tree.items() if value == "???"
+    ]
+    needed += (
+        ["data.root=x"] if (group, name) in {("data", "cifar10"), ("data", "imagenette160")} else []
+    )
     composed = config.compose("pretrain", [f"{group}={name}", *needed])[group] or {}
 
     def below(node: object, at: str):
@@ -52,7 +62,12 @@ def settable(group: str, name: str) -> set[str]:
 def test_every_key_of_every_group_is_on_the_page_and_no_other():
     groups = {place.name for place in CONF.iterdir() if place.is_dir()}
     assert groups == set(settings_page.GROUPS)
-    wanted = {key for group in groups - {"experiment"} for name in conf_files.options(group) for key in settable(group, name)}
+    wanted = {
+        key
+        for group in groups - {"experiment"}
+        for name in conf_files.options(group)
+        for key in settable(group, name)
+    }
     wanted |= {f"data.{key}" for key in schema.LOADER}
     found = {key for key in on_the_page() if key.partition(".")[0] in groups}
     assert found - {"data._target_", "data.root"} == wanted - {"data.root"}
@@ -67,7 +82,9 @@ def test_every_key_of_a_command_is_on_the_page_and_no_other(command):
 
     types = getattr(schema, settings_page.COMMANDS[command])
     wanted = {
-        key for key in leaves(types) if key.partition(".")[0] not in (settings_page.GROUPS if command == "pretrain" else ())
+        key
+        for key in leaves(types)
+        if key.partition(".")[0] not in (settings_page.GROUPS if command == "pretrain" else ())
     }
     assert {key.name for key in settings_page.command_keys(command)} == wanted
 
@@ -81,9 +98,13 @@ def test_every_choice_of_every_group_is_on_the_page():
 
 @pytest.mark.parametrize("key", settings_page.page_keys(), ids=lambda key: key.name)
 def test_every_key_says_what_it_means_and_why_its_default_is_what_it_is(key: Key):
-    assert len(key.meaning) > 5, f"{key.name}: no meaning in the docstring of its constructor, or in the comment of its YAML"
+    assert len(key.meaning) > 5, (
+        f"{key.name}: no meaning in the docstring of its constructor, or in the comment of its YAML"
+    )
     if key.default is None:
-        assert "null" in key.meaning.lower() or "none" in key.meaning.lower(), f"{key.name}: what does null do?"
+        assert "null" in key.meaning.lower() or "none" in key.meaning.lower(), (
+            f"{key.name}: what does null do?"
+        )
     elif key.default is not REQUIRED:
         assert len(key.why) > 3, f"{key.name}: why is {key.default} the default?"
 
@@ -96,21 +117,30 @@ def test_defaults_are_those_of_a_composed_run():
             value = value[part]
         assert key.default == value, key
     of = {key.name: key.default for key in settings_page.loader_keys()}
-    assert composed["data"]["batch_size"] != of["data.batch_size"] == 256  # embedded images come in smaller batches
-    assert assemble.channels_of({"data": {}}) == of["data.channels"]
-    same = [assemble.pixel_statistics({"data": given}) for given in ({}, {"statistics": of["data.statistics"]})]
+    assert (
+        composed["data"]["batch_size"] != of["data.batch_size"] == 256
+    )  # embedded images come in smaller batches
+    assert channels_of({"data": {}}) == of["data.channels"]
+    same = [
+        build_data.pixel_statistics({"data": given})
+        for given in ({}, {"statistics": of["data.statistics"]})
+    ]
     assert same[0] == same[1]
 
 
 def test_a_new_key_without_a_word_about_it_is_noticed(tmp_path, monkeypatch):
     (tmp_path / "new_task.py").write_text(
-        "class Rotation:\n"
-        '    """``turns``: how many. Why: four."""\n'
-        "    def __init__(self, *, dim: int, grid: object, turns: int = 4, odd: int = 1) -> None: ...\n"
+        'class Rotation:\n    """``turns``: how many. Why: four."""\n    def __init__(self, *, dim:'
+        " int, grid: object, turns: int = 4, odd: int = 1) -> None: ...\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     turns, odd = settings_page.keys_of("new_task.Rotation", "task")
-    assert (turns.name, turns.default, turns.meaning, turns.why) == ("task.turns", 4, "how many.", "four.")
+    assert (turns.name, turns.default, turns.meaning, turns.why) == (
+        "task.turns",
+        4,
+        "how many.",
+        "four.",
+    )
     with pytest.raises(AssertionError, match=r"task\.odd: no meaning"):
         test_every_key_says_what_it_means_and_why_its_default_is_what_it_is(odd)
 
@@ -126,13 +156,18 @@ def test_what_stands_behind_a_key_is_its_own():
 
 
 def unknown_keys(text: str, known: set[str]) -> set[str]:
-    """Dotted keys that a text names (``task.mask_ratio``, ``sampler.colour.grey=0.3``) and that are no settings."""
-    text = re.sub(r"```python.*?```|<!--.*?-->|^\$ .*?```", "", text, flags=re.DOTALL | re.MULTILINE)
+    """Dotted keys that a text names (``task.mask_ratio``, ``sampler.colour.grey=0.3``) and that are
+    no settings."""
+    text = re.sub(
+        r"```python.*?```|<!--.*?-->|^\$ .*?```", "", text, flags=re.DOTALL | re.MULTILINE
+    )
     groups = "|".join([*settings_page.GROUPS, "evaluation", "budget"])
     named = re.findall(rf"(?<![\w./-])((?:{groups})(?:\.[a-z_]+)+)(?=[=\s`'\"\]),;:]|\.\s|$)", text)
     named = [key for key in named if not key.endswith((".npz", ".yaml", ".py", ".csv", "_cfg"))]
     inner = {key.rpartition(".")[0] for key in known}
-    return {key for key in named if key not in known | inner and not key.startswith("encoder.options.")}
+    return {
+        key for key in named if key not in known | inner and not key.startswith("encoder.options.")
+    }
 
 
 @pytest.mark.parametrize("place", PROSE, ids=lambda place: place.name)
@@ -150,5 +185,9 @@ def test_a_key_that_is_gone_would_be_noticed():
 
 def test_comments_of_yaml_files_are_read_where_they_stand():
     text = "# a file\nseed: 0 # one\nbudget: # two\n  # above\n  images: null # and beside\n"
-    assert settings_page._comments(text) == {"seed": "one", "budget": "two", "budget.images": "above and beside"}
+    assert settings_page._comments(text) == {
+        "seed": "one",
+        "budget": "two",
+        "budget.images": "above and beside",
+    }
     assert yaml.safe_load(text)["budget"] == {"images": None}

@@ -17,7 +17,9 @@ PAGES = [REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))]
 def build(source: Path, out: Path) -> subprocess.CompletedProcess:
     """What `make docs` runs."""
     words = ["--fail-on-warning", "--keep-going", "--quiet", "-c", str(DOCS), str(source), str(out)]
-    return subprocess.run([sys.executable, "-m", "sphinx", *words], capture_output=True, text=True, timeout=900)
+    return subprocess.run(
+        [sys.executable, "-m", "sphinx", *words], capture_output=True, text=True, timeout=900
+    )
 
 
 @pytest.mark.slow
@@ -55,7 +57,9 @@ def test_the_figure_is_drawn_by_its_script():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_to_files_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
-    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) + re.findall(r'(?:src|srcset)="([^":]+)"', text)
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) + re.findall(
+        r'(?:src|srcset)="([^":]+)"', text
+    )
     targets += re.findall(r"^```\{(?:image|literalinclude)\} (\S+)", text, flags=re.MULTILINE)
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
@@ -63,7 +67,9 @@ def test_links_to_files_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_names_in_the_repository_is_there(page):
     """Paths in code: ``experiments/first_light``, ``conf/task/...``."""
-    named = re.findall(r"`((?:experiments|conf|ssl_patches|docs)/[\w./-]+)`", page.read_text(encoding="utf-8"))
+    named = re.findall(
+        r"`((?:experiments|conf|ssl_patches|docs)/[\w./-]+)`", page.read_text(encoding="utf-8")
+    )
     assert [path for path in named if not (REPOSITORY / path).exists()] == []
 
 

@@ -1,4 +1,5 @@
-"""Every block of code in README.md and docs/ runs, page by page, or is listed here with the reason why it does not."""
+"""Every block of code in README.md and docs/ runs, page by page, or is listed here with the reason
+why it does not."""
 
 from __future__ import annotations
 
@@ -16,15 +17,19 @@ from PIL import Image
 from small import REPOSITORY
 from snippets import PAGES, TINY, Block, blocks_of, commands_of, tiny, words_of
 
-from ssl_patches import cli
 from ssl_patches.cli import main
+from ssl_patches.cli.commands import COMMANDS
 from ssl_patches.export import Proof, proof, write
 
 NOT_RUN = {
     "README.md": ["minutes, and make test is what runs this"],
-    "encoders.md": ["downloads weights, and needs a checkpoint of MAE; tests/encoders/test_pretrained.py has files of each kind"],
+    "encoders.md": [
+        "downloads weights, and needs a checkpoint of MAE; tests/encoders/test_pretrained.py has"
+        " files of each kind"
+    ],
 }
-"""Page -> the reasons of its blocks that are not run. A longer list is a decision, not an accident."""
+"""Page -> the reasons of its blocks that are not run. A longer list is a decision, not an
+accident."""
 WITH_BLOCKS = [page for page in PAGES if blocks_of(page)]
 
 
@@ -35,7 +40,8 @@ def unproven(directory: Path, formats: list[str], *_: object) -> Proof:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    """A folder that holds what the pages speak of: images (DIR, LABELLED, my_images) and two finished runs."""
+    """A folder that holds what the pages speak of: images (DIR, LABELLED, my_images) and two
+    finished runs."""
     folder = tmp_path_factory.mktemp("world")
     draw = np.random.default_rng(0)
     for split, count in (("train", 20), ("val", 8)):
@@ -44,9 +50,13 @@ def world(tmp_path_factory) -> Path:
             for at in range(count):
                 pixels = draw.integers(0, 256, (40, 36, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / "DIR" / split / label / f"{at}.png")
-    shutil.copy(folder / "DIR" / "train" / "cats" / "0.png", folder / "DIR" / "train" / "cats" / "copy.png")
+    shutil.copy(
+        folder / "DIR" / "train" / "cats" / "0.png", folder / "DIR" / "train" / "cats" / "copy.png"
+    )
     (folder / "LABELLED").symlink_to(folder / "DIR")
-    (folder / "my_images" / "by_day").mkdir(parents=True)  # as many as a step has by default, and a few
+    (folder / "my_images" / "by_day").mkdir(
+        parents=True
+    )  # as many as a step has by default, and a few
     for at in range(290):
         pixels = draw.integers(0, 256, (40, 36, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / "my_images" / "by_day" / f"{at}.png")
@@ -80,7 +90,8 @@ def without_proofs(monkeypatch) -> None:
 
 
 def run_page(blocks: list[Block], *, small: bool, costly: bool = False) -> None:
-    """The blocks in their order; the names of python blocks are kept from one to the next, as in a notebook."""
+    """The blocks in their order; the names of python blocks are kept from one to the next, as in a
+    notebook."""
     space: dict[str, object] = {"__name__": "__main__"}
     for block in blocks:
         if block.reason is None:
@@ -99,7 +110,9 @@ def run_block(block: Block, space: dict[str, object], *, small: bool, costly: bo
         if words[0] == "ssl-patches" and small:
             code = in_this_process(tiny(words[1:], costly=costly), before)
         else:
-            code = subprocess.run(command, shell=True, executable="/bin/bash", env=environment()).returncode
+            code = subprocess.run(
+                command, shell=True, executable="/bin/bash", env=environment()
+            ).returncode
         assert code == 0, f"{block.name}: {command} ended with {code}"
 
 
@@ -121,7 +134,9 @@ def environment() -> dict[str, str]:
 def answered(block: Block) -> None:
     """``$ COMMAND`` and below it, what is answered: a mistake, which ends with 2."""
     command, _, answer = block.code.partition("\n")
-    done = subprocess.run(shlex.split(command)[1:], capture_output=True, text=True, env=environment())
+    done = subprocess.run(
+        shlex.split(command)[1:], capture_output=True, text=True, env=environment()
+    )
     assert (done.returncode, done.stderr) == (2, answer), block.name
 
 
@@ -141,7 +156,9 @@ def test_the_tutorial_runs_as_it_stands(here):
 
 
 def test_blocks_that_are_not_run_are_those_listed():
-    found = {page.name: [block.reason for block in blocks_of(page) if block.reason] for page in PAGES}
+    found = {
+        page.name: [block.reason for block in blocks_of(page) if block.reason] for page in PAGES
+    }
     assert {page: reasons for page, reasons in found.items() if reasons} == NOT_RUN
 
 
@@ -149,7 +166,11 @@ def test_no_block_escapes_by_its_spelling():
     """A fence is sh, python or text for us; shell and console ones would be shown and never run."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        fences = [line.strip("`").split() for line in text.splitlines() if line.startswith("```") and line.strip("`")]
+        fences = [
+            line.strip("`").split()
+            for line in text.splitlines()
+            if line.startswith("```") and line.strip("`")
+        ]
         others = {fence[0] for fence in fences} - {"sh", "python", "text", "yaml", "toml"}
         assert {name for name in others if not name.startswith("{")} == set(), page.name
         shown = text.count("\n```sh\n") + text.count("\n```python\n")
@@ -157,7 +178,10 @@ def test_no_block_escapes_by_its_spelling():
 
 
 def test_every_page_says_something_that_runs():
-    assert {page.stem for page in PAGES} - {page.stem for page in WITH_BLOCKS} <= {"settings", "recipes"}
+    assert {page.stem for page in PAGES} - {page.stem for page in WITH_BLOCKS} <= {
+        "settings",
+        "recipes",
+    }
 
 
 @pytest.mark.parametrize(
@@ -185,13 +209,24 @@ def test_a_mark_takes_out_the_block_that_it_precedes_and_no_other():
 
 
 def test_words_are_appended_to_commands_that_there_are():
-    assert set(TINY) <= set(cli.COMMANDS)
+    assert set(TINY) <= set(COMMANDS)
 
 
 def lines() -> Iterator[str]:
-    yield from (command for page in PAGES for block in blocks_of(page) if block.language == "sh" for command in [block.code])
+    yield from (
+        command
+        for page in PAGES
+        for block in blocks_of(page)
+        if block.language == "sh"
+        for command in [block.code]
+    )
 
 
 def test_the_documentation_shows_every_command():
-    shown = {words_of(command)[1][1] for code in lines() for command in commands_of(code) if "ssl-patches" in command}
-    assert shown == set(cli.COMMANDS)
+    shown = {
+        words_of(command)[1][1]
+        for code in lines()
+        for command in commands_of(code)
+        if "ssl-patches" in command
+    }
+    assert shown == set(COMMANDS)

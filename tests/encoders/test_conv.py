@@ -20,8 +20,16 @@ from ssl_patches.types import PatchBatch, PatchGrid
 WIDTHS = {"channels": [16, 24, 32, 40], "layers": [1, 1, 1, 1]}
 DEPTHS = {"depths": [1, 1, 2, 1], "dims": [12, 20, 28, 36]}
 RESNETS = ["resnet18", "resnet26d", "seresnet50", "resnext50_32x4d", "wide_resnet50_2"]
-CONVNEXTS = ["convnext_tiny", "convnext_atto", "convnextv2_tiny", "convnextv2_atto"]  # both layouts, with and without GRN
-EFFICIENTNETS = ["test_efficientnet", "tinynet_e"]  # the first has every kind of block, the second is a narrow B0
+CONVNEXTS = [
+    "convnext_tiny",
+    "convnext_atto",
+    "convnextv2_tiny",
+    "convnextv2_atto",
+]  # both layouts, with and without GRN
+EFFICIENTNETS = [
+    "test_efficientnet",
+    "tinynet_e",
+]  # the first has every kind of block, the second is a narrow B0
 NAMES = [*RESNETS, *CONVNEXTS, *EFFICIENTNETS]
 
 
@@ -29,8 +37,15 @@ def narrow(name: str) -> dict[str, object]:
     return WIDTHS if name in RESNETS else DEPTHS if name in CONVNEXTS else {}
 
 
-def small(name: str = "resnet18", image_size: int = 32, seed: int = 0, channels: int = 3, **options: object) -> ConvEncoder:
-    """A narrow encoder whose every layer matters: no weight of a norm is zero, no running statistic the initial one."""
+def small(
+    name: str = "resnet18",
+    image_size: int = 32,
+    seed: int = 0,
+    channels: int = 3,
+    **options: object,
+) -> ConvEncoder:
+    """A narrow encoder whose every layer matters: no weight of a norm is zero, no running statistic
+    the initial one."""
     torch.manual_seed(seed)
     options = {**(narrow(name) if name in NAMES else WIDTHS), **options}
     encoder = ConvEncoder(name=name, image_size=image_size, channels=channels, options=options)
@@ -54,7 +69,11 @@ def cut(images: Tensor, tile: int) -> PatchBatch:
     """Every cell of a dense grid, in raster order, all placed."""
     count, _, height, width = images.shape
     rows, cols = height // tile, width // tile
-    tiles = images[..., : rows * tile, : cols * tile].unflatten(-1, (cols, tile)).unflatten(-3, (rows, tile))
+    tiles = (
+        images[..., : rows * tile, : cols * tile]
+        .unflatten(-1, (cols, tile))
+        .unflatten(-3, (rows, tile))
+    )
     tiles = tiles.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
     corner = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).reshape(-1, 2) * tile
     boxes = torch.cat([corner, torch.full_like(corner, tile)], 1).float().expand(count, -1, 4)
@@ -67,11 +86,14 @@ def noise(count: int = 3, size: int = 32, seed: int = 1) -> Tensor:
 
 
 def some_cells(count: int, cells: int, keep: int, seed: int = 2) -> Tensor:
-    return torch.rand(count, cells, generator=torch.Generator().manual_seed(seed)).argsort(1)[:, :keep]
+    return torch.rand(count, cells, generator=torch.Generator().manual_seed(seed)).argsort(1)[
+        :, :keep
+    ]
 
 
 def leaks(encoder: ConvEncoder, patches: PatchBatch) -> list[str]:
-    """The layers with an input or output that is not zero at a hidden position (patches: placed, on a square view)."""
+    """The layers with an input or output that is not zero at a hidden position (patches: placed, on
+    a square view)."""
     visible = torch.zeros(len(patches.tiles), 1, *patches.size)
     for image, boxes in enumerate(patches.boxes.long().tolist()):
         for y, x, h, w in boxes:
@@ -87,13 +109,22 @@ def leaks(encoder: ConvEncoder, patches: PatchBatch) -> list[str]:
             found.append(name)
 
     whole = (SEModule, SqueezeExcite, VisibleBatchNorm2d)  # what lies inside is their own affair
-    inside = {id(part) for module in encoder.modules() if isinstance(module, whole) for part in module.modules()}
+    inside = {
+        id(part)
+        for module in encoder.modules()
+        if isinstance(module, whole)
+        for part in module.modules()
+    }
     inside -= {id(module) for module in encoder.modules() if isinstance(module, whole)}
     handles = []
     for name, module in encoder.model.named_modules():
         if name and id(module) not in inside:
-            handles.append(module.register_forward_pre_hook(lambda _, x, n=name: look(f"into {n}", x[0])))
-            handles.append(module.register_forward_hook(lambda _, __, x, n=name: look(f"out of {n}", x)))
+            handles.append(
+                module.register_forward_pre_hook(lambda _, x, n=name: look(f"into {n}", x[0]))
+            )
+            handles.append(
+                module.register_forward_hook(lambda _, __, x, n=name: look(f"out of {n}", x))
+            )
     encoder(patches)
     for handle in handles:
         handle.remove()
@@ -139,12 +170,15 @@ def test_all_tiles_visible_is_the_plain_model_on_the_whole_image(name: str, trai
 
 def test_a_tile_of_several_positions_gets_their_mean() -> None:
     encoder, images = small().eval(), noise(2)
-    expected = F.avg_pool2d(encoder.export(32).forward_features(images), 2).flatten(2).transpose(1, 2)
+    expected = (
+        F.avg_pool2d(encoder.export(32).forward_features(images), 2).flatten(2).transpose(1, 2)
+    )
     torch.testing.assert_close(encoder(cut(images, 16)).tiles, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("name", "at", "first"), [("seresnet18", "layer1.0.se", "fc1"), ("tinynet_e", "blocks.1.0.se", "conv_reduce")]
+    ("name", "at", "first"),
+    [("seresnet18", "layer1.0.se", "fc1"), ("tinynet_e", "blocks.1.0.se", "conv_reduce")],
 )
 def test_squeeze_takes_the_mean_of_visible_positions(name: str, at: str, first: str) -> None:
     encoder = small(name).eval()
@@ -182,7 +216,10 @@ def test_gradients_of_the_visible_norm_are_those_of_torch_on_visible_positions()
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
     with encoder.visibility.only(cells):
         (norm(ours) * target).sum().backward()
-    parameters = [norm.weight.detach().clone().requires_grad_(), norm.bias.detach().clone().requires_grad_()]
+    parameters = [
+        norm.weight.detach().clone().requires_grad_(),
+        norm.bias.detach().clone().requires_grad_(),
+    ]
     values = theirs.permute(0, 2, 3, 1)[mask[:, 0]]
     out = F.batch_norm(values, None, None, *parameters, training=True)
     (out * target.permute(0, 2, 3, 1)[mask[:, 0]]).sum().backward()
@@ -228,20 +265,28 @@ def test_neighbours_matter_when_placed_and_not_when_blind() -> None:
         (cut(images, 8), cut(changed, 8), False),
         (cut(images, 8).blind(), cut(changed, 8).blind(), True),
     ]:
-        assert torch.allclose(encoder(patches).tiles[:, 0], encoder(other).tiles[:, 0], atol=1e-6) == same
+        assert (
+            torch.allclose(encoder(patches).tiles[:, 0], encoder(other).tiles[:, 0], atol=1e-6)
+            == same
+        )
 
 
 def test_images_without_a_placed_tile_keep_values_and_gradients_finite() -> None:
     encoder, patches = small().train(), cut(noise(), 8)
     every = torch.arange(16).expand(3, 16)
     encoder(patches.blind(every)).tiles.square().mean().backward()
-    for name, value in [*encoder.named_buffers(), *((n, p.grad) for n, p in encoder.named_parameters())]:
+    for name, value in [
+        *encoder.named_buffers(),
+        *((n, p.grad) for n, p in encoder.named_parameters()),
+    ]:
         assert value.isfinite().all(), name
 
 
 def test_a_blind_tile_between_the_positions_spoils_no_gradient() -> None:
     encoder, patches = small().train(), cut(noise(), 8).blind(torch.zeros(3, 1, dtype=torch.long))
-    patches.boxes[0, 0] = torch.tensor([1.0, 1.0, 4.0, 4.0])  # blind, and holds no position of a map at stride 8
+    patches.boxes[0, 0] = torch.tensor(
+        [1.0, 1.0, 4.0, 4.0]
+    )  # blind, and holds no position of a map at stride 8
     encoder(patches).tiles.square().mean().backward()
     assert all(parameter.grad.isfinite().all() for parameter in encoder.parameters())
 
@@ -285,8 +330,13 @@ def test_small_tiles_alone_have_a_feature(tile: int, stride: int) -> None:
 def test_features_equal_the_export(name: str) -> None:
     encoder, images = small(name).eval(), noise()
     exported = encoder.export(32)
-    assert not any(isinstance(module, VisibleBatchNorm2d) or module._forward_hooks for module in exported.modules())
-    torch.testing.assert_close(encoder.features(images)[0].pooled, exported(images), rtol=1e-5, atol=1e-5)
+    assert not any(
+        isinstance(module, VisibleBatchNorm2d) or module._forward_hooks
+        for module in exported.modules()
+    )
+    torch.testing.assert_close(
+        encoder.features(images)[0].pooled, exported(images), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_features_come_in_the_order_asked() -> None:
@@ -311,13 +361,18 @@ def test_random_weights_are_those_that_timm_draws() -> None:
     encoder = ConvEncoder(name="resnet18", image_size=32)
     torch.manual_seed(3)
     plain = timm.create_model("resnet18", num_classes=0, output_stride=8)
-    assert all(torch.equal(value, encoder.model.state_dict()[key]) for key, value in plain.state_dict().items())
+    assert all(
+        torch.equal(value, encoder.model.state_dict()[key])
+        for key, value in plain.state_dict().items()
+    )
 
 
 @pytest.mark.parametrize("hide", ["placed", "blind", "mixed"])
 def test_every_parameter_has_a_gradient_and_after_one_step_it_is_not_zero(hide: str) -> None:
     torch.manual_seed(0)
-    encoder = ConvEncoder(name="seresnet18", image_size=32, options=WIDTHS).train()  # with timm's own zero weights
+    encoder = ConvEncoder(
+        name="seresnet18", image_size=32, options=WIDTHS
+    ).train()  # with timm's own zero weights
     patches = cut(noise(8), 8).select(some_cells(8, 16, 6))
     if hide != "placed":
         patches = patches.blind(None if hide == "blind" else torch.arange(3).expand(8, 3))
@@ -342,8 +397,12 @@ def test_calibrate_takes_the_statistics_of_whole_images() -> None:
     encoder.calibrate(batches)
     inputs = [encoder.model.conv1(batch) for batch in batches]
     norm = encoder.model.bn1
-    torch.testing.assert_close(norm.running_mean, torch.stack([x.mean((0, 2, 3)) for x in inputs]).mean(0))
-    torch.testing.assert_close(norm.running_var, torch.stack([x.var((0, 2, 3)) for x in inputs]).mean(0))
+    torch.testing.assert_close(
+        norm.running_mean, torch.stack([x.mean((0, 2, 3)) for x in inputs]).mean(0)
+    )
+    torch.testing.assert_close(
+        norm.running_var, torch.stack([x.var((0, 2, 3)) for x in inputs]).mean(0)
+    )
     assert norm.momentum == momentum
     assert modes == [module.training for module in encoder.modules()]
     assert all(torch.equal(weights[name], p) for name, p in encoder.named_parameters())
@@ -377,7 +436,9 @@ def test_it_can_be_sent_to_another_process() -> None:
     twin = pickle.loads(pickle.dumps(encoder))
     assert leaks(twin, patches) == []
     assert torch.equal(twin.eval()(patches).tiles, copy.deepcopy(twin)(patches).tiles)
-    assert len([m for m in twin.modules() if getattr(m, "visibility", None) is twin.visibility]) > 10
+    assert (
+        len([m for m in twin.modules() if getattr(m, "visibility", None) is twin.visibility]) > 10
+    )
 
 
 def test_an_error_inside_leaves_no_mask_behind() -> None:
@@ -400,21 +461,39 @@ def test_autocast_keeps_hidden_positions_zero() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "resnet81"}, "encoder.name=resnet81: timm has no such model; did you mean .*resnet18"),
-        ({"name": "vit_tiny_patch16_224"}, "encoder.name=vit_tiny_patch16_224: must be a ResNet, ConvNeXt or Eff"),
+        (
+            {"name": "resnet81"},
+            "encoder.name=resnet81: timm has no such model; did you mean .*resnet18",
+        ),
+        (
+            {"name": "vit_tiny_patch16_224"},
+            "encoder.name=vit_tiny_patch16_224: must be a ResNet, ConvNeXt or Eff",
+        ),
         ({"name": "resnet50_gn"}, "encoder.name=resnet50_gn: has GroupNorm"),
         ({"name": "ecaresnet50d"}, "encoder.name=ecaresnet50d: has Conv1d"),
         ({"name": "resnetblur18"}, "encoder.name=resnetblur18: has BlurPool2d"),
         ({"name": "resnetaa50"}, "encoder.name=resnetaa50: has anti-aliasing"),
-        ({"name": "resnet18", "options": {"act_layer": "sigmoid"}}, "encoder.name=resnet18: has Sigmoid"),
-        ({"name": "convnext_atto", "output_stride": 8, "options": {"patch_size": 4}}, "convnext_atto: has a dilated convolution"),
+        (
+            {"name": "resnet18", "options": {"act_layer": "sigmoid"}},
+            "encoder.name=resnet18: has Sigmoid",
+        ),
+        (
+            {"name": "convnext_atto", "output_stride": 8, "options": {"patch_size": 4}},
+            "convnext_atto: has a dilated convolution",
+        ),
         ({"name": "convnext_zepto_rms"}, "encoder.name=convnext_zepto_rms: has SimpleNorm2d"),
         ({"name": "efficientnet_cc_b0_4e"}, "encoder.name=efficientnet_cc_b0_4e: has CondConv2d"),
         ({"name": "efficientnet_blur_b0"}, "encoder.name=efficientnet_blur_b0: has BlurPool2d"),
         ({"name": "efficientnet_b0_g8_gn"}, "encoder.name=efficientnet_b0_g8_gn: has GroupNorm"),
         ({"name": "resnet18", "options": {"widht": 3}}, "encoder.options=.*widht"),
-        ({"name": "resnet18", "options": {"num_classes": 3}}, "encoder.options.num_classes=3: .*remove it"),
-        ({"name": "resnet18", "output_stride": 4}, "encoder.output_stride=4: .*set encoder.output_stride=8"),
+        (
+            {"name": "resnet18", "options": {"num_classes": 3}},
+            "encoder.options.num_classes=3: .*remove it",
+        ),
+        (
+            {"name": "resnet18", "output_stride": 4},
+            "encoder.output_stride=4: .*set encoder.output_stride=8",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_refused_with_a_remedy(arguments: dict, message: str) -> None:

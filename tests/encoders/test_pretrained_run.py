@@ -6,11 +6,14 @@ import timm
 import torch
 
 from ssl_patches.cli import main
+from ssl_patches.config.run_dir import LAST
 from ssl_patches.encoders import create
-from ssl_patches.optim import layer_scales
-from ssl_patches.run_dir import LAST
+from ssl_patches.training.optim import layer_scales
 
-WORDS = ["encoder.options={depth:2,embed_dim:48,num_heads:3,class_token:true}", "encoder.patch_size=8"]
+WORDS = [
+    "encoder.options={depth:2,embed_dim:48,num_heads:3,class_token:true}",
+    "encoder.patch_size=8",
+]
 
 
 def test_a_run_begins_from_a_file_and_is_restored_without_it(only_training, tmp_path, capsys):

@@ -7,11 +7,18 @@ import pytest
 import torch
 from torch import nn
 
-from ssl_patches.evaluation import PROBES, Probe, evaluate_encoder, floors, passes, score
+from ssl_patches.evaluation import PROBES, Probe, evaluate_encoder, floors, score
+from ssl_patches.evaluation.features import passes
 
 SIDE = 8
 METRICS = ("knn1_top1", "knn5_top1", "knn20_top1", "knn200_top1", "linear_top1")
-SEEN = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25), "image_size": SIDE, "batch_size": 16, "num_workers": 0}
+SEEN = {
+    "mean": (0.5, 0.5, 0.5),
+    "std": (0.25, 0.25, 0.25),
+    "image_size": SIDE,
+    "batch_size": 16,
+    "num_workers": 0,
+}
 
 
 class Dots:
@@ -56,7 +63,9 @@ class Blind(nn.Module):
 
     def __init__(self, seed=0):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(3 * SIDE * SIDE, 6, generator=torch.Generator().manual_seed(seed)))
+        self.weight = nn.Parameter(
+            torch.randn(3 * SIDE * SIDE, 6, generator=torch.Generator().manual_seed(seed))
+        )
         self.calls = 0
 
     def forward(self, images):
@@ -129,7 +138,9 @@ def test_another_treatment_of_the_test_images_by_the_program_itself_is_refused(m
         evaluate(floors=False)
     monkeypatch.setattr(passes.Split, "check_alike", lambda *_, **__: None)
     done.clear()
-    assert max(values(evaluate(floors=False)).values()) == 0  # and this is what nobody would have been told
+    assert (
+        max(values(evaluate(floors=False)).values()) == 0
+    )  # and this is what nobody would have been told
 
 
 def test_without_floors_only_the_encoder_is_run():
@@ -144,12 +155,16 @@ def test_images_without_a_label_are_left_out_of_bank_and_test():
     rows = evaluate(encoder, train=train, test=test, floors=False)
     assert values(rows) == dict.fromkeys([*METRICS[:3], "knn150_top1", "linear_top1"], 100)
     assert {row.n for row in rows} == {70}
-    assert encoder.calls == 150 + 70 + 2 * 16  # and are not encoded; some of each split are read twice
+    assert (
+        encoder.calls == 150 + 70 + 2 * 16
+    )  # and are not encoded; some of each split are read twice
 
 
 def test_a_class_that_the_test_lacks_or_train_lacks_is_counted_as_what_it_is():
     assert values(evaluate(test=Dots(count=90, seed=1, classes=3))) == dict.fromkeys(METRICS, 100)
-    rows = evaluate(train=Dots(count=200, seed=0, classes=3))  # a quarter of the test cannot be right
+    rows = evaluate(
+        train=Dots(count=200, seed=0, classes=3)
+    )  # a quarter of the test cannot be right
     assert values(rows) == dict.fromkeys(METRICS, 75)
 
 
@@ -160,7 +175,9 @@ def test_a_bank_smaller_than_k_is_said_in_the_metric():
 
 def test_limits_bound_what_is_loaded():
     train, test, told = Dots(count=200, seed=0), Dots(count=100, seed=1), []
-    rows = evaluate(train=train, test=test, limit_train=80, limit_test=40, floors=False, progress=told.append)
+    rows = evaluate(
+        train=train, test=test, limit_train=80, limit_test=40, floors=False, progress=told.append
+    )
     assert (train.asked, test.asked, sum(told)) == (80, 40, 120)
     assert rows[0].n == 40
 
@@ -192,9 +209,19 @@ def test_features_that_are_not_finite_and_splits_without_a_common_class_are_refu
     with pytest.raises(ValueError, match="1 test images are not finite"):
         score(features, labels, broken, labels, model_name="trained", data_name="toy", classes=4)
     with pytest.raises(ValueError, match="same class names"):
-        score(features, labels, features, labels + 4, model_name="trained", data_name="toy", classes=8)
+        score(
+            features, labels, features, labels + 4, model_name="trained", data_name="toy", classes=8
+        )
     with pytest.raises(ValueError, match="one class"):
-        score(features, labels.view(5, 2, 2), features, labels, model_name="trained", data_name="toy", classes=4)
+        score(
+            features,
+            labels.view(5, 2, 2),
+            features,
+            labels,
+            model_name="trained",
+            data_name="toy",
+            classes=4,
+        )
 
 
 def test_floors_are_kept_and_the_next_run_does_not_pay_for_them(tmp_path):
@@ -236,10 +263,18 @@ def test_raw_pixels_are_shared_by_encoders(tmp_path):
 def test_a_probe_more_leaves_the_kept_floors_of_the_others_alone(tmp_path, monkeypatch):
     evaluate(floors_cache=tmp_path, probes=["knn"])
     asked = []
-    monkeypatch.setitem(PROBES, "knn", Probe(frozenset({"pooled"}), lambda case: asked.append(case.model) or [], pixels=True))
+    monkeypatch.setitem(
+        PROBES,
+        "knn",
+        Probe(frozenset({"pooled"}), lambda case: asked.append(case.model) or [], pixels=True),
+    )
     rows = evaluate(floors_cache=tmp_path, probes=["knn", "linear"])
     assert asked == ["trained"]
-    assert {row.model for row in rows if row.metric == "linear_top1"} == {"trained", "random_init", "raw_pixels"}
+    assert {row.model for row in rows if row.metric == "linear_top1"} == {
+        "trained",
+        "random_init",
+        "raw_pixels",
+    }
     assert values(rows, "raw_pixels").keys() == set(METRICS)
 
 

@@ -5,7 +5,11 @@ import torch
 
 from ssl_patches.evaluation.labels import check_targets, described, kind_of, labelled, targets
 
-CLASSES, TAGS, VALUES = torch.tensor([0, 2, -1]), torch.tensor([[0, 1], [1, -1], [1, 1]]), torch.tensor([0.5, torch.nan, 2.0])
+CLASSES, TAGS, VALUES = (
+    torch.tensor([0, 2, -1]),
+    torch.tensor([[0, 1], [1, -1], [1, 1]]),
+    torch.tensor([0.5, torch.nan, 2.0]),
+)
 
 
 @pytest.mark.parametrize(
@@ -33,11 +37,23 @@ def test_the_settings_overrule_the_type_where_that_makes_sense():
     [
         (lambda: kind_of(torch.zeros(2, 8, 8)), "one class"),
         (lambda: targets(torch.tensor([[0, 3]]), "multilabel"), "set labels=value"),
-        (lambda: check_targets(torch.zeros(4).long(), torch.zeros(2).long(), "class"), "one class only"),
-        (lambda: check_targets(torch.tensor([0, 1]), torch.tensor([2]), "class"), "same class names"),
+        (
+            lambda: check_targets(torch.zeros(4).long(), torch.zeros(2).long(), "class"),
+            "one class only",
+        ),
+        (
+            lambda: check_targets(torch.tensor([0, 1]), torch.tensor([2]), "class"),
+            "same class names",
+        ),
         (lambda: check_targets(torch.ones(4, 2), torch.rand(2, 2), "value"), "same value"),
-        (lambda: check_targets(torch.ones(4, 2).bool(), torch.ones(2, 2).bool(), "multilabel"), "sometimes 1 and sometimes 0"),
-        (lambda: check_targets(torch.rand(4, 2), torch.rand(2, 3), "value"), "train has 2 per image and test 3"),
+        (
+            lambda: check_targets(torch.ones(4, 2).bool(), torch.ones(2, 2).bool(), "multilabel"),
+            "sometimes 1 and sometimes 0",
+        ),
+        (
+            lambda: check_targets(torch.rand(4, 2), torch.rand(2, 3), "value"),
+            "train has 2 per image and test 3",
+        ),
     ],
 )
 def test_labels_that_no_probe_can_use_are_refused(call, said):

@@ -5,7 +5,13 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, mean_absolute_error, r2_score
 
-from ssl_patches.evaluation.metrics import bounds, figures, mean_average_precision, resamples, rows_of
+from ssl_patches.evaluation.metrics import (
+    bounds,
+    figures,
+    mean_average_precision,
+    resamples,
+    rows_of,
+)
 
 
 def drawn(*shape, seed):
@@ -18,7 +24,10 @@ def test_average_precision_agrees_with_scikit_learn_also_where_scores_are_tied_a
     counts = torch.cat([torch.ones(1, 200), next(resamples(200, count=2))])
     ours = mean_average_precision(scores, wanted, counts)
     for found, weight in zip(ours, counts, strict=True):
-        each = [average_precision_score(wanted[:, l], scores[:, l], sample_weight=weight) for l in range(3)]
+        each = [
+            average_precision_score(wanted[:, l], scores[:, l], sample_weight=weight)
+            for l in range(3)
+        ]
         assert found.item() == pytest.approx(np.mean(each), abs=1e-6)
 
 
@@ -36,7 +45,9 @@ def test_variance_explained_and_error_agree_with_scikit_learn(offset):
     counts = next(resamples(100, count=3))
     found = figures(predicted, wanted, kind="value", counts=counts)
     for row, weight in enumerate(counts):
-        assert found["r2"][row].item() == pytest.approx(100 * r2_score(wanted, predicted, sample_weight=weight), rel=1e-5)
+        assert found["r2"][row].item() == pytest.approx(
+            100 * r2_score(wanted, predicted, sample_weight=weight), rel=1e-5
+        )
         error = mean_absolute_error(wanted, predicted, sample_weight=weight)
         assert found["mae"][row].item() == pytest.approx(error, rel=1e-5)
 
@@ -59,7 +70,9 @@ def test_the_bootstrap_holds_its_level():
     held = 0
     for seed in range(40):
         wanted = torch.randn(150, 1, generator=torch.Generator().manual_seed(seed))
-        predicted = wanted + torch.randn(150, 1, generator=torch.Generator().manual_seed(1000 + seed))
-        (_, error) = rows_of(predicted, wanted, kind="value", name="x", model="m", data="d")
+        predicted = wanted + torch.randn(
+            150, 1, generator=torch.Generator().manual_seed(1000 + seed)
+        )
+        _, error = rows_of(predicted, wanted, kind="value", name="x", model="m", data="d")
         held += error.low <= (2 / torch.pi) ** 0.5 <= error.high  # the mean of |N(0, 1)|
     assert 34 <= held <= 40

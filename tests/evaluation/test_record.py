@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ssl_patches.evaluation import PROTOCOL, Record, paired
-from ssl_patches.evaluation.intervals import Row
 from ssl_patches.evaluation.record import mcnemar, paired_table
+from ssl_patches.evaluation.rows import Row
 
 N = 400
 
@@ -20,7 +20,12 @@ def record(answers, *, labels=None, kind="class", **changes):
         "answers": {"knn20": answers},
         "chosen": {"linear": {"strength": 1e-3}},
         "protocol": PROTOCOL,
-        "data": {"name": "toy", "image_size": 32, "limits": [None, None], "fingerprints": ["a", "b"]},
+        "data": {
+            "name": "toy",
+            "image_size": 32,
+            "limits": [None, None],
+            "fingerprints": ["a", "b"],
+        },
     }
     return Record(**given | changes)  # fmt: skip
 
@@ -55,7 +60,9 @@ def test_pairs_tell_apart_what_two_intervals_cannot():
     assert (pair.only_first, pair.only_second) == (20, 0)
     assert pair.p == pytest.approx(2 * 0.5**20)
     (turned,) = paired(second, first)
-    assert (turned.difference, turned.low, turned.high) == pytest.approx((-pair.difference, -pair.high, -pair.low))
+    assert (turned.difference, turned.low, turned.high) == pytest.approx(
+        (-pair.difference, -pair.high, -pair.low)
+    )
 
 
 def test_models_that_differ_by_chance_are_not_told_apart():
@@ -79,7 +86,10 @@ def test_numbers_and_yes_no_labels_are_compared_by_bootstrap_alone():
     draw = torch.Generator().manual_seed(0)
     values = torch.randn(N, 1, generator=draw)
     close, far = (values + scale * torch.randn(N, 1, generator=draw) for scale in (0.1, 1.0))
-    found = {pair.metric: pair for pair in paired(*(record(part, labels=values, kind="value") for part in (close, far)))}
+    found = {
+        pair.metric: pair
+        for pair in paired(*(record(part, labels=values, kind="value") for part in (close, far)))
+    }
     assert found["knn20_r2"].low > 50
     assert found["knn20_mae"].high < 0
     assert found["knn20_r2"].p is None
@@ -105,7 +115,17 @@ def test_rows_of_a_pair_have_the_columns_of_every_result():
         ({"index": torch.arange(N) + 1}, "other test images"),
         ({"labels": torch.zeros(N).long()}, "other test images"),
         ({"protocol": PROTOCOL | {"version": 1}}, "protocol 2 and the other of 1"),
-        ({"data": {"name": "toy", "image_size": 32, "limits": [50, None], "fingerprints": ["a", "b"]}}, "other images"),
+        (
+            {
+                "data": {
+                    "name": "toy",
+                    "image_size": 32,
+                    "limits": [50, None],
+                    "fingerprints": ["a", "b"],
+                }
+            },
+            "other images",
+        ),
     ],
 )
 def test_records_of_other_images_or_another_protocol_are_refused(changes, said):

@@ -18,16 +18,33 @@ from ssl_patches.export import Exportable, Preprocessing, Proof, Wanted, export_
 from ssl_patches.export import write as writing
 from ssl_patches.export.reference import reference_images
 
-VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "num_heads": 3, "depth": 2, "global_pool": "avg", "fc_norm": False}
+VIT = {
+    "img_size": 32,
+    "patch_size": 8,
+    "embed_dim": 48,
+    "num_heads": 3,
+    "depth": 2,
+    "global_pool": "avg",
+    "fc_norm": False,
+}
 RESNET = {"output_stride": 8, "layers": [1, 1, 1, 1]}
 NETWORKS: dict[str, tuple[str, dict[str, Any], int]] = {
     "vit": ("vit_tiny_patch16_224", {**VIT, "class_token": False}, 3),
     "vit_cls": ("vit_tiny_patch16_224", {**VIT, "class_token": True, "global_pool": "token"}, 3),
-    "vit_fixed": ("vit_tiny_patch16_224", {**VIT, "class_token": False, "dynamic_img_size": False}, 3),
+    "vit_fixed": (
+        "vit_tiny_patch16_224",
+        {**VIT, "class_token": False, "dynamic_img_size": False},
+        3,
+    ),
     "resnet": ("resnet18", RESNET, 3),
     "resnet_gray": ("resnet18", {**RESNET, "in_chans": 1}, 1),
 }
-CARD = {"task": "jigsaw", "data_fingerprint": "0123", "images": 10, "results": [{"model": "trained", "n": 10}]}
+CARD = {
+    "task": "jigsaw",
+    "data_fingerprint": "0123",
+    "images": 10,
+    "results": [{"model": "trained", "n": 10}],
+}
 
 
 def stirred(model: nn.Module) -> nn.Module:
@@ -36,7 +53,11 @@ def stirred(model: nn.Module) -> nn.Module:
     with torch.no_grad():
         for key, tensor in model.state_dict().items():
             if tensor.is_floating_point():
-                tensor.add_(0.05 * torch.rand_like(tensor) if "running_var" in key else 0.02 * torch.randn_like(tensor))
+                tensor.add_(
+                    0.05 * torch.rand_like(tensor)
+                    if "running_var" in key
+                    else 0.02 * torch.randn_like(tensor)
+                )
     return model.eval()
 
 
@@ -47,7 +68,9 @@ def build(name: str) -> nn.Module:
 
 
 def preprocessing(channels: int, **changes: Any) -> Preprocessing:
-    return Preprocessing(**{"image_size": 32, "mean": [0.4] * channels, "std": [0.25] * channels, **changes})
+    return Preprocessing(
+        **{"image_size": 32, "mean": [0.4] * channels, "std": [0.25] * channels, **changes}
+    )
 
 
 def exportable(name: str, model: nn.Module | None = None, **changes: Any) -> Exportable:
@@ -61,8 +84,17 @@ def exportable(name: str, model: nn.Module | None = None, **changes: Any) -> Exp
     return replace(given, **changes)
 
 
-def write(name: str, directory: Path, model: nn.Module | None = None, *, overwrite: bool = False, **wanted: Any) -> Proof:
-    return export_model(exportable(name, model), directory, wanted=Wanted(**wanted), card=CARD, overwrite=overwrite)
+def write(
+    name: str,
+    directory: Path,
+    model: nn.Module | None = None,
+    *,
+    overwrite: bool = False,
+    **wanted: Any,
+) -> Proof:
+    return export_model(
+        exportable(name, model), directory, wanted=Wanted(**wanted), card=CARD, overwrite=overwrite
+    )
 
 
 def inputs(channels: int = 3, size: tuple[int, int] = (32, 32), count: int = 8) -> torch.Tensor:
@@ -78,9 +110,14 @@ def same(model: nn.Module, other: nn.Module, channels: int = 3) -> float:
 
 @contextmanager
 def proven_in_this_process(images: int = 8) -> Iterator[None]:
-    """Everything that ``reload.py`` computes, without the seconds that a process takes: not for tests about isolation."""
+    """Everything that ``reload.py`` computes, without the seconds that a process takes: not for
+    tests about isolation."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(proof, "_in_another_process", lambda *given: reload.differences(*map(str, given)) | {"isolated": True})
+        patch.setattr(
+            proof,
+            "_in_another_process",
+            lambda *given: reload.differences(*map(str, given)) | {"isolated": True},
+        )
         patch.setattr(writing, "IMAGES", images)
         yield
 

@@ -1,4 +1,5 @@
-"""``ssl-patches export``: from a run and any of its checkpoints, with all that a stranger asks about."""
+"""``ssl-patches export``: from a run and any of its checkpoints, with all that a stranger asks
+about."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ def here(tmp_path, monkeypatch) -> Path:
 def changed(run: Path, name: str, **content) -> Path:
     """Another checkpoint of the run: each key replaced, or taken out where it is None."""
     found = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) | content
-    torch.save({key: value for key, value in found.items() if value is not None}, run / "checkpoints" / name)
+    torch.save(
+        {key: value for key, value in found.items() if value is not None},
+        run / "checkpoints" / name,
+    )
     return run / "checkpoints" / name
 
 
@@ -39,7 +43,10 @@ def shifted(run: Path, by: float) -> dict[str, torch.Tensor]:
 
 def test_an_export_of_a_run_carries_its_task_settings_data_and_results(finished_run, here, capsys):
     summary = json.loads((finished_run / "summary.json").read_text())
-    assert main(["export", f"model={finished_run}", "output=mine", "license=apache-2.0", "--json"]) == 0
+    assert (
+        main(["export", f"model={finished_run}", "output=mine", "license=apache-2.0", "--json"])
+        == 0
+    )
     said = capsys.readouterr()
     assert json.loads(said.out)["formats"].keys() == {"timm"}
     assert "timm.create_model('local-dir:mine', pretrained=True)" in said.err
@@ -69,7 +76,9 @@ def test_the_commit_is_that_of_the_checkout_or_none(monkeypatch, tmp_path):
 
 
 def test_any_checkpoint_can_be_exported_and_does_not_get_the_results_of_the_last(run_copy, here):
-    other = changed(run_copy, "step-00000002.ckpt", state_dict=shifted(run_copy, 0.01), global_step=2)
+    other = changed(
+        run_copy, "step-00000002.ckpt", state_dict=shifted(run_copy, 0.01), global_step=2
+    )
     for name, words in {"a": [], "b": [f"checkpoint={other}"]}.items():
         assert main(["export", f"model={run_copy}", f"output={name}", *words]) == 0
     first, second = (load_timm_folder(here / name)[0].state_dict() for name in ("a", "b"))
@@ -79,21 +88,38 @@ def test_any_checkpoint_can_be_exported_and_does_not_get_the_results_of_the_last
     assert read_card(here / "b")["step"] == 2
 
 
-def test_ema_weights_are_exported_where_a_checkpoint_holds_them_and_refused_where_not(run_copy, here, capsys):
+def test_ema_weights_are_exported_where_a_checkpoint_holds_them_and_refused_where_not(
+    run_copy, here, capsys
+):
     assert main(["export", f"model={run_copy}", "output=a", "weights=ema"]) == 2
     said = capsys.readouterr().err
     assert "weights=ema" in said
     assert "holds none of that kind; set weights= to one of: trained" in said
-    average = {key.replace("encoder.", "ema.", 1): value for key, value in shifted(run_copy, 0.02).items()}
+    average = {
+        key.replace("encoder.", "ema.", 1): value for key, value in shifted(run_copy, 0.02).items()
+    }
     other = changed(run_copy, "ema.ckpt", state_dict=shifted(run_copy, 0.0) | average)
     for name in ("trained", "ema"):
-        assert main(["export", f"model={run_copy}", f"output={name}", f"checkpoint={other}", f"weights={name}"]) == 0
+        assert (
+            main(
+                [
+                    "export",
+                    f"model={run_copy}",
+                    f"output={name}",
+                    f"checkpoint={other}",
+                    f"weights={name}",
+                ]
+            )
+            == 0
+        )
     trained, ema = (load_timm_folder(here / name)[0].state_dict() for name in ("trained", "ema"))
     assert torch.allclose(trained["norm.weight"] + 0.02, ema["norm.weight"])
     assert "ema weights" in (here / "ema" / "README.md").read_text()
 
 
-def test_a_checkpoint_that_carries_code_is_refused_and_the_code_does_not_run(run_copy, here, capsys):
+def test_a_checkpoint_that_carries_code_is_refused_and_the_code_does_not_run(
+    run_copy, here, capsys
+):
     class Evil:
         def __reduce__(self):
             return os.mkdir, (str(here / "ran"),)

@@ -1,4 +1,5 @@
-"""The examples of experiments/downstream run as they stand, without ssl_patches, and learn where there is something to learn."""
+"""The examples of experiments/downstream run as they stand, without ssl_patches, and learn where
+there is something to learn."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ assert not BLOCKED & set(sys.modules)
 
 
 def run(name: str, *words: object, without: tuple[str, ...] = ()) -> list[str]:
-    """The lines that an example prints in a process where ssl_patches and ``without`` cannot be imported."""
+    """The lines that an example prints in a process where ssl_patches and ``without`` cannot be
+    imported."""
     code = f"BLOCKED = {{{', '.join(map(repr, ('ssl_patches', *without)))}}}" + RUN
     command = [sys.executable, "-c", code, str(EXAMPLES / name), *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd="/")
@@ -51,7 +53,11 @@ def world(tmp_path_factory) -> Path:
         image[y : y + 16, x : x + 16] = np.minimum(image[y : y + 16, x : x + 16], 155) + 100
         mask = np.zeros((32, 32), np.uint8)
         mask[y : y + 16, x : x + 16] = 1
-        for place, picture in ((f"{split}/class{label}", image), ("images", image), ("masks", mask)):
+        for place, picture in (
+            (f"{split}/class{label}", image),
+            ("images", image),
+            ("masks", mask),
+        ):
             (folder / "data" / place).mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture).save(folder / "data" / place / f"{at:02}.png")
     with proven_in_this_process():
@@ -62,14 +68,23 @@ def world(tmp_path_factory) -> Path:
 
 def test_examples_are_short_and_need_no_ssl_patches():
     found = sorted(EXAMPLES.glob("*.py"))
-    assert [path.name for path in found] == ["finetune.py", "onnx_search.py", "segment.py", "sklearn_pipeline.py"]
+    assert [path.name for path in found] == [
+        "finetune.py",
+        "onnx_search.py",
+        "segment.py",
+        "sklearn_pipeline.py",
+    ]
     for path in found:
         text = path.read_text()
         assert len(text.splitlines()) <= 30, path
         imported = {
             name.split(".")[0]
             for node in ast.walk(ast.parse(text))
-            for name in ([node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in getattr(node, "names", [])])
+            for name in (
+                [node.module]
+                if isinstance(node, ast.ImportFrom)
+                else [a.name for a in getattr(node, "names", [])]
+            )
         }
         assert "ssl_patches" not in imported
         assert ("torch" in imported) == (path.name in ("finetune.py", "segment.py"))
@@ -77,7 +92,13 @@ def test_examples_are_short_and_need_no_ssl_patches():
 
 def test_onnxruntime_finds_the_nearest_images_where_torch_cannot_be_imported(world):
     asked = world / "data" / "images" / "05.png"
-    lines = run("onnx_search.py", world / "vit", asked, world / "data" / "images", without=("torch", "torchvision", "timm"))
+    lines = run(
+        "onnx_search.py",
+        world / "vit",
+        asked,
+        world / "data" / "images",
+        without=("torch", "torchvision", "timm"),
+    )
     assert len(lines) == 5
     score, path = lines[0].split()
     assert (float(score), Path(path)) == (1.0, asked)
@@ -85,8 +106,13 @@ def test_onnxruntime_finds_the_nearest_images_where_torch_cannot_be_imported(wor
 
 def test_scikit_learn_learns_from_the_features(world):
     words = ["data=folder", f"data.root={world / 'data'}", "data.num_workers=0", "batch_size=16"]
-    assert main(["embed", f"model={world / 'vit'}", *words, f"output={world / 'features.parquet'}"]) == 0
-    (line,) = run("sklearn_pipeline.py", world / "features.parquet", without=("torch", "torchvision", "timm"))
+    assert (
+        main(["embed", f"model={world / 'vit'}", *words, f"output={world / 'features.parquet'}"])
+        == 0
+    )
+    (line,) = run(
+        "sklearn_pipeline.py", world / "features.parquet", without=("torch", "torchvision", "timm")
+    )
     assert float(re.fullmatch(r"accuracy (.+) % of 16", line)[1]) >= 90
 
 
@@ -99,5 +125,7 @@ def test_plain_pytorch_fine_tunes_a_classifier(world):
 
 @pytest.mark.slow
 def test_torchvisions_segmenter_learns_on_the_exported_resnet(world):
-    losses = [float(line.split()[-1]) for line in run("segment.py", world / "resnet", world / "data", 30)]
+    losses = [
+        float(line.split()[-1]) for line in run("segment.py", world / "resnet", world / "data", 30)
+    ]
     assert np.mean(losses[-5:]) < 0.6 * losses[0]

@@ -9,10 +9,23 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from networks import CARD, NETWORKS, VIT, HeldModel, build, exportable, inputs, preprocessing, proven_in_this_process, same, write
+from networks import (
+    CARD,
+    NETWORKS,
+    VIT,
+    HeldModel,
+    build,
+    exportable,
+    inputs,
+    preprocessing,
+    proven_in_this_process,
+    same,
+    write,
+)
 from safetensors.torch import load_file
 from torch import nn
 
+from ssl_patches.encoders.exported import CARD as CARD_FILE
 from ssl_patches.export import (
     ExportMismatch,
     add_results,
@@ -25,13 +38,15 @@ from ssl_patches.export import (
     verify,
 )
 from ssl_patches.export import write as writing
-from ssl_patches.export.card import CARD as CARD_FILE
 from ssl_patches.export.reference import full_precision, outputs_of, reference_images
 
 FILES = {"config.json", "model.safetensors", "README.md", "reference.npz", CARD_FILE}
 
 
-EACH = [pytest.param(name, marks=[] if name in ("vit", "resnet") else pytest.mark.slow) for name in NETWORKS]
+EACH = [
+    pytest.param(name, marks=[] if name in ("vit", "resnet") else pytest.mark.slow)
+    for name in NETWORKS
+]
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +91,11 @@ def test_the_preprocessing_is_ours_and_not_imagenets(name, tmp_path):
     data = timm.data.resolve_model_data_config(model)
     assert data["input_size"] == (channels, 32, 32)
     assert (tuple(data["mean"]), tuple(data["std"])) == ((0.4,) * channels, (0.25,) * channels)
-    assert (data["interpolation"], data["crop_pct"], data["crop_mode"]) == ("bilinear", 1.0, "center")
+    assert (data["interpolation"], data["crop_pct"], data["crop_mode"]) == (
+        "bilinear",
+        1.0,
+        "center",
+    )
     assert said["mean"] == [0.4] * channels
     assert not model.training
 
@@ -113,7 +132,11 @@ def test_an_argument_that_no_weight_shows_is_caught(name, arguments, tmp_path):
 def test_a_model_that_says_nothing_proves_nothing(tmp_path):
     for value in (0.0, float("nan")):
         model = build("resnet")
-        for weight in (model.layer4[0].bn2.weight, model.layer4[0].bn2.bias, model.layer4[0].downsample[1].weight):
+        for weight in (
+            model.layer4[0].bn2.weight,
+            model.layer4[0].bn2.bias,
+            model.layer4[0].downsample[1].weight,
+        ):
             nn.init.constant_(weight, value)
         nn.init.constant_(model.layer4[0].downsample[1].bias, value)
         with pytest.raises(ExportMismatch, match="nothing to compare"):
@@ -150,7 +173,9 @@ def test_weights_that_are_a_pickle_with_code_are_not_opened(tmp_path):
 
     write("vit", tmp_path / "encoder")
     (tmp_path / "encoder" / "model.safetensors").unlink()
-    torch.save({"weight": Evil()}, tmp_path / "encoder" / "pytorch_model.bin")  # what timm would take instead
+    torch.save(
+        {"weight": Evil()}, tmp_path / "encoder" / "pytorch_model.bin"
+    )  # what timm would take instead
     for read in (verify, load_timm_folder):
         with pytest.raises(ExportMismatch, match=r"model\.safetensors is missing"):
             read(tmp_path / "encoder")
@@ -207,23 +232,38 @@ def test_overwrite_never_deletes_a_folder_that_is_no_export(tmp_path):
     [
         ({"preprocessing": {"mean": [0.5], "std": [0.5]}}, r"arguments\.in_chans=3"),
         ({"preprocessing": {"image_size": 64}}, r"arguments\.img_size=32: must be 64"),
-        ({"preprocessing": {"mean": [0.5]}}, r"mean=\[0\.5\], std=.*must have one number per channel"),
+        (
+            {"preprocessing": {"mean": [0.5]}},
+            r"mean=\[0\.5\], std=.*must have one number per channel",
+        ),
         ({"preprocessing": {"std": [0.5, 0, 0.5]}}, "must be above 0"),
         ({"preprocessing": {"interpolation": "best"}}, "interpolation=best"),
         ({"preprocessing": {"crop_pct": 1.2}}, r"crop_pct=1\.2"),
         ({"card": {"loss": float("nan")}}, "must be plain JSON"),
-        ({"arguments": {**VIT, "class_token": False, "norm_layer": nn.LayerNorm}}, r"arguments\.norm_layer"),
+        (
+            {"arguments": {**VIT, "class_token": False, "norm_layer": nn.LayerNorm}},
+            r"arguments\.norm_layer",
+        ),
         ({"wanted": {"formats": []}}, r"formats=\[\]: must name one"),
-        ({"wanted": {"formats": ["onxx"]}}, r"formats=\[onxx\]: no such format; did you mean 'onnx'"),
+        (
+            {"wanted": {"formats": ["onxx"]}},
+            r"formats=\[onxx\]: no such format; did you mean 'onnx'",
+        ),
         ({"wanted": {"input": "uint8"}}, r"input=uint8: is for graphs"),
     ],
 )
 def test_a_bad_request_names_its_key_and_writes_nothing(changes, message, tmp_path):
     def ask() -> None:
         arguments = {**NETWORKS["vit"][1], "in_chans": 3, **changes.get("arguments", {})}
-        given = exportable("vit", arguments=arguments, preprocessing=preprocessing(3, **changes.get("preprocessing", {})))
+        given = exportable(
+            "vit",
+            arguments=arguments,
+            preprocessing=preprocessing(3, **changes.get("preprocessing", {})),
+        )
         wanted = writing.Wanted(**changes.get("wanted", {}))
-        writing.export_model(given, tmp_path / "encoder", wanted=wanted, card=changes.get("card", CARD))
+        writing.export_model(
+            given, tmp_path / "encoder", wanted=wanted, card=changes.get("card", CARD)
+        )
 
     with pytest.raises(ValueError, match=message):
         ask()
@@ -252,7 +292,11 @@ def test_an_encoder_is_calibrated_on_a_copy_proven_and_can_be_verified_again(tmp
     given = {"image_size": 32, "mean": [0.4] * 3, "std": [0.25] * 3, "card": CARD}
     found = export_encoder(encoder, tmp_path / "a", **given, calibration=batches)
     export_encoder(encoder, tmp_path / "b", **given)
-    assert read_card(tmp_path / "a")["proof"]["largest_relative_difference"] == found.largest_relative_difference <= 1e-5
+    assert (
+        read_card(tmp_path / "a")["proof"]["largest_relative_difference"]
+        == found.largest_relative_difference
+        <= 1e-5
+    )
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
     assert same(encoder.model, load_timm_folder(tmp_path / "b")[0]) < 1e-5
     assert same(encoder.model, load_timm_folder(tmp_path / "a")[0]) > 1e-2
@@ -262,7 +306,17 @@ def test_an_encoder_is_calibrated_on_a_copy_proven_and_can_be_verified_again(tmp
 def test_results_are_added_without_a_moment_in_which_the_folder_is_half(tmp_path, monkeypatch):
     folder = tmp_path / "encoder"
     write("vit", folder)
-    rows = [{"model": "trained", "data": "d", "metric": "knn20_top1", "value": 51.25, "low": 1.0, "high": 99.0, "n": 7}]
+    rows = [
+        {
+            "model": "trained",
+            "data": "d",
+            "metric": "knn20_top1",
+            "value": 51.25,
+            "low": 1.0,
+            "high": 99.0,
+            "n": 7,
+        }
+    ]
     with monkeypatch.context() as patch:
         patch.setattr(writing, "write_card", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -297,7 +351,8 @@ def test_the_reference_ignores_reduced_precision_and_puts_it_back():
 def test_the_folder_does_not_grow_with_the_dense_maps():
     given = exportable("vit")
     small, large = (
-        sum(array.nbytes for array in reference.reference_of(part, 8).arrays.values()) for part in (given, given.resized(64))
+        sum(array.nbytes for array in reference.reference_of(part, 8).arrays.values())
+        for part in (given, given.resized(64))
     )
     assert large < 1.1 * small
 

@@ -1,4 +1,5 @@
-"""What a study asks for becomes cells with keys; everything that cannot be meant is refused before anything is written."""
+"""What a study asks for becomes cells with keys; everything that cannot be meant is refused before
+anything is written."""
 
 from __future__ import annotations
 
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 from small import REPOSITORY, SMALL
 
-from ssl_patches import config, mixture
+from ssl_patches import config
 from ssl_patches.cli import main
-from ssl_patches.schema import PRETRAIN, SUPPLIED
+from ssl_patches.config import mixture
+from ssl_patches.config.schema import PRETRAIN, SUPPLIED
+from ssl_patches.config.words import spelled
 from ssl_patches.studies import cells, design
 
 
@@ -31,7 +34,15 @@ def composed(*words: str) -> dict:
 
 
 def test_axes_multiply_and_names_can_be_read(tiny_study):
-    plan = planned(tiny_study(axes={"task": ["jigsaw", "masked+position"], "seed": [0, 1], "optimizer.base_lr": [1e-3]}))
+    plan = planned(
+        tiny_study(
+            axes={
+                "task": ["jigsaw", "masked+position"],
+                "seed": [0, 1],
+                "optimizer.base_lr": [1e-3],
+            }
+        )
+    )
     assert [cell.name for cell in plan.cells] == [
         "jigsaw-seed0-base_lr0.001",
         "jigsaw-seed1-base_lr0.001",
@@ -51,9 +62,18 @@ def test_a_bare_budget_is_flops_and_replaces_that_of_an_experiment(tiny_study):
 
 
 def test_base_may_be_a_mapping_and_a_value_of_an_axis_several_overrides(tiny_study):
-    base = {"encoder.options": {"depth": 2, "embed_dim": 48, "num_heads": 3}, "image_size": 32, "data.count": 64}
-    encoders = [{"thin": {"encoder.patch_size": 8, "optimizer": "sgd"}}, {"other": ["encoder.patch_size=4"]}]
-    folder = tiny_study(base={**base, "data.batch_size": 16}, axes={"encoder": encoders, "seed": [3]})
+    base = {
+        "encoder.options": {"depth": 2, "embed_dim": 48, "num_heads": 3},
+        "image_size": 32,
+        "data.count": 64,
+    }
+    encoders = [
+        {"thin": {"encoder.patch_size": 8, "optimizer": "sgd"}},
+        {"other": ["encoder.patch_size=4"]},
+    ]
+    folder = tiny_study(
+        base={**base, "data.batch_size": 16}, axes={"encoder": encoders, "seed": [3]}
+    )
     plan = planned(folder)
     assert [cell.name for cell in plan.cells] == ["thin-seed3", "other-seed3"]
     first, second = (cell.choices[0].cfg for cell in plan.cells)
@@ -78,7 +98,14 @@ def test_combinations_can_be_left_out(tiny_study):
 
 def test_the_key_is_what_decides_the_numbers_and_nothing_else():
     key = cells.key_of(composed(), "data")
-    same = ["run_dir=elsewhere", "resume=true", "data.num_workers=2", "trainer.device=cpu", "trainer.log_every=3", "logger=wandb"]
+    same = [
+        "run_dir=elsewhere",
+        "resume=true",
+        "data.num_workers=2",
+        "trainer.device=cpu",
+        "trainer.log_every=3",
+        "logger=wandb",
+    ]
     assert {cells.key_of(composed(word), "data") for word in same} == {key}
     others = ["seed=1", "task=masked", "task.permutations=24", "sampler.gap=1", "optimizer.base_lr=1e-3",
               "trainer.precision=bf16", "budget.images=128", "evaluation.train_images=32", "data.count=128"]  # fmt: skip
@@ -127,14 +154,20 @@ def test_tuning_tries_the_same_values_for_every_group_with_its_own_seed_and_shar
 
 def test_the_supervised_baseline_is_one_more_task_without_tiles(tiny_study):
     plan = planned(tiny_study(axes={"task": ["jigsaw", "masked"], "seed": [0]}, supervised=True))
-    assert [cell.name for cell in plan.cells] == ["jigsaw-seed0", "masked-seed0", "supervised-seed0"]
+    assert [cell.name for cell in plan.cells] == [
+        "jigsaw-seed0",
+        "masked-seed0",
+        "supervised-seed0",
+    ]
     cfg = plan.cells[-1].choices[0].cfg
     assert cfg["task"]["_target_"].endswith("Supervised")
     assert "sampler" not in cfg
     assert len(planned(tiny_study(), "supervised=true").cells) == 4  # two seeds of each
 
 
-def test_seeds_and_budgets_that_are_filled_in_are_those_that_composing_gives(tiny_study, monkeypatch):
+def test_seeds_and_budgets_that_are_filled_in_are_those_that_composing_gives(
+    tiny_study, monkeypatch
+):
     tune = {"values": {"optimizer.base_lr": [1e-3, 2e-3]}, "share": 0.3, "seed": 100}
     folder = tiny_study(axes={"task": ["jigsaw"], "seed": [1, 2]}, tune=tune, budget=1e9)
     quick = planned(folder)
@@ -180,7 +213,10 @@ def test_a_plan_survives_its_file(tiny_study, tmp_path):
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_with_key_rule_and_remedy(keys, said, tiny_study):
     if keys.get("base") == ["image_size=32"]:
-        keys = {**keys, "base": [word for word in SMALL if not word.startswith(("budget", "data.batch_size"))]}
+        keys = {
+            **keys,
+            "base": [word for word in SMALL if not word.startswith(("budget", "data.batch_size"))],
+        }
     assert said in refusals(tiny_study(**keys))
 
 
@@ -199,9 +235,9 @@ def test_values_of_yaml_are_spelled_so_that_hydra_reads_them_back():
 
     parser = OverridesParser.create()
     for value in values.values():
-        parsed = parser.parse_override(f"key={design.spelled(value)}")
+        parsed = parser.parse_override(f"key={spelled(value)}")
         found = parsed.value()
-        assert _plain(found) == value, design.spelled(value)
+        assert _plain(found) == value, spelled(value)
 
 
 def _plain(value: object) -> object:
@@ -213,7 +249,16 @@ def _plain(value: object) -> object:
 
 
 def test_sweeps_are_read_by_hydras_own_grammar():
-    found = config.sweeps(["task=glob(*,exclude=rel*)", "seed=range(0,3)", "a.b=1e-3,2e-3", "x='a,b'", "y=[1,2]", "=="])
+    found = config.sweeps(
+        [
+            "task=glob(*,exclude=rel*)",
+            "seed=range(0,3)",
+            "a.b=1e-3,2e-3",
+            "x='a,b'",
+            "y=[1,2]",
+            "==",
+        ]
+    )
     assert found == [
         ("task", ["jigsaw", "masked", "position"]),
         ("seed", ["0", "1", "2"]),
@@ -226,7 +271,10 @@ def test_sweeps_are_read_by_hydras_own_grammar():
         config.sweeps(["a=interval(0,1)"])
 
 
-@pytest.mark.parametrize("name", ["tasks_embedded", "tasks_cifar10", pytest.param("tasks_imagenette", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    ["tasks_embedded", "tasks_cifar10", pytest.param("tasks_imagenette", marks=pytest.mark.slow)],
+)
 def test_the_studies_that_come_with_the_package_can_be_planned(name, tmp_path):
     import numpy as np
     from PIL import Image
@@ -236,11 +284,19 @@ def test_the_studies_that_come_with_the_package_can_be_planned(name, tmp_path):
             file = tmp_path / "images" / split / f"class{index % 2}" / f"{index}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(file)
-    words = ["seed=0"] if name == "tasks_embedded" else [f"data.root={tmp_path / 'images'}", "data.batch_size=8"]
+    words = (
+        ["seed=0"]
+        if name == "tasks_embedded"
+        else [f"data.root={tmp_path / 'images'}", "data.batch_size=8"]
+    )
     plan = cells.plan(design.read(REPOSITORY / "experiments" / name, words), tmp_path / "out")
     tasks = {cell.axes["task"] for cell in plan.cells}
-    assert len(plan.cells) == {"tasks_embedded": 3, "tasks_cifar10": 18, "tasks_imagenette": 33}[name]
-    assert len(plan.trials) == {"tasks_embedded": 0, "tasks_cifar10": 12, "tasks_imagenette": 22}[name]
+    assert (
+        len(plan.cells) == {"tasks_embedded": 3, "tasks_cifar10": 18, "tasks_imagenette": 33}[name]
+    )
+    assert (
+        len(plan.trials) == {"tasks_embedded": 0, "tasks_cifar10": 12, "tasks_imagenette": 22}[name]
+    )
     assert {"jigsaw", "relative", "masked"} <= tasks
     assert not (tmp_path / "out").exists()
 

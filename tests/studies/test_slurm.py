@@ -1,6 +1,8 @@
-"""A study on a real one-node Slurm: an array of workers, and a job that is preempted, requeued and goes on.
+"""A study on a real one-node Slurm: an array of workers, and a job that is preempted, requeued and
+goes on.
 
-Runs where Debian's slurm-wlm and munge are installed and one may start daemons (root), as `make test-all` in a container.
+Runs where Debian's slurm-wlm and munge are installed and one may start daemons (root), as `make
+test-all` in a container.
 """
 
 from __future__ import annotations
@@ -53,11 +55,16 @@ def test_a_study_of_two_cells_runs_as_an_array_of_two_workers(slurm, tiny_study,
     said = process.communicate(timeout=900)
     assert process.returncode == 0, said
     assert re.search(r"Slurm job \d+, 2 workers", said[1])
-    summaries = [json.loads(file.read_text()) for file in (tmp_path / "out" / "cells").rglob("summary.json")]
+    summaries = [
+        json.loads(file.read_text()) for file in (tmp_path / "out" / "cells").rglob("summary.json")
+    ]
     assert sorted(summary["seed"] for summary in summaries) == [0, 1]
     logs = [file.read_text() for file in (tmp_path / "out" / "slurm").glob("*.err")]
     assert len(logs) == 2
-    assert sorted(re.findall(r"^== (\S+)", "".join(logs), re.MULTILINE)) == ["jigsaw-seed0", "jigsaw-seed1"]
+    assert sorted(re.findall(r"^== (\S+)", "".join(logs), re.MULTILINE)) == [
+        "jigsaw-seed0",
+        "jigsaw-seed1",
+    ]
 
 
 @pytest.mark.slow
@@ -72,7 +79,9 @@ def test_a_preempted_worker_saves_is_requeued_and_goes_on(slurm, tiny_study, tmp
     wait_for(lambda: (cell / "checkpoints" / "last.ckpt").exists(), process)
     stopped = used(cell)["images"]
     assert stopped < 16 * 1000
-    said = process.communicate(timeout=1200)  # Slurm waits about two minutes before it starts a requeued job
+    said = process.communicate(
+        timeout=1200
+    )  # Slurm waits about two minutes before it starts a requeued job
     assert process.returncode == 0, said
     log = "".join(file.read_text() for file in (tmp_path / "out" / "slurm").glob("*.err"))
     assert "asks to be requeued" in log
@@ -82,6 +91,16 @@ def test_a_preempted_worker_saves_is_requeued_and_goes_on(slurm, tiny_study, tmp
 
 @pytest.mark.skipif(shutil.which("sbatch") is not None, reason="there is a Slurm here")
 def test_where_there_is_no_slurm_that_is_said_and_nothing_written(tiny_study, tmp_path, capsys):
-    assert main(["study", str(tiny_study(axes={"seed": [0]})), f"out={tmp_path / 'out'}", "launcher=slurm"]) == 2
+    assert (
+        main(
+            [
+                "study",
+                str(tiny_study(axes={"seed": [0]})),
+                f"out={tmp_path / 'out'}",
+                "launcher=slurm",
+            ]
+        )
+        == 2
+    )
     assert "there is no sbatch on this machine; give workers=N" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

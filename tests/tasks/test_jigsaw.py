@@ -13,10 +13,17 @@ GRID = PatchGrid(3, 3, 4)
 
 
 def numbered(count: int = 4) -> PatchBatch:
-    """Every pixel of a tile is the number of its cell, but for the image's number in front: 10 * image + cell."""
+    """Every pixel of a tile is the number of its cell, but for the image's number in front: 10 *
+    image + cell."""
     number = 10.0 * torch.arange(count)[:, None] + torch.arange(9)
     tiles = number[..., None, None, None].expand(-1, -1, 3, 4, 4)
-    return PatchBatch(tiles, torch.zeros(count, 9, 4), torch.ones(count, 9, dtype=torch.bool), (12, 12), uniform=True)
+    return PatchBatch(
+        tiles,
+        torch.zeros(count, 9, 4),
+        torch.ones(count, 9, dtype=torch.bool),
+        (12, 12),
+        uniform=True,
+    )
 
 
 class Counts:
@@ -34,7 +41,8 @@ class Counts:
 
 
 class Solves(nn.Module):
-    """A head that knows the table: the permutation of which slot s shows tile perm[s] in every slot."""
+    """A head that knows the table: the permutation of which slot s shows tile perm[s] in every
+    slot."""
 
     def __init__(self, table: Tensor) -> None:
         super().__init__()
@@ -74,11 +82,15 @@ def test_many_puzzles_cost_one_encoding():
 @pytest.mark.parametrize("puzzles", [1, 16])
 def test_the_network_sees_each_tile_once_however_many_puzzles(puzzles: int):
     torch.manual_seed(0)
-    encoder = create(name="resnet18", image_size=32, options={"channels": [8, 8, 8, 8], "layers": [1, 1, 1, 1]})
+    encoder = create(
+        name="resnet18", image_size=32, options={"channels": [8, 8, 8, 8], "layers": [1, 1, 1, 1]}
+    )
     sampler = PatchSampler(image_size=32, rows=3, cols=3)
     seen: list[int] = []
     encoder.model.conv1.register_forward_hook(lambda _, x, __: seen.append(len(x[0])))
-    Jigsaw(dim=encoder.dim, grid=sampler.grid, puzzles=puzzles, hidden=16)(sampler(torch.rand(4, 3, 32, 32)), encoder)
+    Jigsaw(dim=encoder.dim, grid=sampler.grid, puzzles=puzzles, hidden=16)(
+        sampler(torch.rand(4, 3, 32, 32)), encoder
+    )
     assert seen == [4 * 9]
 
 
@@ -124,5 +136,7 @@ def test_a_tile_is_projected_by_itself_before_tiles_are_joined():
 
 
 def test_a_projection_of_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"task.projection=0: at least 1 unit; set task.projection=512"):
+    with pytest.raises(
+        ValueError, match=r"task.projection=0: at least 1 unit; set task.projection=512"
+    ):
         Jigsaw(dim=6, grid=GRID, projection=0)

@@ -1,4 +1,5 @@
-"""The masked task is MAE: same weights, same mask, same loss as transformers' ViTMAEForPreTraining, CLS included."""
+"""The masked task is MAE: same weights, same mask, same loss as transformers' ViTMAEForPreTraining,
+CLS included."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ def reference():
         decoder_intermediate_size=4 * DECODER, mask_ratio=0.75, norm_pix_loss=True, layer_norm_eps=1e-6, hidden_act="gelu",
     )  # fmt: skip
     model = ViTMAEForPreTraining(config).eval()
-    model.vit.embeddings.initialize_weights()  # transformers 5.23 leaves both position tables at zero otherwise
+    # transformers 5.23 leaves both position tables at zero otherwise
+    model.vit.embeddings.initialize_weights()
     model.decoder.initialize_weights(model.vit.embeddings.patch_embeddings.num_patches)
     with torch.no_grad():  # as after training: nothing is at its initial zero or one
         for parameter in model.parameters():
@@ -48,7 +50,8 @@ def find(state: dict[str, torch.Tensor], *parts: str) -> str:
 
 @torch.no_grad()
 def copy_block(ours: nn.Module, theirs: nn.Module) -> None:
-    """By the names' meaning, so that a renamed inner module of transformers is found or refused, never guessed."""
+    """By the names' meaning, so that a renamed inner module of transformers is found or refused,
+    never guessed."""
     state = theirs.state_dict()
     get = lambda *parts: theirs.get_submodule(find(state, *parts, "weight"))  # noqa: E731
     query, key, value = (get(f"{name}.") for name in attention_names(state))
@@ -58,7 +61,11 @@ def copy_block(ours: nn.Module, theirs: nn.Module) -> None:
     after = [name for name in names if theirs.get_submodule(name).weight.dim() == 2]
     shapes = {name: tuple(theirs.get_submodule(name).weight.shape) for name in after}
     width = ours.attn.proj.weight.shape[0]
-    (out,) = [n for n in after if shapes[n] == (width, width) and not any(a in n for a in attention_names(state))]
+    (out,) = [
+        n
+        for n in after
+        if shapes[n] == (width, width) and not any(a in n for a in attention_names(state))
+    ]
     (up,) = [n for n in after if shapes[n] == (4 * width, width)]
     (down,) = [n for n in after if shapes[n] == (width, 4 * width)]
     for mine, name in ((ours.attn.proj, out), (ours.mlp.fc1, up), (ours.mlp.fc2, down)):
@@ -78,7 +85,9 @@ def attention_names(state: dict[str, torch.Tensor]) -> tuple[str, str, str]:
 def ours_with_weights_of(reference: nn.Module) -> tuple[TokenEncoder, Masked]:
     encoder = create(name="vit_tiny_patch16_224", image_size=SIZE, patch_size=PATCH, options=TINY)
     side = SIZE // PATCH
-    task = Masked(dim=WIDTH, grid=PatchGrid(side, side, PATCH, dense=True), depth=2, width=DECODER, heads=3)
+    task = Masked(
+        dim=WIDTH, grid=PatchGrid(side, side, PATCH, dense=True), depth=2, width=DECODER, heads=3
+    )
     vit, decoder = reference.vit, reference.decoder
     copy_linear(encoder.model.patch_embed.proj, vit.embeddings.patch_embeddings.projection)
     encoder.model.cls_token.copy_(vit.embeddings.cls_token)
@@ -120,11 +129,18 @@ def test_the_comparison_notices_a_position_in_the_wrong_order(reference):
 
 
 def test_the_encoder_computes_visible_tokens_only():
-    encoder = create(name="vit_tiny_patch16_224", image_size=SIZE, patch_size=PATCH, options={**TINY, "class_token": False})
+    encoder = create(
+        name="vit_tiny_patch16_224",
+        image_size=SIZE,
+        patch_size=PATCH,
+        options={**TINY, "class_token": False},
+    )
     sampler = PatchSampler(image_size=SIZE, unit=PATCH)
     task = Masked(dim=WIDTH, grid=sampler.grid, width=DECODER, depth=1)
     seen = []
-    encoder.model.blocks[0].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape[1]))
+    encoder.model.blocks[0].register_forward_hook(
+        lambda module, inputs, output: seen.append(inputs[0].shape[1])
+    )
     task(sampler(torch.rand(2, 3, SIZE, SIZE)), encoder)
     assert seen == [4]
 
@@ -132,7 +148,12 @@ def test_the_encoder_computes_visible_tokens_only():
 @pytest.mark.parametrize("mask", ["random", "block", "inverse_block"])
 def test_every_mask_trains_down_to_a_repeated_image(mask):
     torch.manual_seed(0)
-    encoder = create(name="vit_tiny_patch16_224", image_size=SIZE, patch_size=PATCH, options={**TINY, "class_token": False})
+    encoder = create(
+        name="vit_tiny_patch16_224",
+        image_size=SIZE,
+        patch_size=PATCH,
+        options={**TINY, "class_token": False},
+    )
     sampler = PatchSampler(image_size=SIZE, unit=PATCH)
     task = Masked(dim=WIDTH, grid=sampler.grid, width=DECODER, depth=1, mask=mask, uniformity=0.01)
     patches = sampler(torch.rand(4, 3, SIZE, SIZE))
@@ -161,7 +182,10 @@ def test_uniformity_is_one_for_equal_images_and_near_one_over_n_for_orthogonal_o
 
 def test_hidden_pixels_do_not_change_what_the_encoder_says():
     torch.manual_seed(0)
-    for name, size, options in (("vit_tiny_patch16_224", 32, {**TINY, "class_token": False}), ("resnet18", 64, None)):
+    for name, size, options in (
+        ("vit_tiny_patch16_224", 32, {**TINY, "class_token": False}),
+        ("resnet18", 64, None),
+    ):
         encoder = create(name=name, image_size=size, options=options).eval()
         sampler = PatchSampler(image_size=size, unit=encoder.unit)
         images = torch.rand(2, 3, size, size)

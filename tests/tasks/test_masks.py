@@ -15,24 +15,34 @@ from ssl_patches.tasks.masks import keep_count, visible_cells
 KINDS = ["random", "block", "inverse_block"]
 
 
-def draw(rows: int, cols: int, *, keep: int, kind: str, batch: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+def draw(
+    rows: int, cols: int, *, keep: int, kind: str, batch: int, seed: int = 0
+) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return visible_cells(rows, cols, batch=batch, keep=keep, kind=kind, device="cpu", generator=generator)
+    return visible_cells(
+        rows, cols, batch=batch, keep=keep, kind=kind, device="cpu", generator=generator
+    )
 
 
 def as_mask(cells: Tensor, rows: int, cols: int) -> Tensor:
     """(B, M) cells -> (B, rows, cols) bool."""
-    return torch.zeros(len(cells), rows * cols, dtype=torch.bool).scatter(1, cells, True).view(-1, rows, cols)
+    return (
+        torch.zeros(len(cells), rows * cols, dtype=torch.bool)
+        .scatter(1, cells, True)
+        .view(-1, rows, cols)
+    )
 
 
 def unevenness(mask: Tensor) -> float:
-    """Largest |z| over cells of the hit counts of ``mask`` (B, rows, cols), under one common rate for all cells."""
+    """Largest |z| over cells of the hit counts of ``mask`` (B, rows, cols), under one common rate
+    for all cells."""
     rate, hits = mask.double().mean(), mask.double().sum(0)
     return float(((hits - len(mask) * rate) / (len(mask) * rate * (1 - rate)).sqrt()).abs().max())
 
 
 def neighbours(mask: Tensor) -> float:
-    """Mean number per image of adjacent pairs of cells that are both in ``mask`` (B, rows, cols)."""
+    """Mean number per image of adjacent pairs of cells that are both in ``mask`` (B, rows,
+    cols)."""
     pairs = (mask[:, 1:] & mask[:, :-1]).sum() + (mask[:, :, 1:] & mask[:, :, :-1]).sum()
     return float(pairs) / len(mask)
 
@@ -40,19 +50,27 @@ def neighbours(mask: Tensor) -> float:
 def circular_extent(used: Tensor) -> Tensor:
     """(B, n) bool on a circle -> (B,) length of the shortest arc that holds all used places."""
     n = used.shape[1]
-    rolled = torch.stack([used.roll(shift, 1) for shift in range(n)])  # an arc starting at 0 for some shift
+    rolled = torch.stack(
+        [used.roll(shift, 1) for shift in range(n)]
+    )  # an arc starting at 0 for some shift
     return ((torch.arange(n) + 1) * rolled).amax(2).amin(0)
 
 
-shapes = st.tuples(st.integers(1, 9), st.integers(1, 9)).filter(lambda shape: shape[0] * shape[1] > 1)
+shapes = st.tuples(st.integers(1, 9), st.integers(1, 9)).filter(
+    lambda shape: shape[0] * shape[1] > 1
+)
 
 
 @settings(deadline=None, max_examples=60)
 @given(shapes, st.sampled_from(KINDS), st.integers(1, 5), st.data())
-def test_visible_and_hidden_partition_the_grid_in_exact_numbers_and_ascending(shape, kind, batch, data):
+def test_visible_and_hidden_partition_the_grid_in_exact_numbers_and_ascending(
+    shape, kind, batch, data
+):
     rows, cols = shape
     keep = data.draw(st.integers(1, rows * cols - 1))
-    visible, hidden = draw(rows, cols, keep=keep, kind=kind, batch=batch, seed=data.draw(st.integers(0, 99)))
+    visible, hidden = draw(
+        rows, cols, keep=keep, kind=kind, batch=batch, seed=data.draw(st.integers(0, 99))
+    )
     assert visible.shape == (batch, keep)
     assert visible.dtype == hidden.dtype == torch.int64
     assert (torch.cat([visible, hidden], 1).sort(1).values == torch.arange(rows * cols)).all()
@@ -76,7 +94,9 @@ def ijepa_target_blocks(rows: int, cols: int, *, batch: int, fixed: bool) -> Ten
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("rows", "cols", "keep"), [(14, 14, 49), (14, 14, 137), (8, 8, 16), (3, 3, 4), (2, 5, 7)])
+@pytest.mark.parametrize(
+    ("rows", "cols", "keep"), [(14, 14, 49), (14, 14, 137), (8, 8, 16), (3, 3, 4), (2, 5, 7)]
+)
 def test_every_cell_is_covered_as_often_as_any_other(rows, cols, keep, kind):
     visible, _ = draw(rows, cols, keep=keep, kind=kind, batch=20_000)
     assert unevenness(as_mask(visible, rows, cols)) < 4.5
@@ -97,13 +117,16 @@ def test_the_coverage_check_catches_truncation_in_raster_order():
 
 
 def test_blocks_are_clustered_and_random_masks_are_not():
-    """Expected pairs of a random mask: pairs of the grid x the chance that both ends are in the mask."""
+    """Expected pairs of a random mask: pairs of the grid x the chance that both ends are in the
+    mask."""
     rows = cols = 14
     expected = 2 * rows * (cols - 1) * 49 * 48 / (196 * 195)
     drawn = {
         "random": draw(rows, cols, keep=49, kind="random", batch=2000)[0],
         "block": draw(rows, cols, keep=147, kind="block", batch=2000)[1],  # what it hides
-        "inverse_block": draw(rows, cols, keep=49, kind="inverse_block", batch=2000)[0],  # what it shows
+        "inverse_block": draw(rows, cols, keep=49, kind="inverse_block", batch=2000)[
+            0
+        ],  # what it shows
     }
     pairs = {kind: neighbours(as_mask(cells, rows, cols)) for kind, cells in drawn.items()}
     assert pairs["random"] == pytest.approx(expected, rel=0.02)
@@ -126,8 +149,12 @@ def test_a_block_fills_its_rectangle_but_for_one_side_and_varies_in_shape(kind, 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_image_gets_its_own_draw_and_a_seed_gives_the_same_batch(kind):
-    first, again, other = (draw(14, 14, keep=49, kind=kind, batch=256, seed=seed)[0] for seed in (0, 0, 1))
-    assert len(first.unique(dim=0)) > 128  # 196 centres and few shapes: blocks repeat; one draw for all would give 1
+    first, again, other = (
+        draw(14, 14, keep=49, kind=kind, batch=256, seed=seed)[0] for seed in (0, 0, 1)
+    )
+    assert (
+        len(first.unique(dim=0)) > 128
+    )  # 196 centres and few shapes: blocks repeat; one draw for all would give 1
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

@@ -1,4 +1,5 @@
-"""Permutation tables are bijections, far apart where a group guarantees it, and show every tile evenly everywhere."""
+"""Permutation tables are bijections, far apart where a group guarantees it, and show every tile
+evenly everywhere."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from ssl_patches.types import take
 
 
 def greedy_mean_table(count: int, *, pool: int = 4000, seed: int = 0) -> Tensor:
-    """The published selection: from random orders of 9 tiles, again and again the one with the largest mean distance."""
+    """The published selection: from random orders of 9 tiles, again and again the one with the
+    largest mean distance."""
     candidates = torch.rand(pool, 9, generator=torch.Generator().manual_seed(seed)).argsort(1)
     total, chosen = torch.zeros(pool), [0]
     for _ in range(count - 1):
@@ -46,7 +48,17 @@ def are_orders(table: Tensor) -> bool:
 @pytest.mark.parametrize(
     ("cells", "count", "distance"),
     [
-        *[(9, 9, 9), (9, 72, 8), (9, 73, 7), (9, 99, 7), (9, 100, 7), (9, 504, 7), (9, 505, 6), (9, 1000, 6), (9, 1512, 6)],
+        *[
+            (9, 9, 9),
+            (9, 72, 8),
+            (9, 73, 7),
+            (9, 99, 7),
+            (9, 100, 7),
+            (9, 504, 7),
+            (9, 505, 6),
+            (9, 1000, 6),
+            (9, 1512, 6),
+        ],
         *[(4, 12, 3), (4, 24, 2), (6, 120, 4), (8, 56, 7), (10, 1440, 6), (12, 1320, 10)],
         *[(16, 240, 15), (16, 960, 12), (25, 600, 24), (25, 1200, 20)],
     ],
@@ -80,7 +92,9 @@ def test_any_grid_gets_distinct_balanced_orders(cells, count):
     assert is_balanced(table)
 
 
-@pytest.mark.parametrize(("cells", "count", "distance"), [(9, 2000, 4), (15, 1000, 10), (36, 1000, 31), (7, 84, 4)])
+@pytest.mark.parametrize(
+    ("cells", "count", "distance"), [(9, 2000, 4), (15, 1000, 10), (36, 1000, 31), (7, 84, 4)]
+)
 def test_what_no_group_holds_is_searched_and_still_far_apart_and_balanced(cells, count, distance):
     table = permutation_table(cells, count)
     assert are_orders(table)
@@ -100,7 +114,9 @@ def test_the_balance_check_catches_a_sorted_and_a_random_subset_of_the_same_grou
     group = permutation_table(9, 504)
     in_order = group[sorted(range(504), key=lambda row: group[row].tolist())]
     assert not is_balanced(in_order[:99])
-    assert not is_balanced(group[torch.randperm(504, generator=torch.Generator().manual_seed(0))[:99]])
+    assert not is_balanced(
+        group[torch.randperm(504, generator=torch.Generator().manual_seed(0))[:99]]
+    )
 
 
 def test_all_24_orders_of_4_cells():
@@ -108,7 +124,8 @@ def test_all_24_orders_of_4_cells():
 
 
 def test_slot_s_shows_source_tile_table_r_s():
-    """By content, as ``PatchBatch.select`` gathers it; the other reading (tile t goes to slot table[r, t]) differs."""
+    """By content, as ``PatchBatch.select`` gathers it; the other reading (tile t goes to slot
+    table[r, t]) differs."""
     table = permutation_table(9, 20)
     tiles = 10 * torch.arange(9).expand(20, 9)
     shuffled = take(tiles, table)

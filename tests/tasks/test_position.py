@@ -53,7 +53,9 @@ def test_a_tile_that_says_its_number_is_right_about_its_cell():
 
 
 @pytest.mark.parametrize(("mask_ratio", "placed"), [(0.75, 0.25), (0.5, 0.0), (0.25, 0.5)])
-def test_only_kept_tiles_are_shown_and_just_the_asked_ones_are_blind(mask_ratio: float, placed: float):
+def test_only_kept_tiles_are_shown_and_just_the_asked_ones_are_blind(
+    mask_ratio: float, placed: float
+):
     task = position(mask_ratio=mask_ratio, placed=placed)
     encoder = Watches(16)
     torch.manual_seed(0)
@@ -81,12 +83,21 @@ def test_chance_counts_out_what_the_placed_tiles_occupy():
     task = position(mask_ratio=0.5, placed=0.5)
     assert (task.keep, task.asked) == (8, 4)
     assert task(numbered(task), Watches(16)).metrics["chance"].item() == pytest.approx(1 / 12)
-    assert position(mask_ratio=0.5, placed=0.0)(numbered(task), Watches(16)).metrics["chance"].item() == pytest.approx(1 / 16)
+    assert position(mask_ratio=0.5, placed=0.0)(numbered(task), Watches(16)).metrics[
+        "chance"
+    ].item() == pytest.approx(1 / 16)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
-@given(rows=st.integers(1, 5), cols=st.integers(2, 5), smoothing=st.floats(0, 3), progress=st.floats(0, 1))
-def test_targets_are_distributions_that_peak_at_the_true_cell(rows: int, cols: int, smoothing: float, progress: float):
+@given(
+    rows=st.integers(1, 5),
+    cols=st.integers(2, 5),
+    smoothing=st.floats(0, 3),
+    progress=st.floats(0, 1),
+)
+def test_targets_are_distributions_that_peak_at_the_true_cell(
+    rows: int, cols: int, smoothing: float, progress: float
+):
     task = position(rows, cols, smoothing=smoothing)
     task.at(progress)
     assert torch.isfinite(task.target).all()

@@ -35,7 +35,9 @@ class Watches:
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(1, 4), (3, 3), (2, 5), (5, 2)])
-def test_a_relation_is_the_sign_of_row_and_column_from_the_first_to_the_second(rows: int, cols: int):
+def test_a_relation_is_the_sign_of_row_and_column_from_the_first_to_the_second(
+    rows: int, cols: int
+):
     table = relations(rows, cols)
     for first in range(rows * cols):
         for second in range(rows * cols):
@@ -61,7 +63,9 @@ def test_neighbours_are_called_as_in_relative():
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(rows=st.integers(2, 5), cols=st.integers(2, 5), data=st.data())
-def test_shares_sum_to_one_and_every_direction_that_occurs_has_the_same(rows: int, cols: int, data: st.DataObject):
+def test_shares_sum_to_one_and_every_direction_that_occurs_has_the_same(
+    rows: int, cols: int, data: st.DataObject
+):
     asked = data.draw(st.integers(2, rows * cols))
     cells = torch.stack([torch.randperm(rows * cols)[:asked] for _ in range(4)])
     truth = relations(rows, cols)[cells[:, :, None], cells[:, None, :]]
@@ -71,21 +75,36 @@ def test_shares_sum_to_one_and_every_direction_that_occurs_has_the_same(rows: in
     for image in range(4):
         assert present[image] == len(truth[image].unique()) - 1  # but for the diagonal
         for direction in truth[image].unique().tolist()[:-1]:
-            assert share[image][truth[image] == direction].sum().item() == pytest.approx(1 / present[image].item(), abs=1e-5)
+            assert share[image][truth[image] == direction].sum().item() == pytest.approx(
+                1 / present[image].item(), abs=1e-5
+            )
 
 
-GUESSERS = [{"placed": 0.25}, {"placed": 0.0}, {"placed": 0.9}, {"mask_ratio": 0.75, "placed": 0.25}]
+GUESSERS = [
+    {"placed": 0.25},
+    {"placed": 0.0},
+    {"placed": 0.9},
+    {"mask_ratio": 0.75, "placed": 0.25},
+]
 
 
 def guessed(task: Relation, monkeypatch, answer: int | None) -> dict[str, float]:
-    """Metrics when every pair is answered with one direction; None: with whichever scores best in each image."""
+    """Metrics when every pair is answered with one direction; None: with whichever scores best in
+    each image."""
     torch.manual_seed(0)
     found = []
     for guess in range(8) if answer is None else [answer]:
         logits = torch.zeros(1, 8, task.asked, task.asked)
         logits[:, guess] = 1
-        monkeypatch.setattr(task, "_pairs", lambda tiles, fixed=logits: fixed.expand(len(tiles), -1, -1, -1))
-        found.append([task(numbered(task, 1), Watches()).metrics for _ in range(200 if answer is None else 2000)])
+        monkeypatch.setattr(
+            task, "_pairs", lambda tiles, fixed=logits: fixed.expand(len(tiles), -1, -1, -1)
+        )
+        found.append(
+            [
+                task(numbered(task, 1), Watches()).metrics
+                for _ in range(200 if answer is None else 2000)
+            ]
+        )
     best = max(torch.stack([m["accuracy"] for m in each]).mean().item() for each in found)
     return {"accuracy": best, "chance": torch.stack([m["chance"] for m in found[0]]).mean().item()}
 
@@ -95,7 +114,10 @@ def test_no_constant_guess_beats_the_chance_reported(knobs: dict, monkeypatch):
     result = guessed(relation(**knobs), monkeypatch, None)
     assert result["accuracy"] <= result["chance"] + 0.01
     if knobs["placed"] <= 0.25 and "mask_ratio" not in knobs:
-        assert result == {"accuracy": pytest.approx(1 / 8, abs=1e-5), "chance": pytest.approx(1 / 8, abs=1e-5)}
+        assert result == {
+            "accuracy": pytest.approx(1 / 8, abs=1e-5),
+            "chance": pytest.approx(1 / 8, abs=1e-5),
+        }
 
 
 def test_where_two_tiles_are_asked_told_places_leave_two_directions():
@@ -121,7 +143,9 @@ def test_entry_i_j_asks_where_j_lies_from_i(monkeypatch):
     task = relation()
     for table, right in ((task.relation, 1.0), (task.relation.T, 0.0)):
         monkeypatch.setattr(task, "_pairs", Knows(table).forward)
-        assert task(numbered(task), Watches()).metrics["accuracy"].item() == pytest.approx(right, abs=1e-5)
+        assert task(numbered(task), Watches()).metrics["accuracy"].item() == pytest.approx(
+            right, abs=1e-5
+        )
 
 
 def test_a_pair_is_scored_by_one_bilinear_form_per_direction():
@@ -148,7 +172,10 @@ def test_just_the_asked_tiles_are_blind_and_their_own_cells_are_the_truth(knobs:
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"mask_ratio": 0.9, "placed": 0.5}, r"task\.mask_ratio=0\.9, task\.placed=0\.5: leave 1 tile .* needs 2; .*lower"),
+        (
+            {"mask_ratio": 0.9, "placed": 0.5},
+            r"task\.mask_ratio=0\.9, task\.placed=0\.5: leave 1 tile .* needs 2; .*lower",
+        ),
         ({"placed": 1.0}, r"task\.placed=1\.0"),
         ({"mask_ratio": 1.5}, r"task\.mask_ratio=1\.5"),
         ({"own_cell": -1.0}, r"task\.own_cell=-1\.0: a weight of 0 or more"),

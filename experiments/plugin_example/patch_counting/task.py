@@ -1,11 +1,12 @@
 """How many of each visual primitive? (Learning to count, Noroozi, Pirsiavash & Favaro, ICCV 2017.)
 
-What is counted in the tiles of an image adds up to what is counted in all of them together: the tiles, laid side by side
-and made as small as one of them, are one more tile. Counting nothing would satisfy that, so the tiles of another image
-must *not* add up to it, by a margin (the paper's contrastive term). No place is asked for and no label is there.
+What is counted in the tiles of an image adds up to what is counted in all of them together: the
+tiles, laid side by side and made as small as one of them, are one more tile. Counting nothing would
+satisfy that, so the tiles of another image must *not* add up to it, by a margin (the paper's
+contrastive term). No place is asked for and no label is there.
 
-Trap: the small picture differs from tiles by its resolution, which tells nothing here, because it is never compared as
-such; the counts of tiles are.
+Trap: the small picture differs from tiles by its resolution, which tells nothing here, because it
+is never compared as such; the counts of tiles are.
 """
 
 from __future__ import annotations
@@ -22,16 +23,27 @@ from ssl_patches.types import PatchBatch, PatchGrid, TaskOutput
 
 
 class Counting(PretextTask):
-    """``counts``: how many primitives; ``margin``: by which another image's counts must differ (10 in the paper)."""
+    """``counts``: how many primitives; ``margin``: by which another image's counts must differ (10
+    in the paper)."""
 
-    def __init__(self, *, dim: int, grid: PatchGrid, counts: int = 64, margin: float = 10.0) -> None:
+    def __init__(
+        self, *, dim: int, grid: PatchGrid, counts: int = 64, margin: float = 10.0
+    ) -> None:
         super().__init__(dim=dim, grid=grid)
         if grid.rows != grid.cols:
-            raise ValueError(f"sampler.rows={grid.rows}, sampler.cols={grid.cols}: must be equal; set sampler.cols={grid.rows}")
+            raise ValueError(
+                f"sampler.rows={grid.rows}, sampler.cols={grid.cols}: must be equal; set"
+                f" sampler.cols={grid.rows}"
+            )
         if not margin > 0:
-            raise ValueError(f"task.margin={margin}: must be above 0, or counting nothing is best; set task.margin=10")
+            raise ValueError(
+                f"task.margin={margin}: must be above 0, or counting nothing is best; set"
+                " task.margin=10"
+            )
         self.margin = margin
-        self.count = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, counts), nn.Softplus())
+        self.count = nn.Sequential(
+            nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, counts), nn.Softplus()
+        )
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
         together = shrunk(patches.tiles, self.grid)[:, None]  # (B, 1, C, h, h)
@@ -50,7 +62,8 @@ class Counting(PretextTask):
 
 
 def shrunk(tiles: Tensor, grid: PatchGrid) -> Tensor:
-    """(B, K, C, h, h) in raster order -> (B, C, h, h): all tiles side by side, as small as one (antialiased)."""
+    """(B, K, C, h, h) in raster order -> (B, C, h, h): all tiles side by side, as small as one
+    (antialiased)."""
     count, _, channels, side, _ = tiles.shape
     laid = tiles.view(count, grid.rows, grid.cols, channels, side, side).permute(0, 3, 1, 4, 2, 5)
     laid = laid.reshape(count, channels, grid.rows * side, grid.cols * side)

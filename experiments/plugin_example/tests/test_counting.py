@@ -27,11 +27,16 @@ def test_all_tiles_together_are_the_picture_made_smaller():
     tiles = torch.stack([picture[..., y : y + 4, x : x + 4] for y in (0, 4) for x in (0, 4)], 1)
     small = shrunk(tiles, PatchGrid(rows=2, cols=2, tile=4))
     assert torch.allclose(small.mean(), picture.mean())
-    assert torch.allclose(small[..., 1:, :] - small[..., :-1, :], torch.tensor(20.0), atol=5)  # rows are tens, two at a time
+    assert torch.allclose(
+        small[..., 1:, :] - small[..., :-1, :], torch.tensor(20.0), atol=5
+    )  # rows are tens, two at a time
     assert (small[..., 1:] > small[..., :-1]).all()
 
 
-@pytest.mark.parametrize(("knobs", "message"), [({"margin": 0.0}, "task.margin=0.0"), ({"grid": (2, 3)}, "sampler.cols=3")])
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [({"margin": 0.0}, "task.margin=0.0"), ({"grid": (2, 3)}, "sampler.cols=3")],
+)
 def test_what_cannot_be_is_refused(knobs, message):
     rows, cols = knobs.pop("grid", (2, 2))
     with pytest.raises(ValueError, match=message):

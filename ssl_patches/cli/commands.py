@@ -1,0 +1,329 @@
+"""The command line: one function per command, thin; torch is imported only where a command works.
+
+Exit codes: 0 done, 1 failed or stopped, 2 bad request (one line per problem on standard error,
+nothing written).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_patches.cli.help import ALLOWED_FLAGS, HELP, MAIN_HELP
+from ssl_patches.config.messages import BadRequest, Failed
+
+GROUPS = {
+    "tasks": "task",
+    "encoders": "encoder",
+    "samplers": "sampler",
+    "data": "data",
+    "views": "views",
+    "optimizers": "optimizer",
+    "experiments": "experiment",
+}
+COMPLETION = """\
+_ssl_patches() {{
+    COMPREPLY=($(ssl-patches completion words "${{COMP_WORDS[@]:1:COMP_CWORD}}"))
+    [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace
+}}
+COMP_WORDBREAKS=${{COMP_WORDBREAKS//=/}}
+{before}complete -F _ssl_patches ssl-patches
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was typed after the command."""
+
+    words: list[str]  # KEY=VALUE and plain words
+    config_dirs: list[Path]
+    flags: dict[str, str | bool]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    # a spinning team of threads stands still whenever a loader worker takes one of its cores; read
+    # when torch is loaded
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(MAIN_HELP, end="")
+        return 0
+    command, rest = words[0], words[1:]
+    if command in ("--version", "version"):
+        return _version()
+    if command == "completion":
+        return _completion(rest)
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, n=1)
+        remedy = f"did you mean '{near[0]}'?" if near else f"choose among: {', '.join(COMMANDS)}"
+        return _refuse(f"{command}: unknown command; {remedy}")
+    if "-h" in rest or "--help" in rest:
+        print(HELP[command], end="")
+        return 0
+    try:
+        return COMMANDS[command](_request(command, rest))
+    except ValueError as error:  # raised by whoever knows the rule, BadRequest among them
+        return _refuse(str(error))
+    except Failed as error:
+        return _refuse(str(error), code=1)
+    except KeyboardInterrupt:  # a run that is training says more, see Interrupted
+        return _refuse(f"{command}: stopped", code=1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _refuse(message: str, *, code: int = 2) -> int:
+    print(message, file=sys.stderr)
+    return code
+
+
+def _request(command: str, rest: Sequence[str]) -> Request:
+    words, folders, flags, allowed = [], [], {}, ALLOWED_FLAGS[command]
+    waiting = iter(rest)
+    for word in waiting:
+        word = {"-m": "--multirun"}.get(word, word)
+        if not word.startswith("--"):
+            words.append(word)
+            continue
+        flag, sign, value = word.partition("=")
+        if flag not in allowed:
+            near = difflib.get_close_matches(flag, allowed, n=1)
+            raise BadRequest(
+                [
+                    f"{word}: unknown flag of {command}; "
+                    + (f"did you mean {near[0]}?" if near else "see --help")
+                ]
+            )
+        if allowed[flag] and not sign:
+            value = next(waiting, "")
+        if allowed[flag] and not value:
+            raise BadRequest([f"{flag}: needs a value; give {flag} DIR"])
+        if flag == "--config-dir":
+            folders.append(Path(value))
+        else:
+            flags[flag] = value or True
+    return Request(words, folders, flags)
+
+
+def _pretrain(request: Request) -> int:
+    from ssl_patches.config import mixture
+    from ssl_patches.config.schema import PRETRAIN, SUPPLIED
+
+    dry_run = "--dry-run" in request.flags
+    if "--cfg" in request.flags:
+        import yaml
+
+        print(
+            yaml.safe_dump(
+                mixture.compose(request.words, config_dirs=request.config_dirs), sort_keys=False
+            ),
+            end="",
+        )
+        return 0
+    if "--multirun" in request.flags:
+        from ssl_patches.studies.command import sweep_command
+
+        return sweep_command(
+            request.words, config_dirs=request.config_dirs, dry_run=dry_run, say=_say
+        )
+    cfg = mixture.request(
+        request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN
+    )
+    if dry_run:
+        from ssl_patches.cli.dry_run import dry_run as tell
+
+        print(tell(cfg))
+        return 0
+    from ssl_patches.cli.screens import last_screen
+    from ssl_patches.training.processes import follows
+    from ssl_patches.training.run import pretrain
+
+    run_dir = pretrain(cfg, say=(lambda _: None) if follows() else _say)
+    if not follows():
+        print(last_screen(run_dir))
+    return 0
+
+
+def _evaluate(request: Request) -> int:
+    from ssl_patches.evaluation.command import evaluate_command
+
+    rows, pairs = evaluate_command(request.words, config_dirs=request.config_dirs, say=_say)
+    if "--json" in request.flags:
+        print(json.dumps([row.as_dict() for row in rows]))
+        return 0
+    from ssl_patches.evaluation.record import paired_table
+    from ssl_patches.evaluation.rows import table
+
+    print(table([row for row in rows if row.model != "difference"]))
+    if pairs:
+        print(f"\nthe first less the second, on the same test images:\n{paired_table(pairs)}")
+    return 0
+
+
+def _export(request: Request) -> int:
+    from ssl_patches import config
+    from ssl_patches.config.schema import EXPORT
+
+    cfg = config.request("export", request.words, schema=EXPORT)
+    from ssl_patches.export.command import export_command
+
+    found = export_command(cfg, say=_say)
+    if "--json" in request.flags:
+        print(json.dumps(found))
+    return 0
+
+
+def _verify(request: Request) -> int:
+    if len(request.words) != 1:
+        raise BadRequest(
+            [f"verify {' '.join(request.words)}: takes one folder; give ssl-patches verify DIR"]
+        )
+    from dataclasses import asdict
+
+    from ssl_patches.export import verify
+
+    folder = Path(request.words[0].removeprefix("model="))
+    proof = verify(folder)
+    if "--json" in request.flags:
+        print(json.dumps({"export": str(folder), **asdict(proof)}))
+    else:
+        print(
+            "\n".join(
+                [
+                    (
+                        f"{folder}: files unchanged; loaded in processes that cannot import"
+                        " ssl_patches"
+                    ),
+                    *proof.lines(),
+                ]
+            )
+        )
+    return 0
+
+
+def _embed(request: Request) -> int:
+    import importlib.util
+
+    if importlib.util.find_spec("pyarrow") is None:
+        raise ValueError("embed: writes Parquet and needs pyarrow; install ssl-patches[parquet]")
+    from ssl_patches.evaluation.embed import embed_command
+
+    found = embed_command(request.words, config_dirs=request.config_dirs, say=_say)
+    if "--json" in request.flags:
+        print(json.dumps(found))
+    return 0
+
+
+def _study(request: Request) -> int:
+    from ssl_patches.studies.command import study_command
+
+    dry_run = "--dry-run" in request.flags
+    return study_command(request.words, config_dirs=request.config_dirs, dry_run=dry_run, say=_say)
+
+
+def _runs(request: Request) -> int:
+    from ssl_patches.studies.listing import runs_command
+
+    return runs_command(
+        request.words, as_json="--json" in request.flags, yes="--yes" in request.flags
+    )
+
+
+def _compare(request: Request) -> int:
+    from ssl_patches.studies.compare.command import Wanted, compare
+
+    files = {
+        key: Path(str(request.flags[flag]))
+        for key, flag in (("page", "--report"), ("results", "--csv"))
+        if flag in request.flags
+    }
+    metric = str(request.flags["--metric"]) if "--metric" in request.flags else None
+    flags = ("as_json", "markdown", "mixed", "wandb", "tensorboard")
+    asked = {key: f"--{key.removeprefix('as_')}" in request.flags for key in flags}
+    return compare([Path(word) for word in request.words], Wanted(metric=metric, **files, **asked))
+
+
+def _doctor(request: Request) -> int:
+    from ssl_patches import config
+    from ssl_patches.config.schema import DOCTOR
+
+    cfg = config.request("doctor", request.words, schema=DOCTOR)
+    from ssl_patches.data.doctor import doctor_command
+    from ssl_patches.data.doctor_report import page
+
+    report = doctor_command(cfg)
+    print(json.dumps(report) if "--json" in request.flags else page(report))
+    return 0
+
+
+def _list(request: Request) -> int:
+    from ssl_patches.config import files as conf_files
+
+    if len(request.words) != 1 or request.words[0] not in GROUPS:
+        near = difflib.get_close_matches(" ".join(request.words), GROUPS, n=1)
+        remedy = f"did you mean '{near[0]}'?" if near else f"choose among: {', '.join(GROUPS)}"
+        raise BadRequest([f"list {' '.join(request.words)}: takes one group; {remedy}"])
+    group = GROUPS[request.words[0]]
+    origins = conf_files.origins(group, config_dirs=request.config_dirs)
+    for name, about in conf_files.described(group, config_dirs=request.config_dirs):
+        print(
+            f"{group}={name:24} {about}".rstrip()
+            + (f" [{origins[name]}]" if name in origins else "")
+        )
+    return 0
+
+
+def _say(text: str) -> None:
+    """What a command tells on the way goes to standard error: standard output is for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _version() -> int:
+    from ssl_patches import __version__
+
+    print(__version__)
+    return 0
+
+
+def _completion(rest: Sequence[str]) -> int:
+    if rest[:1] == ["words"]:
+        from ssl_patches.cli.completion import complete
+
+        typed = list(rest[1:])
+        if len(typed) <= 1:
+            print("\n".join(name for name in COMMANDS if name.startswith("".join(typed))))
+        elif typed[0] in ("pretrain", "evaluate", "embed", "export", "doctor"):
+            print("\n".join(complete(typed)))
+        elif typed[0] == "list":
+            print("\n".join(name for name in GROUPS if name.startswith(typed[-1])))
+        return 0
+    if rest[:1] not in (["bash"], ["zsh"]):
+        return _refuse("completion: give a shell, bash or zsh")
+    print(
+        COMPLETION.format(
+            before="autoload -Uz bashcompinit && bashcompinit\n" if rest[0] == "zsh" else ""
+        ),
+        end="",
+    )
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Request], int]] = {
+    "pretrain": _pretrain,
+    "evaluate": _evaluate,
+    "export": _export,
+    "verify": _verify,
+    "embed": _embed,
+    "study": _study,
+    "runs": _runs,
+    "compare": _compare,
+    "doctor": _doctor,
+    "list": _list,
+}

@@ -1,0 +1,159 @@
+"""Find a class by its dotted path, read its signature, and build it from plain settings."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import typing
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from ssl_patches.config.messages import nearest, shown
+from ssl_patches.config.renamed import current
+
+_EMPTY, _KEYWORD = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
+
+
+def _inside(path: str, packages: Sequence[str]) -> bool:
+    return any(f"{path}.".startswith(f"{package.rstrip('.')}.") for package in packages)
+
+
+def _module(path: str, key: str) -> tuple[Any, list[str]]:
+    """The longest importable beginning of a dotted path, and the names that are left."""
+    parts = path.split(".")
+    for count in range(len(parts) - 1, 0, -1):
+        name = ".".join(parts[:count])
+        try:
+            return importlib.import_module(name), parts[count:]
+        except ModuleNotFoundError as error:
+            if error.name is None or not _inside(name, [error.name]):
+                raise ValueError(
+                    f"{key}={path}: importing {name} needs '{error.name}'; install it"
+                ) from error
+        except ImportError as error:
+            raise ValueError(
+                f"{key}={path}: importing {name} failed: {error}; install what it needs"
+            ) from error
+    raise ValueError(
+        f"{key}={path}: no module '{parts[0]}' is installed; install it, or put its folder on"
+        " PYTHONPATH (PYTHONPATH=.)"
+    )
+
+
+def locate(
+    path: Any, *, key: str = "_target_", allowed: Sequence[str] | None = None
+) -> Callable[..., Any]:
+    """The class or function that a dotted path names. Raises ValueError: not found, not callable,
+    not allowed."""
+    if (
+        not isinstance(path, str)
+        or path.count(".") < 1
+        or not all(part.isidentifier() for part in path.split("."))
+    ):
+        raise ValueError(
+            f"{key}={shown(path)}: must be a dotted path; give one such as package.module.Class"
+        )
+    path = current(path)
+    refusal = (
+        f"{key}={path}: is not from an allowed package; allowed: {', '.join(allowed or ())}; give a"
+        " class of these"
+    )
+    if allowed is not None and not _inside(path, allowed):
+        raise ValueError(refusal)
+    found, rest = _module(path, key)
+    for name in rest:
+        if not hasattr(found, name):
+            inner = [module.name for module in pkgutil.iter_modules(getattr(found, "__path__", []))]
+            own = (found.__name__, None) if inspect.ismodule(found) else ()
+            offered = inner + [
+                other
+                for other, value in vars(found).items()
+                if getattr(value, "__module__", 0) in own
+            ]
+            hint = nearest(
+                name,
+                [other for other in offered if other[0] != "_"],
+                otherwise="check the spelling",
+            )
+            raise ValueError(
+                f"{key}={path}: {getattr(found, '__name__', path)} has no '{name}'; {hint}"
+            )
+        found = getattr(found, name)
+    if not callable(found):
+        raise ValueError(f"{key}={path}: must name a class or a function")
+    if allowed is not None and not (inspect.isroutine(found) or inspect.isclass(found)):
+        raise ValueError(refusal)
+    if allowed is not None and not _inside(str(getattr(found, "__module__", "")), allowed):
+        raise ValueError(refusal)
+    return found
+
+
+def signature(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
+    """What may be given by keyword (annotations evaluated where they can be), and whether anything
+    else may be too."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except ValueError:  # written in C, without a signature
+        return {}, True
+    function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
+    space = getattr(function, "__globals__", {})
+    hints = {}
+    for name, annotation in getattr(function, "__annotations__", {}).items():
+        lone = type("lone", (), {"__annotations__": {name: annotation}})
+        try:  # one by one: a name that exists for type checkers only must not hide the others
+            hints |= typing.get_type_hints(
+                lone, globalns=space, localns=dict(space), include_extras=True
+            )
+        except (NameError, TypeError, AttributeError, SyntaxError):
+            continue
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    knobs = {
+        p.name: p.replace(annotation=hints.get(p.name, _EMPTY))
+        for p in parameters
+        if p.kind in named
+    }
+    return knobs, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+
+
+def knobs_of(node: Mapping[str, Any]) -> Collection[str] | None:
+    """Names that the ``_target_`` of a node takes; None where that cannot be said (``check`` will
+    say why)."""
+    try:
+        knobs, anything = signature(locate(node["_target_"]))
+    except ValueError:
+        return None
+    return None if anything else list(knobs)
+
+
+def build(
+    node: Mapping[str, Any], /, *, allowed: Sequence[str] | None = None, **supplied: Any
+) -> Any:
+    """Call what ``_target_`` names with the node's keys and ``supplied``; nodes inside are built
+    first.
+
+    Raises ValueError when the node cannot be built; what the constructor raises passes through
+    unchanged.
+    """
+    if "_target_" not in node:
+        raise ValueError(f"{shown(node)}: has no _target_; give one such as package.module.Class")
+    target = locate(node["_target_"], allowed=allowed)
+    given = {name: _built(value, allowed) for name, value in node.items() if name != "_target_"}
+    for name in given:
+        if name in supplied:
+            raise ValueError(
+                f"{name}={shown(given[name])}: is derived by the program; take it out of the node"
+            )
+        if name.startswith("_") and name.endswith("_"):
+            raise ValueError(
+                f"{name}={shown(given[name])}: only _target_ is supported; take it out"
+            )
+    return target(**given, **supplied)
+
+
+def _built(value: Any, allowed: Sequence[str] | None) -> Any:
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            return build(value, allowed=allowed)
+        return {name: _built(part, allowed) for name, part in value.items()}
+    return [_built(part, allowed) for part in value] if isinstance(value, list | tuple) else value

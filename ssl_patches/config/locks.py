@@ -1,0 +1,263 @@
+"""Who works in a run directory: at most one process, on this machine or another one that sees the
+same folder.
+
+A claim is a file ``.claims/NAME.N`` beside the directory NAME that says host, process and when it
+began. N counts the owners so far; the file with the highest N is the claim in force, and it is
+never deleted while NAME is there: to take over from an owner that is gone means to make N + 1. A
+file appears complete and at once (written aside, then
+``os.link``, which fails where the name exists; atomic on NFS too), so of any number of processes
+that find the same owner gone exactly one succeeds. That is all the locking there is.
+
+An owner is gone when it said so, when it ran on this machine and its process is no more (a pid used
+again has another start time), or when it ran elsewhere and its heartbeat, the file's time of
+change, is older than ``SILENCE``. Ages are told by the file server's clock alone: that of two
+machines may differ.
+
+The trap: delete a stale claim and make a new one. A second process that judged the old claim stale
+then deletes the new one, and both run.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+HEARTBEAT = 30.0  # seconds
+SILENCE = 20 * HEARTBEAT
+FOLDER = ".claims"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who claimed a directory. ``machine`` tells apart what has the same host name; ``began``: Unix
+    time."""
+
+    host: str
+    machine: str
+    pid: int
+    start: str  # of the process, as the system tells it
+    began: float
+    released: bool = False
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+def holder(directory: Path) -> Owner | None:
+    """Who works in ``directory`` now, or None."""
+    number, owner = _newest(directory)
+    return owner if owner and _alive(owner, _file(directory, number)) else None
+
+
+def left_behind(directory: Path) -> bool:
+    """The last owner of ``directory`` is gone without having said so: it was killed."""
+    _, owner = _newest(directory)
+    return owner is not None and not owner.released and holder(directory) is None
+
+
+def refuse_others(directory: Path) -> None:
+    """ValueError while another process works in ``directory``."""
+    owner = holder(directory)
+    if owner is not None and directory.resolve() not in _ours:
+        raise ValueError(
+            f"run_dir={directory}: {owner} works in it; wait for it or stop it, or set another"
+            " run_dir"
+        )
+
+
+@contextmanager
+def alone_in(directory: Path) -> Iterator[None]:
+    """``held``, which raises ValueError instead of yielding False."""
+    with held(directory) as ours:
+        if not ours:
+            refuse_others(directory)
+            raise ValueError(f"run_dir={directory}: another process has just used it; try again")
+        yield
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[bool]:
+    """Works in ``directory`` alone: yields False, and nothing is claimed, while another process
+    does.
+
+    The claim ends with the block. Within this process, a block inside the block of the same
+    directory is part of it.
+    """
+    if (place := directory.resolve()) in _ours:
+        yield True
+        return
+    file = _take(directory)
+    if file is None:
+        yield False
+        return
+    _ours.add(place)
+    stop = threading.Event()
+    beat = threading.Thread(target=_beat, args=(directory, file, stop), daemon=True)
+    beat.start()
+    try:
+        yield True
+    finally:
+        stop.set()
+        beat.join()
+        _ours.discard(place)
+        with suppress(FileNotFoundError):  # the directory was removed together with its claims
+            _release(file)
+
+
+_ours: set[Path] = set()
+
+
+def forget(directory: Path) -> None:
+    """Delete the claims of a directory that is no more."""
+    for file in _files(directory):
+        file.unlink(missing_ok=True)
+    with suppress(OSError):  # others are claimed beside it
+        (directory.parent / FOLDER).rmdir()
+
+
+def _take(directory: Path) -> Path | None:
+    """The claim file that is now ours, or None when ``directory`` is someone else's."""
+    number, owner = _newest(directory)
+    if owner and _alive(owner, _file(directory, number)):
+        return None
+    file, me = _file(directory, number + 1), asdict(_myself())
+    aside = file.with_name(f".{uuid.uuid4().hex}")
+    while True:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            aside.write_text(json.dumps(me), encoding="utf-8")
+            os.link(aside, file)
+        except FileExistsError:
+            return None
+        except FileNotFoundError:  # ``forget`` took the folder away
+            continue
+        finally:
+            aside.unlink(missing_ok=True)
+        break
+    others = [other for other in _files(directory) if other != file]
+    if any(
+        _number(other) > _number(file) for other in others
+    ):  # ours filled a gap: its number had been used and tidied away
+        file.unlink(missing_ok=True)
+        return None
+    for old in others:
+        old.unlink(missing_ok=True)
+    return file
+
+
+def _release(file: Path) -> None:
+    """Say that the owner is gone; the number stays taken."""
+    content = json.loads(file.read_text(encoding="utf-8")) | {"released": True}
+    aside = file.with_name(f".{uuid.uuid4().hex}")
+    try:
+        aside.write_text(json.dumps(content), encoding="utf-8")
+        os.replace(aside, file)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _beat(directory: Path, file: Path, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT):
+        with suppress(OSError):  # a server that does not answer for a moment
+            os.utime(file)
+        if _number(max(_files(directory), key=_number, default=file)) > _number(file):
+            # this process was silent for so long that another one went on; two in one directory
+            # would spoil the run
+            print(
+                f"{directory}: was taken over by another process while this one stood still; it"
+                " ends",
+                file=sys.stderr,
+            )
+            os._exit(1)
+
+
+def _newest(directory: Path) -> tuple[int, Owner | None]:
+    """The highest number and its owner; 0 and None where there never was one."""
+    for file in sorted(_files(directory), key=_number, reverse=True):
+        try:
+            return _number(file), Owner(**json.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:  # deleted by the owner of a higher one
+            return _newest(directory)
+        except (ValueError, TypeError):
+            raise ValueError(
+                f"{file}: is no claim of ssl-patches; delete it when nothing works in {directory}"
+            ) from None
+    return 0, None
+
+
+def _files(directory: Path) -> list[Path]:
+    places = (directory.parent / FOLDER).glob(f"{glob.escape(directory.name)}.*")
+    return [file for file in places if file.suffix[1:].isdigit() and file.stem == directory.name]
+
+
+def _file(directory: Path, number: int) -> Path:
+    return directory.parent / FOLDER / f"{directory.name}.{number}"
+
+
+def _number(file: Path) -> int:
+    return int(file.suffix[1:])
+
+
+def _alive(owner: Owner, file: Path) -> bool:
+    if owner.released:
+        return False
+    if owner.machine == _machine():
+        return _start_of(owner.pid) == owner.start
+    probe = file.with_name(f".{uuid.uuid4().hex}")
+    try:
+        probe.touch()  # what time is it where the heartbeat is written?
+        return probe.stat().st_mtime - file.stat().st_mtime < SILENCE
+    except FileNotFoundError:
+        return False
+    except OSError:  # a folder that may only be read
+        return time.time() - file.stat().st_mtime < SILENCE
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def _myself() -> Owner:
+    pid = os.getpid()
+    return Owner(socket.gethostname(), _machine(), pid, _start_of(pid) or "", time.time())
+
+
+@cache
+def _machine() -> str:
+    """Equal for two processes exactly when one can look up the other's pid."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # not Linux
+        return socket.gethostname()
+
+
+def _start_of(pid: int) -> str | None:
+    """When the process began, in the system's own words; None when there is none (a zombie is
+    none)."""
+    if sys.platform == "linux":
+        try:
+            after_name = (
+                Path(f"/proc/{pid}/stat")
+                .read_text(encoding="ascii", errors="replace")
+                .rpartition(")")[2]
+                .split()
+            )
+        except OSError:
+            return None
+        return None if after_name[0] in "ZX" else after_name[19]
+    told = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return told.stdout.strip() or None

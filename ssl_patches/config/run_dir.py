@@ -1,0 +1,152 @@
+"""The directory of a run: claimed once, never overwritten unasked, resumed only by the run that
+wrote it."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ssl_patches.config.renamed import with_current_names
+
+FREE_TO_CHANGE = {
+    "budget",
+    "resume",
+    "overwrite",
+    "run_dir",
+    "trainer",
+    "evaluation",
+    "logger",
+    "callbacks",
+}
+"""Keys that may differ when a run is resumed; all others decide what its checkpoints mean."""
+
+PLACE_OF_DATA = {"num_workers", "root", "skip", "max_corrupt", "cache", "cache_max_gb"}
+"""Keys of ``data`` that may differ too: the fingerprint says what the images are."""
+
+CONFIG, LAST, SUMMARY = "config.yaml", Path("checkpoints") / "last.ckpt", "summary.json"
+
+
+def default_name(cfg: Mapping[str, Any], part: str) -> Path:
+    """runs/TASK-ENCODER-TIME"""
+    return Path("runs") / f"{part}-{cfg['encoder'].get('name', 'encoder')}-{stamp()}"
+
+
+def stamp() -> str:
+    """The time to the microsecond: two runs, or sweeps, of one second do not collide."""
+    now = time.time()
+    return time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{int(now % 1 * 1e6):06d}"
+
+
+def refuse_used(directory: Path, *, resume: bool, overwrite: bool) -> None:
+    """ValueError when ``directory`` is in use and neither key allows it."""
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(
+            f"run_dir={directory}: is a file; set run_dir=DIR to a new or empty folder"
+        )
+    if directory.is_dir() and any(directory.iterdir()) and not resume:
+        if not overwrite:
+            raise ValueError(
+                f"run_dir={directory}: is in use, must be new or empty; set resume=true to continue"
+                " the run, overwrite=true to replace it, or another run_dir"
+            )
+        if not (directory / CONFIG).is_file():
+            raise ValueError(
+                f"run_dir={directory}: overwrite=true replaces runs only, and this holds no"
+                f" {CONFIG}; set another run_dir"
+            )
+
+
+def claim(directory: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make ``directory`` this run's own. ValueError when it is in use and neither key allows it."""
+    refuse_used(directory, resume=resume, overwrite=overwrite)
+    if directory.is_dir() and any(directory.iterdir()) and not resume:
+        shutil.rmtree(directory)
+    try:
+        (directory / LAST).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"run_dir={directory}: cannot be made ({error.strerror}); set another run_dir"
+        ) from None
+
+
+def checkpoint_to_resume(
+    directory: Path, origin: Mapping[str, Any], *, resume: bool, overwrite: bool
+) -> dict[str, Any] | None:
+    """What ``last.ckpt`` holds, or None when there is nothing to resume. ValueError when another
+    run wrote it."""
+    if resume and overwrite:
+        raise ValueError(
+            "resume=true, overwrite=true: one continues the run and the other deletes it; set only"
+            " one of them"
+        )
+    if not resume or not (directory / LAST).is_file():
+        return None
+    checkpoint = read_checkpoint(directory / LAST)
+    changed = differences(with_current_names(checkpoint["origin"]), with_current_names(origin))
+    if changed:
+        key, (before, now) = next(iter(changed.items()))
+        others = f" (and {', '.join(list(changed)[1:])})" if len(changed) > 1 else ""
+        raise ValueError(
+            f"resume=true: {directory / LAST} comes from another model or data: {key} was"
+            f" {before!r} and is now {now!r}{others}; give the run's own settings, or another"
+            " run_dir"
+        )
+    return checkpoint
+
+
+def same_batch(checkpoint: Mapping[str, Any], batch_size: int, shard: int) -> None:
+    """ValueError when the run resumed had another number of images per step: its schedule and its
+    budget count steps."""
+    before = checkpoint.get("batch_size", shard)
+    if before != batch_size:
+        together = f"make trainer.accumulate * trainer.devices * trainer.nodes {before // shard}"
+        raise ValueError(
+            f"resume=true: the run had {before} images per step and would now have {batch_size};"
+            f" {together}, or give another run_dir"
+        )
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint as plain containers and tensors. ValueError when there is none or it is no
+    checkpoint of ours."""
+    if not path.is_file():
+        raise ValueError(
+            f"checkpoint={path}: no such file; name a .ckpt in a run's checkpoints folder"
+        )
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, KeyError, ValueError, OSError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise ValueError(
+            f"checkpoint={path}: cannot be read ({reason}); delete it, an older step-*.ckpt beside"
+            " it may do"
+        ) from None
+    if not isinstance(found, dict) or "origin" not in found:
+        raise ValueError(
+            f"checkpoint={path}: was not written by ssl-patches pretrain; name a .ckpt in a run's"
+            " checkpoints folder"
+        )
+    return found
+
+
+def origin_of(cfg: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
+    """What a checkpoint remembers of its run: everything that decides what its weights mean."""
+    kept = {key: value for key, value in cfg.items() if key not in FREE_TO_CHANGE}
+    data = {key: value for key, value in kept["data"].items() if key not in PLACE_OF_DATA}
+    return {**kept, "data": data, "data_fingerprint": fingerprint}
+
+
+def differences(before: Any, now: Any, key: str = "") -> dict[str, tuple[Any, Any]]:
+    """Key path -> (before, now), for every leaf that differs; an absent one is None."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        found: dict[str, tuple[Any, Any]] = {}
+        for name in sorted({*before, *now}):
+            found |= differences(before.get(name), now.get(name), f"{key}.{name}".lstrip("."))
+        return found
+    return {} if before == now else {key: (before, now)}

@@ -1,0 +1,52 @@
+"""From an image to what an encoder takes, as evaluation prepares it: the central square, resized,
+normalised."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ssl_patches.data import arrays
+from ssl_patches.data.decode import decode, orientation, square_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocess:
+    """``preprocess(image)`` -> (C, S, S) float32. ``mean``, ``std`` per channel, of pixels in 0..1.
+
+    An image is a file's path, a PIL image, an array (H, W[, C] or C, H, W) or a tensor (C, H, W);
+    pixels are read by the rules of ``data.decode`` and ``data.arrays`` (8 or 16 bits, floats in
+    0..1), by ``value_range`` where it is given.
+    """
+
+    image_size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    value_range: Sequence[float] | None = None
+
+    def __call__(self, image: str | os.PathLike | Image.Image | np.ndarray | Tensor) -> Tensor:
+        pixels = self._square(image).float().div(255)
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)
+            for values in (self.mean, self.std)
+        )
+        return (pixels - mean) / std
+
+    def _square(self, image: str | os.PathLike | Image.Image | np.ndarray | Tensor) -> Tensor:
+        """uint8 (C, S, S)."""
+        channels, shape = len(self.mean), {"size": self.image_size, "value_range": self.value_range}
+        if isinstance(image, str | os.PathLike):
+            return decode(os.fspath(image), channels=channels, **shape)
+        if isinstance(image, Image.Image):
+            return square_of(image, channels=channels, turn=orientation(image), **shape)
+        values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+        values = arrays.channels_first(
+            values, channels=channels, last=not isinstance(image, Tensor)
+        )
+        return torch.from_numpy(arrays.square(values, **shape))

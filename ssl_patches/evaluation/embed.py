@@ -1,0 +1,276 @@
+"""Features of every image of a folder as a Parquet file: path, split, label, vector; or a row for
+each tile with its box.
+
+Images go through the exported preprocessing and the model once, in order, as a stream: memory does
+not grow with the folder. With ``tiles=N`` an image gives N x N rows, each the mean of the dense map
+over one tile of the prepared image, so that a tile knows its surroundings.
+
+Traps: files that cannot be decoded are left out, not replaced, so rows and files are matched by
+``path`` and never by number. Autocast gives bf16 vectors: they are stored as float32.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ssl_patches import config
+from ssl_patches.config.messages import Say
+from ssl_patches.config.schema import EMBED, LOADER, SUPPLIED
+from ssl_patches.config.version import __version__
+from ssl_patches.data import build as build_data
+from ssl_patches.data.build import data_name
+from ssl_patches.data.module import ordered_loader
+from ssl_patches.encoders.attention import choose_attention
+from ssl_patches.encoders.exported import Subject, open_model
+from ssl_patches.encoders.network import Network, Preprocessing
+from ssl_patches.evaluation.command import chosen_data
+from ssl_patches.evaluation.features.extract import frozen
+from ssl_patches.evaluation.floors import digest
+from ssl_patches.evaluation.parquet import Parts
+from ssl_patches.types import ImageBatch
+
+METADATA = "ssl_patches"
+
+
+def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say) -> dict[str, Any]:
+    """Writes ``output``; what was written, for ``--json``. ValueError for a bad request, before
+    anything is written."""
+    schema = EMBED | ({"data": LOADER} if any(word.startswith("data=") for word in words) else {})
+    cfg = config.request(
+        "embed", words, config_dirs=config_dirs, supplied={"data": SUPPLIED["data"]}, schema=schema
+    )
+    for key in ("batch_size", "rows_per_part"):
+        if cfg[key] < 1:
+            raise ValueError(f"{key}={cfg[key]}: must be at least 1; set {key}=256")
+    if not cfg["splits"] or len(set(cfg["splits"])) < len(cfg["splits"]):
+        raise ValueError(
+            f"splits={cfg['splits']}: must name each split once; set splits=[train,val]"
+        )
+    subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
+    data, allowed = chosen_data(cfg, subject)
+    reader = Reader(subject, tiles=cfg["tiles"], precision=cfg["precision"])
+    node = {"data": data, "image_size": subject.image_size}
+    sources = {
+        split: build_data.source(node, split, whole=True, allowed=allowed)
+        for split in cfg["splits"]
+    }
+    parts = _parts(cfg, subject, reader, data, sources)
+    parts.claim()
+    with frozen(reader.network, reader.device):
+        encoded = _stream(cfg, reader, sources, parts, num_workers=data["num_workers"], say=say)
+    rows = parts.join(cfg["splits"])
+    unreadable = sum(
+        len(source.unreadable()) for source in sources.values() if hasattr(source, "unreadable")
+    )
+    if unreadable:
+        say(f"{unreadable} files could not be read and have no row")
+    say(
+        f"{parts.output}: {rows} rows of {reader.dim} numbers\nread it: "
+        f" pandas.read_parquet('{parts.output}')"
+    )
+    return {
+        "output": str(parts.output),
+        "rows": rows,
+        "dim": reader.dim,
+        "unreadable": unreadable,
+        **encoded,
+    }
+
+
+class Reader:
+    """uint8 images (B, C, S, S) -> vectors (B, rows, dim) float32 on the CPU, and the box of each
+    row."""
+
+    def __init__(self, subject: Subject, *, tiles: int | None, precision: str) -> None:
+        self.device, self.precision, self.tiles = (
+            "cuda" if torch.cuda.is_available() else "cpu",
+            precision,
+            tiles,
+        )
+        model = subject.model.to(memory_format=torch.channels_last)  # what a CNN is fastest in
+        choose_attention(model, accelerator=self.device, precision=precision)
+        images = Preprocessing(image_size=subject.image_size, mean=subject.mean, std=subject.std)
+        self.network = Network(model, images, maps=tiles is not None).eval()
+        self.dim = int(model.num_features)
+        self.boxes = None if tiles is None else self._boxes(subject.image_size, model)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        images = images.to(self.device, non_blocking=True)
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            outputs = self.network(images)
+        if self.tiles is None:
+            return outputs.float().cpu()[:, None]
+        return (
+            nn.functional.adaptive_avg_pool2d(outputs[1].float(), self.tiles)
+            .flatten(2)
+            .transpose(1, 2)
+            .cpu()
+        )
+
+    def _boxes(self, size: int, model: nn.Module) -> np.ndarray:
+        """(tiles * tiles, 4) int32: y, x, h, w in pixels of the prepared image."""
+        unit = model.feature_info[-1]["reduction"]
+        side = size // unit
+        if size % unit:
+            raise ValueError(f"tiles={self.tiles}: an image of {size} px has no whole number of positions {unit} px apart, so "
+                             "tiles would not have exact boxes; leave tiles out")  # fmt: skip
+        if not 1 <= self.tiles <= side or side % self.tiles:
+            good = [number for number in range(1, side + 1) if side % number == 0]
+            raise ValueError(f"tiles={self.tiles}: must divide the {side} x {side} positions of the dense map; set tiles to "
+                             f"one of {', '.join(map(str, good))}")  # fmt: skip
+        try:
+            with torch.inference_mode():
+                shape = self.network(
+                    torch.zeros(1, len(self.network.mean), size, size, dtype=torch.uint8)
+                )[1].shape[1:]
+        except AttributeError:  # tokens of a family that has no such grid
+            shape = ()
+        if tuple(shape) != (self.dim, side, side):
+            raise ValueError(
+                f"tiles={self.tiles}: {type(model).__name__} gives no map of {side} x {side}"
+                " positions; leave tiles out"
+            )
+        corners, extent = np.arange(self.tiles) * (size // self.tiles), size // self.tiles
+        y, x = np.meshgrid(corners, corners, indexing="ij")
+        return (
+            np.stack([y, x, np.full_like(y, extent), np.full_like(y, extent)], -1)
+            .reshape(-1, 4)
+            .astype(np.int32)
+        )
+
+
+def _parts(
+    cfg: Mapping[str, Any],
+    subject: Subject,
+    reader: Reader,
+    data: Mapping[str, Any],
+    sources: Mapping[str, Any],
+) -> Parts:
+    """``request`` holds all that the rows depend on; the file carries it as metadata."""
+    request = {
+        "model": {"name": cfg["model"], "weights_sha256": digest(subject.model)},
+        "preprocessing": {
+            "image_size": subject.image_size,
+            "mean": list(subject.mean),
+            "std": list(subject.std),
+        },
+        "data": {"root": str(data.get("root", "")), "name": data_name(data)},
+        "fingerprints": {
+            name: source.fingerprint()
+            for name, source in sources.items()
+            if hasattr(source, "fingerprint")
+        },
+        "classes": next(
+            (source.classes for source in sources.values() if getattr(source, "classes", None)), []
+        ),
+        **{
+            key: cfg[key] for key in ("splits", "tiles", "precision", "batch_size", "rows_per_part")
+        },
+        "versions": {"ssl_patches": __version__, "torch": torch.__version__},
+    }
+    columns = [("path", pa.string()), ("split", pa.string()), ("label", pa.int64())]
+    columns += [("box", pa.list_(pa.int32(), 4))] if reader.tiles else []
+    schema = pa.schema([*columns, ("vector", pa.list_(pa.float32(), reader.dim))])
+    schema = schema.with_metadata({METADATA: json.dumps(request)})
+    return Parts(Path(cfg["output"]).expanduser(), request, schema, overwrite=cfg["overwrite"])
+
+
+def _stream(
+    cfg: Mapping[str, Any],
+    reader: Reader,
+    sources: Mapping[str, Any],
+    parts: Parts,
+    *,
+    num_workers: int,
+    say: Say,
+) -> dict[str, Any]:
+    """Encode what is missing, part by part; how many images that were, and the seconds spent
+    waiting for them."""
+    rows = 1 if reader.boxes is None else len(reader.boxes)
+    batches = max(1, cfg["rows_per_part"] // (rows * cfg["batch_size"]))
+    each = batches * cfg["batch_size"]  # images in a part
+    starts = {
+        split: min(parts.done(split) * each, len(source)) for split, source in sources.items()
+    }
+    total, before = sum(map(len, sources.values())), sum(starts.values())
+    if before:
+        say(f"goes on after {before} of {total} images")
+    images, waited, began = 0, 0.0, time.monotonic()
+    with tqdm(
+        total=total,
+        initial=before,
+        unit="image",
+        disable=not sys.stderr.isatty(),
+        dynamic_ncols=True,
+    ) as bar:
+        for split, source in sources.items():
+            if starts[split] == len(source):
+                continue
+            loader = ordered_loader(
+                source, batch_size=cfg["batch_size"], num_workers=num_workers, start=starts[split]
+            )
+            stream = _timed(loader)
+            for number in range(starts[split] // each, -(-len(source) // each)):
+                tables = []
+                for seconds, batch in islice(stream, batches):
+                    tables.append(_table(parts.schema, reader, source, split, batch))
+                    images, waited = images + len(batch.images), waited + seconds
+                    bar.update(len(batch.images))
+                    bar.set_postfix_str(
+                        f"waiting for data {waited / max(time.monotonic() - began, 1e-9):.0%}"
+                    )
+                parts.write(split, number, pa.concat_tables(tables))
+    return {
+        "encoded": images,
+        "seconds": round(time.monotonic() - began, 3),
+        "seconds_waiting": round(waited, 3),
+    }
+
+
+def _timed(loader: Any) -> Iterator[tuple[float, ImageBatch]]:
+    """Each batch with the seconds that it kept us waiting."""
+    began = time.monotonic()
+    for batch in loader:
+        yield time.monotonic() - began, batch
+        began = time.monotonic()
+
+
+def _table(
+    schema: pa.Schema, reader: Reader, source: Any, split: str, batch: ImageBatch
+) -> pa.Table:
+    count, rows = len(batch.images), 1 if reader.boxes is None else len(reader.boxes)
+    vectors = reader(batch.images).numpy() if count else np.zeros((0, rows, reader.dim), np.float32)
+    paths = [_path(source, split, index) for index in batch.index.tolist()]
+    labels = [label if label >= 0 else None for label in batch.labels.tolist()]
+    columns = {
+        "path": pa.array(np.repeat(np.array(paths, dtype=object), rows), pa.string()),
+        "split": pa.array([split] * (count * rows), pa.string()),
+        "label": pa.array([label for label in labels for _ in range(rows)], pa.int64()),
+        "vector": pa.FixedSizeListArray.from_arrays(
+            pa.array(vectors.reshape(-1), pa.float32()), reader.dim
+        ),
+    }
+    if reader.boxes is not None:
+        flat = np.tile(reader.boxes, (count, 1)).reshape(-1)
+        columns["box"] = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.int32()), 4)
+    return pa.table(columns, schema=schema)
+
+
+def _path(source: Any, split: str, index: int) -> str:
+    """Below the root of a folder; what is no file is called after its split and number."""
+    if hasattr(source, "paths"):
+        return Path(source.paths[index]).relative_to(source.root).as_posix()
+    return f"{split}/{index}"

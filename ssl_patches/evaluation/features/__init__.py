@@ -1,0 +1,1 @@
+"""One pass over the images: features of any number of models."""

@@ -1,0 +1,111 @@
+"""A Parquet file that is written over hours and survives a kill: parts beside it, joined at the
+end.
+
+A Parquet file has its index at its end, so half of one is nothing. Rows are therefore kept as small
+files of their own in ``.FILE.parts``, each flushed and renamed when it is whole; the same request
+goes on after the last of them. The file itself appears under its name in one rename, and the parts
+go.
+
+Trap: parts of another request (another model, other images) must not be joined with these: what was
+asked for lies beside them and is compared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ssl_patches.config.atomic import write_json
+from ssl_patches.config.run_dir import differences
+
+REQUEST = "request.json"
+
+
+class Parts:
+    """The parts of ``output``. ``request``: plain JSON, everything that decides what the rows
+    are."""
+
+    def __init__(
+        self, output: Path, request: Mapping[str, Any], schema: pa.Schema, *, overwrite: bool
+    ) -> None:
+        self.output, self.folder = output, output.with_name(f".{output.name}.parts")
+        self.request, self.schema, self.overwrite = (
+            json.loads(json.dumps(request)),
+            schema,
+            overwrite,
+        )
+
+    def claim(self) -> None:
+        """Ready to write. ValueError when the output is in use, or when parts of another request
+        lie there."""
+        if self.output.is_dir():
+            raise ValueError(
+                f"output={self.output}: is a folder, must be a file; set"
+                f" output={self.output}/features.parquet"
+            )
+        if self.output.exists() and not self.overwrite:
+            raise ValueError(
+                f"output={self.output}: exists already; set another output, or overwrite=true"
+            )
+        written = self.folder / REQUEST
+        if written.is_file():
+            before = json.loads(written.read_text(encoding="utf-8"))
+            if not (changed := differences(before, self.request)):
+                return
+            if not self.overwrite:
+                key, (was, now) = next(iter(changed.items()))
+                raise ValueError(
+                    f"output={self.output}: {self.folder} holds an unfinished request with other"
+                    f" settings ({key} was {was!r}, is {now!r}); give those to go on,"
+                    " overwrite=true to start anew, or another output"
+                )
+        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            self.folder.mkdir(parents=True)
+            write_json(written, self.request)
+        except OSError as error:
+            raise ValueError(
+                f"output={self.output}: cannot be written ({error.strerror}); set another output"
+            ) from None
+
+    def done(self, split: str) -> int:
+        """How many parts of ``split`` are whole, counted from the first."""
+        number = 0
+        while self._part(split, number).is_file():
+            number += 1
+        return number
+
+    def write(self, split: str, number: int, table: pa.Table) -> None:
+        path = self._part(split, number)
+        half = path.with_suffix(".half")
+        pq.write_table(table, half)
+        _publish(half, path)
+
+    def join(self, splits: list[str]) -> int:
+        """The parts become ``output``, one row group each, and go; returns the number of rows."""
+        half, rows = self.folder / "joined.half", 0
+        with pq.ParquetWriter(half, self.schema) as writer:
+            for split in splits:
+                for number in range(self.done(split)):
+                    table = pq.read_table(self._part(split, number), schema=self.schema)
+                    rows += len(table)
+                    writer.write_table(table)
+        _publish(half, self.output)
+        shutil.rmtree(self.folder)
+        return rows
+
+    def _part(self, split: str, number: int) -> Path:
+        return self.folder / f"{split}-{number:06d}.parquet"
+
+
+def _publish(half: Path, path: Path) -> None:
+    with half.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(half, path)

@@ -1,0 +1,283 @@
+"""Fine-tuning the whole encoder, and the same recipe from random weights beside it.
+
+How much of the figure is pretraining and how much the recipe is only seen when both models get the
+same one: the same images in the same batches under the same crops, the same steps, learning rates
+and head. AdamW, linear warm-up and half cosine, learning rates that shrink towards the input by
+``layer_decay`` per block (Bao et al. 2022, BEiT; timm's ``param_groups_layer_decay``), as in MAE's
+fine-tuning (He et al. 2022, Table 9) without mixing of images, which small encoders do not want
+(Wang et al. 2023, arXiv:2205.14443). The test images are seen once, after the last step. The loss
+is cross-entropy of classes, binary cross-entropy of yes/no labels, the squared error of values in
+their own deviations.
+
+The traps: (a) best-of-epochs on test, which most published small-scale figures are, adds points
+that nobody else gets; (b) layer decay holds the first layers back, which suits pretrained ones and
+costs random ones: ``layer_decay=1`` for both shows how much; (c) a frozen parameter (a position
+table) in one of the two would be another recipe, so all are trained.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.optim import param_groups_layer_decay
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ssl_patches.data.module import Item, PatchDataModule, ordered_loader, permutation
+from ssl_patches.evaluation.features.bench import Bench
+from ssl_patches.evaluation.features.extract import Precision, extract
+from ssl_patches.evaluation.labels import Kind, check_targets, kind_of, labelled, targets
+from ssl_patches.evaluation.metrics import rows_of
+from ssl_patches.evaluation.protocol import PROTOCOL
+from ssl_patches.evaluation.rows import Row
+from ssl_patches.views import CropFlip
+from ssl_patches.views.resample import normalised
+
+RECIPE = PROTOCOL["finetune"]
+
+
+def finetune(
+    model: nn.Module,
+    source: Dataset[Item],
+    *,
+    count: int,
+    kind: Kind = "class",
+    image_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    epochs: int = RECIPE["epochs"],
+    layer_decay: float = RECIPE["layer_decay"],
+    num_workers: int = 0,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    progress: Callable[[int], None] | None = None,
+) -> nn.Module:
+    """A trained copy of ``model`` (a timm model without head): normalised (B, C, H, W) -> (B,
+    count) logits, or values.
+
+    ``count``: classes, yes/no labels or values per image.
+
+    ``source``: labelled images of any square size; views are cut at ``image_size``. ``progress`` is
+    told the number of images of each step. The caller's model and random state stay as they were.
+    ValueError for values out of range, and when the loss is not finite.
+    """
+    recipe, batch_size = RECIPE["optimizer"], min(RECIPE["batch_size"], len(source))
+    peak = recipe["base_lr"] * batch_size / 256
+    steps = steps_of(len(source), epochs=epochs, batch_size=batch_size)
+    stream = PatchDataModule(
+        train=source, val=None, batch_size=batch_size, num_workers=num_workers, seed=RECIPE["seed"]
+    )
+    centre, scale = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (mean, std))
+    views = CropFlip(image_size=image_size, **RECIPE["views"])
+    devices = [torch.device(device)] if str(device).startswith("cuda") else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(RECIPE["seed"])  # head, crops and dropout
+        net = classifier(model, count=count).to(device).train()
+        unit = Unit.of(source.labels if kind == "value" else None, device)
+        optimizer = optimizer_of(net, recipe, lr=peak, layer_decay=layer_decay)
+        for step, batch in zip(range(steps), stream.train_dataloader(), strict=False):
+            for group in optimizer.param_groups:
+                group["lr"] = (
+                    peak * warmup_cosine((step + 1) / steps, recipe["warmup"]) * group["lr_scale"]
+                )
+            images = normalised(views(batch.images.to(device, non_blocking=True)), centre, scale)
+            wanted = unit.inside(batch.labels.to(device))
+            loss = _step(
+                net, images, wanted, optimizer, kind=kind, clip=recipe["clip"], precision=precision
+            )
+            if step % 50 == 0 or step == steps - 1:  # seldom: each look waits for the device
+                _check_finite(loss, step)
+            if progress is not None:
+                progress(len(images))
+    unit.leave(net.get_classifier())
+    return net.eval()
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Values are learned with mean 0 and deviation 1; the trained head gives them in their own
+    unit. Classes stay as they are."""
+
+    mean: Tensor | None = None  # (D,)
+    deviation: Tensor | None = None
+
+    @classmethod
+    def of(cls, values: Tensor | None, device: str) -> Unit:
+        if values is None:
+            return cls()
+        values = values.float().view(len(values), -1).to(device)
+        return cls(values.mean(0), values.std(0, correction=0).clamp(min=1e-12))
+
+    def inside(self, labels: Tensor) -> Tensor:
+        return (
+            labels
+            if self.mean is None
+            else (labels.float().view(len(labels), -1) - self.mean) / self.deviation
+        )
+
+    @torch.no_grad()
+    def leave(self, head: nn.Linear) -> None:
+        if self.mean is not None:
+            head.weight.mul_(self.deviation[:, None])
+            head.bias.mul_(self.deviation).add_(self.mean)
+
+
+def classifier(model: nn.Module, *, count: int) -> nn.Module:
+    """A copy of ``model`` with a new head, almost zero, and every parameter trainable."""
+    net = copy.deepcopy(model)
+    net.reset_classifier(count)
+    head = net.get_classifier()
+    nn.init.trunc_normal_(head.weight, std=RECIPE["head_std"])
+    nn.init.zeros_(head.bias)
+    return net.requires_grad_(True)
+
+
+def optimizer_of(
+    net: nn.Module, recipe: Mapping[str, Any], *, lr: float, layer_decay: float
+) -> torch.optim.AdamW:
+    """AdamW over timm's groups: each has ``lr_scale`` = layer_decay ** (layers between it and the
+    head)."""
+    if not 0 < layer_decay <= 1:
+        raise ValueError(
+            f"layer_decay={layer_decay}: must be above 0 and at most 1 (1: none); set"
+            " layer_decay=0.75"
+        )
+    spared = net.no_weight_decay() if hasattr(net, "no_weight_decay") else ()
+    groups = param_groups_layer_decay(
+        net,
+        weight_decay=recipe["weight_decay"],
+        no_weight_decay_list=spared,
+        layer_decay=layer_decay,
+    )
+    return torch.optim.AdamW(groups, lr=lr, betas=tuple(recipe["betas"]))
+
+
+def warmup_cosine(progress: float, warmup: float) -> float:
+    """Share of the peak learning rate at ``progress`` (0..1): a linear rise over ``warmup``, then
+    half a cosine to zero."""
+    if progress < warmup:
+        return progress / warmup
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
+
+
+def steps_of(images: int, *, epochs: int, batch_size: int) -> int:
+    """Steps of ``epochs`` passes, rounded up."""
+    if epochs < 1:
+        raise ValueError(f"epochs={epochs}: must be at least 1; set epochs={RECIPE['epochs']}")
+    return math.ceil(epochs * images / batch_size)
+
+
+class Labelled(Dataset[Item]):
+    """The images of ``source`` that have a label; at most ``limit``, the first of a fixed
+    permutation, in their order.
+
+    An item's index is its place here, or -1 where the source shows another image because it cannot
+    read this one: so ``ordered_loader`` leaves it out. ValueError where no image has a label of
+    this ``kind``.
+    """
+
+    def __init__(
+        self, source: Dataset[Item], *, kind: Kind = "class", limit: int | None = None
+    ) -> None:
+        labels = source.labels
+        chosen = labelled(labels, kind_of(labels, kind)).nonzero().flatten()
+        if not len(chosen):
+            raise ValueError("data.root: fine-tuning needs images with labels; name a folder of DIR/train/CLASS/file and "
+                             "DIR/val/CLASS/file, or DIR/CLASS/file")  # fmt: skip
+        if limit is not None and limit < len(chosen):
+            chosen = (
+                chosen[torch.from_numpy(permutation(len(chosen), 0, 0)[:limit].copy())]
+                .sort()
+                .values
+            )
+        self.source, self.indices, self.labels = source, chosen.tolist(), labels[chosen]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Item:
+        image, label, shown = self.source[self.indices[index]]
+        return image, label, index if shown == self.indices[index] else -1
+
+
+def evaluate_finetune(
+    encoder: nn.Module, bench: Bench, *, model: str, data: str, kind: Kind = "class"
+) -> list[Row]:
+    """Rows ``finetune_top1`` (or ``_map``, or ``_r2`` and ``_mae``) of a timm model,
+    ``scratch_...`` of "random_init".
+
+    Without a limit 2000 train images are learned from. ValueError where labels are missing or there
+    is nothing to tell apart.
+    """
+    train = Labelled(
+        (bench.large or (bench.train,))[0],
+        kind=kind,
+        limit=bench.limit_train or RECIPE["train_images"],
+    )
+    test = Labelled(bench.test, kind=kind, limit=bench.limit_test)
+    learned, asked = (targets(split.labels, kind) for split in (train, test))
+    check_targets(learned, asked, kind)
+    count = int(torch.cat([learned, asked]).max()) + 1 if kind == "class" else learned.shape[1]
+    common = {
+        "mean": bench.mean,
+        "std": bench.std,
+        "device": bench.device,
+        "precision": bench.precision,
+    }
+    options = {"image_size": bench.image_size, "num_workers": bench.num_workers}
+    recipe = {"epochs": RECIPE["epochs"], "layer_decay": RECIPE["layer_decay"]}
+    net = finetune(encoder, train, count=count, kind=kind, **options, **recipe, **common)
+    loader = ordered_loader(test, batch_size=bench.batch_size, num_workers=bench.num_workers)
+    answers, wanted = extract(net, loader, **common)
+    answers = answers.argmax(1) if kind == "class" else answers
+    name = "scratch" if model == "random_init" else "finetune"
+    return rows_of(answers, targets(wanted, kind), kind=kind, name=name, model=model, data=data)
+
+
+def _step(
+    net: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    optimizer: torch.optim.Optimizer,
+    *,
+    kind: Kind,
+    clip: float,
+    precision: Precision,
+) -> Tensor:
+    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        answers = net(images)
+    loss = loss_of(answers.float(), labels, kind)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(net.parameters(), clip)
+    optimizer.step()
+    return loss.detach()
+
+
+def loss_of(answers: Tensor, labels: Tensor, kind: Kind) -> Tensor:
+    """Of the images that have a label: one without stands in for an image that cannot be read."""
+    if kind == "class":
+        return F.cross_entropy(
+            answers, labels, ignore_index=-1, label_smoothing=RECIPE["label_smoothing"]
+        )
+    given = labelled(labels, kind)
+    answers, labels = answers[given], labels[given].float()
+    return (
+        F.mse_loss(answers, labels)
+        if kind == "value"
+        else F.binary_cross_entropy_with_logits(answers, labels)
+    )
+
+
+def _check_finite(loss: Tensor, step: int) -> None:
+    if not torch.isfinite(loss):
+        raise ValueError(
+            f"finetune: the loss of step {step + 1} is {loss.item()}; take an earlier checkpoint,"
+            " or precision=fp32"
+        )

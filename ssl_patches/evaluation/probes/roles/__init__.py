@@ -1,0 +1,1 @@
+"""What patches are to an encoder, measured: tiles, sizes, invariance, attention, relations."""

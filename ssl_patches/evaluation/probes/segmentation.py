@@ -1,0 +1,231 @@
+"""Segmentation with a frozen encoder: what single positions of its feature map know, not their
+average.
+
+* ``miou_knn``: nothing is trained. Every patch of the training images is remembered as its
+  L2-normalised feature with
+  the share of each class in its pixels; a test patch takes the shares of its k nearest, weighted by softmax(cosine / T)
+  (Hummingbird; Balazevic et al. 2023, arXiv:2306.01667; k = 30, T = 0.02).
+* ``miou_linear``: multinomial logistic regression per patch on the same shares, in the convex form
+  of the linear probe.
+  The L2 strength with the best mIoU on the *last* fifth of train is taken and fitted to all of it.
+
+Both predict on the encoder's grid; scores are enlarged bilinearly to the mask, which keeps its own
+size.
+
+The traps: (a) the encoder's pooled output tells nothing here: features come from timm's
+``forward_intermediates``, with the final norm, as the pooling would get them; (b) held out is the
+tail of train in the order of names, not a random part, because neighbouring frames of a video are
+near copies; (c) with few tokens the grid itself is a ceiling: ``miou_ceiling`` is what true shares
+on the same grid reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_patches.data.masks import WithMasks
+from ssl_patches.data.module import ordered_loader, permutation
+from ssl_patches.evaluation.features.bench import Bench
+from ssl_patches.evaluation.features.extract import Precision, Reader, autocast, collect, frozen
+from ssl_patches.evaluation.miou import counts_of, miou, miou_row
+from ssl_patches.evaluation.probes.knn import knn_means
+from ssl_patches.evaluation.probes.linear import Softmax, calm, chosen_strength, standardisation
+from ssl_patches.evaluation.protocol import PROTOCOL
+from ssl_patches.evaluation.rows import Row
+
+NUMBERS = PROTOCOL["segmentation"]
+
+
+def dense_reader(model: nn.Module, *, precision: Precision = "fp32", layer: int = -1) -> Reader:
+    """A timm model as ``collect`` calls it: normalised (B, C, H, W) -> feature maps (B, dim, h, w)
+    of one layer."""
+    if not hasattr(model, "forward_intermediates"):
+        raise ValueError(f"model: {type(model).__name__} gives no feature maps (timm's forward_intermediates); name an export "
+                         "or a timm model")  # fmt: skip
+
+    def read(images: Tensor) -> Tensor:
+        with autocast(images.device, precision):
+            (found,) = model.forward_intermediates(
+                images, indices=[layer], norm=True, intermediates_only=True
+            )
+        return found
+
+    return read
+
+
+def dense_pixels(grid: tuple[int, int], *, each: int = 4) -> Reader:
+    """The floor without a network: per cell of the grid its pixels, averaged down to ``each`` x
+    ``each``."""
+
+    def read(images: Tensor) -> Tensor:
+        small = F.adaptive_avg_pool2d(images, (grid[0] * each, grid[1] * each))
+        return F.pixel_unshuffle(small, each)
+
+    return read
+
+
+def shares_of(masks: Tensor, *, classes: int, grid: tuple[int, int]) -> Tensor:
+    """Masks (N, H, W), -1 = unlabelled -> (N, classes, h, w): the share of each class in a cell's
+    pixels.
+
+    The shares of a cell sum to its labelled part: 1, less where it is partly unlabelled, 0 where it
+    is wholly so.
+    """
+    parts = []
+    for some in masks.split(8):
+        one_hot = F.one_hot(some.long() + 1, classes + 1)[..., 1:].permute(0, 3, 1, 2).float()
+        parts.append(F.adaptive_avg_pool2d(one_hot, grid))
+    return torch.cat(parts)
+
+
+def knn_segmentation(
+    memory: Tensor, shares: Tensor, queries: Tensor, *, k: int = 30, temperature: float = 0.02
+) -> Tensor:
+    """Class scores (N, classes) of ``queries`` (N, dim) from ``memory`` (M, dim) with ``shares``
+    (M, classes).
+
+    Cells without a labelled pixel are left out of the memory. A smaller memory than ``k`` votes as
+    a whole.
+    """
+    labelled = shares.sum(1) > 0
+    memory, shares = memory[labelled], shares[labelled]
+    (scores,) = knn_means(
+        memory, shares / shares.sum(1, keepdim=True), queries, ks=(k,), temperature=temperature
+    ).values()
+    return scores
+
+
+class SoftTargets(Softmax):
+    """Logistic regression towards shares (N, classes) instead of one class each; a row's sum is its
+    weight."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(N, dim) -> logits (N, classes)."""
+        return self._logits(x, self.weight, self.bias).T
+
+    def _compared(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        wanted, log_share = labels.T, logits.log_softmax(0)
+        lost = -(wanted * log_share).double().sum()
+        return lost, log_share.exp_() * wanted.sum(0) - wanted
+
+
+def linear_segmentation(
+    train: Tensor,
+    masks: Tensor,
+    test: Tensor,
+    *,
+    classes: int,
+    strengths: Sequence[float],
+    held_out: float,
+) -> tuple[Tensor, dict[str, Any]]:
+    """Class scores (N, classes, h, w) of ``test`` (N, dim, h, w) from ``train`` (M, dim, h, w) and
+    its masks (M, H, W).
+
+    The settings say ``strength``, ``held_out`` (how many images chose it; 0 for a single image, and
+    the middle of the grid is taken), ``held_out_miou`` (percent per strength), ``edge`` and
+    ``converged``.
+    """
+    shares = shares_of(masks, classes=classes, grid=tuple(train.shape[2:]))
+    mean, scale = standardisation(_cells(train))
+    x, y = (_cells(train).float() - mean) / scale, _cells(shares)
+    grid, cells = sorted(strengths, reverse=True), train.shape[2] * train.shape[3]
+    held = min(max(1, round(held_out * len(train))), len(train) - 1)
+    path, found = None, {}
+    with calm(x.numel() * classes):
+        if held:
+            kept = (len(train) - held) * cells
+            path = SoftTargets(x[:kept], y[:kept], classes=classes)
+            for strength in grid:
+                path.fit(strength)
+                counts = counts_of(_maps(path(x[kept:]), like=train), masks[-held:]).sum(0)
+                found[strength] = 100 * miou(counts).item()
+        strength, settings = chosen_strength(grid, found, held_out=held, figure="miou")
+        model = SoftTargets(x, y, classes=classes, start=path)
+        settings["converged"] = model.fit(strength)
+    return _maps(model((_cells(test).float() - mean) / scale), like=test), settings
+
+
+def scores_of(train: Tensor, masks: Tensor, test: Tensor, *, classes: int) -> dict[str, Tensor]:
+    """Class scores (N, classes, h, w) of the test features (N, dim, h, w) by ``linear`` and
+    ``knn``, as the protocol says."""
+    knn, linear = NUMBERS["knn"], NUMBERS["linear"]
+    memory, shares = (
+        _cells(train),
+        _cells(shares_of(masks, classes=classes, grid=tuple(train.shape[2:]))),
+    )
+    if len(memory) > knn["memory"]:
+        chosen = torch.from_numpy(permutation(len(memory), 0, 0)[: knn["memory"]].copy())
+        memory, shares = memory[chosen], shares[chosen]
+    near = knn_segmentation(
+        memory, shares, _cells(test), k=knn["k"], temperature=knn["temperature"]
+    )
+    options = {key: linear[key] for key in ("strengths", "held_out")}
+    return {
+        "linear": linear_segmentation(train, masks, test, classes=classes, **options)[0],
+        "knn": _maps(near, like=test),
+    }
+
+
+def evaluate_segmentation(
+    encoder: nn.Module | None, bench: Bench, *, model: str, data: str
+) -> list[Row]:
+    """Rows ``miou_linear``, ``miou_knn`` and ``miou_ceiling`` of a timm model; None: of raw pixels,
+    on a grid of their own.
+
+    ValueError for images without masks and for features that are not finite.
+    """
+    classes = len(WithMasks(bench.train).classes)
+    (train, masks), (test, truth) = read_maps(encoder, bench, model=model)
+    scores = scores_of(train, masks, test, classes=classes)
+    scores["ceiling"] = shares_of(truth, classes=classes, grid=tuple(test.shape[2:]))
+    return [
+        miou_row(counts_of(score, truth), model=model, data=data, metric=f"miou_{name}")
+        for name, score in scores.items()
+    ]
+
+
+def read_maps(
+    encoder: nn.Module | None, bench: Bench, *, model: str
+) -> list[tuple[Tensor, Tensor]]:
+    """Feature maps (N, dim, h, w) float16 on disk and masks (N, H, W) in memory, of train and of
+    test."""
+    raw, found = NUMBERS["raw_pixels"], []
+    with ExitStack() as stack:
+        if encoder is None:
+            read = dense_pixels((raw["grid"], raw["grid"]), each=raw["each"])
+        else:
+            net = stack.enter_context(frozen(encoder, bench.device))
+            read = dense_reader(net, precision=bench.precision, layer=NUMBERS["layer"])
+        for source, limit in ((bench.train, bench.limit_train), (bench.test, bench.limit_test)):
+            loader = ordered_loader(
+                WithMasks(source),
+                batch_size=bench.batch_size,
+                num_workers=bench.num_workers,
+                limit=limit,
+            )
+            features, masks = collect(
+                loader, {model: read}, mean=bench.mean, std=bench.std, device=bench.device
+            )
+            if not features[model].isfinite().all():
+                raise ValueError(
+                    f"model={model}: feature maps are not finite; take an earlier checkpoint, or"
+                    " precision=fp32"
+                )
+            found.append((features[model], masks))
+    return found
+
+
+def _cells(maps: Tensor) -> Tensor:
+    """(N, dim, h, w) -> (N * h * w, dim), raster order."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _maps(cells: Tensor, *, like: Tensor) -> Tensor:
+    """(N * h * w, classes) -> (N, classes, h, w) of the grid of ``like``."""
+    return cells.unflatten(0, (-1, *like.shape[2:])).permute(0, 3, 1, 2)

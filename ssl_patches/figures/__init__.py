@@ -1,8 +1,0 @@
-"""Pictures for a person to judge by: of a task at work, of features, and of the health of a run."""
-
-from ssl_patches.figures.features import draw_neighbours, draw_patches
-from ssl_patches.figures.health import draw_health
-from ssl_patches.figures.task import draw_task, lay_out
-from ssl_patches.figures.tiles import draw_tiles
-
-__all__ = ["draw_health", "draw_neighbours", "draw_patches", "draw_task", "draw_tiles", "lay_out"]

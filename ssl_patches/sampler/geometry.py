@@ -1,0 +1,99 @@
+"""Which grids fit a view, and what to say of those that do not: every remedy named in an error
+works (tests/test_sampler.py).
+
+``taken`` is what a cell keeps free of its tile for certain: the gap and the room of a channel
+shift. ``scale`` is the largest at which a tile is cut, ``multiple`` what the encoder wants the side
+of a tile to be a multiple of.
+"""
+
+from __future__ import annotations
+
+import math
+
+FUZZ = 1e-6  # px; below it a difference is rounding
+
+
+def filling(image_size: int, tile: int, scale: float, taken: int, multiple: int) -> int:
+    """Cells along a side when as many tiles lie there as fit, ``taken`` px between; ValueError for
+    fewer than two."""
+    pitch = max(1, tile, math.ceil(tile * scale + taken - FUZZ))
+    if image_size // pitch < 2:
+        half = fitting(image_size // 2, scale, taken, multiple)
+        smaller = f"sampler.tile={half} or " if half else ""
+        raise ValueError(
+            f"sampler.tile={tile}: a view of image_size={image_size} holds one, a pretext task"
+            f" needs at least 2 side by side ({taken} px apart); set"
+            f" {smaller}image_size={2 * pitch}"
+        )
+    return image_size // pitch
+
+
+def cell_sides(image_size: int, rows: int, cols: int) -> tuple[int, int]:
+    for key, n in (("rows", rows), ("cols", cols)):
+        if not 1 <= n <= image_size:
+            raise ValueError(
+                f"sampler.{key}={n}: from 1 to image_size={image_size}; set sampler.{key}=3 or a"
+                " larger image_size"
+            )
+    if rows * cols < 2:
+        raise ValueError(
+            "sampler.rows=1, sampler.cols=1: 1 x 1, but a pretext task needs at least 2 cells; set"
+            " sampler.rows=3"
+        )
+    return image_size // rows, image_size // cols
+
+
+def usual_tile(cell: tuple[int, int], scale: float, taken: int, multiple: int) -> int:
+    """The multiple nearest to three quarters of a cell that leaves the gap free (64 of 85 px in the
+    literature)."""
+    side = min(cell)
+    sides = range(multiple, max(fitting(side, scale, taken, multiple), multiple) + 1, multiple)
+    return min(sides, key=lambda tile: abs(tile - 0.75 * side))
+
+
+def fitting(side: int, scale: float, taken: int, multiple: int) -> int:
+    """The largest tile, a multiple of ``multiple``, that leaves ``taken`` px of ``side`` free at
+    ``scale``; 0: none."""
+    return max(0, int((side - taken) / max(1.0, scale) + FUZZ) // multiple * multiple)
+
+
+def refuse_misfit(
+    cell: tuple[int, int],
+    tile: int,
+    scale: float,
+    gap: int,
+    shift: int,
+    shape: tuple[int, int],
+    multiple: int,
+) -> None:
+    """ValueError when a tile of ``tile`` px, cut at ``scale``, does not fit into a cell."""
+    if tile < 1:
+        raise ValueError(
+            f"sampler.tile={tile}: at least 1 px; set sampler.tile=8, or null to have it derived"
+        )
+    if gap < 0:
+        raise ValueError(
+            f"sampler.gap={gap}: 0 or more pixels; set sampler.gap=0 for tiles that touch"
+        )
+    side = min(cell)
+    if side - tile * scale - gap - shift >= -FUZZ:
+        return
+    needed = math.ceil(tile * scale + gap + shift - FUZZ)
+    while needed - tile * scale - shift < max(
+        gap, needed // 10
+    ):  # a gap that is not set grows with the cell
+        needed += 1
+    smaller, narrower = (
+        fitting(side, scale, gap + shift, multiple),
+        math.floor(side - tile * scale - shift + FUZZ),
+    )
+    remedies = [f"sampler.tile={smaller}"] * (smaller > 0) + [f"sampler.gap={narrower}"] * (
+        narrower >= 0
+    )
+    shifted = f", channels shift by up to {shift} px" if shift else ""
+    scaled = f", scales reach {scale:g}" if scale != 1 else ""
+    raise ValueError(
+        f"sampler.tile={tile}, sampler.gap={gap}: does not fit, a {shape[0]} x {shape[1]} grid has"
+        f" cells of {side} px{shifted}{scaled}; set"
+        f" {' or '.join([*remedies, f'image_size={needed * max(shape)}'])}"
+    )

@@ -1,0 +1,140 @@
+"""Agreement between views: do several crops of one image get the same feature, and other images
+others?
+
+Every view is encoded as a whole, projected by three layers (never exported), and drawn to the
+centre of the large views of its image; a spread penalty keeps all images from getting the same
+feature, in place of negative pairs, queues or a teacher network. ``spread`` chooses it, and with it
+how agreement is measured:
+
+``tcr``: cosine to the centre and the coding rate of each view (EMP-SSL, Tong et al. 2023, arXiv
+2304.03977);
+``sigreg``: squared distance to the centre and SIGReg of each view (LeJEPA, Balestriero & LeCun
+2025, arXiv 2511.08544);
+``logdet``: squared distance and the log-det of the centres (SACReg of lambda-JEPA, 2026).
+
+Small crops of their own side (``views.small_size``) are compared with the same centre and stay as
+cheap as they are. Trap: with crops and flips alone colour histograms answer the question; take
+views that change colours, or ``subsets``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ssl_patches.encoders.base import Encoder
+from ssl_patches.tasks.base import PretextTask
+from ssl_patches.tasks.blocks import Projector
+from ssl_patches.tasks.spread import SPREADS
+from ssl_patches.types import PatchBatch, PatchGrid, TaskOutput
+
+Spread = Literal["sigreg", "logdet", "tcr"]
+WEIGHTS = {"sigreg": 10.0, "logdet": 1.0, "tcr": 0.005}
+"""Spread -> its usual weight beside the agreement: eb_jepa's best, SACReg's on normed features,
+EMP-SSL's 1 / 200."""
+
+
+class Agree(PretextTask):
+    """Make the views of an image agree while images spread out.
+
+    ``spread``: tcr, sigreg or logdet, see above. Why: tcr gave the best kNN per FLOP here
+    (experiments/recipes).
+    ``spread_weight``: of the spread penalty beside the agreement; None: 0.005 for tcr (EMP-SSL's 1
+    / 200), 10 for sigreg (eb_jepa's best), 1 for logdet. It does not depend on the batch size, on
+    accumulation or on processes.
+    ``hidden``: width of the two hidden layers of the projector. Why: see experiments/recipes.
+    ``out``: width of what is compared. Why: narrow is right for sigreg (LeJEPA, ablations), wider
+    for tcr; see experiments/recipes.
+    """
+
+    places = True
+    compares = True
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        grid: PatchGrid,
+        spread: Spread = "tcr",
+        spread_weight: float | None = None,
+        hidden: int = 512,
+        out: int = 128,
+    ) -> None:
+        super().__init__(dim=dim, grid=grid)
+        if spread not in SPREADS:
+            raise ValueError(
+                f"task.spread={spread}: must be tcr, sigreg or logdet; set task.spread=tcr"
+            )
+        check_weight(spread_weight)
+        self.spread, self.spread_weight = (
+            spread,
+            WEIGHTS[spread] if spread_weight is None else spread_weight,
+        )
+        self.projector = Projector(dim=dim, hidden=hidden, out=out)
+
+    def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
+        """Return the loss of B images of V views each (``patches.views``), with (B * V) rows.
+
+        ValueError where an image has one view only.
+        """
+        pooled = encoder.pooled(patches)  # (B * V, dim)
+        small = patches.small
+        if patches.views + (small.views if small else 0) < 2:
+            raise ValueError(
+                "task=agree: compares views, and each image has one; set views=two_crops or"
+                " views=multi_crop"
+            )
+        projected = self.projector(pooled).unflatten(0, (-1, patches.views))
+        centre = projected[:, : patches.large].mean(1)
+        if small is not None:
+            few = self.projector(encoder.pooled(small)).unflatten(0, (-1, small.views))
+            projected = torch.cat([projected, few], 1)
+        agreement, penalty = compare(projected, centre, spread=self.spread)
+        metrics = {
+            "agreement": agreement.detach(),
+            "spread": penalty.detach(),
+            **retrieval(projected[:, 0].detach(), projected[:, 1].detach()),
+        }
+        return TaskOutput(agreement + self.spread_weight * penalty, metrics, features=pooled)
+
+
+def compare(views: Tensor, centre: Tensor, *, spread: Spread) -> tuple[Tensor, Tensor]:
+    """Return disagreement and spread penalty, two scalars, of projected views.
+
+    ``views`` (B, V, D), ``centre`` (B, D): what the views of an image shall agree with.
+    """
+    views, centre = views.float(), centre.float()
+    if spread == "tcr":
+        disagreement = 1 - F.cosine_similarity(views, centre[:, None], dim=-1).mean()
+    else:
+        disagreement = (views - centre[:, None]).square().mean()
+    if spread == "logdet":
+        return disagreement, SPREADS[spread](views.mean(1))
+    return disagreement, torch.stack([SPREADS[spread](view) for view in views.unbind(1)]).mean()
+
+
+@torch.no_grad()
+def retrieval(first: Tensor, second: Tensor) -> dict[str, Tensor]:
+    """Return how often a view finds the other view of its image among those of the batch, and what
+    chance gives.
+
+    ``first``, ``second`` (B, D): projected views of the same images.
+    """
+    similar = F.normalize(first.float(), dim=1) @ F.normalize(second.float(), dim=1).mT
+    right = similar.argmax(1) == torch.arange(len(similar), device=similar.device)
+    return {
+        "accuracy": right.float().mean(),
+        "chance": torch.full((), 1 / len(similar), device=similar.device),
+    }
+
+
+def check_weight(weight: float | None) -> None:
+    """Refuse a spread weight that is not a number of 0 or more with a ValueError."""
+    if weight is not None and not 0 <= weight < float("inf"):
+        raise ValueError(
+            f"task.spread_weight={weight}: a number of 0 or more; set task.spread_weight=null for"
+            " the usual one"
+        )

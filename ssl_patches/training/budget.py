@@ -1,0 +1,65 @@
+"""How long a run trains: a number of images, epochs, FLOPs or seconds, whichever one is set.
+
+A comparison is fair only at a stated budget, so every run counts all of them and stretches its
+schedule to the one that is set. FLOPs are all that is executed, forward and backward, heads and
+decoders included (and the products by which ``resample`` crops small images), counted once by torch
+on a step of the real model. Seconds are those spent training, added up over resumes.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+DEFAULT_EPOCHS = 20.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """At most one is set; 20 epochs otherwise. ``images`` are counted with repetition; an epoch is
+    one pass over all."""
+
+    images: float | None = None
+    epochs: float | None = None
+    flops: float | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        given = {key: value for key, value in vars(self).items() if value is not None}
+        if not given:
+            object.__setattr__(self, "epochs", DEFAULT_EPOCHS)
+            return
+        if len(given) > 1:
+            said = ", ".join(f"budget.{key}={value:g}" for key, value in given.items())
+            raise ValueError(f"{said}: only one can be set; take the others out")
+        key, value = next(iter(given.items()))
+        if not value > 0 or not math.isfinite(value):
+            raise ValueError(f"budget.{key}={value}: must be more than 0; set budget.images=100000")
+
+    def steps(self, *, dataset: int, batch_size: int, flops_per_image: float) -> int | None:
+        """Steps that use the budget up, rounded up; None when time decides."""
+        images = {"images": self.images, "epochs": self.epochs and self.epochs * dataset}
+        images["flops"] = self.flops and self.flops / flops_per_image
+        wanted = next((value for value in images.values() if value is not None), None)
+        return None if wanted is None else max(1, math.ceil(wanted / batch_size))
+
+
+def count_flops(
+    module: nn.Module, step: Callable[[nn.Module, Tensor], Tensor], images: Tensor
+) -> float:
+    """FLOPs per image of a training step, forward and backward, by torch's counter; ``step(module,
+    images)`` -> loss.
+
+    On a deep copy and with the random state put back: the run that follows does not notice.
+    """
+    twin = copy.deepcopy(module).train()
+    devices = [images.device] if images.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), FlopCounterMode(display=False) as counter:
+        step(twin, images).backward()
+    return counter.get_total_flops() / len(images)

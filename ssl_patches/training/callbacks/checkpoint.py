@@ -1,0 +1,142 @@
+"""Checkpoints that a kill at any moment leaves whole: written beside, then renamed. ``last.ckpt``
+is always complete.
+
+A checkpoint is on the disk before it gets its name, and only then the oldest one goes: neither a
+full disk nor a power cut costs the last good one. Trap: Lightning builds a checkpoint in memory a
+second time and writes it to the system's folder for temporary files first, which is another disk as
+a rule and often a small one; ``Durable`` does neither.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from ssl_patches.config.messages import Failed
+from ssl_patches.training.pretrainer import step_ended
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Durable(TorchCheckpointIO):
+    """Straight to the file, and on the disk when it returns."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
+    ) -> None:
+        with open(path, "wb") as file:
+            try:
+                torch.save(checkpoint, file)
+            except (
+                RuntimeError
+            ) as error:  # torch's writer says "unexpected pos" where the system has said why
+                raise (
+                    error.__context__ if isinstance(error.__context__, OSError) else error
+                ) from None
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def told_when_full(run_dir: Path, last: Path) -> Iterator[None]:
+    """Within: a full disk is Failed, in one line that says what is left and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        left = f"{last} is whole" if last.exists() else "nothing was saved before"
+        raise Failed(
+            f"{run_dir}: cannot be written ({error.strerror}); {left}; make room, then go on with"
+            f" run_dir={run_dir} resume=true"
+        ) from error
+
+
+class Checkpoints(L.Callback):
+    """Writes ``step-N.ckpt`` and points ``last.ckpt`` at it: every ``minutes``, every ``steps`` (0:
+    not by steps), at the end, and when training is interrupted. The newest ``keep`` are kept.
+
+    Several processes must save after the same step: whether it is time is asked every ``every``
+    steps, of the first.
+    """
+
+    def __init__(
+        self, directory: Path, *, minutes: float, steps: int, keep: int, every: int = 1
+    ) -> None:
+        self.directory, self.minutes, self.steps, self.keep, self.every = (
+            directory,
+            minutes,
+            steps,
+            keep,
+            every,
+        )
+        self._written, self._step = time.monotonic(), -1
+
+    @property
+    def last(self) -> Path:
+        return self.directory / "last.ckpt"
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        if step_ended(trainer, batch_idx) and (
+            self._due(trainer) or (self.steps and trainer.global_step % self.steps == 0)
+        ):
+            self.write(trainer)
+
+    def _due(self, trainer: L.Trainer) -> bool:
+        due = time.monotonic() - self._written >= 60 * self.minutes
+        if trainer.world_size == 1:
+            return due
+        return trainer.global_step % self.every == 0 and trainer.strategy.broadcast(due)
+
+    def on_train_end(self, trainer: L.Trainer, *_: object) -> None:
+        self.write(trainer)
+
+    def on_exception(
+        self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException
+    ) -> None:
+        alone = trainer.world_size == 1  # others may be anywhere, and saving takes all
+        if (
+            alone
+            and isinstance(exception, KeyboardInterrupt | SystemExit)
+            and trainer.global_step > self._step >= 0
+        ):
+            self.write(trainer)
+
+    def on_train_start(self, trainer: L.Trainer, *_: object) -> None:
+        self._step, self._written = trainer.global_step, time.monotonic()
+
+    def write(self, trainer: L.Trainer) -> None:
+        if trainer.global_step == self._step > 0:  # it is there, written or resumed from
+            return
+        self._step, self._written = trainer.global_step, time.monotonic()
+        path = self.directory / f"step-{trainer.global_step:08d}.ckpt"
+        half = path.with_suffix(".half")
+        try:
+            trainer.save_checkpoint(half)
+        except BaseException:
+            half.unlink(missing_ok=True)  # it may hold the room that others need
+            raise
+        if trainer.is_global_zero:
+            os.replace(half, path)
+            link = self.last.with_suffix(".half")
+            link.unlink(missing_ok=True)
+            os.link(path, link)
+            os.replace(link, self.last)
+            for old in sorted(self.directory.glob("step-*.ckpt"))[: -self.keep]:
+                old.unlink()

@@ -1,0 +1,240 @@
+"""The health panel: is it learning anything? Answered on held-out images, without a label, while
+the run goes on.
+
+A check asks the pretext task about held-out images (views and tiles drawn as in training, so that
+its accuracy stands beside the training's) and takes features of whole ones from the encoder as it
+would be exported now: eval mode, no augmentation, BatchNorm statistics of whole images. Always the
+same images, never trained on, and all of them at once: a rank over a batch is bounded by the batch.
+Alignment is between the whole image and a random crop and flip of it (scale 0.2 to 1, whatever the
+views of the run are), so that it compares between runs.
+
+How often is decided by what a check costs: FLOPs (more for each of fp32 where training is in bf16)
+are counted once, on a rehearsal with a few images at the start (which also meets what is broken
+before an hour has gone), and checks are spaced so that they take ``share`` of the compute. The
+spacing is a function of the configuration, not of the clock: a resumed run checks at the same
+steps. Two checks are made at any price: at the end of the first epoch, if none comes before, and at
+the end of the run. On small runs these two are most of the cost.
+
+Observers look at a copy (``twin``): weights are equal bit for bit with and without the panel.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ssl_patches.training.callbacks import twin
+from ssl_patches.training.callbacks.alarms import FILE, Alarms, LossWatch, of_check, of_geometry
+from ssl_patches.training.callbacks.meter import Meter
+from ssl_patches.training.callbacks.panel import panel
+from ssl_patches.training.figures import draw_health
+from ssl_patches.training.pretrainer import Pretrainer, step_ended
+from ssl_patches.training.rows import Rows, say
+from ssl_patches.types import ImageBatch
+from ssl_patches.views import CropFlip
+
+CSV = "health.csv"
+FIGURE = "health.png"
+REHEARSAL = 4  # images
+BACKWARD = 3.0  # a training step costs about three forward passes
+FP32 = 2.5  # what a pass costs in fp32, as features are taken, against one in bf16
+DRAW = 0  # seed of the views and tiles of every check
+
+
+class Health(L.Callback):
+    """``images``: held-out images that features are taken of, at most (null: all); they stay in
+    memory. Why: an effective rank is bounded by their number, and seconds go into each check.
+    ``asked``: how many of them the pretext task is asked about, and how many have a second view for
+    alignment. Why: half.
+    ``share``: of the run's compute that checks may take. Why: what nobody notices. ``every``: steps
+    between checks; null: as ``share`` allows.
+    ``watch``: steps between readings of the training loss, for its alarms. Why: a reading waits for
+    the device.
+    """
+
+    def __init__(
+        self,
+        *,
+        images: int | None = 512,
+        asked: int = 256,
+        share: float = 0.015,
+        every: int | None = None,
+        watch: int = 10,
+    ) -> None:
+        if images is not None and images < 2:
+            raise ValueError(
+                f"callbacks.health.images={images}: must be at least 2; set"
+                " callbacks.health.images=512"
+            )
+        for key, value in (("asked", asked), ("every", every), ("watch", watch)):
+            if value is not None and value < 1:
+                raise ValueError(
+                    f"callbacks.health.{key}={value}: must be at least 1; leave it out, or set"
+                    " callbacks=none"
+                )
+        if not 0 < share <= 1:
+            raise ValueError(
+                f"callbacks.health.share={share}: a share above 0, 1 at most; set"
+                " callbacks.health.share=0.015"
+            )
+        self.images, self.asked, self.share, self.every, self.watch = (
+            images,
+            asked,
+            share,
+            every,
+            watch,
+        )
+        self._held: ImageBatch | None = None
+        self._read: dict[str, list[float]] = {}  # training since the last check
+
+    def on_train_start(self, trainer: L.Trainer, module: Pretrainer) -> None:
+        run_dir, step = Path(trainer.default_root_dir), trainer.global_step
+        self.rows, self.loss = Rows(run_dir / CSV), LossWatch()
+        self.rows.shorten(step)
+        self.alarms = Alarms(run_dir / FILE, step=step)
+        for name, task in module.tasks.items():
+            for alarm, wrong in of_geometry(task, module.samplers[name]):
+                self.alarms.tell(trainer, alarm, wrong)
+        self.meter = next((other for other in trainer.callbacks if isinstance(other, Meter)), None)
+        data, self._checked, self._began = trainer.datamodule, step, step
+        self._on = data.val is not None and len(data.val) >= 2
+        if not self._on:
+            say(
+                f"health: needs 2 held-out images, there are {len(data.val or ())}; only the"
+                " training loss is watched"
+            )
+            return
+        self._between = self.every or self._spacing(
+            module, data, bf16="bf16" in str(trainer.precision)
+        )
+        self._first = self.every or min(
+            math.ceil(len(data.train) / module.batch_size), self._between
+        )
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: Pretrainer, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        if not step_ended(trainer, batch_idx):
+            return
+        step = trainer.global_step
+        due = self._on and step >= self._first and (step - self._first) % self._between == 0
+        if step % self.watch == 0 or step == self._began + 1 or due:
+            self._look(trainer, module)
+        if due:
+            self._check(trainer, module)
+
+    def on_train_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
+        if module.progress() >= 1 and trainer.global_step > self._checked and self._on:
+            self._look(trainer, module)
+            self._check(trainer, module)
+        run_dir = self.rows.path.parent
+        draw_health(
+            run_dir / "figures" / FIGURE,
+            {run_dir.name: run_dir},
+            title=f"{module.name}: the health of the run",
+        )
+
+    def _look(self, trainer: L.Trainer, module: Pretrainer) -> None:
+        """Read the training step that has just ended; this waits for the device."""
+        values = {key: value.item() for key, value in module.metrics.items()}
+        for key, value in values.items():
+            self._read.setdefault(key, []).append(value)
+        if not math.isfinite(values["loss"]):
+            self.alarms.tell(
+                trainer,
+                "not_finite",
+                f"the training loss is {values['loss']}: the weights are lost",
+            )
+        elif wrong := self.loss.judge(values["loss"], values["gradient_norm"]):
+            self.alarms.tell(trainer, "learning_rate", wrong)
+
+    def _spacing(self, module: Pretrainer, data: Any, *, bf16: bool) -> int:
+        """Steps between checks that take ``share`` of the compute; BatchNorm statistics are left
+        out of the count."""
+        few = twin.held(data.val, REHEARSAL).images
+        with twin.twin(module) as copy:
+            with FlopCounterMode(display=False) as question:
+                twin.mean_metrics(copy, few, seed=DRAW)
+            with FlopCounterMode(display=False) as feature:
+                twin.features(copy.encoder, copy, few)
+        asked, seen = (min(count or math.inf, len(data.val)) for count in (self.asked, self.images))
+        asked = min(asked, seen)
+        cost = (
+            asked * question.get_total_flops()
+            + (FP32 if bf16 else 1.0) * (seen + asked) * feature.get_total_flops()
+        )
+        return max(
+            1,
+            round(cost / (self.share * BACKWARD * question.get_total_flops() * module.batch_size)),
+        )
+
+    def _check(self, trainer: L.Trainer, module: Pretrainer) -> None:
+        began, step = time.monotonic(), trainer.global_step
+        self._checked = step
+        if self._held is None:
+            self._held = twin.held(trainer.datamodule.val, self.images)
+        found = self._measure(trainer, module, self._held.images)
+        training = {
+            f"train_{key}": sum(read) / len(read)
+            for key, read in self._read.items()
+            if key != "gradient_norm"
+        }
+        took = time.monotonic() - began
+        row = {
+            "step": step,
+            "images": step * module.batch_size,
+            "seconds": round(module.seconds_spent(), 3),
+            **found,
+            **training,
+            "gradient_norm": sum(self._read["gradient_norm"]) / len(self._read["gradient_norm"]),
+            "data_wait": round(self.meter.wait, 4) if self.meter else 0.0,
+            "check_seconds": round(took, 3),
+        }
+        self._read = {}
+        self.rows.log(trainer, row, prefix="health/")
+        say(_line(row, module.encoder.dim, len(self._held.images)))
+        for name, says in of_check(row, progress=module.progress()):
+            self.alarms.tell(trainer, name, says)
+
+    def _measure(
+        self, trainer: L.Trainer, module: Pretrainer, images: torch.Tensor
+    ) -> dict[str, float]:
+        asked = images[: self.asked]
+        with twin.twin(module) as copy:
+            with (
+                trainer.precision_plugin.forward_context()
+            ):  # as in training; features are fp32, as in the export
+                pretext = twin.mean_metrics(copy, asked, seed=DRAW)
+            encoder = twin.calibrated(copy, trainer.datamodule)
+            seen = twin.features(encoder, copy, images)
+            torch.manual_seed(DRAW)
+            crops = CropFlip(image_size=twin.whole(copy, images[:1]).shape[-1])
+            of_crops = twin.features(encoder, copy, asked, views=crops)
+        return {
+            **{f"held_out_{key}": value for key, value in pretext.items()},
+            **panel(seen, of_crops),
+        }
+
+
+def _line(row: Mapping[str, float], dim: int, count: int) -> str:
+    """A check in one line."""
+    said = [f"loss {row['held_out_loss']:.3g} (training {row['train_loss']:.3g})"]
+    for key in row:
+        if key.startswith("held_out_") and key.endswith("accuracy"):
+            name = key.removeprefix("held_out_")
+            chance = row[f"held_out_{name.removesuffix('accuracy')}chance"]
+            beside = f"training {100 * row[f'train_{name}']:.1f}, chance {100 * chance:.1f}"
+            said.append(f"{name.replace('_', ' ')} {100 * row[key]:.1f} % ({beside})")
+    said.append(f"rank {row['effective_rank']:.1f} of {min(dim, count)}")
+    said += [
+        f"{key.replace('mean_', '')} {row[key]:.3g}"
+        for key in ("deviation", "mean_cosine", "alignment", "uniformity")
+    ]
+    return f"health at step {row['step']}, {count} held-out images: {', '.join(said)}"

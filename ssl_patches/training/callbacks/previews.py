@@ -1,0 +1,154 @@
+"""Previews: what the task does with held-out images, and what the features say of them, as pictures
+during the run.
+
+``figures/TASK.png`` the task at work, ``neighbours.png`` the nearest images by features,
+``patches.png`` the map of patch features as colours and, of a ViT, its attention. The files of the
+moment are ``figures/step-N/...``; those of the end lie in ``figures/`` itself. Features are the
+exported encoder's, as in ``health``; nothing of the run is touched (``twin``).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
+
+from ssl_patches.encoders.base import Encoder
+from ssl_patches.evaluation.probes.roles.attention import attends, last_attention
+from ssl_patches.training.callbacks import twin
+from ssl_patches.training.figures import draw_neighbours, draw_patches, draw_task
+from ssl_patches.training.pretrainer import Pretrainer, step_ended
+from ssl_patches.types import Features, ImageBatch
+
+COARSE = 6  # a map with fewer rows shows nothing: then of a layer before
+
+
+class Previews(L.Callback):
+    """``epochs``: between previews (a fraction will do; the end has one always). Why: twice in a
+    run of the default length.
+    ``images``: rows of the figures. Why: what is read at once. ``among``: held-out images that
+    neighbours are sought in. Why: seconds, and enough for a near one.
+    """
+
+    def __init__(self, *, epochs: float = 10.0, images: int = 4, among: int = 256) -> None:
+        if not epochs > 0:
+            raise ValueError(
+                f"callbacks.previews.epochs={epochs}: must be above 0; set"
+                " callbacks.previews.epochs=10"
+            )
+        if not 1 <= images < among:
+            raise ValueError(
+                f"callbacks.previews.images={images}, among={among}: at least 1 row, and more"
+                " images to seek in; set callbacks.previews.images=4"
+            )
+        self.epochs, self.images, self.among = epochs, images, among
+        self._held: ImageBatch | None = None
+
+    def on_train_start(self, trainer: L.Trainer, module: Pretrainer) -> None:
+        data = trainer.datamodule
+        self.folder = Path(trainer.default_root_dir) / "figures"
+        self._between = max(1, math.ceil(self.epochs * len(data.train) / (module.batch_size)))
+        self._on = data.val is not None and len(data.val) >= 2
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: Pretrainer, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        if (
+            self._on
+            and step_ended(trainer, batch_idx)
+            and step % self._between == 0
+            and step != module.steps
+        ):
+            self.draw(trainer, module, self.folder / f"step-{step:08d}")
+
+    def on_train_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
+        if self._on and module.progress() >= 1:
+            self.draw(trainer, module, self.folder)
+
+    def draw(self, trainer: L.Trainer, module: Pretrainer, folder: Path) -> None:
+        """All figures into ``folder``, and to the loggers that take images."""
+        self.draw_tasks(trainer, module, folder)
+        self.draw_features(trainer, module, folder)
+
+    def _images(self, trainer: L.Trainer) -> tuple[ImageBatch, list[int]]:
+        """Held-out images, and which of them are the rows of figures."""
+        self._held = self._held or twin.held(trainer.datamodule.val, self.among)
+        count = len(self._held.images)
+        return self._held, [
+            place * count // self.images for place in range(min(self.images, count))
+        ]
+
+    def draw_tasks(self, trainer: L.Trainer, module: Pretrainer, folder: Path) -> None:
+        held, rows = self._images(trainer)
+        with twin.twin(module) as copy:
+            for name, task in copy.tasks.items():
+                draw_task(
+                    folder / f"{name}.png",
+                    images=held.images[rows].to(module.device),
+                    views=copy.views,
+                    sampler=copy.samplers[name],
+                    task=task,
+                    encoder=copy.encoder,
+                    title=f"{name} on images that it was not trained on, {_after(trainer, module)}",
+                )
+                _log(trainer, folder / f"{name}.png")
+
+    def draw_features(self, trainer: L.Trainer, module: Pretrainer, folder: Path) -> None:
+        """The exported encoder's, as it would be now."""
+        (images, labels, _), rows = self._images(trainer)
+        after = _after(trainer, module)
+        with twin.twin(module) as copy:
+            encoder = twin.calibrated(copy, trainer.datamodule)
+            draw_neighbours(
+                folder / "neighbours.png",
+                images=images,
+                features=twin.features(encoder, copy, images),
+                labels=labels,
+                queries=rows,
+                title=(
+                    f"nearest of {len(images)} held-out images, by the cosine of their features,"
+                    f" {after}"
+                ),
+            )
+            seen = twin.whole(copy, images[rows])
+            draw_patches(
+                folder / "patches.png",
+                images=copy.views(images[rows].to(module.device)),
+                dense=fine_map(encoder, seen).dense,
+                attention=last_attention(encoder.model, seen) if attends(encoder.model) else None,
+                title=f"patch features of held-out images, {after}",
+            )
+        for name in ("neighbours", "patches"):
+            _log(trainer, folder / f"{name}.png")
+
+
+def _after(trainer: L.Trainer, module: Pretrainer) -> str:
+    return f"after {trainer.global_step * module.batch_size:,} images"
+
+
+def _log(trainer: L.Trainer, file: Path) -> None:
+    """To the loggers that take images; a task without pictures has left no file."""
+    for logger in trainer.loggers if file.exists() else ():
+        key, step = f"previews/{file.stem}", trainer.global_step
+        if hasattr(logger, "log_image"):
+            logger.log_image(key=key, images=[str(file)], step=step)
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(
+                key, np.asarray(Image.open(file).convert("RGB")), step, dataformats="HWC"
+            )
+
+
+def fine_map(encoder: Encoder, images: torch.Tensor) -> Features:
+    """The deepest layer of a CNN whose map a person can read, the last layer of a ViT; ``images``
+    normalised."""
+    for layer in (-1, -2, -3):
+        found = encoder.features(images, layers=(layer,))[0]
+        if found.dense.shape[-2] >= COARSE:
+            break
+    return found

@@ -1,0 +1,57 @@
+"""Pretrain from Python: ``ssl_patches.pretrain``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ssl_patches.config import mixture
+from ssl_patches.config.messages import BadRequest, Say
+from ssl_patches.config.schema import PRETRAIN, SUPPLIED
+from ssl_patches.config.words import Place, data_words, words_of_keys
+from ssl_patches.data.live import standing
+from ssl_patches.training.processes import follows, started_outside
+from ssl_patches.training.run import pretrain as run_pretrain
+
+
+def pretrain(
+    *,
+    data: Any = None,
+    settings: Mapping[str, Any] | None = None,
+    config_dirs: Sequence[Place] = (),
+    say: Say = print,
+    **keys: Any,
+) -> Path:
+    """``ssl-patches pretrain``; returns the run directory. ValueError as the command would say it,
+    all problems at once.
+
+    ``data``: a folder of images, a name of conf/data, or a Dataset object (map-style; items are
+    images, (image, label) or dicts of them), of which 20 % are held out unless ``{"train": ...,
+    "val": ...}`` are given; None: the embedded images.
+    ``keys``: ``task``, ``encoder``, ``image_size``, ``budget``, ``run_dir``, ... ``config_dirs``:
+    as ``--config-dir``.
+    """
+    words, datasets = data_words(data)
+    words += words_of_keys(keys, settings)
+    cfg = mixture.request(
+        words,
+        config_dirs=[Path(place) for place in config_dirs],
+        supplied=SUPPLIED,
+        schema=PRETRAIN,
+    )
+    processes = cfg["trainer"].get("devices", 1) * cfg["trainer"].get("nodes", 1)
+    if datasets and processes > 1 and started_outside() == 1:
+        raise BadRequest(
+            [
+                f"trainer.devices={cfg['trainer']['devices']}: processes that are started here"
+                " cannot have a Dataset object of this one; give data={'_target_':"
+                " 'module.Class'}, start all with torchrun, or set trainer.devices=1"
+            ]
+        )
+    with standing(datasets):
+        return run_pretrain(cfg, say=_silent if follows() else say)
+
+
+def _silent(_: str) -> None:
+    """What a process says that trains along with another."""

@@ -1,0 +1,67 @@
+"""What a training step will see: images as loaded, the view of each, and its tiles at the places
+where they were cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl_patches.sampler import PatchSampler
+from ssl_patches.training.figures.page import Column, displayed, save
+from ssl_patches.training.figures.task import PAPER
+from ssl_patches.types import PatchBatch
+
+ROWS = 8  # of a page, or all views of one image
+PIXELS = 256  # side of a view in the figure, at least: smaller ones are enlarged by a whole number
+
+
+@torch.no_grad()
+def draw_tiles(
+    path: Path,
+    *,
+    images: Tensor,
+    views: nn.Module,
+    samplers: Mapping[str, PatchSampler],
+    title: str,
+) -> None:
+    """``images`` (N, C, H, W) uint8; views and samplers as they are, in training mode or not."""
+    seen = views(images)
+    each = len(seen) // len(images)  # several views of each, of as many images as a page holds
+    images = images.repeat_interleave(each, 0)[: max(each, ROWS // each * each)]
+    seen = seen[: len(images)]
+    columns = [
+        Column("image, as loaded", displayed(images)),
+        Column("view", displayed(seen).clamp(0, 1)),
+    ]
+    for name, sampler in samplers.items():
+        grid = sampler.grid
+        title_of = f"{name}: {grid.rows} x {grid.cols} tiles of {grid.tile} px"
+        columns.append(Column(title_of, laid_at_boxes(sampler(seen), sampler)))
+    save(path, columns, title)
+
+
+def laid_at_boxes(patches: PatchBatch, sampler: PatchSampler) -> Tensor:
+    """(N, 3, H, W) in 0..1: each tile at its box in the view, enlarged; what no tile shows is grey
+    paper.
+
+    Tiles that touch are parted by a thin line, drawn over their lower and right edges.
+    """
+    tiles = displayed(sampler.denormalise(patches.tiles.float()).clamp(0, 1))
+    height, width = patches.size
+    scale = max(1, -(-PIXELS // max(height, width)))
+    canvas = torch.full((len(tiles), 3, height * scale, width * scale), PAPER)
+    line = canvas.shape[-1] // 128 if sampler.grid.dense else 0
+    corners = torch.cat(
+        [patches.boxes[..., :2], patches.boxes[..., :2] + patches.boxes[..., 2:]], -1
+    )
+    for image, places in enumerate((corners * scale).round().long().tolist()):
+        for tile, (top, left, bottom, right) in zip(tiles[image], places, strict=True):
+            shown = F.interpolate(tile[None], (bottom - top, right - left))[0]
+            canvas[image, :, top : bottom - line, left : right - line] = shown[
+                :, : bottom - top - line, : right - left - line
+            ]
+    return canvas

@@ -1,0 +1,161 @@
+"""What a run leaves when training is over: a figure of its task, the proven export, probes, and the
+summary of it all."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import timm
+import torch
+import torchvision
+
+from ssl_patches.config.atomic import write_json
+from ssl_patches.config.messages import Say
+from ssl_patches.config.run_dir import SUMMARY
+from ssl_patches.config.version import __version__
+from ssl_patches.data import build as build_data
+from ssl_patches.data.build import data_name
+from ssl_patches.data.module import PatchDataModule
+from ssl_patches.evaluation.command import evaluate_run
+from ssl_patches.evaluation.protocol import PROTOCOL
+from ssl_patches.export import Proof, add_results, export_encoder
+from ssl_patches.export.command import commit
+from ssl_patches.training.callbacks.alarms import FILE as ALARMS
+from ssl_patches.training.figures import draw_task
+from ssl_patches.training.pretrainer import Pretrainer
+from ssl_patches.views import Whole
+
+FIGURE_IMAGES = 4
+
+
+def finish(
+    cfg: Mapping[str, Any],
+    run_dir: Path,
+    module: Pretrainer,
+    data: PatchDataModule,
+    *,
+    flops: float,
+    began: float,
+    say: Say,
+) -> None:
+    """Draw, export, evaluate, and write the summary. ``flops``: of a step, per image; ``began``:
+    time.monotonic()."""
+    module.cpu()
+    images = module.steps_done * module.batch_size
+    fingerprint = data.train.fingerprint()
+    _note_unreadable(run_dir, data.train, say)
+    _draw(cfg, run_dir, module, data, images)
+    origin = {
+        "config": cfg,
+        "data_fingerprint": fingerprint,
+        "images": images,
+        "step": module.steps_done,
+    }
+    proof = _export(cfg, run_dir, module, origin, say)
+    rows = evaluate_run(run_dir / "encoder", cfg, say=say)
+    if rows:
+        add_results(run_dir / "encoder", rows)
+    tiles = sum(sampler.grid.cells for sampler in module.samplers.values())
+    summary = {
+        "task": module.name,
+        "encoder": module.encoder.architecture,
+        "results": rows,
+        "alarms": (
+            json.loads((run_dir / ALARMS).read_text(encoding="utf-8"))
+            if (run_dir / ALARMS).is_file()
+            else []
+        ),
+        "protocol": PROTOCOL,
+        "budget_used": {
+            "images": images,
+            "steps": module.steps_done,
+            "tiles": images * tiles,
+            "flops": images * flops,
+            "seconds": round(module.spent, 2),
+        },
+        "images_per_second": round(images / max(module.spent, 1e-9), 2),
+        "wall_seconds_of_this_process": round(time.monotonic() - began, 2),
+        "seed": cfg["seed"],
+        "data": data_name(cfg["data"]),
+        "data_fingerprint": fingerprint,
+        "export": asdict(proof),
+        "versions": versions(),
+    }
+    write_json(run_dir / SUMMARY, summary)
+
+
+def versions() -> dict[str, str]:
+    """Of what decides the numbers."""
+    modules = {"torch": torch, "torchvision": torchvision, "lightning": L, "timm": timm}
+    return {
+        "python": platform.python_version(),
+        "ssl_patches": __version__,
+        **{name: module.__version__ for name, module in modules.items()},
+    }
+
+
+def _draw(
+    cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: PatchDataModule, images: int
+) -> None:
+    """The task at work on held-out images, in eval mode: whole views, tiles in the middle of their
+    cells.
+
+    Not where an observer has drawn it already.
+    """
+    count = min(FIGURE_IMAGES, len(data.val))
+    pictures = torch.stack([data.val[index * len(data.val) // count][0] for index in range(count)])
+    for name, task in module.tasks.items():
+        if (path := run_dir / "figures" / f"{name}.png").is_file():
+            continue
+        draw_task(
+            path,
+            images=pictures,
+            views=Whole(image_size=cfg["image_size"]),
+            sampler=module.samplers[name],
+            task=task,
+            encoder=module.encoder,
+            title=f"{name} on images that it was not trained on, after {images:,} images",
+        )
+
+
+def _export(
+    cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, card: Mapping[str, Any], say: Say
+) -> Proof:
+    folder = run_dir / "encoder"
+    mean, std = build_data.pixel_statistics(cfg)
+    proof = export_encoder(
+        module.encoder,
+        folder,
+        image_size=cfg["image_size"],
+        mean=mean,
+        std=std,
+        card={"task": module.name, "commit": commit(), "weights": "trained", **card},
+        calibration=build_data.whole_batches(cfg),
+        overwrite=True,
+    )
+    say(
+        f"exported to {folder}; timm gives the same features in a process without ssl_patches "
+        f"(largest difference {proof.largest_relative_difference:.1e})"
+    )
+    return proof
+
+
+def _note_unreadable(run_dir: Path, train: Any, say: Callable[[str], None]) -> None:
+    """List the files that could not be read in the run directory, and say how many."""
+    unreadable = train.unreadable() if hasattr(train, "unreadable") else []
+    if unreadable:
+        path = run_dir / "unreadable.csv"
+        path.write_text(
+            "".join(f"{file},{reason!r}\n" for file, reason in unreadable), encoding="utf-8"
+        )
+        say(
+            f"{len(unreadable)} files could not be read and were left out; they are listed in"
+            f" {path}"
+        )

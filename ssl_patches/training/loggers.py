@@ -1,0 +1,40 @@
+"""Loggers beside metrics.csv, which is always written."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+
+
+def wandb_logger(
+    *, run_dir: Path, project: str = "ssl_patches", offline: bool = True, name: str | None = None
+) -> WandbLogger:
+    """Weights & Biases. The id comes from the run directory, so a resumed run goes on.
+
+    ``project``: where runs are sorted in. Why: the package's name. ``offline``: files only, no
+    account. Why: nothing leaves the machine unasked. ``name``: of the run; None: that of its
+    directory.
+    """
+    path = run_dir.resolve()
+    run_id = f"{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    return WandbLogger(
+        save_dir=run_dir,
+        project=project,
+        offline=offline,
+        name=name or path.name,
+        id=run_id,
+        resume="allow",
+    )
+
+
+def tensorboard_logger(*, run_dir: Path) -> TensorBoardLogger:
+    """The rows of metrics.csv for TensorBoard. ValueError where it is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ValueError(
+            "logger=tensorboard: needs the package tensorboard; pip install"
+            " 'ssl-patches[tensorboard]'"
+        )
+    return TensorBoardLogger(save_dir=run_dir, name="tensorboard", version="")

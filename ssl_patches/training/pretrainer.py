@@ -1,0 +1,194 @@
+"""One training step: views -> sum over parts of task(sampler, encoder) -> log. The path image ->
+loss is ``losses``.
+
+Every random draw of a step is a function of (seed, step, shard): the generators are seeded at its
+start. A resumed run thus repeats the unbroken one bit for bit and checkpoints need no generator
+states. A shard is what one process computes at once of a step's images; two processes with one
+shard each and one process with two (``trainer.accumulate=2``) draw the same and see the same
+images, so that they are one run, statistics of BatchNorm (always those of a shard) included.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from ssl_patches.encoders.base import Encoder
+from ssl_patches.tasks.base import PretextTask
+from ssl_patches.training.fsdp import shard
+from ssl_patches.training.optim import Recipe
+from ssl_patches.types import ImageBatch
+
+
+@dataclass(frozen=True)
+class Part:
+    """A pretext task with its sampler and its weight in the sum; a mixture is several of them on
+    one encoder."""
+
+    name: str
+    sampler: nn.Module
+    task: PretextTask
+    weight: float = 1.0
+
+
+class Pretrainer(L.LightningModule):
+    """``steps``: length of the run, None when ``seconds`` decide. ``batch_size``: images per step,
+    of all processes."""
+
+    def __init__(
+        self,
+        *,
+        encoder: Encoder,
+        parts: Sequence[Part],
+        views: nn.Module,
+        recipe: Recipe,
+        batch_size: int,
+        seed: int = 0,
+        steps: int | None = None,
+        seconds: float | None = None,
+        origin: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.views, self.recipe = encoder, views, recipe
+        self.samplers = nn.ModuleDict({part.name: part.sampler for part in parts})
+        self.tasks = nn.ModuleDict({part.name: part.task for part in parts})
+        self.weights = {part.name: part.weight for part in parts}
+        self.name = "+".join(part.name for part in parts)
+        self.batch_size, self.seed, self.steps, self.seconds = batch_size, seed, steps, seconds
+        self.origin = dict(origin or {})  # kept in checkpoints: what their weights mean
+        self.steps_done = 0
+        self.spent = 0.0  # seconds of training, kept over resumes
+        self.metrics: dict[
+            str, Tensor
+        ] = {}  # of the last step, on the device: reading them costs a host sync
+        self._since = 0.0
+
+    def losses(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """``images`` (B, C, H, W) uint8 -> the weighted loss, and what the tasks say about it."""
+        views = self.views(images)
+        total, metrics = torch.zeros((), device=self.device), {}
+        for name, task in self.tasks.items():
+            output = task(self.samplers[name](views), self.encoder)
+            total = total + self.weights[name] * output.loss
+            prefix = f"{name}/" if len(self.tasks) > 1 else ""
+            metrics |= {f"{prefix}{key}": value for key, value in output.metrics.items()}
+        return total, {"loss": total.detach(), **metrics}
+
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        loss, metrics = self.losses(batch.images)
+        self.keep(metrics, batch_idx)
+        return loss
+
+    def keep(self, metrics: Mapping[str, Tensor], batch_idx: int) -> None:
+        """Remember what a shard gave: of a step in several, the mean over them, like the
+        gradient."""
+        shards = self.trainer.accumulate_grad_batches
+        if shards > 1:
+            before = self.metrics if batch_idx % shards else {}
+            metrics = {key: value / shards + before.get(key, 0) for key, value in metrics.items()}
+        self.metrics = dict(metrics)
+
+    def on_train_batch_end(self, *_: object) -> None:
+        self.steps_done = self.global_step
+        if self.steps is None and self.progress() >= 1:
+            self.trainer.should_stop = True
+
+    def progress(self) -> float:
+        """Share of the budget that is used, 0..1."""
+        if self.steps is not None:
+            return min(1.0, self.global_step / self.steps)
+        return min(1.0, self.seconds_spent() / self.seconds) if self.seconds else 0.0
+
+    def seconds_spent(self) -> float:
+        return self.spent + (time.monotonic() - self._since if self._since else 0.0)
+
+    def on_train_start(self) -> None:
+        self._since = time.monotonic()
+
+    def on_train_end(self) -> None:
+        self.spent, self._since = self.seconds_spent(), 0.0
+
+    def on_train_batch_start(self, batch: ImageBatch, batch_idx: int) -> None:
+        shard = (
+            batch_idx % self.trainer.accumulate_grad_batches * self.trainer.world_size
+            + self.global_rank
+        )
+        torch.manual_seed(step_seed(self.seed, self.global_step, shard))
+        progress = self.progress()
+        for task in self.tasks.values():
+            task.at(progress)
+        optimizer = self.trainer.optimizers[0]
+        for group in optimizer.param_groups:
+            group["lr"] = (
+                self.recipe.peak(self.batch_size)
+                * self.recipe.factor(progress)
+                * group.get("lr_scale", 1.0)
+            )
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if self.recipe.clip:  # here, because Lightning does not clip for fused optimisers
+            norm = nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+        else:
+            norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        self.metrics["gradient_norm"] = norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+    def configure_model(self) -> None:
+        if self.device_mesh is not None:
+            # torch would want a state of the optimiser for a parameter that no step has used
+            self.strict_loading = False
+            shard(self.encoder, self.tasks.values(), self.device_mesh["data_parallel"])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.recipe.optimizer([self.encoder, self.tasks], batch_size=self.batch_size)
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["seconds"], checkpoint["origin"] = self.seconds_spent(), self.origin
+        checkpoint["batch_size"] = self.batch_size
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        self.spent, self.steps_done = checkpoint["seconds"], checkpoint["global_step"]
+        match_average(checkpoint.get("state_dict", {}), kept=hasattr(self, "ema"))
+        shards = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
+        counted = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        if (
+            counted["current"]["ready"] != shards
+        ):  # the run that saved divided its steps otherwise: Lightning counts shards
+            for counts in (counted["total"], counted["current"]):
+                counts.update(
+                    {
+                        key: shards - (key == "completed")
+                        for key in ("ready", "started", "processed", "completed")
+                    }
+                )
+
+
+def match_average(state: dict[str, Any], *, kept: bool) -> None:
+    """A run may take up an average of the encoder (``callbacks.ema``) when it is resumed, or let it
+    go."""
+    for key in [key for key in state if key.startswith("ema.") and not kept]:
+        del state[key]
+    if kept and not any(key.startswith("ema.") for key in state):
+        state |= {
+            key.replace("encoder.", "ema.", 1): value
+            for key, value in state.items()
+            if key.startswith("encoder.")
+        }
+
+
+def step_ended(trainer: L.Trainer, batch_idx: int) -> bool:
+    """Is this the last shard of a step? (``on_train_batch_end`` comes after each.)"""
+    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+
+
+def step_seed(seed: int, step: int, shard: int) -> int:
+    """One 63-bit seed for each (seed, step, shard), spread by an odd multiplier so that neighbours
+    share nothing."""
+    return ((seed * 1_000_003 + step) * 1_000_003 + shard) * 0x9E3779B97F4A7C15 & (2**63 - 1)

@@ -1,0 +1,160 @@
+"""How a run is executed. Apart from the run itself, because checking a request must not wait for
+lightning.
+
+A step may be divided: ``accumulate`` shards one after the other on each of ``devices * nodes``
+processes, of ``data.batch_size`` images each. How it is divided changes neither the images of a
+step nor what is drawn for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from ssl_patches.training.onednn import quicker_in_onednn
+
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+"""Our names -> Lightning's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSettings:
+    """How a run is executed; none of it changes what is learned but ``precision`` and the images
+    per step.
+
+    ``precision``: auto takes bf16 where the hardware multiplies it natively. Why: fp32 is the same
+    arithmetic everywhere.
+    ``device``: auto takes a GPU when there is one. Why: nobody has a GPU to leave idle.
+    ``devices``: processes per node, one GPU or CPU process each. Why: one needs no launcher.
+    ``nodes``: as torchrun or Slurm starts them. Why: as for devices.
+    ``strategy``: ddp copies the model to each process, fsdp (FSDP2) divides it among them. Why:
+    copies are faster as long as the model fits. ``accumulate``: shards per step and process, of
+    data.batch_size images each. Why: more is for batches that do not fit into memory.
+    ``compile``: torch.compile the tasks, encoder included. Why: the first step waits for it, short
+    runs lose by it.
+    ``onednn``: linear maps of an fp32 step by oneDNN where this is quicker, see ``products``. Why:
+    the same accuracy in less time; false is torch's own.
+    ``ema``: decay of an average of the encoder that checkpoints hold beside it (0.999), 0 for none.
+    Why: it is a copy of the encoder in memory, and not in the papers of the tasks.
+    ``log_every``: steps between rows of metrics.csv. Why: each row waits for the device.
+    ``checkpoint_minutes``: minutes between checkpoints; there is one at the end, too. Why: what a
+    kill may cost.
+    ``checkpoint_steps``: steps between checkpoints, 0: not by steps. Why: minutes are what is lost.
+    ``checkpoints_kept``: how many of the newest, the last one included. Why: a last one that
+    diverged has one before it.
+    """
+
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    accumulate: int = 1
+    compile: bool = False
+    onednn: bool = True
+    ema: float = 0.0
+    log_every: int = 20
+    checkpoint_minutes: float = 5.0
+    checkpoint_steps: int = 0
+    checkpoints_kept: int = 2
+
+    def __post_init__(self) -> None:
+        at_least = {
+            "devices": 1,
+            "nodes": 1,
+            "accumulate": 1,
+            "log_every": 1,
+            "checkpoint_minutes": 0,
+        }
+        for key, low in {**at_least, "checkpoint_steps": 0, "checkpoints_kept": 1}.items():
+            if not getattr(self, key) >= low:
+                raise ValueError(
+                    f"trainer.{key}={getattr(self, key)}: must be {low} or more; set"
+                    f" trainer.{key}={max(low, 1)}"
+                )
+        if not 0 <= self.ema < 1:
+            raise ValueError(
+                f"trainer.ema={self.ema}: a decay from 0 (no average) to below 1; set"
+                " trainer.ema=0.999"
+            )
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError(
+                "trainer.device=cuda: this machine shows torch no CUDA device; set"
+                " trainer.device=auto"
+            )
+        if self.accelerator == "gpu" and self.devices > torch.cuda.device_count():
+            count = torch.cuda.device_count()
+            raise ValueError(
+                f"trainer.devices={self.devices}: this machine has {count} GPUs; set"
+                f" trainer.devices={count}"
+            )
+        if self.strategy == "fsdp" and self.processes == 1:
+            raise ValueError(
+                "trainer.strategy=fsdp: divides a model among processes; set trainer.devices=2 or"
+                " strategy=ddp"
+            )
+        if self.strategy == "fsdp" and (self.ema or self.compile):
+            key = "ema" if self.ema else "compile"
+            raise ValueError(
+                f"trainer.strategy=fsdp, trainer.{key}={getattr(self, key)}: are not supported"
+                f" together; take trainer.{key} out, or set trainer.strategy=ddp"
+            )
+
+    @property
+    def processes(self) -> int:
+        return self.devices * self.nodes
+
+    @property
+    def accelerator(self) -> str:
+        return (
+            "gpu"
+            if self.device == "cuda" or (self.device == "auto" and torch.cuda.is_available())
+            else "cpu"
+        )
+
+    def numbers(self) -> tuple[Literal["fp32", "bf16"], str]:
+        """The precision that is meant, and in words why."""
+        if self.precision != "auto":
+            return self.precision, "as asked"
+        native = native_bf16(self.accelerator)
+        if native:
+            return "bf16", f"auto: {native}; trainer.precision=fp32 turns it off"
+        what = "GPU" if self.accelerator == "gpu" else "CPU"
+        return "fp32", f"auto: this {what} has no bf16 arithmetic of its own, which would be slower"
+
+    def products(self) -> str | None:
+        """Why linear maps go to oneDNN (see ``products``), in words; None where they do not."""
+        plain = (
+            not self.onednn or self.compile or self.strategy == "fsdp"
+        )  # compiled steps call it by themselves
+        if plain or self.accelerator != "cpu" or self.numbers()[0] != "fp32":
+            return None
+        return quicker_in_onednn()
+
+
+def native_bf16(accelerator: str) -> str | None:
+    """What makes bf16 fast on this machine, in words; None where nothing does. (Emulated bf16 is
+    slower than fp32.)"""
+    if accelerator == "gpu":
+        name = torch.cuda.get_device_name()
+        return (
+            f"{name} has bf16 tensor cores"
+            if torch.cuda.is_bf16_supported(including_emulation=False)
+            else None
+        )
+    units = {"amx_bf16": "AMX-BF16", "avx512_bf16": "AVX512-BF16", "sve_bf16": "SVE-BF16"}
+    found = (
+        torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    )  # not in the oldest torch allowed
+    return next((f"this CPU has {name}" for key, name in units.items() if found.get(key)), None)
+
+
+def compile_in_place(tasks: Iterable[nn.Module]) -> None:
+    """torch.compile each task, the encoder that it calls included; state-dict keys stay as they
+    are."""
+    for task in tasks:
+        task.compile(dynamic=False)

@@ -1,0 +1,118 @@
+"""The baseline that has labels: the same encoder from scratch on whole images, same views,
+optimiser and budget.
+
+It stands in a study as one more task, and its encoder is exported and probed like every other. It
+is no task of the package: a task never sees a label, and what is asked here has no tiles.
+
+The traps: labels of -1 (none) must not count as a class, and FLOPs must be counted on this step,
+not on a task's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_patches.config.instantiate import build
+from ssl_patches.config.mixture import OWN
+from ssl_patches.data import build as build_data
+from ssl_patches.encoders import build as build_encoders
+from ssl_patches.training.pretrainer import Pretrainer
+from ssl_patches.types import ImageBatch
+from ssl_patches.views.resample import normalised
+
+WORD = "task=supervised"
+"""What stands among the overrides of a cell; it is no choice of conf/task."""
+TARGET = "ssl_patches.training.supervised.Supervised"
+
+
+class Supervised(Pretrainer):
+    """``classes``: number of them; ``mean``, ``std``: per channel, of pixels in 0..1."""
+
+    def __init__(
+        self, *, classes: int, mean: Iterable[float], std: Iterable[float], **settings: Any
+    ) -> None:
+        super().__init__(parts=[], **settings)
+        self.name = "supervised"
+        self.head = nn.Linear(self.encoder.dim, classes)
+        self.register_buffer("mean", torch.tensor(tuple(mean)).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(tuple(std)).view(-1, 1, 1), persistent=False)
+
+    def losses(
+        self, images: Tensor, labels: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """``images`` (B, C, H, W) uint8, ``labels`` (B,), -1 for none -> cross-entropy, and the
+        share that is right.
+
+        Without labels (whoever counts the cost of a step has none) all are class 0.
+        """
+        labels = (
+            labels
+            if labels is not None
+            else torch.zeros(len(images), dtype=torch.long, device=images.device)
+        )
+        views = self.views(images)
+        labels = labels.repeat_interleave(len(views) // len(images))  # of several crops each
+        logits = self.head(self.encoder.features(normalised(views, self.mean, self.std))[0].pooled)
+        known = labels >= 0
+        loss = F.cross_entropy(
+            logits, labels, ignore_index=-1, reduction="sum"
+        ) / known.sum().clamp(min=1)
+        right = ((logits.detach().argmax(1) == labels) & known).sum() / known.sum().clamp(min=1)
+        return loss, {"loss": loss.detach(), "accuracy": right}
+
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        loss, metrics = self.losses(batch.images, batch.labels)
+        self.keep(metrics, batch_idx)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.recipe.optimizer([self.encoder, self.head], batch_size=self.batch_size)
+
+
+def is_supervised(cfg: Mapping[str, Any]) -> bool:
+    return cfg.get("task", {}).get("_target_") == TARGET
+
+
+def instead_of_task(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration of ``pretrain`` without what asks a task: its own, its sampler, and observers
+    of held-out images."""
+    kept = {key: value for key, value in cfg.items() if key not in (*OWN, "parts")}
+    return {**kept, "task": {"_target_": TARGET}, "callbacks": {}}
+
+
+def classes_of(train: Any) -> int:
+    """How many classes the labels of a source tell. ValueError where it has none."""
+    labels = getattr(train, "labels", None)
+    if not isinstance(labels, Tensor) or labels.dim() != 1 or not (labels >= 0).any():
+        raise ValueError("data.root: the images have no classes, which `supervised` and `tune` need; give DIR/CLASS/file, or "
+                         "leave both out of the study")  # fmt: skip
+    return int(labels.max()) + 1
+
+
+def check(cfg: Mapping[str, Any]) -> None:
+    """ValueError where the encoder, the views or the optimiser cannot be built."""
+    build_encoders.encoder(cfg)
+    build(cfg["views"], image_size=cfg["image_size"])
+    build(cfg["optimizer"])
+
+
+def module(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Supervised:
+    """What ``ssl_patches.training.prepare.prepare`` makes of such a configuration. ``settings``: of
+    Pretrainer, not from ``cfg``."""
+    mean, std = build_data.pixel_statistics(cfg)
+    return Supervised(
+        classes=classes_of(train),
+        mean=mean,
+        std=std,
+        encoder=build_encoders.encoder(
+            cfg
+        ),  # which seeds: the head's weights follow from the seed too
+        views=build(cfg["views"], image_size=cfg["image_size"]),
+        recipe=build(cfg["optimizer"]),
+        **settings,
+    )

@@ -1,0 +1,439 @@
+"""What is typed becomes plain containers, or a list of everything that is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ssl_patches import config
+from ssl_patches.cli.completion import complete
+from ssl_patches.config import compose, load, request, save
+from ssl_patches.config import files as conf_files
+from ssl_patches.config.files import options
+from ssl_patches.config.messages import BadRequest
+
+TOYS = """
+from typing import Any
+class Embedded:
+    def __init__(self, *, batch_size: int = 32): ...
+class Folder:
+    def __init__(self, *, root: str, batch_size: int = 32): ...
+class Tiles:
+    def __init__(self, *, rows: int, gap: int = 0): ...
+class Jigsaw:
+    def __init__(self, *, dim: int, permutations: int = 30, ratio: float = 0.5, options: dict[str, Any] | None = None): ...
+class Position:
+    def __init__(self, *, dim: int, share: float = 0.1): ...
+"""
+CONF = {
+    "pretrain": (
+        """
+        defaults:
+          [_self_, {data: embedded}, {sampler: tiles_3x3}, {task: jigsaw}, {optional logger: null}, {optional experiment: null}]
+        seed: 0
+        image_size: 96
+        budget: {images: null, epochs: null}
+        run_dir: null
+        """
+    ),
+    "evaluate": "defaults: [{data: embedded}, _self_]\nmodel: ???\nhalf: ${seed}\nseed: 1",
+    "data/embedded": "_target_: conf_toys.Embedded",
+    "data/folder": "_target_: conf_toys.Folder\nroot: ???",
+    "sampler/tiles_3x3": "_target_: conf_toys.Tiles\nrows: 3",
+    "sampler/tiles_2x2": "_target_: conf_toys.Tiles\nrows: 2",
+    "sampler/tokens": "_target_: conf_toys.Tiles\nrows: 14",
+    "logger/csv": "_target_: conf_toys.Embedded",
+    "task/jigsaw": "_target_: conf_toys.Jigsaw\npermutations: 30",
+    "task/position": (
+        "defaults: [{override /sampler@_global_.sampler: tokens}]\n_target_: conf_toys.Position"
+    ),
+    "experiment/small": (
+        """# @package _global_
+        defaults: [{override /task: position}, {override /sampler: tiles_2x2}]
+        image_size: 32
+        """
+    ),
+}
+RULES = {
+    "supplied": {"task": {"dim"}},
+    "schema": {
+        "seed": int,
+        "image_size": int,
+        "run_dir": str | None,
+        "budget": {"images": int | None, "epochs": int | None},
+    },
+}
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        file = folder / f"{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(re.sub(r"^ {8}", "", text.strip(), flags=re.MULTILINE) + "\n")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def conf(tmp_path, monkeypatch) -> Path:
+    (tmp_path / "conf_toys.py").write_text(TOYS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "conf_toys", raising=False)
+    folder = write(tmp_path / "conf", CONF)
+    monkeypatch.setattr(conf_files, "conf_dir", lambda: folder)
+    return folder
+
+
+def refused(*overrides: str, command: str = "pretrain", ask=compose, **rules) -> list[str]:
+    with pytest.raises(BadRequest) as caught:
+        ask(command, overrides, **rules)
+    return caught.value.problems
+
+
+def test_plain_containers_come_out_resolved():
+    found = compose("evaluate", ["model=resnet18", "seed=5"])
+    assert json.loads(json.dumps(found)) == found
+    assert type(found["data"]) is dict
+    assert (found["half"], found["model"]) == (5, "resnet18")
+
+
+def test_values_and_choices_are_taken():
+    found = compose(
+        "pretrain", ["task=position", "seed=3", "budget.images=1000", "run_dir=runs/a b"]
+    )
+    assert (found["seed"], found["budget"]["images"], found["run_dir"]) == (3, 1000, "runs/a b")
+    assert found["task"]["_target_"] == "conf_toys.Position"
+
+
+def test_a_task_brings_its_sampler():
+    assert compose("pretrain", [])["sampler"]["rows"] == 3
+    assert compose("pretrain", ["task=position"])["sampler"]["rows"] == 14
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_users_sampler_wins_over_the_tasks_in_any_order(first):
+    words = ["task=position", "sampler=tiles_2x2"]
+    assert compose("pretrain", [words[first], words[1 - first]])["sampler"]["rows"] == 2
+
+
+def test_an_experiment_wins_over_the_task_and_the_user_over_the_experiment():
+    assert compose("pretrain", ["experiment=small"])["sampler"]["rows"] == 2
+    assert (
+        compose("pretrain", ["experiment=small", "sampler=tokens", "image_size=64"])["sampler"][
+            "rows"
+        ]
+        == 14
+    )
+    assert compose("pretrain", ["experiment=small"])["image_size"] == 32
+
+
+def test_an_override_without_the_package_is_answered_with_the_line_that_works(conf):
+    write(
+        conf,
+        {"task/wrong": "defaults: [{override /sampler: tokens}]\n_target_: conf_toys.Position"},
+    )
+    (problem,) = refused("task=wrong")
+    assert "write 'override /sampler@_global_.sampler: NAME'" in problem
+
+
+def test_a_knob_that_the_yaml_does_not_list_needs_no_plus():
+    found = compose("pretrain", ["task.ratio=0.25", "sampler.gap=4", "task.options.depth.first=2"])
+    assert (found["task"]["ratio"], found["sampler"]["gap"]) == (0.25, 4)
+    assert found["task"]["options"] == {"depth": {"first": 2}}
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("sed=1", "sed: unknown key; did you mean 'seed'?"),
+        ("task.permutation=3", "task.permutation: unknown key; did you mean 'task.permutations'?"),
+        ("task.raito=3", "task.raito: unknown key; did you mean 'task.ratio'?"),  # not in the YAML
+        ("budget.image=3", "budget.image: unknown key; did you mean 'budget.images'?"),
+        ("tsk=jigsaw", "tsk=jigsaw: unknown key; did you mean 'task'?"),
+        (
+            "task=jigsw",
+            (
+                "task=jigsw: must name one of conf/task; did you mean 'jigsaw'? there are: jigsaw,"
+                " position"
+            ),
+        ),
+        (
+            "data=/my/images",
+            "data=/my/images: must name one of conf/data; there are: embedded, folder",
+        ),
+        ("task=3", "task=3: must name one of conf/task; there are: jigsaw, position"),
+        (
+            "task=null",
+            (
+                "task=null: must name one of conf/task; to leave it out give ~task; there are:"
+                " jigsaw, position"
+            ),
+        ),
+        ("seed", "seed: must be KEY=VALUE; give seed=VALUE"),
+        ("sede", "sede: must be KEY=VALUE; give seed=VALUE"),
+        ("=3", "=3: must be KEY=VALUE; give a key"),
+        ("seed.x=3", "seed.x: 'seed' is one value (0); set seed=VALUE"),
+        (
+            "seed=1,2",
+            "seed=1,2: must be one value; a list is 'seed=[1,2]', for several runs add -m",
+        ),
+        ("run_dir=a=b", "run_dir=a=b: cannot be read; quote the value: 'run_dir=\"a=b\"'"),
+        ("data=folder", "data.root: missing; give data.root=DIR"),
+        ("seed=${nothing}", "seed: Interpolation key 'nothing' not found; set seed=VALUE"),
+        ("logger.x=1", "logger: none is chosen; give logger=NAME too (there are: csv)"),
+        ("~sed", "~sed: there is none to leave out; did you mean 'seed'?"),
+    ],
+)
+def test_each_mistake_is_one_line_with_its_remedy(override, problem):
+    assert refused(override) == [problem]
+
+
+def test_the_remedies_for_quoting_work():
+    assert compose("pretrain", ['run_dir="a=b"'])["run_dir"] == "a=b"
+
+
+def test_settings_of_hydra_that_would_have_no_effect_are_refused():
+    assert "no effect" in refused("hydra.run.dir=/x")[0]
+
+
+def test_a_group_of_another_command_is_refused():
+    assert refused("model=x", "sampler=tokens", command="evaluate") == [
+        "sampler: evaluate takes no sampler=; take it out (it takes: data)"
+    ]
+
+
+def test_a_misspelt_command_is_refused():
+    assert refused(command="pretrian") == ["pretrian: no such command; did you mean 'pretrain'?"]
+
+
+def test_all_mistakes_are_listed_together_by_compose_and_check():
+    words = (
+        "sed=1",
+        "tsk=jigsw",
+        "task.permutaton=abc",
+        "budget.image=5",
+        "data=foldr",
+        "image_size=big",
+        "x(=3",
+    )
+    keys = [re.split("[=:]", problem)[0] for problem in refused(*words, ask=request, **RULES)]
+    assert sorted(keys) == sorted(
+        ["sed", "tsk", "task", "task.permutaton", "task.permutations", "budget.image", "data", "data.root", "image_size", "x("]
+    )  # fmt: skip
+
+
+def test_one_mistake_is_not_told_twice_nor_followed_by_its_consequences():
+    assert refused("data=folder", "data.rot=/x", ask=request, **RULES) == [
+        "data.rot: unknown key; did you mean 'data.root'?"
+    ]
+    assert len(refused("data=folder", "data.root=a(b", ask=request, **RULES)) == 1
+    assert len(refused("data=folder", ask=request, **RULES)) == 1
+
+
+def test_what_plus_lets_in_is_caught_by_the_check():
+    assert compose("pretrain", ["+foo.bar=1"])["foo"] == {"bar": 1}
+    assert refused("+foo.bar=1", ask=request, **RULES)[0].startswith("foo: unknown key")
+    assert refused("+task.foo=1", ask=request, **RULES)[0].startswith(
+        "task.foo: unknown key of Jigsaw"
+    )
+
+
+def test_what_leaks_from_an_experiment_into_another_task_is_caught(conf):
+    write(
+        conf,
+        {
+            "experiment/leak": (
+                "# @package _global_\ndefaults: [{override /task: position}]\ntask: {share: 0.2}"
+            )
+        },
+    )
+    assert request("pretrain", ["experiment=leak"], **RULES)["task"]["share"] == 0.2
+    (problem,) = refused("experiment=leak", "task=jigsaw", ask=request, **RULES)
+    assert problem.startswith("task.share: unknown key of Jigsaw")
+
+
+def test_what_the_program_supplies_is_not_offered_as_a_remedy():
+    assert "dim" not in refused("task.zzzz=1", ask=request, **RULES)[0]
+
+
+def test_mistakes_inside_yaml_are_named_with_their_file(conf):
+    write(conf, {"experiment/typo": "# @package _global_\ndefaults: [{override /task: jigsw}]"})
+    (problem,) = refused("experiment=typo")
+    assert "experiment/typo.yaml" in problem
+    assert "did you mean 'jigsaw'?" in problem
+    write(conf, {"task/broken": "a: [1"})
+    assert "broken.yaml" in refused("task=broken")[0]
+
+
+def test_a_users_folder_adds_names_and_wins_over_ours_also_by_a_relative_path(
+    tmp_path, monkeypatch
+):
+    mine = write(
+        tmp_path / "my conf",
+        {"task/mine": "_target_: conf_toys.Position", "data/embedded": "_target_: x.Y"},
+    )
+    monkeypatch.chdir(tmp_path)
+    for place in (mine, Path("my conf"), "./my conf"):
+        found = compose("pretrain", ["task=mine"], config_dirs=[place])
+        assert (found["task"]["_target_"], found["data"]["_target_"]) == (
+            "conf_toys.Position",
+            "x.Y",
+        )
+        assert options("task", config_dirs=[place]) == ["jigsaw", "mine", "position"]
+    assert options("task") == ["jigsaw", "position"]
+    assert "no such folder" in refused("task=mine", config_dirs=["nowhere"])[0]
+
+
+def test_a_name_is_described_by_the_comment_its_file_begins_with(conf):
+    write(
+        conf,
+        {
+            "experiment/told": "# @package _global_\n# A small one.\nseed: 1",
+            "experiment/bare": "seed: 1",
+        },
+    )
+    assert conf_files.described("experiment") == [
+        ("bare", ""),
+        ("small", ""),
+        ("told", "A small one."),
+    ]
+
+
+def test_keys_of_a_group_that_the_program_reads_itself_may_be_set_and_are_checked():
+    rules = {**RULES, "schema": RULES["schema"] | {"sampler": {"workers": int}}}
+    assert request("pretrain", ["sampler.workers=2"], **rules)["sampler"]["workers"] == 2
+    (problem,) = refused("sampler.workers=two", ask=request, **rules)
+    assert problem == "sampler.workers=two: must be a whole number; set sampler.workers=1"
+    assert refused(ask=request, **rules) == ["sampler.workers: missing; give sampler.workers=1"]
+    assert refused("sampler.workers=2", ask=request, **RULES) == [
+        "sampler.workers: unknown key; choose among: gap, rows"
+    ]
+
+
+def test_an_installed_package_adds_names_by_its_entry_point(tmp_path, monkeypatch):
+    write(tmp_path / "acme_toy" / "conf", {"task/colour": "_target_: conf_toys.Position"})
+    (tmp_path / "acme_toy" / "__init__.py").write_text("raise SystemExit('imported')")
+    about = tmp_path / "acme_toy-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_toy\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[ssl_patches.conf]\nacme = acme_toy.conf\n")
+    assert "colour" in options("task")
+    assert compose("pretrain", ["task=colour"])["task"]["_target_"] == "conf_toys.Position"
+
+
+def test_compose_works_inside_another_hydra_program(conf):
+    from hydra import compose as other
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        assert compose("pretrain", ["seed=4"])["seed"] == 4
+        assert other("pretrain").seed == 0
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="$\\")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), inner, max_size=3),
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), plain, max_size=4))
+def test_what_is_saved_is_loaded(tmp_path_factory, cfg):
+    file = tmp_path_factory.getbasetemp() / "saved.yaml"
+    save(cfg, file)
+    assert load(file) == cfg
+
+
+@pytest.mark.parametrize(
+    "text", ["1e5", "1e-4", "012", "true", "null", "", "???", " a ", "12:30:00", "${seed}", "a: b"]
+)
+def test_text_that_looks_like_something_else_stays_text(tmp_path, text):
+    save({"seed": 1, "x": text}, tmp_path / "c.yaml")
+    assert load(tmp_path / "c.yaml")["x"] == text
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
+    save({"a": 1}, tmp_path / "new" / "c.yaml")
+    with pytest.raises(TypeError):
+        save({"a": Path("x")}, tmp_path / "new" / "c.yaml")
+    assert load(tmp_path / "new" / "c.yaml") == {"a": 1}
+    assert os.listdir(tmp_path / "new") == ["c.yaml"]
+
+
+def test_a_file_that_cannot_be_loaded_is_a_bad_request(tmp_path):
+    (tmp_path / "bad.yaml").write_text("a: [1")
+    (tmp_path / "list.yaml").write_text("[1]")
+    for name, rule in (
+        ("none.yaml", "no such file"),
+        ("bad.yaml", "cannot be read"),
+        ("list.yaml", "must hold"),
+    ):
+        with pytest.raises(BadRequest, match=rule):
+            load(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["pre"], ["pretrain"]),
+        (["pretrain", "ta"], ["task="]),
+        (["pretrain", "task"], ["task.", "task="]),
+        (["pretrain", "task=ji"], ["task=jigsaw"]),
+        (["pretrain", "task="], ["task=jigsaw", "task=position"]),
+        (["pretrain", "se"], ["seed="]),
+        (["pretrain", "bud"], ["budget."]),
+        (["pretrain", "budget."], ["budget.epochs=", "budget.images="]),
+        (["pretrain", "task."], ["task.options=", "task.permutations=", "task.ratio="]),
+        (["pretrain", "task=position", "task."], ["task.share="]),
+        (["pretrain", "seed=", "run_dir=x", "sampler.g"], ["sampler.gap="]),
+        (["evaluate", "sampler=t"], []),
+        (["nonsense", "x"], []),
+        (["pretrain", "nonsense.x"], []),
+    ],
+)
+def test_completion(words, expected):
+    assert complete(words) == expected
+
+
+def test_completion_sees_the_users_folder(tmp_path):
+    mine = write(tmp_path / "mine", {"task/mosaic": "_target_: conf_toys.Position"})
+    assert complete(["pretrain", "--config-dir", str(mine), "task=mo"]) == ["task=mosaic"]
+
+
+SCRIPT = """
+import sys, pathlib
+from ssl_patches.cli import completion
+from ssl_patches import config
+from ssl_patches.config import files as conf_files
+conf_files.conf_dir = lambda: pathlib.Path(sys.argv[1])
+completion.complete(["pretrain", "task.per"])
+late = [name for name in ("hydra", "omegaconf", "pydantic", "torch") if name in sys.modules]
+config.compose("pretrain", ["task=position", "seed=3"])
+print(late, "torch" in sys.modules, "hydra" in sys.modules)
+"""
+
+
+def test_completion_needs_no_hydra_and_composition_no_torch(conf):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(conf)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[] False True"
+
+
+def test_only_config_imports_hydra():
+    package = Path(config.__file__).parents[1]
+    importing = {
+        file.parent.name
+        for file in package.rglob("*.py")
+        if re.search(
+            r"^\s*(from|import) (hydra|omegaconf)", file.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    }
+    assert importing == {"config"}

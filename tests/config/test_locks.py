@@ -1,0 +1,200 @@
+"""At most one process works in a run directory, whatever is killed and whoever comes at the same
+time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ssl_patches.config import locks
+
+RACER = """
+import sys, time
+from pathlib import Path
+from ssl_patches.config import locks
+directory, start, log = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+print("ready", flush=True)
+while not start.exists():
+    pass
+with locks.held(directory) as ours:
+    if ours:
+        with log.open("a") as file:
+            file.write("in\\n")
+        time.sleep(0.3)
+        with log.open("a") as file:
+            file.write("out\\n")
+"""
+HOLDER = """
+import sys, time
+from pathlib import Path
+from ssl_patches.config import locks
+with locks.held(Path(sys.argv[1])) as ours:
+    print(ours, flush=True)
+    time.sleep(60)
+"""
+
+
+def start(code: str, *words: object) -> subprocess.Popen:
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words)], stdout=subprocess.PIPE, text=True
+    )
+    process.said = process.stdout.readline().strip()
+    return process
+
+
+@pytest.fixture
+def killed(tmp_path) -> Path:
+    """A directory whose owner was killed without a word."""
+    directory = tmp_path / "cell"
+    process = start(HOLDER, directory)
+    assert process.said == "True"
+    process.kill()
+    process.wait()
+    return directory
+
+
+def test_of_processes_that_find_the_same_owner_dead_exactly_one_works_at_a_time(killed, tmp_path):
+    racers = [start(RACER, killed, tmp_path / "go", tmp_path / "log") for _ in range(4)]
+    (tmp_path / "go").touch()
+    assert [racer.wait(60) for racer in racers] == [0] * 4
+    events = (tmp_path / "log").read_text().split()
+    assert events == ["in", "out"] * (len(events) // 2)
+    assert events
+
+
+def test_the_race_is_seen_when_claims_do_not_exclude(killed, tmp_path):
+    """The test above catches a broken claim: here, whoever finds the owner dead simply goes in."""
+    lax = "locks._take = lambda at: at / 'anything'\nlocks._release = lambda at: None\n"
+    broken = RACER.replace("directory, start", f"{lax}directory, start", 1)
+    racers = [start(broken, killed, tmp_path / "go", tmp_path / "log") for _ in range(4)]
+    (tmp_path / "go").touch()
+    assert [racer.wait(60) for racer in racers] == [0] * 4
+    events = (tmp_path / "log").read_text().split()
+    assert events != ["in", "out"] * (len(events) // 2)
+
+
+def test_a_live_owner_is_named_and_cannot_be_displaced(tmp_path):
+    directory = tmp_path / "cell"
+    process = start(HOLDER, directory)
+    try:
+        owner = locks.holder(directory)
+        assert owner.pid == process.pid
+        with locks.held(directory) as ours:
+            assert not ours
+        with pytest.raises(ValueError, match=f"process {process.pid} on .* works in it"):
+            locks.refuse_others(directory)
+    finally:
+        process.kill()
+        process.wait()
+    assert locks.holder(directory) is None
+    assert locks.left_behind(directory)
+    with locks.held(directory) as ours:
+        assert ours
+    assert not locks.left_behind(directory)
+
+
+def test_a_zombie_is_no_owner(tmp_path):
+    process = start(HOLDER, tmp_path / "cell")
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and not yet reaped
+    assert locks.holder(tmp_path / "cell") is None
+    process.wait()
+
+
+def claim_of(directory: Path, **changes: object) -> Path:
+    """A claim of another machine, or of a process that differs in ``changes``."""
+    with locks.held(directory):
+        file = max((directory.parent / locks.FOLDER).iterdir())
+        content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"released": False} | changes))
+    return file
+
+
+def test_another_machine_is_believed_while_its_heart_beats(tmp_path):
+    file = claim_of(tmp_path / "cell", machine="another", host="another")
+    assert locks.holder(tmp_path / "cell").host == "another"
+    with locks.held(tmp_path / "cell") as ours:
+        assert not ours
+    past = time.time() - locks.SILENCE - 1
+    os.utime(file, (past, past))
+    with locks.held(tmp_path / "cell") as ours:
+        assert ours
+
+
+def test_a_process_number_used_again_is_not_the_owner(tmp_path):
+    claim_of(tmp_path / "cell", pid=os.getpid(), start="another time")
+    assert locks.holder(tmp_path / "cell") is None
+
+
+def test_the_heart_beats(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "HEARTBEAT", 0.02)
+    with locks.held(tmp_path / "cell"):
+        file = next((tmp_path / locks.FOLDER).iterdir())
+        os.utime(file, (0, 0))
+        end = time.monotonic() + 10
+        while file.stat().st_mtime == 0 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert time.time() - file.stat().st_mtime < 5
+
+
+def test_who_was_taken_over_while_it_stood_still_ends(tmp_path):
+    """A laptop that slept must not go on writing into what another machine works on."""
+    code = HOLDER.replace("with locks", "locks.HEARTBEAT = 0.2\nwith locks")
+    process = start(code, tmp_path / "cell")
+    process.send_signal(signal.SIGSTOP)
+    taken = tmp_path / locks.FOLDER / "cell.2"
+    taken.write_text(next((tmp_path / locks.FOLDER).iterdir()).read_text())
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(30) == 1
+
+
+def test_a_number_that_was_used_and_tidied_away_is_not_used_again(tmp_path):
+    """One that looked long ago, and links its file only now, finds that others have come and gone
+    since."""
+    directory = tmp_path / "cell"
+    for _ in range(3):
+        with locks.held(directory) as ours:
+            assert ours
+    before = locks._newest
+    try:
+        locks._newest = lambda at: (1, None)  # what it saw
+        assert locks._take(directory) is None
+    finally:
+        locks._newest = before
+    assert [file.name for file in (tmp_path / locks.FOLDER).iterdir()] == ["cell.3"]
+
+
+def test_names_that_begin_alike_are_told_apart(tmp_path):
+    with (
+        locks.held(tmp_path / "cell.1"),
+        locks.held(tmp_path / "cell") as ours,
+        locks.held(tmp_path / "ce[l]l") as third,
+    ):
+        assert ours
+        assert third
+        assert locks.holder(tmp_path / "cel") is None
+
+
+def test_a_block_within_the_block_is_part_of_it_and_an_error_releases(tmp_path):
+    with (
+        pytest.raises(ValueError, match="inside"),
+        locks.held(tmp_path / "cell"),
+        locks.alone_in(tmp_path / "cell"),
+    ):
+        raise ValueError("inside")
+    assert locks.holder(tmp_path / "cell") is None
+    assert not locks.left_behind(tmp_path / "cell")
+
+
+def test_a_file_that_is_no_claim_is_told(tmp_path):
+    (tmp_path / locks.FOLDER).mkdir()
+    (tmp_path / locks.FOLDER / "cell.1").write_text("{}")
+    with pytest.raises(ValueError, match="is no claim of ssl-patches"):
+        locks.holder(tmp_path / "cell")

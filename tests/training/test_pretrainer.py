@@ -1,0 +1,185 @@
+"""A training step: each fast path equals the plain one, and what a step does may not grow without
+anyone noticing."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections import Counter
+
+import pytest
+import torch
+from small import REPOSITORY
+from timm.models.vision_transformer import Block
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ssl_patches.tasks.blocks import Decoder
+from ssl_patches.training.budget import count_flops
+from ssl_patches.training.onednn import OneDnnLinear, linears_in_onednn
+
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+from ours import our_step, pretrainer, same_weights
+from peers import ReferenceMAE, Shape
+
+TINY = Shape(32, 8, 48, 2, 3, 64, 2, 2, "vit_tiny_patch16_224")
+SYNCS = (
+    "aten::_local_scalar_dense",
+    "aten::nonzero",
+    "aten::is_nonzero",
+    "aten::masked_select",
+    "aten::unique_dim",
+)
+
+FLOPS, OPS, BREAKS = 12_056_768, 855, 0
+"""Of a step of TINY: change them together with what makes a step cheaper, or with the reason why it
+costs more."""
+
+
+class Ops(TorchDispatchMode):
+    """Counts what reaches the device, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count[func._schema.name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(0)
+    return pretrainer(TINY, batch=4)
+
+
+@pytest.fixture
+def images():
+    return torch.randint(
+        0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+
+
+def outcome(module, compute) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    module.zero_grad()
+    value = compute()
+    value.square().mean().backward()
+    return value.detach(), [p.grad.clone() for p in module.parameters()]
+
+
+def apart(left, right) -> float:
+    """Largest difference of value and of each gradient, as a share of the largest entry."""
+    pairs = [(left[0], right[0]), *zip(left[1], right[1], strict=True)]
+    return max(float((a - b).abs().max() / b.abs().max().clamp(min=1e-3)) for a, b in pairs)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_last_block_for_some_tokens_is_the_block(fused):
+    torch.manual_seed(0)
+    decoder, entered = Decoder(dim=48, width=64, depth=2, heads=2, out=12), torch.randn(3, 16, 64)
+    for block in decoder.blocks:
+        block.attn.fused_attn = fused
+    decoder.enter.requires_grad_(False)
+    module = nn.ModuleList([decoder.blocks, decoder.norm, decoder.leave])
+
+    def plain(first: int) -> torch.Tensor:
+        x = Block.forward(decoder.blocks[1], decoder.blocks[0](entered))
+        return decoder.leave(decoder.norm(x))[:, first:]
+
+    quick = outcome(module, lambda: decoder.finish(entered, 5))
+    assert apart(quick, outcome(module, lambda: plain(5))) < 1e-6
+    shifted = outcome(module, lambda: plain(4))
+    assert (
+        apart((quick[0], quick[1]), (shifted[0][:, :-1], shifted[1])) > 1e-2
+    )  # a block that answers for others is seen
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_onednn_linear_is_the_linear(bias):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(96, 64, bias=bias), nn.GELU(), nn.Linear(64, 32, bias=bias))
+    x = torch.randn(5, 7, 96)
+    plain = outcome(net, lambda: net(x))
+    with linears_in_onednn(net):
+        assert [type(layer) for layer in net] == [OneDnnLinear, nn.GELU, OneDnnLinear]
+        quick = outcome(net, lambda: net(x))
+        with torch.no_grad(), Ops() as ops:
+            net(x)
+    assert apart(quick, plain) < 1e-6
+    assert "mkldnn::_linear_pointwise" not in ops.count  # without gradients it is torch's own
+    assert type(net[0]) is nn.Linear
+
+
+def test_our_mae_is_the_reference(module, images):
+    """Same weights, same hidden patches: same loss, same gradients."""
+    torch.manual_seed(2)
+    reference = ReferenceMAE(TINY, fused=True)
+    same_weights(module, reference)
+    sampler, task = module.samplers["masked"], module.tasks["masked"]
+    noise = torch.rand(4, 16)
+    order = noise.argsort(1)
+    cells = order[:, :4].sort(1).values, order[:, 4:].sort(1).values
+    task.draw = lambda count, device: cells
+    loss = module.losses(images)[0]
+    pixels = (images.float() / 255 - sampler.mean) / sampler.std
+    theirs = reference(pixels, noise)
+    assert float(loss.detach()) == pytest.approx(float(theirs.detach()), rel=1e-6)
+    loss.backward()
+    theirs.backward()
+    pairs = zip(
+        module.encoder.model.blocks.parameters(), reference.blocks.parameters(), strict=True
+    )
+    assert all(torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-6) for a, b in pairs)
+    assert torch.allclose(
+        task.hidden_token.grad, reference.mask_token.grad.view(-1), rtol=1e-4, atol=1e-6
+    )
+    task.draw = lambda count, device: tuple(part.roll(1, 0) for part in cells)
+    assert (
+        abs(float(module.losses(images)[0].detach()) - float(theirs.detach())) > 1e-4
+    )  # other cells: another loss
+
+
+def test_guard_flops_per_image(module, images):
+    assert count_flops(module, lambda twin, given: twin.losses(given)[0], images) == FLOPS
+
+
+def test_guard_ops_and_host_syncs_per_step(module, images):
+    run = our_step(module, images, bf16=True)
+    run()  # makes the optimiser's state
+    with Ops() as ops:
+        run()
+    assert [name for name in SYNCS if ops.count[name]] == []
+    assert ops.count.total() <= OPS, ops.count.most_common(12)
+
+
+def test_guard_sees_a_host_sync(module, images):
+    whole = module.losses
+    module.losses = lambda given: (whole(given)[0] * whole(given)[0].item(), {})
+    with Ops() as ops:
+        our_step(copy.copy(module), images, bf16=False)()
+    assert ops.count["aten::_local_scalar_dense"] == 1
+
+
+def test_guard_graph_breaks(module, images):
+    patches = module.samplers["masked"](images)
+    found = torch._dynamo.explain(module.tasks["masked"])(patches, module.encoder)
+    assert found.graph_break_count == BREAKS
+
+
+def test_encoder_flops_follow_visible_tokens():
+    """A ViT/16 at 224 px, 75 % hidden: at most 27 % of all-visible, encoder alone, forward and
+    backward."""
+    shape = Shape(224, 16, 48, 2, 3, 64, 1, 1, "vit_tiny_patch16_224")
+    module = pretrainer(shape, batch=1)
+    patches = module.samplers["masked"](torch.zeros(1, 3, 224, 224, dtype=torch.uint8))
+
+    def cost(keep: int) -> float:
+        cells = torch.arange(keep)[None]
+        return count_flops(
+            module.encoder,
+            lambda twin, _: twin(patches.select(cells)).tiles.square().mean(),
+            torch.zeros(1),
+        )
+
+    assert cost(49) / cost(196) <= 0.27
