@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ssl_patches.config.messages import Failed
-from ssl_patches.studies import cells
-from ssl_patches.studies.cells import Plan
-from ssl_patches.studies.worker import POLL, Interrupted, Say, Standing, standings, work
+from ssl_patches.studies import planning
+from ssl_patches.studies.planning import Plan
+from ssl_patches.studies.worker import POLL, Interrupted, JobStatus, Say, job_statuses, work
 
 
 def here(plan: Plan, *, say: Say) -> None:
@@ -85,18 +85,18 @@ def watch(plan: Plan, *, alive: Callable[[], bool], say: Say) -> None:
     known: dict[str, str] = {}
     while True:
         going = alive()  # before looking: what the last worker did is still seen
-        for standing in standings(plan):
-            if known.get(standing.name, "missing") != standing.state.kind:
-                known[standing.name] = standing.state.kind
-                say(_changed(standing))
+        for status in job_statuses(plan):
+            if known.get(status.name, "missing") != status.state.kind:
+                known[status.name] = status.state.kind
+                say(_changed(status))
         if not going:
             return
         time.sleep(POLL)
 
 
-def _changed(standing: Standing) -> str:
-    note = f": {standing.state.note}" if standing.state.note else ""
-    return f"{time.strftime('%H:%M:%S')}  {standing.state.kind:8}  {standing.name}{note}"
+def _changed(status: JobStatus) -> str:
+    note = f": {status.state.note}" if status.state.note else ""
+    return f"{time.strftime('%H:%M:%S')}  {status.state.kind:8}  {status.name}{note}"
 
 
 def _stop_when_orphaned() -> None:
@@ -116,7 +116,7 @@ def main(file: str) -> int:
     _stop_when_orphaned()
     try:
         work(
-            cells.load(Path(file)),
+            planning.load(Path(file)),
             say=lambda text: print(text, file=sys.stderr, flush=True),
             wait=False,
         )
