@@ -27,7 +27,7 @@ from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.data import build as build_data
 from ssl_patches.studies import tuning
 from ssl_patches.studies.planning import Job, Plan, StudyRun
-from ssl_patches.studies.state import CELL, ERROR, State, state_of
+from ssl_patches.studies.run_reader import CELL, ERROR, State, state_of
 from ssl_patches.training.finish import finish
 from ssl_patches.training.fit import Interrupted
 from ssl_patches.training.prepare import prepare

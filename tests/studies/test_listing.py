@@ -12,7 +12,7 @@ from ssl_patches.cli import main
 from ssl_patches.config import locks
 from ssl_patches.config.run_dir import differences
 from ssl_patches.studies import listing
-from ssl_patches.studies.state import state_of, used
+from ssl_patches.studies.run_reader import state_of, used
 
 
 @pytest.fixture

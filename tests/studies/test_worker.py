@@ -16,7 +16,7 @@ import pytest
 from ssl_patches.cli import main
 from ssl_patches.config import locks
 from ssl_patches.studies import tuning
-from ssl_patches.studies.state import state_of, used
+from ssl_patches.studies.run_reader import state_of, used
 from ssl_patches.training.callbacks.checkpoint import Checkpoints
 from ssl_patches.training.pretrainer import Pretrainer
 

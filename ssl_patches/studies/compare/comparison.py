@@ -12,7 +12,7 @@ from typing import Any
 from ssl_patches.config.messages import nearest
 from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.studies.compare.entries import Entry, entries_of, metrics_of
-from ssl_patches.studies.compare.runs import TRAINED, LeftOut, Run, find_runs
+from ssl_patches.studies.compare.runs import TRAINED, FinishedRun, LeftOut, find_runs
 from ssl_patches.studies.compare.statistics import (
     Pair,
     all_pairs,
@@ -53,7 +53,7 @@ class Comparison:
     """``ranked_by``: the metric that orders the entries; None where no run has results."""
 
     places: tuple[Path, ...]
-    runs: list[Run]
+    runs: list[FinishedRun]
     left_out: list[LeftOut]
     entries: list[Entry]  # best first, the floors after them
     metrics: list[str]  # of whole encoders; those of single layers are in ``layers``

@@ -16,7 +16,7 @@ from typing import Any
 
 from ssl_patches.studies.compare.comparison import Comparison, estimate
 from ssl_patches.studies.compare.entries import Entry
-from ssl_patches.studies.compare.runs import ROW, TRAINED, Run
+from ssl_patches.studies.compare.runs import ROW, TRAINED, FinishedRun
 
 SHOWN = 4  # metrics that a terminal has room for; the page shows all
 LEGEND = {
@@ -61,7 +61,7 @@ def _spent(entry: Entry) -> list[str]:
     ]
 
 
-def lies_in(runs: Sequence[Run]) -> str:
+def lies_in(runs: Sequence[FinishedRun]) -> str:
     """Where the encoder of the one run is, or the runs as a shell finds them, and no others."""
     if len(runs) == 1:
         return str(runs[0].path / "encoder")

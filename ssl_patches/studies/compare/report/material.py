@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from ssl_patches.studies.compare.entries import Entry
-from ssl_patches.studies.compare.runs import TRAINED, Run
+from ssl_patches.studies.compare.runs import TRAINED, FinishedRun
 
 POINTS = 60
 CURVE_POINTS = 6000  # of all runs together
@@ -101,7 +101,7 @@ def curves(entries: Sequence[Entry]) -> list[dict[str, object]]:
     return found
 
 
-def label_free(run: Run) -> dict[str, float]:
+def label_free(run: FinishedRun) -> dict[str, float]:
     """The last value of everything that a run measured without labels."""
     last: dict[str, float] = {}
     for name in ("metrics.csv", "health.csv"):
@@ -110,7 +110,7 @@ def label_free(run: Run) -> dict[str, float]:
     return last
 
 
-def per_class(run: Run) -> dict[str, dict[str, float]]:
+def per_class(run: FinishedRun) -> dict[str, dict[str, float]]:
     """metric -> class -> percent right, from what every probe answered for each test image
     (``evaluation.npz``).
 

@@ -18,8 +18,7 @@ from ssl_patches.studies.compare.comparison import Comparison, estimate
 from ssl_patches.studies.compare.entries import Entry
 from ssl_patches.studies.compare.report import charts, material
 from ssl_patches.studies.compare.report.vega import colours
-from ssl_patches.studies.compare.runs import TRAINED
-from ssl_patches.studies.compare.spelling import command_of
+from ssl_patches.studies.compare.runs import TRAINED, FinishedRun
 from ssl_patches.studies.compare.table import legend, lies_in
 
 HERE = Path(__file__).parent
@@ -192,14 +191,14 @@ def _cell(number: float | None) -> dict[str, Any]:
     }
 
 
-def _run(entry: Entry, run: Any) -> dict[str, Any]:
+def _run(entry: Entry, run: FinishedRun) -> dict[str, Any]:
     used = run.used
     return {
         "entry": entry.name,
         "seed": run.seed,
         "path": str(run.path),
         "config": str(run.path / CONFIG),
-        "command": command_of(run.config),
+        "command": run.command,
         "used": (
             f"{used['images']:,.0f} images, {used['flops'] / 1e12:.3g} TFLOP,"
             f" {used['seconds']:,.0f} s"

@@ -14,11 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_patches import config
 from ssl_patches.cli import main
-from ssl_patches.config import mixture
-from ssl_patches.config.run_dir import differences
-from ssl_patches.studies.compare.spelling import words_of
 
 ATTACK = (
     "<img src=x onerror=document.title='owned'></script><script>document.title='owned'</script>"
@@ -97,7 +93,6 @@ def test_the_page_holds_everything_and_loads_nothing(rich, capsys):
     assert not re.search(r'<[^>]*\b(src|href)=(?!"#|"data:)', markup)
     assert "default-src 'none'" in markup
     assert set(specs_of(page)) == {"results", "pareto", "curves", "layers", "classes", "health"}
-    assert "ssl-patches pretrain task=masked" in page
     assert "ValueError: &lt;img" in page
 
 
@@ -141,36 +136,14 @@ def test_the_same_runs_give_the_same_page(study):
     assert page_of(study) == page_of(study)
 
 
-COMMANDS = [
-    ("task=masked",),
-    ("task=position", "views=none", "encoder=resnet18", "seed=3"),
-    ("experiment=first_light_cifar10", "task=relative", 'data.root="a folder/of images"'),
-    (
-        "experiment=first_light_cifar10",
-        "task=masked",
-        "data.root=images",
-        "data.num_workers=0",
-    ),  # as many keys as of embedded
-    ("task=jigsaw", "sampler=tokens", "encoder.options={depth:2}", "optimizer.base_lr=3e-3"),
-    ("task=jigsaw+masked", "parts.masked.weight=0.5", "encoder=vit_nano"),
-]
-
-
-@pytest.mark.parametrize("words", COMMANDS)
-def test_the_command_of_a_run_composes_to_its_settings(words):
-    settings = mixture.compose(words)
-    found = words_of({**settings, "run_dir": "runs/a"})
-    assert found is not None
-    assert differences(mixture.compose(found), settings) == {}
-
-
-def test_no_command_is_shown_that_would_not_give_the_run(composed):
-    settings = composed("task=masked")
-    settings["task"] = {"_target_": "someones.own.Task", "knob": 3}
-    assert (
-        words_of(settings) is None
-        or config.compose("pretrain", words_of(settings))["task"] == settings["task"]
+def test_a_run_shows_the_words_that_made_it_and_an_older_one_says_that_they_are_not_known(study):
+    summary = json.loads((study / "masked-0" / "summary.json").read_text())
+    (study / "masked-0" / "summary.json").write_text(
+        json.dumps({**summary, "words": ["task=masked", "seed=0", "run_dir=study/masked-0"]})
     )
+    page = page_of(study)
+    assert page.count("<pre>ssl-patches pretrain task=masked seed=0</pre>") == 1
+    assert page.count("not stored with this run") == 5
 
 
 def test_files_are_written_where_they_belong_and_nobody_elses_is_replaced(study, tmp_path, capsys):
