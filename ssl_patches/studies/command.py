@@ -1,5 +1,4 @@
-"""`ssl-patches study` and `ssl-patches pretrain -m`: plan everything, refuse before anything runs,
-run what is missing."""
+"""Run studies and sweeps: plan everything, refuse before anything runs, run what is missing."""
 
 from __future__ import annotations
 
@@ -34,8 +33,8 @@ class Settings:
 def study_command(
     words: Sequence[str], *, config_dirs: Sequence[Path], dry_run: bool, say: Say
 ) -> int:
-    """Exit code of ``ssl-patches study STUDY [KEY=VALUE ...]``. ValueError for a bad request,
-    before anything is written."""
+    """Carry out ``ssl-patches study STUDY [KEY=VALUE ...]``. Return the exit code.
+    BadRequest before anything is written."""
     places = [word for word in words if "=" not in word]
     if len(places) != 1:
         raise BadRequest(
@@ -53,8 +52,8 @@ def study_command(
 def sweep_command(
     words: Sequence[str], *, config_dirs: Sequence[Path], dry_run: bool, say: Say
 ) -> int:
-    """Exit code of ``ssl-patches pretrain -m [KEY=A,B ...]``: the runs lie in ``run_dir``, or in
-    runs/sweep-TIME."""
+    """Carry out ``ssl-patches pretrain -m [KEY=A,B ...]`` and return the exit code. The runs lie in
+    ``run_dir``, or in runs/sweep-TIME."""
     own, words = _apart(words, ("run_dir",))
     settings, rest = settings_of(words)
     out = Path(own["run_dir"]) if "run_dir" in own else Path("runs") / f"sweep-{stamp()}"
@@ -67,7 +66,7 @@ def sweep_command(
 
 
 def settings_of(words: Sequence[str]) -> tuple[Settings, list[str]]:
-    """The settings among ``words``, and the others. BadRequest for values that cannot be meant."""
+    """Split the settings of the study from the other words. BadRequest for values that cannot be meant."""
     own, rest = _apart(words, tuple(each.name for each in fields(Settings)))
     settings, problems = Settings(), []
     for key, raw in own.items():
@@ -112,7 +111,8 @@ def _apart(words: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], l
 
 
 def run(plan: Plan, settings: Settings, *, say: Say) -> int:
-    """Runs what is missing of ``plan`` and says how it stands. 0: all is finished, 1: not."""
+    """Run what is missing of ``plan`` and print how it stands. Return 0 when all is finished, else 1.
+    BadRequest when ``out`` cannot be made."""
     out = Path(plan.out)
     if settings.launcher == "slurm":
         slurm.check()

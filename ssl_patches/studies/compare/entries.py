@@ -1,4 +1,4 @@
-"""Which runs are repetitions of each other, and which may stand in one table.
+"""Group runs that repeat each other, and refuse those that may not be compared.
 
 Runs of one task and encoder that differ in nothing but the seed are one *entry*; its seeds are its
 sample. What else differs among the runs of a task (``views``, a tile scale, a learning rate) splits
@@ -25,8 +25,19 @@ from ssl_patches.config.run_dir import differences
 from ssl_patches.studies.compare.runs import FLOORS, TRAINED, FinishedRun
 from ssl_patches.studies.compare.statistics import Sample
 
-ASIDE = ("seed", "run_dir", "resume", "overwrite", "logger", "callbacks", "data.root", "data.num_workers", "data.max_corrupt",
-         "data.cache", "data.cache_max_gb")  # fmt: skip
+ASIDE = (
+    "seed",
+    "run_dir",
+    "resume",
+    "overwrite",
+    "logger",
+    "callbacks",
+    "data.root",
+    "data.num_workers",
+    "data.max_corrupt",
+    "data.cache",
+    "data.cache_max_gb",
+)
 """Settings that do not make it another experiment; the data are told apart by their fingerprint."""
 UNEQUAL = 1.05  # FLOPs are counted per step, so an equal budget ends within one step
 BOOKKEEPING = ("log_every", "checkpoint_minutes", "checkpoint_steps", "checkpoints_kept")
@@ -45,14 +56,16 @@ class Entry:
 
     @property
     def task(self) -> str:
+        """Return the task of the runs; "-" for a floor."""
         return self.runs[0].task if self.model == TRAINED else "-"
 
     @property
     def seeds(self) -> list[int]:
+        """Return the different seeds of the runs, in order."""
         return sorted({run.seed for run in self.runs})
 
     def sample(self, metric: str) -> Sample | None:
-        """The value of every seed; None where no run has that metric."""
+        """Return the value of every seed; None where no run has that metric."""
         by_seed: dict[int, list[float]] = {}
         for run in self.runs:
             if row := run.value(self.model, metric):
@@ -62,14 +75,14 @@ class Entry:
         return Sample(self.name, values[:1] if fixed else values, fixed) if values else None
 
     def spent(self, what: str) -> float:
-        """``images``, ``flops`` or ``seconds`` of a run, on average."""
+        """Return the mean over runs of ``images``, ``flops`` or ``seconds``."""
         return sum(run.used[what] for run in self.runs) / len(self.runs)
 
 
 def entries_of(
     runs: Sequence[FinishedRun], *, mixed: bool = False
 ) -> tuple[list[Entry], list[str]]:
-    """Entries, the floors last, and what a reader must know about them. ValueError where runs must
+    """Group runs into entries, the floors last, and note what a reader must know. ValueError where runs must
     not be mixed."""
     marks, notes = _protocols(runs, mixed=mixed)
     several = len({run.encoder for run in runs}) > 1
@@ -96,7 +109,7 @@ def entries_of(
 
 
 def metrics_of(runs: Sequence[FinishedRun]) -> list[str]:
-    """Every metric of the results, in the order in which the runs name them."""
+    """List every metric of the results, in the order in which the runs name them."""
     return list(dict.fromkeys(row["metric"] for run in runs for row in run.results))
 
 

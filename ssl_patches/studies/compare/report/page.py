@@ -1,4 +1,4 @@
-"""The page itself: a template, a style sheet, a script, and what they show. Everything that a user
+"""Write report.html: a template, a style sheet, a script, and what they show. Everything that a user
 named is escaped."""
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ CHARTS: dict[str, tuple[str, str, Callable[[Comparison], dict[str, Any] | None]]
 
 
 def page(comparison: Comparison) -> str:
-    """The whole page as text."""
+    """Return the whole page as text."""
     specs = {name: spec for name, (_, _, draw) in CHARTS.items() if (spec := draw(comparison))}
     shown = [{"id": name, "title": CHARTS[name][0], "about": CHARTS[name][1]} for name in specs]
     pictures = material.figures(comparison.trained)
@@ -95,8 +95,9 @@ def page(comparison: Comparison) -> str:
         ("runs", "Runs"),
         ("left-out", "Left out"),
     ]
+    names = [place.resolve().name for place in comparison.places]
     return _environment().get_template("page.html.jinja").render(
-        title=f"Pretext tasks compared: {', '.join(place.resolve().name for place in comparison.places)}",
+        title=f"Pretext tasks compared: {', '.join(names)}",
         about=_about(comparison),
         contents=contents if findings or comparison.notes else contents[1:],
         notes=comparison.notes,
@@ -130,7 +131,7 @@ def _environment() -> jinja2.Environment:
 @cache
 def _vega() -> str:
     """Vega, Vega-Lite and vega-embed in one script, as vl-convert ships them."""
-    return vl_convert.javascript_bundle().replace("</script", "<\\/script")
+    return vl_convert.javascript_bundle(None).replace("</script", "<\\/script")
 
 
 def _about(comparison: Comparison) -> str:
