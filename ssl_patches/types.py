@@ -60,6 +60,21 @@ def take(values: Tensor, cells: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Views:
+    """Several crops of each image of a step; a view module that gives one crop returns a Tensor.
+
+    Rows of one image follow each other, ``count`` of them, the ``large`` ones first. ``small``
+    holds further crops of the same images at a smaller side, ``small_count`` of each image.
+    """
+
+    images: Tensor  # (B * count, C, S, S)
+    count: int
+    large: int
+    small: Tensor | None = None  # (B * small_count, C, s, s)
+    small_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PatchBatch:
     """Tiles of a batch of views, in some order of cells."""
 
@@ -72,6 +87,10 @@ class PatchBatch:
     uniform: bool | None = (
         None  # known without looking: True all placed, False none placed, None mixed (no host sync)
     )
+    views: int = 1  # rows of one image follow each other, this many of them; large crops first
+    large: int = 1  # how many of these are large crops
+    small: PatchBatch | None = None  # small crops of the same images, on a grid of their own
+    complete: bool = False  # every cell of a dense grid in raster order: the views themselves
 
     def select(self, cells: Tensor) -> PatchBatch:
         """The tiles ``cells`` (B, M) int64, in that order: slot m shows tile ``cells[:, m]``."""
@@ -81,21 +100,28 @@ class PatchBatch:
             if colours_together(self.tiles)
             else take(self.tiles, cells)
         )
-        return replace(self, tiles=tiles, boxes=boxes, placed=placed)
+        return replace(self, tiles=tiles, boxes=boxes, placed=placed, complete=False)
 
     def blind(self, cells: Tensor | None = None) -> PatchBatch:
         """Withhold the places of all tiles, or of ``cells`` (B, M) int64 only."""
         if cells is None:
-            return replace(self, placed=torch.zeros_like(self.placed), uniform=False)
+            return replace(
+                self, placed=torch.zeros_like(self.placed), uniform=False, complete=False
+            )
         placed = self.placed.scatter(1, cells, torch.zeros_like(cells, dtype=torch.bool))
-        return replace(self, placed=placed, uniform=False if self.uniform is False else None)
+        uniform = False if self.uniform is False else None
+        return replace(self, placed=placed, uniform=uniform, complete=False)
 
     def shuffled(self) -> PatchBatch:
         """Each tile at the place of another of its image, by a random permutation: a puzzle, which
         tells no true place."""
         order = torch.rand(self.boxes.shape[:2], device=self.boxes.device).argsort(1)
         return replace(
-            self, boxes=take(self.boxes, order), placed=torch.ones_like(self.placed), uniform=True
+            self,
+            boxes=take(self.boxes, order),
+            placed=torch.ones_like(self.placed),
+            uniform=True,
+            complete=False,
         )
 
 
@@ -122,6 +148,7 @@ class TaskOutput:
 
     loss: Tensor  # scalar
     metrics: Mapping[str, Tensor]  # detached scalars, no host sync; chance levels beside accuracies
+    features: Tensor | None = None  # (B, dim) what the encoder gave for each view, with gradient
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def origin_of(cfg: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
     """What a checkpoint remembers of its run: everything that decides what its weights mean."""
     kept = {key: value for key, value in cfg.items() if key not in FREE_TO_CHANGE}
+    if not kept.get("spread"):  # as runs of before there was such a setting
+        kept.pop("spread", None)
     data = {key: value for key, value in kept["data"].items() if key not in PLACE_OF_DATA}
     return {**kept, "data": data, "data_fingerprint": fingerprint}
 

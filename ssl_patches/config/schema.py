@@ -71,6 +71,7 @@ PRETRAIN = {
     "sampler": dict,
     "encoder": dict,
     "task": dict,
+    "spread": dict | None,
     "optimizer": dict,
     "trainer": dict,
     "logger": dict | None,

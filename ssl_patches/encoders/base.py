@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -43,6 +44,25 @@ class Encoder(nn.Module, ABC):
     def scrambled(self, patches: PatchBatch) -> Encoded:
         """The tiles of an image see each other at shuffled places; a family that cannot place
         freely takes each alone."""
+
+    def pooled(self, patches: PatchBatch) -> Tensor:
+        """Encode each view as one feature: the mean over its tiles, (B, K) tiles -> (B, dim)."""
+        return self(patches).tiles.mean(1)
+
+    def subsets(self, patches: PatchBatch, cells: Tensor) -> Tensor:
+        """Encode subsets of the tiles of each view, each without knowing the others.
+
+        ``cells`` (B, S, M) int64: S subsets of M tiles -> (B, S, dim), the mean over each subset.
+        """
+        count, chosen = cells.shape[1:]
+        few = patches.select(cells.flatten(1))
+        each = replace(
+            few,
+            tiles=few.tiles.unflatten(1, (count, chosen)).flatten(0, 1),
+            boxes=few.boxes.unflatten(1, (count, chosen)).flatten(0, 1),
+            placed=few.placed.unflatten(1, (count, chosen)).flatten(0, 1),
+        )
+        return self.pooled(each).unflatten(0, (-1, count))
 
     @abstractmethod
     def features(self, images: Tensor, layers: tuple[int, ...] = (-1,)) -> tuple[Features, ...]:

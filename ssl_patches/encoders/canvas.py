@@ -27,6 +27,17 @@ def canvas(patches: PatchBatch, unit: int) -> Tensor:
     return flat[..., :-1].reshape(images, channels, height, width)
 
 
+def whole_view(patches: PatchBatch) -> Tensor:
+    """Put the tiles of complete views together again: (B, K, C, h, w) -> (B, C, H, W).
+
+    The colours of a pixel lie together in memory, which convolutions are fastest in.
+    """
+    count, _, channels, h, w = patches.tiles.shape
+    rows, cols = patches.size[0] // h, patches.size[1] // w
+    lines = patches.tiles.reshape(count, rows, cols, channels, h, w).permute(0, 1, 4, 2, 5, 3)
+    return lines.reshape(count, rows * h, cols * w, channels).permute(0, 3, 1, 2)
+
+
 def positions(patches: PatchBatch, unit: int) -> Tensor:
     """(B, K, rows, cols) bool: the positions of the final map, ``unit`` pixels apart, that each
     tile's box covers."""

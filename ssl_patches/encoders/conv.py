@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_patches.encoders.base import Encoder
-from ssl_patches.encoders.canvas import canvas, positions
+from ssl_patches.encoders.canvas import canvas, positions, whole_view
 from ssl_patches.encoders.families import STRIDES, cnn_family, create_cnn
 from ssl_patches.encoders.visible import Visibility, attach
 from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid
@@ -85,8 +85,19 @@ class ConvEncoder(Encoder):
         # 1.3x to 3x faster on a CPU than channels first, and what tensor cores want
         self.model = create_cnn(name, self.arguments).to(memory_format=torch.channels_last)
         self.dim = self.model.num_features
+        if 0 in self.arguments.get("layers", ()):  # a stage without blocks does not halve
+            self.unit = stride = self._measured_stride(stride)
+            self.multiple = 1 if self.family.padded else stride
         self.visibility = Visibility()
         attach(self.model, self.visibility)
+
+    @torch.no_grad()
+    def _measured_stride(self, most: int) -> int:
+        """Pixels per position of the final map, of which the network's own stride is ``most``."""
+        side, channels = 4 * most, self.arguments["in_chans"]
+        found = self.model.eval().forward_features(torch.zeros(1, channels, side, side))
+        self.model.train()
+        return side // found.shape[-1]
 
     def check(self, grid: PatchGrid, *, places: bool) -> None:
         if grid.tile < SMALLEST_TILE:
@@ -136,6 +147,18 @@ class ConvEncoder(Encoder):
         tiles = patches.tiles.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         final = self.model.forward_features(tiles)
         return self._encoded(final.mean((2, 3)).unflatten(0, patches.tiles.shape[:2]))
+
+    def pooled(self, patches: PatchBatch) -> Tensor:
+        """As every encoder; a view that is there as a whole goes through the network as images do,
+        without masks."""
+        if not patches.complete:
+            return super().pooled(patches)
+        return self.model.forward_features(whole_view(patches)).mean((2, 3))
+
+    def subsets(self, patches: PatchBatch, cells: Tensor) -> Tensor:
+        """As every encoder, each tile by itself: (B, S, M) cells -> (B, S, dim)."""
+        each = self.alone(patches.select(cells.flatten(1))).tiles
+        return each.unflatten(1, cells.shape[1:]).mean(2)
 
     def scrambled(self, patches: PatchBatch) -> Encoded:
         return self.alone(patches)

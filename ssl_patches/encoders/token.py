@@ -202,12 +202,12 @@ class TokenEncoder(Encoder):
             self.shown = "blind" if self.shown == "nothing" else self.shown
             return tokens + self.no_place
         self.shown = "places"
-        positions = self._positions(patches.boxes, rows, cols)
+        positions = self._positions(patches.boxes, rows, cols, patches.size)
         if patches.uniform is None:
             positions = torch.where(patches.placed[..., None, None], positions, self.no_place)
         return tokens + positions
 
-    def _positions(self, boxes: Tensor, rows: int, cols: int) -> Tensor:
+    def _positions(self, boxes: Tensor, rows: int, cols: int, size: tuple[int, int]) -> Tensor:
         """(B, K, 4) -> (B, K, n, dim): each token by its own centre; whole tokens of the view fall
         on the table."""
         y, x, h, w = boxes[..., None].unbind(2)
@@ -215,6 +215,10 @@ class TokenEncoder(Encoder):
         centre_y = (y + step_y * h / rows) / self.patch - 0.5
         centre_x = (x + step_x * w / cols) / self.patch - 0.5
         centre_y, centre_x = torch.broadcast_tensors(centre_y[..., :, None], centre_x[..., None, :])
+        rows, cols = self.model.patch_embed.grid_size
+        if size != (rows * self.patch, cols * self.patch):  # a small crop spans the whole table
+            centre_y = (centre_y + 0.5) * (rows * self.patch / size[0]) - 0.5
+            centre_x = (centre_x + 0.5) * (cols * self.patch / size[1]) - 0.5
         if self.learned:
             return self._looked_up(centre_y.flatten(2), centre_x.flatten(2))
         return sincos(centre_y.flatten(2), centre_x.flatten(2), self.dim)

@@ -159,6 +159,8 @@ def unmaskable(module: nn.Module) -> str | None:
         return "a squeeze with max-pooling" if module.add_maxpool else None
     if type(module) in (SqueezeExcite, GlobalResponseNorm):
         return None
+    if type(module) is nn.Sequential and not len(module):
+        return None  # a stage without blocks
     if type(module) is nn.AvgPool2d and not module.ceil_mode:
         return "anti-aliasing by average pooling"
     if isinstance(module, nn.Conv2d) and any(

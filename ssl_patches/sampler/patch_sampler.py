@@ -21,6 +21,7 @@ the cache of a core.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 from ssl_patches.sampler.colour import ColourTreatment
 from ssl_patches.sampler.cut import dense_tiles, gather_tiles, scaled_tiles
 from ssl_patches.sampler.geometry import FUZZ, cell_sides, filling, refuse_misfit, usual_tile
-from ssl_patches.types import PatchBatch, PatchGrid, colours_together
+from ssl_patches.types import PatchBatch, PatchGrid, Views, colours_together
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IN_CACHE = (
@@ -132,6 +133,7 @@ class PatchSampler(nn.Module):
                 torch.cat([corners, torch.full_like(corners, self.tile)], 1),
                 persistent=False,
             )
+        self.smaller: dict[int, PatchSampler] = {}  # side of small crops -> their sampler
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         # (x - mean) / std for a whole tile of numbers at once: with one per channel it would take
@@ -142,13 +144,36 @@ class PatchSampler(nn.Module):
             "shift", (-self.mean / self.std).expand(whole).contiguous(), persistent=False
         )
 
-    def forward(self, images: Tensor) -> PatchBatch:
-        """``images`` (B, C, S, S) uint8, or float in 0..1 -> all cells in raster order, all
-        placed."""
+    def forward(self, images: Tensor | Views) -> PatchBatch:
+        """``images`` (B, C, S, S) uint8, or float in 0..1 -> all cells in raster order, all placed.
+
+        Of ``Views`` the small crops are cut on a smaller grid of the same tiles.
+        """
+        if isinstance(images, Views):
+            several = replace(self(images.images), views=images.count, large=images.large)
+            return replace(several, small=self._small(images))
         boxes = self.boxes(len(images), images.device)
         placed = torch.ones(boxes.shape[:2], dtype=torch.bool, device=images.device)
-        tiles = self._tiles(images, boxes)
-        return PatchBatch(tiles, boxes, placed, (self.image_size, self.image_size), uniform=True)
+        tiles, size = self._tiles(images, boxes), (self.image_size, self.image_size)
+        return PatchBatch(tiles, boxes, placed, size, uniform=True, complete=self.grid.dense)
+
+    def _small(self, views: Views) -> PatchBatch | None:
+        """The small crops of ``views`` on a dense grid of their own. ValueError where none fits."""
+        if views.small is None:
+            return None
+        side, tile = views.small.shape[-1], self.tile
+        if not self.grid.dense or side % tile:
+            below = max(tile, side // tile * tile)
+            raise ValueError(
+                f"views.small_size={side}: small crops are cut into whole tiles of {tile} px that "
+                f"touch; set views.small_size={below} and sampler=tokens"
+            )
+        if side not in self.smaller:
+            settings = {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
+            smaller = PatchSampler(image_size=side, tile=tile, unit=tile, **settings)
+            self.smaller[side] = smaller.to(views.small.device)
+        patches = self.smaller[side](views.small)
+        return replace(patches, views=views.small_count, large=0)
 
     def _tiles(self, images: Tensor, boxes: Tensor) -> Tensor:
         treated = self.colour if self.training else None

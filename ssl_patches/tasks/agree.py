@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_patches.encoders.base import Encoder
@@ -61,7 +61,7 @@ class Agree(PretextTask):
         spread: Spread = "tcr",
         spread_weight: float | None = None,
         hidden: int = 512,
-        out: int = 128,
+        out: int = 64,
     ) -> None:
         super().__init__(dim=dim, grid=grid)
         if spread not in SPREADS:
@@ -87,10 +87,10 @@ class Agree(PretextTask):
                 "task=agree: compares views, and each image has one; set views=two_crops or"
                 " views=multi_crop"
             )
-        projected = self.projector(pooled).unflatten(0, (-1, patches.views))
+        projected = project(self.projector, pooled, patches.views, spread=self.spread)
         centre = projected[:, : patches.large].mean(1)
         if small is not None:
-            few = self.projector(encoder.pooled(small)).unflatten(0, (-1, small.views))
+            few = project(self.projector, encoder.pooled(small), small.views, spread=self.spread)
             projected = torch.cat([projected, few], 1)
         agreement, penalty = compare(projected, centre, spread=self.spread)
         metrics = {
@@ -99,6 +99,13 @@ class Agree(PretextTask):
             **retrieval(projected[:, 0].detach(), projected[:, 1].detach()),
         }
         return TaskOutput(agreement + self.spread_weight * penalty, metrics, features=pooled)
+
+
+def project(projector: nn.Module, pooled: Tensor, views: int, *, spread: Spread) -> Tensor:
+    """Project pooled features (B * V, dim) -> (B, V, out), of unit length for ``tcr``."""
+    projected = projector(pooled).float()
+    projected = F.normalize(projected, dim=1) if spread == "tcr" else projected
+    return projected.unflatten(0, (-1, views))
 
 
 def compare(views: Tensor, centre: Tensor, *, spread: Spread) -> tuple[Tensor, Tensor]:

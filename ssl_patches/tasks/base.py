@@ -27,6 +27,9 @@ class PretextTask(nn.Module, ABC):
     """Must tiles not touch, because a line that runs on from one to the next would answer the
     question?"""
 
+    compares: bool = False
+    """Does the task compare several views of an image? (``views`` must then give two or more.)"""
+
     def __init__(self, *, dim: int, grid: PatchGrid) -> None:
         super().__init__()
         self.dim, self.grid = dim, grid

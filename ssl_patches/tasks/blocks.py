@@ -106,6 +106,29 @@ class Projection(nn.Module):
         return self.norm(self.linear(tiles).flatten(0, 1)).relu().unflatten(0, tiles.shape[:2])
 
 
+class Projector(nn.Sequential):
+    """Three linear layers with batch norms between, behind the encoder of a task that compares.
+
+    (N, dim) -> (N, out). Depth is worth 4 to 9 points (LeJEPA, arXiv 2511.08544, table 4).
+    """
+
+    def __init__(self, *, dim: int, hidden: int, out: int) -> None:
+        if hidden < 1 or out < 2:
+            raise ValueError(
+                f"task.hidden={hidden}, task.out={out}: at least 1 hidden unit and 2 outputs; "
+                "set task.hidden=512 and task.out=64"
+            )
+        super().__init__(
+            nn.Linear(dim, hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, out),
+        )
+
+
 def usual_width(dim: int) -> int:
     """As wide as the encoder, in heads of 64, and 512 at most (He et al. 2022 use 512 behind 768
     and 1024)."""

@@ -72,13 +72,14 @@ class Jigsaw(PretextTask):
         )
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
-        count, tiles = len(patches.tiles), self.projection(encoder.scrambled(patches).tiles)
+        count, features = len(patches.tiles), encoder.scrambled(patches).tiles
+        tiles = self.projection(features)
         answer = torch.randint(len(self.table), (count, self.puzzles), device=tiles.device)
         logits = self._solve(tiles, answer)
         loss = F.cross_entropy(logits, answer.flatten())
         accuracy = (logits.detach().argmax(1) == answer.flatten()).float().mean()
         chance = torch.full_like(accuracy, 1 / len(self.table))
-        return TaskOutput(loss, {"accuracy": accuracy, "chance": chance})
+        return TaskOutput(loss, {"accuracy": accuracy, "chance": chance}, features=features)
 
     def _solve(self, tiles: Tensor, answer: Tensor) -> Tensor:
         """``tiles`` (B, K, projection), ``answer`` (B, P) -> logits (B * P, permutations): slot s

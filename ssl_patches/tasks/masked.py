@@ -81,10 +81,12 @@ class Masked(PretextTask):
         error = F.mse_loss(predicted.float(), self.target(patches.select(hidden).tiles))
         metrics = {"reconstruction": error.detach()}
         if not self.uniformity:
-            return TaskOutput(error, metrics)
+            return TaskOutput(error, metrics, features=encoded)
         spread = mean_squared_cosine(encoded)
         return TaskOutput(
-            error + self.uniformity * spread, {**metrics, "squared_cosine": spread.detach()}
+            error + self.uniformity * spread,
+            {**metrics, "squared_cosine": spread.detach()},
+            features=encoded,
         )
 
     def draw(self, count: int, device: torch.device) -> tuple[Tensor, Tensor]:

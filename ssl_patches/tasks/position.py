@@ -70,15 +70,15 @@ class Position(PretextTask):
         self.target.copy_(near / near.sum(1, keepdim=True))
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
-        logits, cells = self._locate(patches, encoder)
+        logits, cells, tiles = self._locate(patches, encoder)
         loss = F.cross_entropy(logits.flatten(0, 1), self.target[cells].flatten(0, 1))
         accuracy = (logits.detach().argmax(2) == cells).float().mean()
         chance = torch.full_like(accuracy, 1 / (self.grid.cells - self.keep + self.asked))
-        return TaskOutput(loss, {"accuracy": accuracy, "chance": chance})
+        return TaskOutput(loss, {"accuracy": accuracy, "chance": chance}, features=tiles)
 
-    def _locate(self, patches: PatchBatch, encoder: Encoder) -> tuple[Tensor, Tensor]:
+    def _locate(self, patches: PatchBatch, encoder: Encoder) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (B, asked, K) and true cells (B, asked) of the shown tiles whose place was
-        withheld."""
+        withheld; features (B, keep, dim) of all that are shown."""
         count, device = len(patches.tiles), patches.tiles.device
         visible, _ = visible_cells(
             self.grid.rows,
@@ -92,12 +92,12 @@ class Position(PretextTask):
         shown = patches.select(visible)
         encoded = encoder(shown.blind(asked if self.asked < self.keep else None))
         logits = self.decoder(encoded.tiles, encoded.prefix)
-        return take(logits, asked), take(visible, asked)
+        return take(logits, asked), take(visible, asked), encoded.tiles
 
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
         """The tiles whose place was withheld: where they belong, and where the network puts
         them."""
-        logits, cells = self._locate(patches, encoder)
+        logits, cells, _ = self._locate(patches, encoder)
         believed, tiles = logits.argmax(2), take(patches.tiles, cells)
         return (
             Picture("tiles without a place, at their own", tiles, cells),

@@ -94,7 +94,7 @@ class Relation(PretextTask):
                 accuracy, 1 / (self.grid.cells - self.keep + self.asked)
             ),
         }
-        return TaskOutput(pair_loss + self.own_cell * own_loss, metrics)
+        return TaskOutput(pair_loss + self.own_cell * own_loss, metrics, features=tiles)
 
     def _encode(self, patches: PatchBatch, encoder: Encoder) -> tuple[Tensor, Tensor]:
         """Features (B, asked, dim) and true cells (B, asked) of the shown tiles whose place was

@@ -75,7 +75,8 @@ class Relative(PretextTask):
         )
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
-        logits = self._directions(encoder.scrambled(patches).tiles)
+        tiles = encoder.scrambled(patches).tiles
+        logits = self._directions(tiles)
         truth = self.direction.expand(len(logits), -1)
         losses = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none").view_as(
             truth
@@ -83,7 +84,7 @@ class Relative(PretextTask):
         right = (logits.detach().argmax(2) == truth).float()
         accuracy = (right * self.share).sum(1).mean()
         metrics = {"accuracy": accuracy, "chance": torch.full_like(accuracy, 1 / 8)}
-        return TaskOutput((losses * self.share).sum(1).mean(), metrics)
+        return TaskOutput((losses * self.share).sum(1).mean(), metrics, features=tiles)
 
     def _directions(self, tiles: Tensor) -> Tensor:
         """``tiles`` (B, K, dim) -> logits (B, M, 8). A linear map of a joined pair is a sum: each

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ssl_patches.encoders.base import Encoder
-from ssl_patches.tasks.agree import WEIGHTS, Spread, check_weight, compare, retrieval
+from ssl_patches.tasks.agree import WEIGHTS, Spread, check_weight, compare, project, retrieval
 from ssl_patches.tasks.base import PretextTask
 from ssl_patches.tasks.blocks import Projector
 from ssl_patches.tasks.spread import SPREADS
@@ -40,7 +40,7 @@ class Subsets(PretextTask):
         spread: Spread = "tcr",
         spread_weight: float | None = None,
         hidden: int = 512,
-        out: int = 128,
+        out: int = 64,
     ) -> None:
         super().__init__(dim=dim, grid=grid)
         if not 2 <= count <= grid.cells:
@@ -71,8 +71,8 @@ class Subsets(PretextTask):
                 self.grid.cells, self.count, batch=len(patches.tiles), device=patches.tiles.device
             ),
         )
-        projected = self.projector(pooled.flatten(0, 1)).unflatten(
-            0, (-1, self.count * patches.views)
+        projected = project(
+            self.projector, pooled.flatten(0, 1), self.count * patches.views, spread=self.spread
         )
         disagreement, penalty = compare(projected, projected.mean(1), spread=self.spread)
         metrics = {

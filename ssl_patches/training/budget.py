@@ -12,6 +12,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,3 +64,18 @@ def count_flops(
     with torch.random.fork_rng(devices), FlopCounterMode(display=False) as counter:
         step(twin, images).backward()
     return counter.get_total_flops() / len(images)
+
+
+def count_update_flops(module: nn.Module, optimizer_of: Callable[[nn.Module], Any]) -> float:
+    """Count the FLOPs of one step of the optimiser by torch's counter, on a deep copy.
+
+    ``optimizer_of`` makes the optimiser of the copy. Zero for those that compute no products.
+    """
+    twin = copy.deepcopy(module)
+    for parameter in twin.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer = optimizer_of(twin)
+    with FlopCounterMode(display=False) as counter:
+        optimizer.step()
+    return counter.get_total_flops()

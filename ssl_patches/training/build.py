@@ -20,6 +20,7 @@ from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.build import encoder
 from ssl_patches.training.optim import Recipe
 from ssl_patches.training.pretrainer import Part
+from ssl_patches.training.spread import Spread
 from ssl_patches.views.resample import BY_PRODUCTS
 
 
@@ -31,6 +32,7 @@ class Parts:
     views: nn.Module
     parts: list[Part]
     recipe: Recipe
+    spread: Spread | None = None
 
 
 def stream(cfg: Mapping[str, Any], split: str) -> Any:
@@ -81,4 +83,24 @@ def parts(cfg: Mapping[str, Any]) -> Parts:
         task = build(node["task"], dim=net.dim, grid=sampler.grid)
         net.check(sampler.grid, places=task.places)
         built.append(Part(name, sampler, task, node["weight"]))
-    return Parts(net, views, built, build(cfg["optimizer"]))
+    if (wrong := _nothing_to_compare(views, built)) is not None:
+        raise ValueError(wrong)
+    spread = build(cfg["spread"]) if cfg.get("spread") else None
+    return Parts(net, views, built, build(cfg["optimizer"]), spread)
+
+
+def _nothing_to_compare(views: nn.Module, parts: list[Part]) -> str | None:
+    """Say what is wrong where a task compares views and each image has one."""
+    crops = getattr(views, "large", 1) + getattr(views, "small", 0)
+    for part in parts:
+        if part.task.compares and crops < 2:
+            return (
+                f"task={part.name}: compares views, and each image has one; set views=two_crops, or "
+                "task=subsets, which compares parts of one view"
+            )
+    if getattr(views, "small_size", None) and not all(part.task.compares for part in parts):
+        return (
+            f"views.small_size={views.small_size}: small crops are for tasks that compare views; "
+            "set views.small_size=null"
+        )
+    return None

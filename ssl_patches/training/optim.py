@@ -71,6 +71,9 @@ class Recipe(ABC):
         )
         self.layer_decay = layer_decay
 
+    multiplies: bool = False
+    """Does a step of the optimiser compute products of matrices, which FLOPs have to count?"""
+
     @abstractmethod
     def optimizer(self, modules: Iterable[nn.Module], *, batch_size: int) -> torch.optim.Optimizer:
         """An optimiser over the trainable parameters of ``modules``; ``batch_size``: images per
@@ -273,6 +276,47 @@ class Lamb(Recipe):
         return timm.optim.Lamb(
             groups, lr=self.peak(batch_size), betas=self.betas, max_grad_norm=None
         )
+
+
+class Muon(Recipe):
+    """Muon: every matrix takes a step whose directions all have the same length (Jordan 2024).
+
+    Vectors take AdamW steps. timm's, which scales a step as long as AdamW's would be. The products
+    that make a step orthogonal are counted in the FLOPs of a run.
+
+    ``base_lr``: learning rate at a batch of 256. Why: see experiments/recipes.
+    ``weight_decay``: of matrices. Why: as for AdamW. ``momentum``: share of the last step in the
+    next one. Why: timm's.
+    """
+
+    multiplies = True
+
+    def __init__(
+        self,
+        *,
+        base_lr: float = 0.02,
+        weight_decay: float = 0.05,
+        momentum: float = 0.95,
+        warmup: float = 0.05,
+        clip: float = 0.0,
+        layer_decay: float = 1.0,
+    ) -> None:
+        super().__init__(
+            base_lr=base_lr,
+            weight_decay=weight_decay,
+            warmup=warmup,
+            clip=clip,
+            layer_decay=layer_decay,
+        )
+        self.momentum = _momentum(momentum)
+
+    def optimizer(self, modules: Iterable[nn.Module], *, batch_size: int) -> torch.optim.Optimizer:
+        groups = self._groups(modules, use_fallback=False)
+        for group in groups:
+            group.setdefault("use_fallback", True)
+        groups = [group for group in groups if group["params"]]
+        peak = self.peak(batch_size)
+        return timm.optim.Muon(groups, lr=peak, momentum=self.momentum, nesterov=True)
 
 
 def _betas(betas: Sequence[float]) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from ssl_patches.data.module import EndlessBatches, PatchDataModule
 from ssl_patches.evaluation.probes.table import check_probes
 from ssl_patches.training import build as build_run
 from ssl_patches.training import processes, supervised
-from ssl_patches.training.budget import Budget, count_flops
+from ssl_patches.training.budget import Budget, count_flops, count_update_flops
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.training.settings import TrainerSettings
 
@@ -56,7 +56,12 @@ def pretrainer(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Pretraine
     ``cfg``."""
     parts = build_run.parts(cfg)
     return Pretrainer(
-        encoder=parts.encoder, parts=parts.parts, views=parts.views, recipe=parts.recipe, **settings
+        encoder=parts.encoder,
+        parts=parts.parts,
+        views=parts.views,
+        recipe=parts.recipe,
+        spread=parts.spread,
+        **settings,
     )
 
 
@@ -86,6 +91,9 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
         )
     sample = torch.stack([train[index][0] for index in range(min(4, len(train)))])
     flops = count_flops(module, lambda twin, images: twin.losses(images)[0], sample)
+    if module.recipe.multiplies:
+        update = count_update_flops(module, lambda twin: twin.configure_optimizers())
+        flops += update / module.batch_size
     module.steps = budget.steps(
         dataset=len(train), batch_size=module.batch_size, flops_per_image=flops
     )

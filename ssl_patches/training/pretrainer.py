@@ -24,6 +24,7 @@ from ssl_patches.encoders.base import Encoder
 from ssl_patches.tasks.base import PretextTask
 from ssl_patches.training.fsdp import shard
 from ssl_patches.training.optim import Recipe
+from ssl_patches.training.spread import Spread
 from ssl_patches.types import ImageBatch
 
 
@@ -54,9 +55,11 @@ class Pretrainer(L.LightningModule):
         steps: int | None = None,
         seconds: float | None = None,
         origin: Mapping[str, Any] | None = None,
+        spread: Spread | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.views, self.recipe = encoder, views, recipe
+        self.spread = spread
         self.samplers = nn.ModuleDict({part.name: part.sampler for part in parts})
         self.tasks = nn.ModuleDict({part.name: part.task for part in parts})
         self.weights = {part.name: part.weight for part in parts}
@@ -79,6 +82,10 @@ class Pretrainer(L.LightningModule):
             total = total + self.weights[name] * output.loss
             prefix = f"{name}/" if len(self.tasks) > 1 else ""
             metrics |= {f"{prefix}{key}": value for key, value in output.metrics.items()}
+            if self.spread is not None and output.features is not None:
+                extra, penalty = self.spread(output.loss, output.features, step=self.global_step)
+                total = total + self.weights[name] * extra
+                metrics[f"{prefix}log_det"] = penalty
         return total, {"loss": total.detach(), **metrics}
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
@@ -133,6 +140,8 @@ class Pretrainer(L.LightningModule):
             )
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.spread is not None:
+            self.spread.settle(step=self.global_step)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self.recipe.clip:  # here, because Lightning does not clip for fused optimisers
             norm = nn.utils.clip_grad_norm_(parameters, self.recipe.clip)

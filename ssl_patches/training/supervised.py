@@ -22,7 +22,7 @@ from ssl_patches.config.mixture import OWN
 from ssl_patches.data import build as build_data
 from ssl_patches.encoders import build as build_encoders
 from ssl_patches.training.pretrainer import Pretrainer
-from ssl_patches.types import ImageBatch
+from ssl_patches.types import ImageBatch, Views
 from ssl_patches.views.resample import normalised
 
 WORD = "task=supervised"
@@ -56,6 +56,7 @@ class Supervised(Pretrainer):
             else torch.zeros(len(images), dtype=torch.long, device=images.device)
         )
         views = self.views(images)
+        views = views.images if isinstance(views, Views) else views
         labels = labels.repeat_interleave(len(views) // len(images))  # of several crops each
         logits = self.head(self.encoder.features(normalised(views, self.mean, self.std))[0].pooled)
         known = labels >= 0

@@ -1,12 +1,11 @@
-"""Several crops of each image in one step: large and small ones (multi-crop), or many small ones (a
-bag of tiles).
+"""Give several crops of each image in one step: large and small ones, or many small ones.
 
 Multi-crop after Caron et al. 2020 (SwAV, arXiv 2006.09882), with the scales of DINOv2 (Oquab et al.
 2023); a bag of tiles after Chen et al. 2022 (BagSSL, arXiv 2206.08954) and Tong et al. 2023
-(EMP-SSL, arXiv 2304.03977). Neither compares the crops with each other here: no task of ours does.
-What they give is an image that is loaded and decoded once for all of its crops, and objects seen at
-several scales. Every crop is enlarged to the side of a view, because tiles are cut alike from all
-of them; so a small crop costs what a large one does, and budgets in FLOPs count each.
+(EMP-SSL, arXiv 2304.03977). ``agree`` compares the crops of an image; for other tasks they are
+several views of an image that is loaded and decoded once. Small crops are enlarged to the side of a
+view unless ``small_size`` names a side of their own: then they stay small and cost as little, in
+tasks that compare views. Budgets in FLOPs count every crop.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ssl_patches.types import Views
 from ssl_patches.views.augment import Augment
 from ssl_patches.views.crop import CropFlip, check_range
 from ssl_patches.views.operations import Blur, Colour, Grey, Intensity, Rotate
@@ -32,6 +32,9 @@ class MultiCrop(Augment):
     ``small_scale``: of a small one. Why: as DINOv2. ``ratio``: width / height of a crop, least and
     most. Why: as torchvision's RandomResizedCrop. ``flip``: probability of a horizontal flip. Why:
     as ``CropFlip``.
+
+    ``small_size``: side of the small crops in pixels, for tasks that compare; None: enlarged to that
+    of a view. Why: every task can use enlarged ones.
 
     ``rotate``: quarter turns; None: none. ``colour``: changes of colours, or of each channel by
     itself; None: none.
@@ -52,6 +55,7 @@ class MultiCrop(Augment):
         colour: Colour | Intensity | None = None,
         grey: Grey | None = None,
         blur: Blur | None = None,
+        small_size: int | None = None,
     ) -> None:
         check_range("large_scale", large_scale, top=1.0)
         check_range("small_scale", small_scale, top=1.0)
@@ -59,6 +63,11 @@ class MultiCrop(Augment):
             raise ValueError(
                 f"views.large={large}, views.small={small}: at least one crop in all; set"
                 " views.large=2"
+            )
+        if small_size is not None and (not 0 < small_size <= image_size or not large or not small):
+            raise ValueError(
+                f"views.small_size={small_size}: a side from 1 to image_size={image_size} px, beside "
+                f"large crops; set views.small_size={max(1, image_size // 2)}, views.large=2"
             )
         super().__init__(
             image_size=image_size,
@@ -70,20 +79,36 @@ class MultiCrop(Augment):
             grey=grey,
             blur=blur,
         )
-        self.small_crop = CropFlip(image_size=image_size, scale=small_scale, ratio=ratio, flip=flip)
-        self.large, self.small = large, small
+        self.small_crop = CropFlip(
+            image_size=small_size or image_size, scale=small_scale, ratio=ratio, flip=flip
+        )
+        self.large, self.small, self.small_size = large, small, small_size
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> (B * (large + small), C, image_size, image_size) float in 0..1.
+    def forward(self, images: Tensor) -> Tensor | Views:
+        """Crop (B, C, H, W) uint8 into ``Views`` of float in 0..1; in eval mode the whole images.
 
-        The crops of an image follow each other, large ones first. In eval mode (B, ...), the whole
-        images.
+        The crops of an image follow each other, large ones first.
         """
         if not self.training:
             return super().forward(images)
-        drawn = [
-            crop(images.repeat_interleave(times, 0)).unflatten(0, (len(images), times))
+        large, small = (
+            self._crops(images, crop, times)
             for crop, times in ((self.crop, self.large), (self.small_crop, self.small))
-            if times
-        ]
-        return self.operations(as_float(torch.cat(drawn, 1).flatten(0, 1).contiguous()))
+        )
+        if self.small_size is not None and large is not None and small is not None:
+            large, small = (self._changed(crops) for crops in (large, small))
+            return Views(large, self.large, self.large, small, self.small)
+        drawn = [crops for crops in (large, small) if crops is not None]
+        count = self.large + self.small
+        return Views(self._changed(torch.cat(drawn, 1)), count, self.large or count)
+
+    @staticmethod
+    def _crops(images: Tensor, crop: CropFlip, times: int) -> Tensor | None:
+        """``times`` crops of each image, (B, times, C, s, s); None for none."""
+        if not times:
+            return None
+        return crop(images.repeat_interleave(times, 0)).unflatten(0, (len(images), times))
+
+    def _changed(self, crops: Tensor) -> Tensor:
+        """(B, V, C, s, s) -> (B * V, C, s, s), each with its own change of colours."""
+        return self.operations(as_float(crops.flatten(0, 1).contiguous()))

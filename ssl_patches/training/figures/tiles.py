@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.training.figures.page import Column, displayed, save
 from ssl_patches.training.figures.task import PAPER
-from ssl_patches.types import PatchBatch
+from ssl_patches.types import PatchBatch, Views
 
 ROWS = 8  # of a page, or all views of one image
 PIXELS = 256  # side of a view in the figure, at least: smaller ones are enlarged by a whole number
@@ -30,6 +30,7 @@ def draw_tiles(
 ) -> None:
     """``images`` (N, C, H, W) uint8; views and samplers as they are, in training mode or not."""
     seen = views(images)
+    seen = seen.images if isinstance(seen, Views) else seen
     each = len(seen) // len(images)  # several views of each, of as many images as a page holds
     images = images.repeat_interleave(each, 0)[: max(each, ROWS // each * each)]
     seen = seen[: len(images)]
