@@ -66,7 +66,8 @@ def sweep_command(
 
 
 def settings_of(words: Sequence[str]) -> tuple[Settings, list[str]]:
-    """Split the settings of the study from the other words. BadRequest for values that cannot be meant."""
+    """Split the settings of the study from the other words. BadRequest for values that cannot be
+    meant."""
     own, rest = _apart(words, tuple(each.name for each in fields(Settings)))
     settings, problems = Settings(), []
     for key, raw in own.items():
@@ -111,8 +112,8 @@ def _apart(words: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], l
 
 
 def run(plan: Plan, settings: Settings, *, say: Say) -> int:
-    """Run what is missing of ``plan`` and print how it stands. Return 0 when all is finished, else 1.
-    BadRequest when ``out`` cannot be made."""
+    """Run what is missing of ``plan`` and print how it stands. Return 0 when all is finished, else
+    1. BadRequest when ``out`` cannot be made."""
     out = Path(plan.out)
     if settings.launcher == "slurm":
         slurm.check()

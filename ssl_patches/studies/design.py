@@ -15,10 +15,9 @@ the command line changes it.
       share: 0.2                    # of the budget
       seed: 1000
 
-Random weights and raw pixels need no run of their own: every run is evaluated beside them. Words of the command
-line: a key of an axis replaces its values (``task=jigsaw seed=0,1``), ``budget.KEY=`` the budget,
-``supervised=true`` asks for that baseline, all others are added to ``base``.
-"""
+Random weights and raw pixels need no run of their own: every run is evaluated beside them. Words of
+the command line: a key of an axis replaces its values (``task=jigsaw seed=0,1``), ``budget.KEY=``
+the budget, ``supervised=true`` asks for that baseline, all others are added to ``base``."""
 
 from __future__ import annotations
 
@@ -76,8 +75,8 @@ class Design:
     without: tuple[Mapping[str, str], ...] = ()  # axis -> label; what fits all of one is left out
 
     def combinations(self, *, but: str | None = None) -> Iterator[dict[str, Value]]:
-        """Yield each combination, axis -> value, in the order of the file, the last axis changing fastest. ``but``: an axis
-        that is not used."""
+        """Yield each combination, axis -> value, in the order of the file, the last axis changing
+        fastest. ``but``: an axis that is not used."""
         axes = {key: values for key, values in self.axes.items() if key != but}
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))

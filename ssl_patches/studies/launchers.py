@@ -68,8 +68,8 @@ def processes(plan: Plan, *, workers: int, say: Say) -> None:
 
 @contextmanager
 def passing_on(number: int, act: Callable[[], object]) -> Iterator[list[int]]:
-    """Catch a signal: while in the block, signal ``number`` calls ``act`` and nothing else; yields a list of those
-    that came."""
+    """Catch a signal: while in the block, signal ``number`` calls ``act`` and nothing else; yields
+    a list of those that came."""
     came: list[int] = []
 
     def handler(*_: object) -> None:

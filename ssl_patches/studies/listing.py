@@ -75,8 +75,8 @@ def runs_command(words: Sequence[str], *, as_json: bool, yes: bool) -> int:
 
 
 def matching(words: Sequence[str]) -> list[Run]:
-    """Find the runs below the folders among ``words`` (runs/ when there is none) that every KEY=VALUE
-    fits. BadRequest for an unknown filter, state or folder."""
+    """Find the runs below the folders among ``words`` (runs/ when there is none) that every
+    KEY=VALUE fits. BadRequest for an unknown filter, state or folder."""
     filters = dict(word.split("=", 1) for word in words if "=" in word)
     places = [Path(word) for word in words if "=" not in word] or [Path("runs")]
     problems = [
@@ -108,8 +108,8 @@ def matching(words: Sequence[str]) -> list[Run]:
 
 
 def diff(words: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Compare two runs: ``settings``, ``budget_used`` and ``results``, each key -> [of A, of B] where
-    they are not equal. BadRequest unless ``words`` are two runs."""
+    """Compare two runs: ``settings``, ``budget_used`` and ``results``, each key -> [of A, of B]
+    where they are not equal. BadRequest unless ``words`` are two runs."""
     if len(words) != 2:
         raise BadRequest(
             [f"runs diff {' '.join(words)}: takes two runs; give ssl-patches runs diff A B"]

@@ -249,7 +249,8 @@ class _Composer:
 
 
 def _files_and_references(words: Sequence[str]) -> tuple[str, ...]:
-    """Words that choose YAML files, or refer to other keys: what else follows from a key is there."""
+    """Words that choose YAML files, or refer to other keys: what else follows from a key is
+    there."""
     return tuple(
         word
         for word in words

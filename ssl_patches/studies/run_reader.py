@@ -23,7 +23,8 @@ from ssl_patches.studies import tuning
 from ssl_patches.training import supervised
 
 CELL, ERROR = "cell.json", "error.txt"
-"""Files of a study in a run directory: what the run is in the study, and the error it ended with."""
+"""Files of a study in a run directory: what the run is in the study, and the error it ended
+with."""
 NOT_PART_OF_A_RUN = ("run_dir", "resume", "overwrite")
 """Settings that say where a run lies, not what it is."""
 Kind = Literal["finished", "running", "failed", "stopped", "crashed", "missing"]

@@ -86,10 +86,9 @@ def values_of(plan: Plan, run: StudyRun) -> list[float | None]:
 
 
 def work(plan: Plan, *, say: Say, wait: bool) -> None:
-    """Run what is missing, in this process, one job after the other. Raises Interrupted and KeyboardInterrupt;
-    Failed when no more can be written. ``wait``: stay until what other processes work on is done
-    too, and take it over if they die.
-    """
+    """Run what is missing, in this process, one job after the other. Raises Interrupted and
+    KeyboardInterrupt; Failed when no more can be written. ``wait``: stay until what other processes
+    work on is done too, and take it over if they die."""
     told = ""
     while True:
         ran = False
@@ -163,7 +162,8 @@ def errors_told(directory: Path, name: str, say: Say) -> Iterator[None]:
             write_text(directory / ERROR, "".join(traceback.format_exception(error)))
         except OSError as unwritten:
             raise Failed(
-                f"{directory}: cannot be written ({unwritten.strerror}); {name} failed with {reason}"
+                f"{directory}: cannot be written ({unwritten.strerror});"
+                f" {name} failed with {reason}"
             ) from error
         full = error.__cause__ if isinstance(error, Failed) else error
         if isinstance(full, OSError) and full.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -12,7 +12,7 @@ from ssl_patches.cli import main
 from ssl_patches.config import locks
 from ssl_patches.config.run_dir import differences
 from ssl_patches.studies import listing
-from ssl_patches.studies.run_reader import state_of, used
+from ssl_patches.studies.run_reader import state_of
 
 
 @pytest.fixture
@@ -67,14 +67,6 @@ def test_filters_keep_what_fits_all_of_them(folder, capsys):
     shown = capsys.readouterr().out
     assert "out of memory" in shown
     assert "done" not in shown
-
-
-def test_a_half_written_line_of_metrics_is_not_read(folder):
-    with (folder / "stopped" / "metrics.csv").open("a") as file:
-        file.write("5,9")
-    assert used(folder / "stopped")["images"] == 64
-    (folder / "stopped" / "metrics.csv").unlink()
-    assert used(folder / "stopped") == {}
 
 
 def test_diff_shows_what_differs_and_nothing_else(folder, capsys):

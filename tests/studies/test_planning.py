@@ -10,11 +10,8 @@ from pathlib import Path
 import pytest
 from small import REPOSITORY, SMALL
 
-from ssl_patches import config
-from ssl_patches.cli import main
 from ssl_patches.config import mixture
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
-from ssl_patches.config.words import spelled
 from ssl_patches.studies import design, planning
 
 
@@ -80,14 +77,6 @@ def test_base_may_be_a_mapping_and_a_value_of_an_axis_several_overrides(tiny_stu
     assert first["optimizer"]["_target_"].endswith("SGD")
     assert (first["encoder"]["patch_size"], second["encoder"]["patch_size"]) == (8, 4)
     assert [run.name for run in planned(folder, "encoder=other").runs] == ["other-seed3"]
-
-
-def test_words_replace_values_of_axes_and_the_budget_and_add_axes(tiny_study):
-    plan = planned(tiny_study(), "seed=range(5,7)", "views=none,crop_flip", "budget.images=32")
-    assert [run.name for run in plan.runs] == [
-        f"jigsaw-seed{seed}-{views}" for seed in (5, 6) for views in ("none", "crop_flip")
-    ]
-    assert {run.choices[0].cfg["budget"]["images"] for run in plan.runs} == {32}
 
 
 def test_combinations_can_be_left_out(tiny_study):
@@ -225,52 +214,6 @@ def test_all_problems_of_all_cells_are_told_together_each_once(tiny_study):
     assert told.count("maskd: must") == told.count("jigsw: must") == 1
 
 
-def test_values_of_yaml_are_spelled_so_that_hydra_reads_them_back():
-    values = {
-        "a": 1, "b": 1e-5, "c": True, "d": None, "e": "plain", "f": "two words", "g": 'say "a\\"', "h": "true", "i": "1e3",
-        "j": [1, "x y", [None]], "k": {"depth": 2, "inner": {"name": "é, {b}: [c]"}}, "l": "", "m": "jigsaw+masked", "n": "end\\",
-        "o": "a=b,c",
-    }  # fmt: skip
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    parser = OverridesParser.create()
-    for value in values.values():
-        parsed = parser.parse_override(f"key={spelled(value)}")
-        found = parsed.value()
-        assert _plain(found) == value, spelled(value)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    return getattr(value, "text", value)
-
-
-def test_sweeps_are_read_by_hydras_own_grammar():
-    found = config.sweeps(
-        [
-            "task=glob(*,exclude=rel*)",
-            "seed=range(0,3)",
-            "a.b=1e-3,2e-3",
-            "x='a,b'",
-            "y=[1,2]",
-            "==",
-        ]
-    )
-    assert found == [
-        ("task", ["jigsaw", "masked", "position"]),
-        ("seed", ["0", "1", "2"]),
-        ("a.b", ["0.001", "0.002"]),
-        ("x='a,b'", None),
-        ("y=[1,2]", None),
-        ("==", None),
-    ]
-    with pytest.raises(ValueError, match="names no single values"):
-        config.sweeps(["a=interval(0,1)"])
-
-
 @pytest.mark.parametrize(
     "name",
     ["tasks_embedded", "tasks_cifar10", pytest.param("tasks_imagenette", marks=pytest.mark.slow)],
@@ -299,19 +242,3 @@ def test_the_studies_that_come_with_the_package_can_be_planned(name, tmp_path):
     )
     assert {"jigsaw", "relative", "masked"} <= tasks
     assert not (tmp_path / "out").exists()
-
-
-def test_a_bad_study_ends_with_code_2_and_writes_nothing(tiny_study, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert main(["study", str(tiny_study(axes={"task": []}))]) == 2
-    assert main(["study", "nowhere"]) == 2
-    assert main(["study", str(tiny_study()), "workers=0"]) == 2
-    assert main(["study", str(tiny_study()), "launcher=slrum"]) == 2
-    assert main(["study", str(tiny_study()), "slurm.partition=main"]) == 2
-    assert main(["study"]) == 2
-    assert main(["pretrain", "-m", *SMALL, "task=jigsaw,maskd"]) == 2
-    told = capsys.readouterr().err
-    for said in ("axes.task: is empty", "no such file", "workers=0: must be a whole number from 1", "one of local, slurm",
-                 "has no effect without launcher=slurm", "takes one study", "did you mean 'masked'?"):  # fmt: skip
-        assert said in told
-    assert {path.name for path in tmp_path.iterdir()} == {"tiny"}

@@ -198,12 +198,6 @@ def test_a_trial_never_reads_an_image_of_the_test_split(tiny_study, quick_end, m
     assert 10 <= result["n"] <= 16  # a fifth of 64
 
 
-def test_the_winner_is_the_first_of_the_best_and_who_diverged_cannot_win():
-    assert tuning.winner([1.0, 3.0, 3.0]) == 1
-    assert tuning.winner([None, 1.0]) == 1
-    assert tuning.winner([None, None]) is None
-
-
 def test_all_trials_diverged_is_told_and_stops_only_their_cells(
     tiny_study, quick_end, monkeypatch, capsys
 ):

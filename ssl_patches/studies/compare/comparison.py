@@ -1,5 +1,5 @@
-"""Compare runs: read, grouped and tested. Every rendering (terminal, Markdown, page, logger) is made
-from this."""
+"""Compare runs: read, grouped and tested. Every rendering (terminal, Markdown, page, logger) is
+made from this."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ class Comparison:
         return found
 
     def against_floors(self, metric: str) -> list[Pair]:
-        """Compare every trained entry with the floors of its own encoder and protocol: a family of its
-        own."""
+        """Compare every trained entry with the floors of its own encoder and protocol: a family of
+        its own."""
         pairs = []
         for entry in self.trained:
             for floor in self.floors:
@@ -133,8 +133,8 @@ def compare_runs(
 
 
 def estimate(entry: Entry, metric: str) -> Estimate | None:
-    """Estimate a metric over seeds where there are two; with one seed the bounds over its test images, and ``over``
-    says so."""
+    """Estimate a metric over seeds where there are two; with one seed the bounds over its test
+    images, and ``over`` says so."""
     if (sample := entry.sample(metric)) is None:
         return None
     if len(sample.values) > 1:

@@ -82,8 +82,8 @@ class Entry:
 def entries_of(
     runs: Sequence[FinishedRun], *, mixed: bool = False
 ) -> tuple[list[Entry], list[str]]:
-    """Group runs into entries, the floors last, and note what a reader must know. ValueError where runs must
-    not be mixed."""
+    """Group runs into entries, the floors last, and note what a reader must know. ValueError where
+    runs must not be mixed."""
     marks, notes = _protocols(runs, mixed=mixed)
     several = len({run.encoder for run in runs}) > 1
     found = []

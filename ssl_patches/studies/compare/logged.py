@@ -39,8 +39,8 @@ def log_to_wandb(comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> P
 
 
 def log_to_tensorboard(comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write the table and its sentences as a text, and each result as a scalar of its entry (the step
-    is the seed).
+    """Write the table and its sentences as a text, and each result as a scalar of its entry (the
+    step is the seed).
 
     The folder is ``tensorboard/comparison`` of the first place, beside those of the runs. A second
     comparison replaces the first. ValueError where TensorBoard is not installed.

@@ -139,8 +139,8 @@ def _seeds(sample: Sample) -> int:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values by Holm's method (1979), in the order given: comparing each with 0.05 keeps the family's error rate
-    at 5 %."""
+    """Adjust p-values by Holm's method (1979), in the order given: comparing each with 0.05 keeps
+    the family's error rate at 5 %."""
     adjusted, least = [0.0] * len(p_values), 0.0
     for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         least = max(least, min(1.0, (len(p_values) - rank) * p_values[place]))

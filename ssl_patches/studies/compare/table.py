@@ -135,7 +135,8 @@ def _plain(text: str) -> str:
 
 
 def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return the results of every run in long form: what ``--json`` prints and ``results.csv`` holds."""
+    """Return the results of every run in long form: what ``--json`` prints and ``results.csv``
+    holds."""
     names = {
         (run.path, entry.model): entry.name for entry in comparison.entries for run in entry.runs
     }
@@ -158,8 +159,8 @@ def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def pair_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return every pair in every metric in long form: what ``pairs.csv`` holds. Empty where seeds allow no
-    statement.
+    """Return every pair in every metric in long form: what ``pairs.csv`` holds. Empty where seeds
+    allow no statement.
 
     ``family``: what Holm's correction is over, all pairs of tasks or all of a task and a floor.
     ``n_first``, ``n_second``: seeds, 0 for a floor without one.

@@ -67,7 +67,8 @@ def results(comparison: Comparison) -> Spec:
 
 
 def pareto(comparison: Comparison) -> Spec:
-    """Draw accuracy against what it cost; the front is a line, floors are dashed: they cost nothing."""
+    """Draw accuracy against what it cost; the front is a line, floors are dashed: they cost
+    nothing."""
     rows = [
         row
         for metric in comparison.metrics

@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -70,8 +71,8 @@ def _numbers(row: dict[str, str | None]) -> Iterator[tuple[str, float]]:
 
 
 def curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Return rows (entry, seed, measure, images, TFLOP, seconds, value) from the metrics.csv of every
-    run."""
+    """Return rows (entry, seed, measure, images, TFLOP, seconds, value) from the metrics.csv of
+    every run."""
     count = sum(len(entry.runs) for entry in entries)
     points = max(10, min(POINTS, CURVE_POINTS // max(1, count)))
     found: list[dict[str, object]] = []

@@ -1,4 +1,5 @@
-"""Draw what all charts share: colours, choices, tooltips, axes, and how a chart becomes a specification.
+"""Draw what all charts share: colours, choices, tooltips, axes, and how a chart becomes a
+specification.
 
 Colours are the style sheet's (``var(--c0)``), so that dark mode and print follow the page; this
 needs Vega's SVG renderer. One entry has one colour in every chart. No axis begins at zero:
