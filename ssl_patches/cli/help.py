@@ -1,5 +1,4 @@
-"""What `--help` prints: for each command what it does, and examples; and the flags that it
-takes."""
+"""The text of ``--help``: what each command does, with examples, and the flags that it takes."""
 
 from __future__ import annotations
 

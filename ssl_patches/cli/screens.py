@@ -1,5 +1,4 @@
-"""Print the end of a run: how good the encoder is, where it lies, how to load it, what to type
-next."""
+"""Write the last screen of a run: results, where the encoder lies, how to load it, what to type."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_sweeps_are_read_by_hydras_own_grammar():
         ]
     )
     assert found == [
-        ("task", ["jigsaw", "masked", "position"]),
+        ("task", ["agree", "jigsaw", "masked", "position", "subsets"]),
         ("seed", ["0", "1", "2"]),
         ("a.b", ["0.001", "0.002"]),
         ("x='a,b'", None),

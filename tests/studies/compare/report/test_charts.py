@@ -20,7 +20,7 @@ def drawn(place) -> set[str]:
 
 
 def test_charts_without_anything_to_show_are_left_out(study):
-    assert drawn(study) == {"results", "pareto", "curves"}
+    assert drawn(study) == {"results", "pareto", "curves", "health"}
     for run in study.iterdir():
         (run / "metrics.csv").unlink()
     assert drawn(study) == {"results", "pareto"}
