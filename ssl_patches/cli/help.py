@@ -107,7 +107,8 @@ and dense features of the trained encoder.
     ),
     "embed": (
         """\
-ssl-patches embed model=RUN|EXPORT|TIMM_NAME output=FILE.parquet [KEY=VALUE ...] [--json] [--config-dir DIR]
+ssl-patches embed model=RUN|EXPORT|TIMM_NAME output=FILE.parquet [KEY=VALUE ...] [--json]
+                  [--config-dir DIR]
 
 One row per image: path, split, label, vector. With tiles=N one row for each of N x N tiles, and
 its box (y, x, h, w in pixels of the prepared image). Killed, the same command goes on where it

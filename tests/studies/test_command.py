@@ -17,7 +17,14 @@ def test_a_bad_study_ends_with_code_2_and_writes_nothing(tiny_study, tmp_path, m
     assert main(["study"]) == 2
     assert main(["pretrain", "-m", *SMALL, "task=jigsaw,maskd"]) == 2
     told = capsys.readouterr().err
-    for said in ("axes.task: is empty", "no such file", "workers=0: must be a whole number from 1", "one of local, slurm",
-                 "has no effect without launcher=slurm", "takes one study", "did you mean 'masked'?"):  # fmt: skip
+    for said in (
+        "axes.task: is empty",
+        "no such file",
+        "workers=0: must be a whole number from 1",
+        "one of local, slurm",
+        "has no effect without launcher=slurm",
+        "takes one study",
+        "did you mean 'masked'?",
+    ):
         assert said in told
     assert {path.name for path in tmp_path.iterdir()} == {"tiny"}

@@ -33,10 +33,22 @@ def _plain(value: object) -> object:
 
 def test_values_of_yaml_are_spelled_so_that_hydra_reads_them_back():
     values = {
-        "a": 1, "b": 1e-5, "c": True, "d": None, "e": "plain", "f": "two words", "g": 'say "a\\"', "h": "true", "i": "1e3",
-        "j": [1, "x y", [None]], "k": {"depth": 2, "inner": {"name": "é, {b}: [c]"}}, "l": "", "m": "jigsaw+masked", "n": "end\\",
+        "a": 1,
+        "b": 1e-5,
+        "c": True,
+        "d": None,
+        "e": "plain",
+        "f": "two words",
+        "g": 'say "a\\"',
+        "h": "true",
+        "i": "1e3",
+        "j": [1, "x y", [None]],
+        "k": {"depth": 2, "inner": {"name": "é, {b}: [c]"}},
+        "l": "",
+        "m": "jigsaw+masked",
+        "n": "end\\",
         "o": "a=b,c",
-    }  # fmt: skip
+    }
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parser = OverridesParser.create()

@@ -42,9 +42,13 @@ def listed(capsys, *words: object) -> dict[str, dict]:
 def test_each_state_is_told_with_what_was_used_and_reached(folder, capsys):
     found = listed(capsys, folder)
     assert {name: run["state"] for name, run in found.items()} == {
-        "done": "finished", "going": "running", "failed": "failed", "stopped": "stopped", "crashed": "crashed",
+        "done": "finished",
+        "going": "running",
+        "failed": "failed",
+        "stopped": "stopped",
+        "crashed": "crashed",
         "corrupt": "crashed",
-    }  # fmt: skip
+    }
     assert found["done"]["metrics"].keys() >= {"knn20_top1", "linear_top1"}
     assert found["done"]["budget_used"]["images"] == 64
     assert found["stopped"]["budget_used"]["images"] == 64  # of metrics.csv
@@ -95,9 +99,14 @@ def test_remove_asks_and_removes_the_run_and_its_claims_and_nothing_else(folder,
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("going", "works in it; stop it first"), ("done/encoder", "is no run"), (".", "is no run"), ("nothing", "is no run"),
-     ("link", "is no run")],
-)  # fmt: skip
+    [
+        ("going", "works in it; stop it first"),
+        ("done/encoder", "is no run"),
+        (".", "is no run"),
+        ("nothing", "is no run"),
+        ("link", "is no run"),
+    ],
+)
 def test_remove_refuses_what_is_running_or_no_run_and_then_removes_nothing(
     name, said, folder, capsys
 ):

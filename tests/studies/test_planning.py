@@ -96,8 +96,17 @@ def test_the_key_is_what_decides_the_numbers_and_nothing_else():
         "logger=wandb",
     ]
     assert {planning.key_of(composed(word), "data") for word in same} == {key}
-    others = ["seed=1", "task=masked", "task.permutations=24", "sampler.gap=1", "optimizer.base_lr=1e-3",
-              "trainer.precision=bf16", "budget.images=128", "evaluation.train_images=32", "data.count=128"]  # fmt: skip
+    others = [
+        "seed=1",
+        "task=masked",
+        "task.permutations=24",
+        "sampler.gap=1",
+        "optimizer.base_lr=1e-3",
+        "trainer.precision=bf16",
+        "budget.images=128",
+        "evaluation.train_images=32",
+        "data.count=128",
+    ]
     changed = [planning.key_of(composed(word), "data") for word in others]
     assert len({key, *changed, planning.key_of(composed(), "other data")}) == len(others) + 2
 
@@ -174,32 +183,68 @@ def test_a_plan_survives_its_file(tiny_study, tmp_path):
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"axes": {"task": [], "seed": [0]}}, "axes.task: is empty; give it a value, or take it out"),
+        (
+            {"axes": {"task": [], "seed": [0]}},
+            "axes.task: is empty; give it a value, or take it out",
+        ),
         ({"axes": {"seed": [0, 1, 0]}}, "axes.seed: 0 stands there twice"),
         ({"axis": {"seed": [0]}}, "axis: unknown key; did you mean 'axes'?"),
-        ({"axes": {"task": ["jigsaw", "maskd"]}}, "task=maskd: must name one of conf/task; did you mean 'masked'?"),
+        (
+            {"axes": {"task": ["jigsaw", "maskd"]}},
+            "task=maskd: must name one of conf/task; did you mean 'masked'?",
+        ),
         ({"axes": {"sed": [0]}}, "sed: unknown key; did you mean 'seed'?"),
-        ({"axes": {"task.permutations": [24], "task": ["jigsaw", "masked"]}}, "task.permutations: unknown key"),
-        ({"axes": {"image_size": [32, 64]}}, "axes.image_size: image_size is set by base too; take one of them out"),
+        (
+            {"axes": {"task.permutations": [24], "task": ["jigsaw", "masked"]}},
+            "task.permutations: unknown key",
+        ),
+        (
+            {"axes": {"image_size": [32, 64]}},
+            "axes.image_size: image_size is set by base too; take one of them out",
+        ),
         ({"budget": {"image": 10}}, "budget.image: unknown key; did you mean 'budget.images'?"),
         ({"budget": {"images": 10, "flops": 1}}, "must be one amount above 0"),
         ({"budget": -1}, "budget=-1: must be one amount above 0"),
-        ({"budget": None}, "budget: missing, runs are compared at an equal one; give budget.flops=1e13"),
+        (
+            {"budget": None},
+            "budget: missing, runs are compared at an equal one; give budget.flops=1e13",
+        ),
         ({"axes": {"budget.images": [10, 20]}}, "budget.images is set by axes.budget.images too"),
         ({"axes": {"sampler.tile": [5]}}, "sampler.tile=5: must be a multiple of the ViT's patch"),
-        ({"axes": {"data.batch_size": [512]}, "base": ["image_size=32"], "tune": None}, "data.batch_size=512"),
+        (
+            {"axes": {"data.batch_size": [512]}, "base": ["image_size=32"], "tune": None},
+            "data.batch_size=512",
+        ),
         ({"axes": {"encoder": [{"a": {}, "b": {}}]}}, "must be one name and its overrides"),
-        ({"axes": {"optimizer": ["adamw", {"too": {"optimizer": "adamw"}}]}}, "optimizertoo: is the same run as optimizeradamw"),
+        (
+            {"axes": {"optimizer": ["adamw", {"too": {"optimizer": "adamw"}}]}},
+            "optimizertoo: is the same run as optimizeradamw",
+        ),
         ({"without": [{"task": "masked"}]}, "without: {task: masked} is on no axis"),
         ({"base": ["resume=true"]}, "resume: is set by the study"),
-        ({"tune": {"values": {"optimizer.base_lr": [1e-3]}, "share": 2.0, "seed": 9}}, "tune.share=2.0: must be above 0"),
-        ({"tune": {"values": {"optimizer.base_lr": [1e-3]}, "share": 0.2, "seed": 1}}, "tune.seed=1: is a seed of the study"),
+        (
+            {"tune": {"values": {"optimizer.base_lr": [1e-3]}, "share": 2.0, "seed": 9}},
+            "tune.share=2.0: must be above 0",
+        ),
+        (
+            {"tune": {"values": {"optimizer.base_lr": [1e-3]}, "share": 0.2, "seed": 1}},
+            "tune.seed=1: is a seed of the study",
+        ),
         ({"tune": {"values": {}, "share": 0.2, "seed": 9}}, "tune.values: is empty"),
-        ({"tune": {"values": {"seed": [4, 5]}, "share": 0.2, "seed": 9}}, "tune.values.seed: is set by axes.seed too"),
-        ({"tune": {"value": {"a": [4]}, "share": 0.2, "seed": 9}}, "tune.value: unknown key; did you mean 'tune.values'?"),
-        ({"tune": {"values": {"optimizer.lr": [1]}, "share": 0.2, "seed": 9}}, "jigsaw-lr1: optimizer.lr: unknown key"),
+        (
+            {"tune": {"values": {"seed": [4, 5]}, "share": 0.2, "seed": 9}},
+            "tune.values.seed: is set by axes.seed too",
+        ),
+        (
+            {"tune": {"value": {"a": [4]}, "share": 0.2, "seed": 9}},
+            "tune.value: unknown key; did you mean 'tune.values'?",
+        ),
+        (
+            {"tune": {"values": {"optimizer.lr": [1]}, "share": 0.2, "seed": 9}},
+            "jigsaw-lr1: optimizer.lr: unknown key",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_meant_is_refused_with_key_rule_and_remedy(keys, said, tiny_study):
     if keys.get("base") == ["image_size=32"]:
         keys = {

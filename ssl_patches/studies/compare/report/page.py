@@ -96,27 +96,31 @@ def page(comparison: Comparison) -> str:
         ("left-out", "Left out"),
     ]
     names = [place.resolve().name for place in comparison.places]
-    return _environment().get_template("page.html.jinja").render(
-        title=f"Pretext tasks compared: {', '.join(names)}",
-        about=_about(comparison),
-        contents=contents if findings or comparison.notes else contents[1:],
-        notes=comparison.notes,
-        ranked_by=comparison.ranked_by,
-        findings=findings,
-        other_findings=others,
-        legend=legend(comparison),
-        board=_board(comparison),
-        charts=shown,
-        figures=pictures,
-        runs=[_run(entry, run) for entry in comparison.trained for run in entry.runs],
-        left_out=comparison.left_out,
-        places=", ".join(map(str, comparison.places)),
-        environment=_versions(comparison),
-        specs=specs,
-        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
-        vega=Markup(_vega()),
-    )  # fmt: skip
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            title=f"Pretext tasks compared: {', '.join(names)}",
+            about=_about(comparison),
+            contents=contents if findings or comparison.notes else contents[1:],
+            notes=comparison.notes,
+            ranked_by=comparison.ranked_by,
+            findings=findings,
+            other_findings=others,
+            legend=legend(comparison),
+            board=_board(comparison),
+            charts=shown,
+            figures=pictures,
+            runs=[_run(entry, run) for entry in comparison.trained for run in entry.runs],
+            left_out=comparison.left_out,
+            places=", ".join(map(str, comparison.places)),
+            environment=_versions(comparison),
+            specs=specs,
+            style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+            script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
+            vega=Markup(_vega()),
+        )
+    )
 
 
 def _environment() -> jinja2.Environment:

@@ -160,15 +160,18 @@ def browse(page: Path, *words: str) -> str:
 
 PROBE = """<script>
 addEventListener("load", () => setTimeout(() => {
-  const names = () => [...board.tBodies[0].rows].filter(row => !row.hidden).map(row => row.cells[0].textContent);
+  const names = () => [...board.tBodies[0].rows].filter(row => !row.hidden)
+    .map(row => row.cells[0].textContent);
   const click = at => board.tHead.rows[0].cells[at].querySelector("button").click();
   const marks = "svg .mark-symbol path, svg .mark-line path";
-  const charts = [...document.querySelectorAll(".chart")].map(chart => chart.querySelectorAll(marks).length);
+  const charts = [...document.querySelectorAll(".chart")]
+    .map(chart => chart.querySelectorAll(marks).length);
   const found = {begin: names(), title: document.title, errors: window.failures, charts};
   click(2); found.down = names(); click(2); found.up = names(); click(0); found.byName = names();
   const filter = document.getElementById('filter');
   filter.value = "MASK"; filter.dispatchEvent(new Event("input")); found.filtered = names();
-  const out = document.createElement("pre"); out.id = "found"; out.textContent = JSON.stringify(found); document.body.append(out);
+  const out = document.createElement("pre");
+  out.id = "found"; out.textContent = JSON.stringify(found); document.body.append(out);
 }, 3000));
 </script>"""
 WATCH = (
