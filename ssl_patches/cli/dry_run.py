@@ -25,8 +25,9 @@ from ssl_patches.training import cost
 from ssl_patches.training.callbacks.alarms import TRY, of_geometry
 from ssl_patches.training.cost import duration, seconds_per_image
 from ssl_patches.training.figures import draw_tiles
-from ssl_patches.training.prepare import Prepared, place, prepare
+from ssl_patches.training.prepare import Prepared, prepare, resolve_run_dir
 from ssl_patches.training.pretrainer import step_seed
+from ssl_patches.training.process import before_training
 
 PICTURE = "dry_run.png"
 ROWS = 4  # images in the picture
@@ -35,9 +36,10 @@ ROWS = 4  # images in the picture
 def dry_run(cfg: Mapping[str, Any]) -> str:
     """What ``cfg`` (checked) would do and cost, in lines for a person. ValueError where
     ``pretrain`` would refuse."""
+    before_training()
     cfg = build_data.settled(cfg)
     run = prepare(cfg)
-    run_dir, checkpoint = place(cfg, run)
+    run_dir, checkpoint = resolve_run_dir(cfg, run)
     refuse_used(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
     start = f"goes on at step {checkpoint['global_step']}" if checkpoint else "starts anew"
     rows = [

@@ -59,10 +59,10 @@ def count_flops(
 
     On a deep copy and with the random state put back: the run that follows does not notice.
     """
-    twin = copy.deepcopy(module).train()
+    copied = copy.deepcopy(module).train()
     devices = [images.device] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices), FlopCounterMode(display=False) as counter:
-        step(twin, images).backward()
+        step(copied, images).backward()
     return counter.get_total_flops() / len(images)
 
 

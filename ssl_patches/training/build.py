@@ -17,7 +17,7 @@ from ssl_patches.config.schema import LOADER
 from ssl_patches.data.build import pixel_statistics, source
 from ssl_patches.data.cache import MAX_GB, CachedSource, folder_of
 from ssl_patches.encoders.base import Encoder
-from ssl_patches.encoders.build import encoder
+from ssl_patches.encoders.build import next_encoder, seeded
 from ssl_patches.training.optim import Recipe
 from ssl_patches.training.pretrainer import Part
 from ssl_patches.training.spread import Spread
@@ -66,23 +66,21 @@ def observers(cfg: Mapping[str, Any]) -> list[L.Callback]:
 
 
 def parts(cfg: Mapping[str, Any]) -> Parts:
-    """Everything that trains. Raises ValueError where parts do not fit each other."""
+    """Build everything that trains; weights are a function of ``seed`` alone.
+
+    ValueError where parts do not fit each other.
+    """
     size, (mean, std) = cfg["image_size"], pixel_statistics(cfg)
-    net = encoder(cfg, pretrained=True)
-    views = build(cfg["views"], image_size=size)
     built = []
-    for name, node in mixture.nodes(cfg).items():
-        sampler = build(
-            node["sampler"],
-            image_size=size,
-            unit=net.unit,
-            multiple=net.multiple,
-            mean=mean,
-            std=std,
-        )
-        task = build(node["task"], dim=net.dim, grid=sampler.grid)
-        net.check(sampler.grid, places=task.places)
-        built.append(Part(name, sampler, task, node["weight"]))
+    with seeded(cfg["seed"]):  # the weights of heads are drawn after those of the encoder
+        net = next_encoder(cfg, pretrained=True)
+        views = build(cfg["views"], image_size=size)
+        derived = {"unit": net.unit, "multiple": net.multiple, "mean": mean, "std": std}
+        for name, node in mixture.nodes(cfg).items():
+            sampler = build(node["sampler"], image_size=size, **derived)
+            task = build(node["task"], dim=net.dim, grid=sampler.grid)
+            net.check(sampler.grid, places=task.places)
+            built.append(Part(name, sampler, task, node["weight"]))
     if (wrong := _nothing_to_compare(views, built)) is not None:
         raise ValueError(wrong)
     spread = build(cfg["spread"]) if cfg.get("spread") else None

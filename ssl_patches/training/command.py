@@ -11,7 +11,7 @@ from ssl_patches.config.messages import BadRequest, Say
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.config.words import Place, data_words, words_of_keys
 from ssl_patches.data.live import standing
-from ssl_patches.training.processes import follows, started_outside
+from ssl_patches.training.processes import is_follower, started_outside
 from ssl_patches.training.run import pretrain as run_pretrain
 
 
@@ -50,7 +50,8 @@ def pretrain(
             ]
         )
     with standing(datasets):
-        return run_pretrain(cfg, say=_silent if follows() else say)
+        words += [f"--config-dir={place}" for place in config_dirs]
+        return run_pretrain(cfg, say=_silent if is_follower() else say, words=words)
 
 
 def _silent(_: str) -> None:

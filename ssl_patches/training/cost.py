@@ -15,17 +15,13 @@ from __future__ import annotations
 
 import copy
 import time
-import weakref
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ssl_patches.encoders.attention import choose_attention
+from ssl_patches.training.live_tensors import LiveTensorMode
 from ssl_patches.training.prepare import Prepared
 from ssl_patches.training.pretrainer import Pretrainer
 
@@ -48,18 +44,18 @@ class Memory:
 def estimate(module: Pretrainer, images: Tensor, *, bf16: bool) -> Memory:
     """``images`` (8, C, H, W) uint8, on the module's device. On a copy: the run that follows does
     not notice."""
-    twin, device = copy.deepcopy(module).train(), images.device.type
-    twin.zero_grad()
+    copied, device = copy.deepcopy(module).train(), images.device.type
+    copied.zero_grad()
     courses = []
     with torch.random.fork_rng([images.device] if device == "cuda" else []):
-        optimizer = twin.configure_optimizers()
+        optimizer = copied.configure_optimizers()
         for count in (FEW, 2 * FEW):
-            with Living() as living:
+            with LiveTensorMode() as alive:
                 batch = images[:count].clone()
                 with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
-                    loss = twin.losses(batch)[0]
+                    loss = copied.losses(batch)[0]
                 loss.backward()
-            courses.append(living.course)
+            courses.append(alive.course)
             optimizer.step()
             optimizer.zero_grad()
     state = [
@@ -68,7 +64,7 @@ def estimate(module: Pretrainer, images: Tensor, *, bf16: bool) -> Memory:
         for value in each.values()
         if isinstance(value, Tensor)
     ]
-    kept = sum(tensor.nbytes for tensor in (*twin.parameters(), *twin.buffers(), *state))
+    kept = sum(tensor.nbytes for tensor in (*copied.parameters(), *copied.buffers(), *state))
     return Memory(kept, _moments(*courses))
 
 
@@ -81,41 +77,6 @@ def _moments(few: list[int], twice: list[int]) -> list[tuple[float, float]]:
     return [
         (less - FEW * per_image, per_image) for less, per_image in zip(few, growth, strict=True)
     ]
-
-
-class Living(TorchDispatchMode):
-    """Within: ``course``, the bytes of new tensors that are alive, after each operation that makes
-    some."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now, self.course = 0, [0]
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: Iterable[Any] = (), kwargs: Any = None
-    ) -> Any:
-        # what is there already is not new, though an operation in place returns it
-        self._known.update(
-            t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)
-        )
-        found = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(found):
-            if isinstance(tensor, Tensor):
-                self._add(tensor.untyped_storage())
-        return found
-
-    def _add(self, storage: torch.UntypedStorage) -> None:
-        if storage._cdata in self._known:
-            return
-        self._known.add(storage._cdata)
-        self.now += storage.nbytes()
-        self.course.append(self.now)
-        weakref.finalize(storage, self._drop, storage._cdata, storage.nbytes())
-
-    def _drop(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.now -= size
 
 
 WORK = 2e11  # FLOPs of a measured step at most: a second or two on a CPU

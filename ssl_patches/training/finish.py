@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,13 @@ def finish(
     flops: float,
     began: float,
     say: Say,
+    words: Sequence[str] = (),
 ) -> None:
-    """Draw, export, evaluate, and write the summary. ``flops``: of a step, per image; ``began``:
-    time.monotonic()."""
+    """Draw, export and evaluate a trained module, and write ``summary.json``.
+
+    ``flops``: of a step, per image. ``began``: time.monotonic() when the run started. ``words``:
+    what was typed after ``ssl-patches pretrain``. Failed where the export does not prove equal.
+    """
     module.cpu()
     images = module.steps_done * module.batch_size
     fingerprint = data.train.fingerprint()
@@ -82,6 +86,7 @@ def finish(
         },
         "images_per_second": round(images / max(module.spent, 1e-9), 2),
         "wall_seconds_of_this_process": round(time.monotonic() - began, 2),
+        "words": list(words),
         "seed": cfg["seed"],
         "data": data_name(cfg["data"]),
         "data_fingerprint": fingerprint,

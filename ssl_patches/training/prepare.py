@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +38,7 @@ class Prepared:
     partial: bool  # does a step leave parameters out? Asked where several processes must know
 
 
-def place(cfg: Mapping[str, Any], run: Prepared) -> tuple[Path, dict[str, Any] | None]:
+def resolve_run_dir(cfg: Mapping[str, Any], run: Prepared) -> tuple[Path, dict[str, Any] | None]:
     """The run directory and the checkpoint to go on from. ValueError when that is another run's."""
     run_dir = Path(cfg["run_dir"] or default_name(cfg, run.module.name))
     checkpoint = checkpoint_to_resume(
@@ -68,7 +66,6 @@ def pretrainer(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Pretraine
 def prepare(cfg: Mapping[str, Any]) -> Prepared:
     """Build everything and count the cost of a step. ValueError where parts, data or budget do not
     fit."""
-    silence_lightning()
     settings: TrainerSettings = build(cfg["trainer"])
     processes.check(settings, run_dir=cfg["run_dir"])
     check_probes(cfg["evaluation"], "evaluation.")
@@ -90,25 +87,17 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
             " instead, or trainer.devices=1"
         )
     sample = torch.stack([train[index][0] for index in range(min(4, len(train)))])
+<<<<<<< HEAD
     flops = count_flops(module, lambda twin, images: twin.losses(images)[0], sample)
     if module.recipe.multiplies:
         update = count_update_flops(module, lambda twin: twin.configure_optimizers())
         flops += update / module.batch_size
+=======
+    flops = count_flops(module, lambda copied, images: copied.losses(images)[0], sample)
+>>>>>>> 2321926 (Training: private names of Lightning and torch stand alone with a test each, nothing global is set while building)
     module.steps = budget.steps(
         dataset=len(train), batch_size=module.batch_size, flops_per_image=flops
     )
     module.seconds = budget.seconds
     partial = settings.processes > 1 and processes.leaves_out(module, sample)
     return Prepared(settings, module, data, flops, build_run.observers(cfg), partial)
-
-
-def silence_lightning() -> None:
-    """Lightning's tips and its hints about settings that are deliberate here."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings(
-        "ignore", message=".*`srun` command is available.*"
-    )  # also where Slurm is there and not meant
-    warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")

@@ -23,6 +23,7 @@ from torch.distributed.tensor import DTensor
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.tasks.base import PretextTask
 from ssl_patches.training.fsdp import shard
+from ssl_patches.training.lightning_private import count_shards_anew
 from ssl_patches.training.optim import Recipe
 from ssl_patches.training.spread import Spread
 from ssl_patches.types import ImageBatch
@@ -66,6 +67,7 @@ class Pretrainer(L.LightningModule):
         self.name = "+".join(part.name for part in parts)
         self.batch_size, self.seed, self.steps, self.seconds = batch_size, seed, steps, seconds
         self.origin = dict(origin or {})  # kept in checkpoints: what their weights mean
+        self.ema: nn.Module | None = None  # see ``callbacks.ema``
         self.steps_done = 0
         self.spent = 0.0  # seconds of training, kept over resumes
         self.metrics: dict[
@@ -164,19 +166,10 @@ class Pretrainer(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.spent, self.steps_done = checkpoint["seconds"], checkpoint["global_step"]
-        match_average(checkpoint.get("state_dict", {}), kept=hasattr(self, "ema"))
-        shards = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
-        counted = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-        if (
-            counted["current"]["ready"] != shards
-        ):  # the run that saved divided its steps otherwise: Lightning counts shards
-            for counts in (counted["total"], counted["current"]):
-                counts.update(
-                    {
-                        key: shards - (key == "completed")
-                        for key in ("ready", "started", "processed", "completed")
-                    }
-                )
+        match_average(checkpoint.get("state_dict", {}), kept=self.ema is not None)
+        count_shards_anew(
+            checkpoint, checkpoint["global_step"] * self.trainer.accumulate_grad_batches
+        )
 
 
 def match_average(state: dict[str, Any], *, kept: bool) -> None:

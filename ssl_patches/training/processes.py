@@ -62,7 +62,7 @@ def environment() -> ClusterEnvironment:
     )
 
 
-def follows() -> bool:
+def is_follower() -> bool:
     """Is this a process that trains along with another, which writes everything?"""
     outside = started_outside() > 1
     name = (
@@ -107,11 +107,11 @@ def check(settings: TrainerSettings, *, run_dir: str | None) -> None:
 def leaves_out(module: Pretrainer, images: Tensor) -> bool:
     """Does a step leave parameters without a gradient, such as the vector for tiles without a place
     when all have one?"""
-    twin = copy.deepcopy(module).train()
+    copied = copy.deepcopy(module).train()
     with torch.random.fork_rng([]):
-        twin.losses(images)[0].backward()
+        copied.losses(images)[0].backward()
     return any(
-        parameter.requires_grad and parameter.grad is None for parameter in twin.parameters()
+        parameter.requires_grad and parameter.grad is None for parameter in copied.parameters()
     )
 
 
@@ -132,7 +132,7 @@ def strategy(settings: TrainerSettings, *, partial: bool) -> Strategy | str:
 def processes(settings: TrainerSettings, config: Path) -> Iterator[None]:
     """Within: all processes of the run are there; after it they are gone, and so is what connected
     them."""
-    if settings.processes == 1 or started_outside() > 1 or follows():
+    if settings.processes == 1 or started_outside() > 1 or is_follower():
         yield
         return
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "NODE_RANK": "0"}

@@ -106,14 +106,13 @@ def module(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Supervised:
     """What ``ssl_patches.training.prepare.prepare`` makes of such a configuration. ``settings``: of
     Pretrainer, not from ``cfg``."""
     mean, std = build_data.pixel_statistics(cfg)
-    return Supervised(
-        classes=classes_of(train),
-        mean=mean,
-        std=std,
-        encoder=build_encoders.encoder(
-            cfg
-        ),  # which seeds: the head's weights follow from the seed too
-        views=build(cfg["views"], image_size=cfg["image_size"]),
-        recipe=build(cfg["optimizer"]),
-        **settings,
-    )
+    with build_encoders.seeded(cfg["seed"]):  # the weights of the head are drawn after the encoder's
+        return Supervised(
+            classes=classes_of(train),
+            mean=mean,
+            std=std,
+            encoder=build_encoders.next_encoder(cfg),
+            views=build(cfg["views"], image_size=cfg["image_size"]),
+            recipe=build(cfg["optimizer"]),
+            **settings,
+        )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
+from runs import weights
 
 from ssl_patches.encoders import create
 from ssl_patches.training.optim import SGD, AdamW, Lamb, Lars
@@ -198,3 +202,15 @@ def test_without_layer_decay_no_group_is_scaled(encoder):
         for key in group
         if key == "lr_scale"
     ] == []
+
+
+@pytest.mark.parametrize("optimizer", ["lars", "lamb"])
+def test_the_other_optimisers_resume_to_the_bit(optimizer, only_training, tmp_path):
+    words = (f"optimizer={optimizer}", "trainer.checkpoint_steps=2")
+    wanted = only_training(tmp_path / "unbroken", *words)
+    run_dir = Path(shutil.copytree(wanted, tmp_path / "resumed"))
+    shutil.copy(
+        run_dir / "checkpoints" / "step-00000002.ckpt", run_dir / "checkpoints" / "last.ckpt"
+    )
+    only_training(run_dir, *words, "resume=true")
+    assert all(value.equal(weights(wanted)[key]) for key, value in weights(run_dir).items())

@@ -4,7 +4,7 @@ is always complete.
 A checkpoint is on the disk before it gets its name, and only then the oldest one goes: neither a
 full disk nor a power cut costs the last good one. Trap: Lightning builds a checkpoint in memory a
 second time and writes it to the system's folder for temporary files first, which is another disk as
-a rule and often a small one; ``Durable`` does neither.
+a rule and often a small one; ``FsyncCheckpointIO`` does neither.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ssl_patches.training.pretrainer import step_ended
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class Durable(TorchCheckpointIO):
+class FsyncCheckpointIO(TorchCheckpointIO):
     """Straight to the file, and on the disk when it returns."""
 
     def save_checkpoint(
@@ -47,7 +47,7 @@ class Durable(TorchCheckpointIO):
 
 
 @contextmanager
-def told_when_full(run_dir: Path, last: Path) -> Iterator[None]:
+def disk_full_guard(run_dir: Path, last: Path) -> Iterator[None]:
     """Within: a full disk is Failed, in one line that says what is left and how to go on."""
     try:
         yield

@@ -15,7 +15,7 @@ spacing is a function of the configuration, not of the clock: a resumed run chec
 steps. Two checks are made at any price: at the end of the first epoch, if none comes before, and at
 the end of the run. On small runs these two are most of the cost.
 
-Observers look at a copy (``twin``): weights are equal bit for bit with and without the panel.
+Observers look at a copy (``eval_copy``): weights are equal bit for bit with and without the panel.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import lightning as L
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ssl_patches.training.callbacks import twin
+from ssl_patches.training.callbacks import eval_copy
 from ssl_patches.training.callbacks.alarms import FILE, Alarms, LossWatch, of_check, of_geometry
 from ssl_patches.training.callbacks.meter import Meter
 from ssl_patches.training.callbacks.panel import panel
@@ -158,12 +158,12 @@ class Health(L.Callback):
     def _spacing(self, module: Pretrainer, data: Any, *, bf16: bool) -> int:
         """Steps between checks that take ``share`` of the compute; BatchNorm statistics are left
         out of the count."""
-        few = twin.held(data.val, REHEARSAL).images
-        with twin.twin(module) as copy:
+        few = eval_copy.held(data.val, REHEARSAL).images
+        with eval_copy.eval_copy(module) as copy:
             with FlopCounterMode(display=False) as question:
-                twin.mean_metrics(copy, few, seed=DRAW)
+                eval_copy.mean_metrics(copy, few, seed=DRAW)
             with FlopCounterMode(display=False) as feature:
-                twin.features(copy.encoder, copy, few)
+                eval_copy.features(copy.encoder, copy, few)
         asked, seen = (min(count or math.inf, len(data.val)) for count in (self.asked, self.images))
         asked = min(asked, seen)
         cost = (
@@ -179,7 +179,7 @@ class Health(L.Callback):
         began, step = time.monotonic(), trainer.global_step
         self._checked = step
         if self._held is None:
-            self._held = twin.held(trainer.datamodule.val, self.images)
+            self._held = eval_copy.held(trainer.datamodule.val, self.images)
         found = self._measure(trainer, module, self._held.images)
         training = {
             f"train_{key}": sum(read) / len(read)
@@ -207,16 +207,16 @@ class Health(L.Callback):
         self, trainer: L.Trainer, module: Pretrainer, images: torch.Tensor
     ) -> dict[str, float]:
         asked = images[: self.asked]
-        with twin.twin(module) as copy:
+        with eval_copy.eval_copy(module) as copy:
             with (
                 trainer.precision_plugin.forward_context()
             ):  # as in training; features are fp32, as in the export
-                pretext = twin.mean_metrics(copy, asked, seed=DRAW)
-            encoder = twin.calibrated(copy, trainer.datamodule)
-            seen = twin.features(encoder, copy, images)
+                pretext = eval_copy.mean_metrics(copy, asked, seed=DRAW)
+            encoder = eval_copy.calibrated(copy, trainer.datamodule)
+            seen = eval_copy.features(encoder, copy, images)
             torch.manual_seed(DRAW)
-            crops = CropFlip(image_size=twin.whole(copy, images[:1]).shape[-1])
-            of_crops = twin.features(encoder, copy, asked, views=crops)
+            crops = CropFlip(image_size=eval_copy.whole(copy, images[:1]).shape[-1])
+            of_crops = eval_copy.features(encoder, copy, asked, views=crops)
         return {
             **{f"held_out_{key}": value for key, value in pretext.items()},
             **panel(seen, of_crops),

@@ -4,7 +4,7 @@ during the run.
 ``figures/TASK.png`` the task at work, ``neighbours.png`` the nearest images by features,
 ``patches.png`` the map of patch features as colours and, of a ViT, its attention. The files of the
 moment are ``figures/step-N/...``; those of the end lie in ``figures/`` itself. Features are the
-exported encoder's, as in ``health``; nothing of the run is touched (``twin``).
+exported encoder's, as in ``health``; nothing of the run is touched (``eval_copy``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from PIL import Image
 
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.evaluation.probes.roles.attention import attends, last_attention
-from ssl_patches.training.callbacks import twin
+from ssl_patches.training.callbacks import eval_copy
 from ssl_patches.training.figures import draw_neighbours, draw_patches, draw_task
 from ssl_patches.training.pretrainer import Pretrainer, step_ended
 from ssl_patches.types import Features, ImageBatch
@@ -78,7 +78,7 @@ class Previews(L.Callback):
 
     def _images(self, trainer: L.Trainer) -> tuple[ImageBatch, list[int]]:
         """Held-out images, and which of them are the rows of figures."""
-        self._held = self._held or twin.held(trainer.datamodule.val, self.among)
+        self._held = self._held or eval_copy.held(trainer.datamodule.val, self.among)
         count = len(self._held.images)
         return self._held, [
             place * count // self.images for place in range(min(self.images, count))
@@ -86,7 +86,7 @@ class Previews(L.Callback):
 
     def draw_tasks(self, trainer: L.Trainer, module: Pretrainer, folder: Path) -> None:
         held, rows = self._images(trainer)
-        with twin.twin(module) as copy:
+        with eval_copy.eval_copy(module) as copy:
             for name, task in copy.tasks.items():
                 draw_task(
                     folder / f"{name}.png",
@@ -103,12 +103,12 @@ class Previews(L.Callback):
         """The exported encoder's, as it would be now."""
         (images, labels, _), rows = self._images(trainer)
         after = _after(trainer, module)
-        with twin.twin(module) as copy:
-            encoder = twin.calibrated(copy, trainer.datamodule)
+        with eval_copy.eval_copy(module) as copy:
+            encoder = eval_copy.calibrated(copy, trainer.datamodule)
             draw_neighbours(
                 folder / "neighbours.png",
                 images=images,
-                features=twin.features(encoder, copy, images),
+                features=eval_copy.features(encoder, copy, images),
                 labels=labels,
                 queries=rows,
                 title=(
@@ -116,7 +116,7 @@ class Previews(L.Callback):
                     f" {after}"
                 ),
             )
-            seen = twin.whole(copy, images[rows])
+            seen = eval_copy.whole(copy, images[rows])
             draw_patches(
                 folder / "patches.png",
                 images=copy.views(images[rows].to(module.device)),

@@ -6,7 +6,7 @@ sees them: whole, without augmentation. The test split stays untouched until the
 choosing a run or a checkpoint by these figures costs its result nothing. They are for following a
 run: with few images they lie below the final ones.
 
-Nothing here can reach the weights: features come from a copy (``twin``), and probes keep their own
+Nothing here can reach the weights: features come from a copy (``eval_copy``), and probes keep their own
 random stream.
 """
 
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ssl_patches.evaluation.probes.knn import votes, weighted_knn
 from ssl_patches.evaluation.probes.linear import linear_probe
-from ssl_patches.training.callbacks import twin
+from ssl_patches.training.callbacks import eval_copy
 from ssl_patches.training.pretrainer import Pretrainer, step_ended
 from ssl_patches.training.rows import Rows, say
 from ssl_patches.types import ImageBatch
@@ -78,10 +78,10 @@ class OnlineProbes(L.Callback):
     def probe(self, trainer: L.Trainer, module: Pretrainer) -> None:
         """A row of probes.csv, and the same to the terminal and the loggers."""
         began, self._probed = time.monotonic(), trainer.global_step
-        self._held = self._held or _labelled(twin.held(trainer.datamodule.train, self.images))
-        with twin.twin(module) as copy:
-            found = twin.features(
-                twin.calibrated(copy, trainer.datamodule), copy, self._held.images
+        self._held = self._held or _labelled(eval_copy.held(trainer.datamodule.train, self.images))
+        with eval_copy.eval_copy(module) as copy:
+            found = eval_copy.features(
+                eval_copy.calibrated(copy, trainer.datamodule), copy, self._held.images
             )
         figures = accuracies(found, self._held.labels)
         row = {

@@ -28,14 +28,15 @@ CALIBRATION = 256  # training images that BatchNorm statistics of whole images a
 
 
 @contextmanager
-def twin(module: Pretrainer) -> Iterator[Pretrainer]:
-    """Within: a copy of ``module`` in eval mode, no gradients, and a random stream that ends with
-    it."""
+def eval_copy(module: Pretrainer) -> Iterator[Pretrainer]:
+    """Within it there is a copy of ``module`` in eval mode, without gradients.
+
+    What is drawn from torch's generator within does not move it. The copy has no trainer: Lightning
+    leaves it behind when a module is copied.
+    """
     devices = [module.device] if module.device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.no_grad():
-        other = copy.copy(module)  # not deep: the trainer and its loaders stay where they are
-        other._modules = copy.deepcopy(module._modules)
-        yield other.eval()
+        yield copy.deepcopy(module).eval()
 
 
 def held(source: Any, count: int | None) -> ImageBatch:
