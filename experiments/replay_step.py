@@ -54,7 +54,7 @@ def main(path: Path) -> None:
     print(
         f"step {kept['nonfinite']['step']}, weights before: {kept['nonfinite']['weights_before']}"
     )
-    with linears_in_onednn(run.module) if run.settings.products() else nullcontext():
+    with linears_in_onednn(run.module) if run.settings.onednn_reason() else nullcontext():
         for number, loss in enumerate(replay(run.module, run.data, kept)):
             print(f"shard {number}: loss {loss.item():g}")
             loss.backward()

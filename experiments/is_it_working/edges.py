@@ -61,7 +61,7 @@ def accuracies(run_dir: Path) -> dict[str, float]:
     made = prepare.prepare(config.load(run_dir / "config.yaml"))
     state = torch.load(run_dir / LAST, weights_only=True, map_location="cpu")["state_dict"]
     made.module.load_state_dict(state, strict=True)
-    images = eval_copy.held(made.data.val, IMAGES).images
+    images = eval_copy.first_images(made.data.val, IMAGES).images
     with eval_copy.eval_copy(made.module) as module:
         (name, sampler), *_ = module.samplers.items()
         side = sampler.grid.tile

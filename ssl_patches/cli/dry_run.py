@@ -97,9 +97,9 @@ def _course(run: Prepared) -> list[tuple[str, str]]:
     module, settings, recipe = run.module, run.settings, run.module.recipe
     shards = settings.processes * settings.accumulate
     divided = f" = {shards} shards of {run.data.batch_size}" if shards > 1 else ""
-    precision, why = settings.numbers()
+    precision, why = settings.resolved_precision()
     rate = (
-        f"{recipe.peak(module.batch_size):.3g} at its peak (base_lr {recipe.base_lr:g} x"
+        f"{recipe.peak_lr(module.batch_size):.3g} at its peak (base_lr {recipe.base_lr:g} x"
         f" {module.batch_size} / 256)"
     )
     return [
@@ -123,7 +123,7 @@ def _cost(run: Prepared) -> list[tuple[str, str]]:
         [run.data.train[index % len(run.data.train)][0] for index in range(2 * cost.FEW)]
     ).to(device)
     module.to(device)
-    needed = cost.estimate(module, sample, bf16=settings.numbers()[0] == "bf16")
+    needed = cost.estimate(module, sample, bf16=settings.resolved_precision()[0] == "bf16")
     seconds = seconds_per_image(run) / settings.processes
     images = module.steps * module.batch_size if module.steps else module.seconds / seconds
     epochs = images / len(run.data.train)

@@ -23,14 +23,14 @@ def pretrain(
     say: Say = print,
     **keys: Any,
 ) -> Path:
-    """``ssl-patches pretrain``; returns the run directory. ValueError as the command would say it,
-    all problems at once.
+    """Pretrain an encoder as ``ssl-patches pretrain`` does, and return the run directory.
 
     ``data``: a folder of images, a name of conf/data, or a Dataset object (map-style; items are
     images, (image, label) or dicts of them), of which 20 % are held out unless ``{"train": ...,
     "val": ...}`` are given; None: the embedded images.
     ``keys``: ``task``, ``encoder``, ``image_size``, ``budget``, ``run_dir``, ... ``config_dirs``:
-    as ``--config-dir``.
+    as ``--config-dir``. ValueError (BadRequest) as the command would print it, all problems at
+    once; Failed where training fails.
     """
     words, datasets = data_words(data)
     words += words_of_keys(keys, settings)
@@ -55,4 +55,4 @@ def pretrain(
 
 
 def _silent(_: str) -> None:
-    """What a process says that trains along with another."""
+    """Print nothing: what a process says that trains along with another."""

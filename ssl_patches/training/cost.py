@@ -1,5 +1,4 @@
-"""What a training step needs of memory, before one is run: counted on a few images, extended to the
-step's.
+"""Estimate the memory and time of a training step before a run, from steps of few images.
 
 Every tensor that an operation returns is counted while its storage lives, forward and backward, for
 two small batches on a copy. At each moment of a step that tells what it holds anyway and what each
@@ -30,20 +29,25 @@ FEW = 4  # images of the smaller batch; the larger one has twice as many
 
 @dataclass(frozen=True)
 class Memory:
-    """In bytes. ``kept``: weights and the optimiser's state; ``moments`` of a step: held anyway,
-    and for each image."""
+    """Memory of a training step, in bytes.
+
+    ``kept``: weights and the optimiser's state. ``moments`` of a step: bytes held anyway, and bytes
+    for each image.
+    """
 
     kept: int
     moments: list[tuple[float, float]]
 
     def step(self, images: int) -> float:
-        """The most that a step of ``images`` on one device holds at once."""
+        """Return the most bytes that a step of ``images`` on one device holds at once."""
         return self.kept + max(fixed + images * per_image for fixed, per_image in self.moments)
 
 
 def estimate(module: Pretrainer, images: Tensor, *, bf16: bool) -> Memory:
-    """``images`` (8, C, H, W) uint8, on the module's device. On a copy: the run that follows does
-    not notice."""
+    """Measure what steps hold in memory, on a copy: the run that follows does not notice.
+
+    ``images`` (8, C, H, W) uint8, on the module's device. ``bf16``: under autocast.
+    """
     copied, device = copy.deepcopy(module).train(), images.device.type
     copied.zero_grad()
     courses = []
@@ -84,12 +88,14 @@ PATIENCE = 5.0  # seconds after which it is not repeated
 
 
 def seconds_per_image(run: Prepared) -> float:
-    """Of a step, forward and backward, on this machine. The module is left on the run's device,
-    with gradients."""
+    """Measure the seconds per image of a step, forward and backward, on this machine.
+
+    The module is left on the run's device, with gradients.
+    """
     count = min(run.data.batch_size, max(4, round(WORK / run.flops)))
     device, precision = (
         {"gpu": "cuda", "cpu": "cpu"}[run.settings.accelerator],
-        run.settings.numbers()[0],
+        run.settings.resolved_precision()[0],
     )
     images = torch.stack([run.data.train[index][0] for index in range(count)]).to(device)
     module = run.module.to(device).train()
@@ -108,7 +114,7 @@ def seconds_per_image(run: Prepared) -> float:
 
 
 def duration(seconds: float) -> str:
-    """``40 s``, ``12 min``, ``3.5 h``."""
+    """Write seconds as ``40 s``, ``12 min`` or ``3.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

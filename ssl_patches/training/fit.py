@@ -43,7 +43,7 @@ def fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
     """
     run.data.store()
     settings, module = run.settings, run.module
-    precision = settings.numbers()[0]
+    precision = settings.resolved_precision()[0]
     watchers = _watchers(run_dir, run)
     stop, checkpoints = watchers.stop, watchers.checkpoints
     choose_attention(module, accelerator=settings.accelerator, precision=precision)
@@ -71,7 +71,8 @@ def fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
     without_sigterm_broadcast(trainer)
     stopped = False
     try:
-        with stop.listening(), linears_in_onednn(module) if settings.products() else nullcontext():
+        products = linears_in_onednn(module) if settings.onednn_reason() else nullcontext()
+        with stop.listening(), products:
             trainer.fit(
                 module,
                 datamodule=run.data,

@@ -18,7 +18,8 @@ def without_sigterm_broadcast(trainer: L.Trainer) -> None:
     the processes itself, every ``trainer.log_every`` steps. No argument of ``Trainer`` turns it
     off (``_TrainingEpochLoop.advance`` in lightning 2.6).
     """
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign] # that is the point
+    # mypy: a method is replaced, and that is the point
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore
 
 
 def count_shards_anew(checkpoint: dict[str, Any], shards: int) -> None:

@@ -97,7 +97,7 @@ def execute(
         say(_opening(run_dir, run, checkpoint))
         divided = run.settings.strategy == "fsdp"
         module = copy.deepcopy(run.module) if divided else run.module
-        with processes.processes(run.settings, run_dir / CONFIG):
+        with processes.start_processes(run.settings, run_dir / CONFIG):
             fit(run_dir, run, resumed=checkpoint is not None, logger=logger)
         if divided:
             module = gathered(module, run.module, run_dir / LAST)
@@ -113,14 +113,14 @@ def _remove_results(run_dir: Path, module: Pretrainer) -> None:
 
 def _as_kept(cfg: Mapping[str, Any], run_dir: Path, run: Prepared) -> dict[str, Any]:
     """The configuration as ``config.yaml`` keeps it: with the directory and precision chosen."""
-    trainer = {**cfg["trainer"], "precision": run.settings.numbers()[0]}
+    trainer = {**cfg["trainer"], "precision": run.settings.resolved_precision()[0]}
     kept = {"run_dir": str(run_dir), "resume": False, "overwrite": False, "trainer": trainer}
     return {**cfg, **kept}
 
 
 def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None) -> str:
     module, train = run.module, run.data.train
-    grids = [sampler.grid for sampler in module.samplers.values()]
+    grids = [sampler.grid for _, sampler, _ in module.named_parts()]
     tiles = (
         " and ".join(f"{grid.rows} x {grid.cols} tiles of {grid.tile} px" for grid in grids)
         or "whole"
@@ -140,12 +140,12 @@ def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None)
     ]
     if hasattr(train, "split_rule"):
         lines.insert(1, f"data: {train.split_rule}; images loaded at {train.load_size} px")
-    if getattr(module.encoder, "loaded", None) and not checkpoint:
-        lines.append(module.encoder.loaded)
-    precision, why = run.settings.numbers()
+    if (loaded := module.encoder.loaded) and not checkpoint:
+        lines.append(loaded)
+    precision, why = run.settings.resolved_precision()
     if run.settings.precision == "auto":
         lines.append(f"precision {precision} ({why})")
-    if quicker := run.settings.products():
+    if quicker := run.settings.onednn_reason():
         lines.append(f"linear maps in oneDNN ({quicker}; trainer.onednn=false turns it off)")
     if run.settings.processes > 1 or run.settings.accumulate > 1:
         lines.append(

@@ -54,14 +54,14 @@ def test_the_learning_rate_is_proportional_to_the_batch(encoder):
 
 def test_the_schedule_rises_from_zero_peaks_at_the_end_of_warm_up_and_ends_at_zero():
     recipe = AdamW(warmup=0.1)
-    rising = [recipe.factor(p / 100) for p in range(11)]
-    falling = [recipe.factor(p / 100) for p in range(10, 101)]
+    rising = [recipe.lr_multiplier(p / 100) for p in range(11)]
+    falling = [recipe.lr_multiplier(p / 100) for p in range(10, 101)]
     assert rising[0] == 0
     assert rising == sorted(rising)
     assert max(rising) == falling[0] == 1
     assert falling == sorted(falling, reverse=True)
     assert falling[-1] == pytest.approx(0, abs=1e-12)
-    assert recipe.factor(0.55) == pytest.approx(0.5)
+    assert recipe.lr_multiplier(0.55) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

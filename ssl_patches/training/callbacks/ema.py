@@ -19,10 +19,11 @@ from typing import Any
 import lightning as L
 from timm.utils import ModelEmaV3
 
-from ssl_patches.training.pretrainer import Pretrainer, step_ended
+from ssl_patches.training.callbacks.observer import Observer
+from ssl_patches.training.pretrainer import Pretrainer
 
 
-class EncoderAverage(L.Callback):
+class EncoderAverage(Observer):
     """A callback that keeps ``module.ema``, an average of ``module.encoder`` over steps.
 
     ``decay``: share of the old average in the new one, 0..1, once it has grown.
@@ -37,11 +38,9 @@ class EncoderAverage(L.Callback):
         self._average = WarmedAverage(module.encoder, decay=self.decay)
         module.ema = self._average.module.requires_grad_(False).train()
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: Pretrainer, outputs: object, batch: object, batch_idx: int
-    ) -> None:
+    def on_step_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
         """Follow the encoder after each step."""
-        if self._average is not None and step_ended(trainer, batch_idx):
+        if self._average is not None:
             self._average.update(module.encoder, step=trainer.global_step)
 
     def on_save_checkpoint(

@@ -22,10 +22,11 @@ from torch import Tensor
 
 from ssl_patches.config.messages import Failed
 from ssl_patches.data.module import EndlessBatches, PatchDataModule
+from ssl_patches.training.callbacks.observer import Observer, data_of
 from ssl_patches.training.pretrainer import Pretrainer, step_seed
 
 
-class StopAtNonFinite(L.Callback):
+class StopAtNonFinite(Observer):
     """A callback that raises Failed at a loss that is no finite number.
 
     It writes ``DIRECTORY/nonfinite-step-N.ckpt`` before. ``every``: steps between looks at the
@@ -73,7 +74,7 @@ class StopAtNonFinite(L.Callback):
             "weights_before": step == first,
             "progress": module.progress(),
             "shards": shards_of_step(
-                trainer.datamodule, first, trainer.accumulate_grad_batches, trainer.world_size
+                data_of(trainer), first, trainer.accumulate_grad_batches, trainer.world_size
             ),
         }
         path = self.directory / f"nonfinite-step-{first}.ckpt"

@@ -197,7 +197,7 @@ def test_rows_go_to_file_and_loggers_alike_and_a_resumed_run_writes_them_again(t
         table.log(Trainer, {"step": step, "rank": step / 3}, prefix="health/")
     assert Trainer.loggers[0].got == [({"health/rank": step / 3}, step) for step in (10, 20, 30)]
     assert table.read() == [{"step": step, "rank": step / 3} for step in (10, 20, 30)]
-    table.shorten(20)
+    table.drop_after(20)
     assert [row["step"] for row in table.read()] == [10, 20]
 
 

@@ -61,7 +61,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_step(
         if isinstance(value, torch.Tensor) and not any(word in key for word in statistics)
     )
     run = prepare(config.load(wanted / "config.yaml"))
-    with linears_in_onednn(run.module) if run.settings.products() else nullcontext():
+    with linears_in_onednn(run.module) if run.settings.onednn_reason() else nullcontext():
         (loss,) = replay(run.module, run.data, kept)
     assert loss.item() == float(
         rows(wanted)[2]["loss"]
