@@ -15,10 +15,10 @@ from ssl_patches.encoders import build as build_encoders
 from ssl_patches.training.callbacks import ema
 
 
-def test_what_is_opt_in_changes_nothing_by_its_presence(only_training, tmp_path):
+def test_what_is_opt_in_changes_nothing_by_its_presence(trained_run, only_training, tmp_path):
     """The average observes: weights, optimiser and losses of a run are the same to the bit with
     it."""
-    plain = only_training(tmp_path / "plain")
+    plain = trained_run
     watched = only_training(tmp_path / "watched", "trainer.ema=0.9", "trainer.checkpoint_minutes=0")
     assert [row["loss"] for row in rows(plain)] == [row["loss"] for row in rows(watched)]
     kept = {key: value for key, value in weights(watched).items() if not key.startswith("ema.")}

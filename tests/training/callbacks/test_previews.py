@@ -8,9 +8,7 @@ from matplotlib.image import imread
 
 from ssl_patches.encoders import create
 from ssl_patches.evaluation.probes.roles.attention import last_attention
-from ssl_patches.tasks.relative import Relative
 from ssl_patches.training.figures import draw_neighbours, draw_patches
-from ssl_patches.types import PatchBatch, PatchGrid
 
 
 @pytest.mark.parametrize("options", [{}, {"class_token": True}])
@@ -53,24 +51,3 @@ def test_figures_are_written_with_something_on_them(tmp_path):
     )
     for name in ("n", "p"):
         assert imread(tmp_path / f"{name}.png").std() > 0.05
-
-
-def test_arrows_of_relative_point_where_the_network_says():
-    grid = PatchGrid(3, 3, 8)
-    task = Relative(dim=4, grid=grid).eval()
-    tiles = torch.rand(2, 9, 3, 8, 8)
-    patches = PatchBatch(tiles, torch.zeros(2, 9, 4), torch.ones(2, 9, dtype=torch.bool), (24, 24))
-
-    class Tells:  # an encoder is not needed to say "right": every answer is direction 4
-        def scrambled(self, patches):
-            from ssl_patches.types import Encoded
-
-            return Encoded(torch.zeros(2, 9, 4), torch.zeros(2, 0, 4))
-
-    with torch.no_grad():
-        task.answer[-1].bias.copy_(torch.eye(8)[4] * 100)
-        (picture,) = task.preview(patches, Tells())
-    assert picture.cells.tolist()[0] == [0, 1, 2, 3, 5, 6, 7, 8, 4]
-    assert picture.arrows[:, :8].tolist() == [[[0, 1]] * 8] * 2
-    assert picture.arrows[:, 8].tolist() == [[0, 0]] * 2
-    assert picture.right[0].tolist() == [cell == 5 for cell in [0, 1, 2, 3, 5, 6, 7, 8]] + [True]
