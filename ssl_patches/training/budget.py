@@ -1,4 +1,4 @@
-"""How long a run trains: a number of images, epochs, FLOPs or seconds, whichever one is set.
+"""Set how long a run trains: a number of images, epochs, FLOPs or seconds.
 
 A comparison is fair only at a stated budget, so every run counts all of them and stretches its
 schedule to the one that is set. FLOPs are all that is executed, forward and backward, heads and

@@ -65,7 +65,7 @@ class OneDnnLinear(nn.Linear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out)."""
+        """Map ``x`` (..., in) to (..., out)."""
         if (
             not torch.is_grad_enabled()
             or x.dtype != torch.float32

@@ -1,5 +1,4 @@
-"""Optimisers with the parameter groups of the papers, the batch-size rule and a schedule stretched
-to the budget.
+"""Make optimisers with the parameter groups, batch-size rule and schedule of the papers.
 
 Weight decay is for matrices only: not for biases, norms, positions or tokens (He et al. 2022,
 Appendix A). The learning rate is ``base_lr * batch / 256`` (Goyal et al. 2017), rises linearly over
@@ -95,8 +94,10 @@ class OptimizerConfig:
         return self.base_lr * batch_size / 256
 
     def lr_multiplier(self, progress: float) -> float:
-        """Return the share of the peak learning rate at ``progress``, the used share of the
-        budget, 0..1."""
+        """Return the share of the peak learning rate, 0..1.
+
+        ``progress``: share of the budget that is used, 0..1.
+        """
         if progress < self.warmup:
             return progress / self.warmup
         return 0.5 * (
@@ -195,11 +196,10 @@ class SGD(OptimizerConfig):
 
 @dataclass(kw_only=True, eq=False)
 class Lars(OptimizerConfig):
-    """SGD whose step on each matrix is ``trust`` times the matrix's own norm: for large batches
-    (You et al. 2017).
+    """SGD whose step on a matrix is ``trust`` times its own norm: for large batches.
 
-    Vectors take plain SGD steps, as MAE's probe and EMP-SSL do it. timm's: the ratio is ``|w| /
-    (|g| + weight_decay |w|)``.
+    LARS (You et al. 2017). Vectors take plain SGD steps, as MAE's probe and EMP-SSL do it. timm's:
+    the ratio is ``|w| / (|g| + weight_decay |w|)``.
 
     ``base_lr``: learning rate at a batch of 256. Why: EMP-SSL's. ``weight_decay``: of matrices.
     Why: EMP-SSL's.
@@ -229,10 +229,10 @@ class Lars(OptimizerConfig):
 
 @dataclass(kw_only=True, eq=False)
 class Lamb(OptimizerConfig):
-    """Adam whose step on each matrix is as long as the matrix's own norm (You et al. 2020);
-    SparK's, on CNNs, too.
+    """Adam whose step on a matrix is as long as its own norm.
 
-    Vectors take Adam steps. timm's own clipping is off: ``clip`` does it, as for all recipes.
+    LAMB (You et al. 2020); SparK's, on CNNs, too. Vectors take Adam steps. timm's own clipping is
+    off: ``clip`` does it, as for all optimisers.
 
     ``base_lr``: learning rate at a batch of 256. Why: as SparK. ``weight_decay``: of matrices. Why:
     where SparK begins.

@@ -1,5 +1,6 @@
-"""One training step: views -> sum over parts of task(sampler, encoder) -> log. The path image ->
-loss is ``losses``.
+"""Compute a training step: views -> sum over parts of task(sampler, encoder) -> metrics.
+
+The path image -> loss is ``Pretrainer.losses``.
 
 Every random draw of a step is a function of (seed, step, shard): the generators are seeded at its
 start. A resumed run thus repeats the unbroken one bit for bit and checkpoints need no generator

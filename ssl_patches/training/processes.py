@@ -3,7 +3,10 @@
 Lightning starts children by running the command line again, which a sub-command, a notebook or
 Hydra's multirun breaks (the child takes the whole sweep for its own). Ours run ``python -m
 ssl_patches.training.worker RUN_DIR/config.yaml``: what they are told is what the run directory
-says. To Lightning they look as if somebody else had started them.
+says. To Lightning they look as if somebody else had started them. torchrun, where it is typed, may
+start all; it is not called from here, because it would start a process more than the run has (this
+one, which holds images and model already), and kills what has not stopped within 30 s of a signal:
+a long step would be lost.
 
 Traps: (a) inside a Slurm allocation without ``srun`` there is one process, whatever SLURM_NTASKS
 says, and Lightning would wait for the others for ever: the tasks of the *step* count; (b)

@@ -1,5 +1,7 @@
-"""Train along as one of several processes: ``python -m ssl_patches.training.worker
-RUN_DIR/config.yaml``."""
+"""Train along as one of several processes.
+
+``python -m ssl_patches.training.worker RUN_DIR/config.yaml``
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""An exponential moving average of the encoder beside it: held by checkpoints, exported on demand,
-never trained with.
+"""Keep an exponential moving average of the encoder beside it, never trained with.
 
+Checkpoints hold it, and it is exported on demand.
 Averaged weights are those of a longer, slower training (Polyak & Juditsky 1992; Morales-Brotons et
 al. 2024). The average itself is timm's. In a checkpoint it is the keys ``ema.*`` of
 ``state_dict``, with the same names behind the prefix as ``encoder.*``: an encoder loads them as it
