@@ -241,7 +241,7 @@ class _Composer:
             EndlessBatches(
                 length=len(train), batch_size=cfg["data"]["batch_size"], seed=cfg["seed"]
             )
-            (supervised.check if supervised.is_supervised(cfg) else build_run.parts)(cfg)
+            (supervised.check if supervised.is_supervised(cfg) else build_run.components)(cfg)
             if self.design.tuning or supervised.is_supervised(cfg):
                 supervised.classes_of(train)
             self.fitting.add(shape)

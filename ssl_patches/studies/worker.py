@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ from ssl_patches.studies.run_reader import CELL, ERROR, State, state_of
 from ssl_patches.training.finish import finish
 from ssl_patches.training.fit import Interrupted
 from ssl_patches.training.prepare import prepare
-from ssl_patches.training.run import carry_out
+from ssl_patches.training.process import before_training
+from ssl_patches.training.run import execute
 
 POLL = 2.0  # seconds between looks at what others do
 
@@ -89,6 +91,7 @@ def work(plan: Plan, *, say: Say, wait: bool) -> None:
     """Run what is missing, in this process, one job after the other. Raises Interrupted and
     KeyboardInterrupt; Failed when no more can be written. ``wait``: stay until what other processes
     work on is done too, and take it over if they die."""
+    before_training()
     told = ""
     while True:
         ran = False
@@ -141,7 +144,8 @@ def run_job(job: Job, directory: Path, *, trial: bool, say: Say) -> None:
         {"callbacks": {}} if trial else {}
     )  # observers look at held-out images, and a trial sees none
     began = time.monotonic()
-    carry_out(cfg, prepare(cfg), began=began, end=tuning.judge if trial else finish, say=say)
+    on_finished = tuning.judge if trial else partial(finish, words=job.words)
+    execute(cfg, prepare(cfg), began=began, on_finished=on_finished, say=say)
 
 
 @contextmanager
