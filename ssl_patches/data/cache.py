@@ -102,14 +102,14 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
         told = False
         try:
             while not self._open():
-                with locks.held(self.folder) as ours:
+                with locks.locked(self.folder) as ours:
                     if ours:
                         if not self._open():  # it may have been finished between the two looks
                             self._make(num_workers)
                         continue
                 if not told:
                     print(
-                        f"{self.folder}: {locks.holder(self.folder)} decodes these images; waiting"
+                        f"{self.folder}: {locks.owner(self.folder)} decodes these images; waiting"
                         " for it",
                         file=sys.stderr,
                     )

@@ -19,6 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ssl_patches.config.atomic import write_text
 from ssl_patches.data.module import ordered_loader
 
 LIMIT = 20_000  # images
@@ -41,9 +42,7 @@ def measured(source: Any, *, num_workers: int = 0, folder: Path | None = None) -
     except (OSError, ValueError, TypeError):  # not there, or not what we wrote
         known = _measure(source, num_workers)
         place.parent.mkdir(parents=True, exist_ok=True)
-        half = place.with_name(f".{place.name}.{os.getpid()}")
-        half.write_text(json.dumps(known), encoding="utf-8")
-        os.replace(half, place)
+        write_text(place, json.dumps(known))
     return known
 
 

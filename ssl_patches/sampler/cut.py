@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from ssl_patches.types import PatchGrid, colours_together
+from ssl_patches.types import PatchGrid, channels_last
 from ssl_patches.views.resample import as_float, reading_weights
 
 WORDS = (
@@ -31,7 +31,7 @@ def dense_tiles(images: Tensor, grid: PatchGrid) -> Tensor:
     Where the colours of a pixel lie together, they do so in the tiles.
     """
     count, channels = images.shape[:2]
-    if colours_together(images):
+    if channels_last(images):
         flat = images.movedim(1, -1).reshape(
             count, 1, grid.rows * grid.tile, -1
         )  # one plane, whose pixels are all colours

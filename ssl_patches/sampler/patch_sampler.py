@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from ssl_patches.sampler.colour import ColourTreatment
 from ssl_patches.sampler.cut import dense_tiles, gather_tiles, scaled_tiles
 from ssl_patches.sampler.geometry import FUZZ, cell_sides, filling, refuse_misfit, usual_tile
-from ssl_patches.types import PatchBatch, PatchGrid, Views, colours_together
+from ssl_patches.types import PatchBatch, PatchGrid, Views, channels_last
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IN_CACHE = (
@@ -181,7 +181,7 @@ class PatchSampler(nn.Module):
         choice = treated.choose(len(images), images.device) if treated else None
         white = 255.0 if images.dtype == torch.uint8 and not self._resizes else 1.0
         together, shift, factor = (
-            self.grid.dense and colours_together(images),
+            self.grid.dense and channels_last(images),
             self.shift,
             self.factor / white,
         )
@@ -294,7 +294,7 @@ def standardised(tiles: Tensor, *, white: float = 1.0) -> Tensor:
     A flat tile stays near 0: the deviation is at least that of a tile with one pixel off by one
     level of 255.
     """
-    flat = (tiles.movedim(2, -1) if colours_together(tiles) else tiles).flatten(2)
+    flat = (tiles.movedim(2, -1) if channels_last(tiles) else tiles).flatten(2)
     flat.sub_(flat.mean(2, keepdim=True))
     count = flat.shape[2] ** 0.5
     deviation = (

@@ -31,7 +31,7 @@ def state_of(directory: Path) -> State:
     """The state of a run, a cell or a trial."""
     if (directory / tuning.RESULT).is_file() or summary_of(directory):
         return State("finished")
-    if owner := locks.holder(directory):
+    if owner := locks.owner(directory):
         return State("running", str(owner))
     if (directory / ERROR).is_file():
         lines = (directory / ERROR).read_text(encoding="utf-8").splitlines()

@@ -112,7 +112,7 @@ def work(plan: Plan, *, say: Say, wait: bool) -> None:
 def _attempt(plan: Plan, standing: Standing, say: Say) -> bool:
     """Run it unless another worker has it. True when it was run, well or not."""
     job, at = standing.job, plan.directory(standing.job)
-    with locks.held(at) as ours:
+    with locks.locked(at) as ours:
         if not ours or state_of(at).kind == "finished" or (at / ERROR).is_file():
             return False
         open_now = [
@@ -171,7 +171,7 @@ def clear_errors(plan: Plan) -> None:
     """What failed is tried again when a study is started anew."""
     for standing in standings(plan):
         if standing.job and standing.state.kind == "failed":
-            with locks.held(plan.directory(standing.job)) as ours:
+            with locks.locked(plan.directory(standing.job)) as ours:
                 if ours:
                     (plan.directory(standing.job) / ERROR).unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ssl_patches import config
 from ssl_patches.config.instantiate import build
-from ssl_patches.config.locks import alone_in, refuse_others
+from ssl_patches.config.locks import exclusive, refuse_others
 from ssl_patches.config.run_dir import (
     CONFIG,
     LAST,
@@ -68,7 +68,7 @@ def carry_out(
     logger = build(cfg["logger"], run_dir=run_dir) if cfg.get("logger") else False
     refuse_others(run_dir)
     claim(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
-    with alone_in(run_dir), told_when_full(run_dir, run_dir / LAST):
+    with exclusive(run_dir), told_when_full(run_dir, run_dir / LAST):
         for left in (SUMMARY, *(f"figures/{name}.png" for name in run.module.tasks)):
             (run_dir / left).unlink(
                 missing_ok=True

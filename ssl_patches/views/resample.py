@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssl_patches.types import colours_together
+from ssl_patches.types import channels_last
 
 # px; up to here an image is so small that the calls of a loop would cost more than the products
 BY_PRODUCTS = 64
@@ -148,7 +148,7 @@ def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     whole lines are computed with lines of means: three numbers at a time would take twice as long.
     """
     pixels = as_float(images)
-    if not colours_together(pixels):
+    if not channels_last(pixels):
         return (pixels - mean).div_(std)
     together = pixels.movedim(1, -1)
     means, stds = (values.flatten().repeat(together.shape[2]) for values in (mean, std))

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as tv
 from ssl_patches.sampler import ColourTreatment, PatchSampler
 from ssl_patches.sampler.colour import DROPPED_NOISE
 from ssl_patches.sampler.cut import gather_tiles, scaled_tiles
-from ssl_patches.types import PatchBatch, colours_together
+from ssl_patches.types import PatchBatch, channels_last
 from ssl_patches.views import CropFlip
 
 PLAIN = {"mean": (0.0, 0.0), "std": (1.0, 1.0)}
@@ -221,7 +221,7 @@ def test_a_dense_grid_of_images_whose_colours_lie_together_has_the_same_tiles(
         torch.manual_seed(0)
         together = sampler(images.to(memory_format=torch.channels_last)).tiles
     assert (together - apart).abs().max() <= 2e-6 * max(1.0, apart.abs().max())
-    assert colours_together(together) == (channels > 1 and tile > 1)
+    assert channels_last(together) == (channels > 1 and tile > 1)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
