@@ -19,9 +19,10 @@ from typing import Any
 def replacing(path: Path, *, durable: bool = False, folder: Path | None = None) -> Iterator[Path]:
     """Yield a path to write to; when the block ends without an error it becomes ``path``.
 
-    ``folder``: where it is written, on the same file system; None: beside ``path``. ``durable``: the content is on the disk before it gets its name, so that a machine that loses
-    power has the old file or the new one too. What writing raises passes through, and then nothing
-    is left of it; of a process that is killed ``.NAME.*.half`` may be.
+    ``folder``: where it is written, on the same file system; None: beside ``path``. ``durable``:
+    the content is on the disk before it gets its name, so that a machine that loses power has the
+    old file or the new one too. What writing raises passes through, and then nothing is left of it;
+    of a process that is killed ``.NAME.*.half`` may be.
     """
     aside = (folder or path.parent) / f".{path.name}.{uuid.uuid4().hex[:8]}.half"
     try:

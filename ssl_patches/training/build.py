@@ -16,6 +16,8 @@ from ssl_patches.config.instantiate import build
 from ssl_patches.config.schema import LOADER
 from ssl_patches.data.build import pixel_statistics, source
 from ssl_patches.data.cache import MAX_GB, CachedSource, folder_of
+from ssl_patches.data.live import Datasets
+from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.build import encoder
 from ssl_patches.training.optim import Recipe
@@ -35,10 +37,12 @@ class Parts:
     spread: Spread | None = None
 
 
-def stream(cfg: Mapping[str, Any], split: str) -> Any:
+def stream(
+    cfg: Mapping[str, Any], split: str, *, sources: Datasets | None = None
+) -> ImageSource:
     """The images that training reads: those of ``source`` at their own size, from a cache where
     ``data.cache`` asks for it."""
-    found, data = source(cfg, split, whole=False), cfg["data"]
+    found, data = source(cfg, split, whole=False, sources=sources), cfg["data"]
     if not data.get("cache"):
         return found
     deciding = {key: value for key, value in data.items() if key not in {*LOADER, "max_corrupt"}}

@@ -10,7 +10,6 @@ from ssl_patches.config import mixture
 from ssl_patches.config.messages import BadRequest, Say
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.config.words import Place, data_words, words_of_keys
-from ssl_patches.data.live import standing
 from ssl_patches.training.processes import follows, started_outside
 from ssl_patches.training.run import pretrain as run_pretrain
 
@@ -49,8 +48,7 @@ def pretrain(
                 " 'module.Class'}, start all with torchrun, or set trainer.devices=1"
             ]
         )
-    with standing(datasets):
-        return run_pretrain(cfg, say=_silent if follows() else say)
+    return run_pretrain(cfg, say=_silent if follows() else say, sources=datasets)
 
 
 def _silent(_: str) -> None:

@@ -19,6 +19,7 @@ from ssl_patches.config.run_dir import (
     origin_of,
     same_batch,
 )
+from ssl_patches.data.live import Datasets
 from ssl_patches.data.module import EndlessBatches, PatchDataModule
 from ssl_patches.evaluation.probes.table import check_probes
 from ssl_patches.training import build as build_run
@@ -65,14 +66,14 @@ def pretrainer(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Pretraine
     )
 
 
-def prepare(cfg: Mapping[str, Any]) -> Prepared:
+def prepare(cfg: Mapping[str, Any], sources: Datasets | None = None) -> Prepared:
     """Build everything and count the cost of a step. ValueError where parts, data or budget do not
     fit."""
     silence_lightning()
     settings: TrainerSettings = build(cfg["trainer"])
     processes.check(settings, run_dir=cfg["run_dir"])
     check_probes(cfg["evaluation"], "evaluation.")
-    train, val = (build_run.stream(cfg, split) for split in ("train", "val"))
+    train, val = (build_run.stream(cfg, split, sources=sources) for split in ("train", "val"))
     loading = {key: cfg["data"][key] for key in ("batch_size", "num_workers")}
     data = PatchDataModule(train=train, val=val, seed=cfg["seed"], **loading)
     EndlessBatches(

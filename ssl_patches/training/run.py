@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ssl_patches.config.run_dir import (
     claim,
 )
 from ssl_patches.data import build as build_data
+from ssl_patches.data.live import Datasets
 from ssl_patches.training import processes
 from ssl_patches.training.callbacks.checkpoint import told_when_full
 from ssl_patches.training.finish import finish
@@ -30,7 +32,12 @@ from ssl_patches.training.fit import fit, gathered
 from ssl_patches.training.prepare import Prepared, place, prepare
 
 
-def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Path:
+def pretrain(
+    cfg: Mapping[str, Any],
+    *,
+    say: Callable[[str], None] = print,
+    sources: Datasets | None = None,
+) -> Path:
     """Runs ``cfg`` (checked) and returns its run directory. ValueError for a bad request, before
     anything is written.
 
@@ -38,8 +45,9 @@ def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> P
     alone.
     """
     began = time.monotonic()
-    cfg = build_data.settled(cfg)
-    return carry_out(cfg, prepare(cfg), began=began, end=finish, say=say)
+    cfg = build_data.with_measured_statistics(cfg, sources=sources)
+    end = partial(finish, sources=sources)
+    return carry_out(cfg, prepare(cfg, sources=sources), began=began, end=end, say=say)
 
 
 def carry_out(
@@ -113,7 +121,7 @@ def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None)
         ),
         f"{length} -> {run_dir}",
     ]
-    if hasattr(train, "split_rule"):
+    if train.split_rule:
         lines.insert(1, f"data: {train.split_rule}; images loaded at {train.load_size} px")
     if getattr(module.encoder, "loaded", None) and not checkpoint:
         lines.append(module.encoder.loaded)

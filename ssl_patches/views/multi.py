@@ -23,8 +23,7 @@ from ssl_patches.views.resample import as_float
 
 
 class MultiCrop(Augment):
-    """``large`` and ``small`` crops of each image, then what is named, as ``Augment`` does, drawn
-    for each crop.
+    """Several crops of each image, then what is named, as ``Augment`` does, drawn for each crop.
 
     ``large``: crops of much of an image. Why: two, as SwAV. ``small``: crops of little of it. Why:
     as many again; each is one more view to compute. ``large_scale``: share of the area of a large
@@ -85,7 +84,7 @@ class MultiCrop(Augment):
         self.large, self.small, self.small_size = large, small, small_size
 
     def forward(self, images: Tensor) -> Tensor | Views:
-        """Crop (B, C, H, W) uint8 into ``Views`` of float in 0..1; in eval mode the whole images.
+        """Crop (B, C, H, W) uint8 into ``Views`` of shares 0..1; in eval mode the whole images.
 
         The crops of an image follow each other, large ones first.
         """
@@ -104,11 +103,11 @@ class MultiCrop(Augment):
 
     @staticmethod
     def _crops(images: Tensor, crop: CropFlip, times: int) -> Tensor | None:
-        """``times`` crops of each image, (B, times, C, s, s); None for none."""
+        """Draw ``times`` crops of each image, (B, times, C, s, s); None for none."""
         if not times:
             return None
         return crop(images.repeat_interleave(times, 0)).unflatten(0, (len(images), times))
 
     def _changed(self, crops: Tensor) -> Tensor:
-        """(B, V, C, s, s) -> (B * V, C, s, s), each with its own change of colours."""
+        """Change the colours of (B, V, C, s, s), each crop by its own draw -> (B * V, C, s, s)."""
         return self.operations(as_float(crops.flatten(0, 1).contiguous()))

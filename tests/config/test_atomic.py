@@ -30,9 +30,14 @@ def test_the_old_content_stands_until_the_new_is_whole(tmp_path):
 def test_an_error_leaves_the_old_content_and_nothing_else(tmp_path, durable):
     file = tmp_path / "file"
     write_text(file, "old")
-    with pytest.raises(OSError, match="full"), replacing(file, durable=durable) as aside:
-        aside.write_text("ne")
-        raise OSError("the disk is full")
+
+    def fill_up() -> None:
+        with replacing(file, durable=durable) as aside:
+            aside.write_text("ne")
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        fill_up()
     assert file.read_text() == "old"
     assert names(tmp_path) == {"file"}
 

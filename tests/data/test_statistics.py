@@ -84,7 +84,7 @@ def test_the_default_stays_imagenets() -> None:
         IMAGENET_MEAN,
         IMAGENET_STD,
     )
-    assert build_data.settled(asked()) == asked()
+    assert build_data.with_measured_statistics(asked()) == asked()
 
 
 def test_numbers_may_be_given() -> None:
