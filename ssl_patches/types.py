@@ -98,7 +98,7 @@ class Views:
     holds further crops of the same images at a smaller side, ``small_count`` of each image.
     """
 
-    images: Tensor  # (B * count, C, S, S)
+    images: Tensor  # (B * count, C, S, S) uint8 or shares 0..1; V = count
     count: int
     large: int
     small: Tensor | None = None  # (B * small_count, C, s, s)

@@ -67,7 +67,12 @@ def evaluate_command(
     if against is not None:
         _check_channels(data, against, cfg["against"])
     figures = None if cfg["figures"] is None else Path(cfg["figures"])
-    options = {"num_workers": data["num_workers"], "allowed": allowed, "say": say}
+    options = {
+        "num_workers": data["num_workers"],
+        "allowed": allowed,
+        "say": say,
+        "sources": sources,
+    }
     record = _evaluate(
         subject, data, cfg, floors=Path("runs") / ".floors", figures=figures, **options
     )

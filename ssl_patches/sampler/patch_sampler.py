@@ -153,9 +153,8 @@ class PatchSampler(nn.Module):
     def forward(self, images: Tensor | Views) -> PatchBatch:
         """Cut ``images`` (B, C, S, S), uint8 levels or float shares 0..1, into (B, K, C, h, w).
 
-        All cells in raster order, all placed. Of ``Views`` the small crops are cut on a smaller grid
-        of the same tiles. ValueError where small crops are no whole tiles.
-        """
+        All cells in raster order, all placed. Of ``Views`` the small crops are cut on a smaller
+        grid of the same tiles. ValueError where small crops are no whole tiles."""
         if isinstance(images, Views):
             several = replace(self(images.images), views=images.count, large=images.large)
             return replace(several, small=self._small(images))

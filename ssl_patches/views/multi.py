@@ -32,8 +32,8 @@ class MultiCrop(Augment):
     most. Why: as torchvision's RandomResizedCrop. ``flip``: probability of a horizontal flip. Why:
     as ``CropFlip``.
 
-    ``small_size``: side of the small crops in pixels, for tasks that compare; None: enlarged to that
-    of a view. Why: every task can use enlarged ones.
+    ``small_size``: side of the small crops in pixels, for tasks that compare; None: enlarged to
+    that of a view. Why: every task can use enlarged ones.
 
     ``rotate``: quarter turns; None: none. ``colour``: changes of colours, or of each channel by
     itself; None: none.
@@ -65,8 +65,8 @@ class MultiCrop(Augment):
             )
         if small_size is not None and (not 0 < small_size <= image_size or not large or not small):
             raise ValueError(
-                f"views.small_size={small_size}: a side from 1 to image_size={image_size} px, beside "
-                f"large crops; set views.small_size={max(1, image_size // 2)}, views.large=2"
+                f"views.small_size={small_size}: a side from 1 to image_size={image_size} px,"
+                f" beside large crops; set views.small_size={max(1, image_size // 2)}, views.large=2"
             )
         super().__init__(
             image_size=image_size,
@@ -83,7 +83,8 @@ class MultiCrop(Augment):
         )
         self.large, self.small, self.small_size = large, small, small_size
 
-    def forward(self, images: Tensor) -> Tensor | Views:
+    # one crop is a Tensor, several are Views: whoever builds views takes both
+    def forward(self, images: Tensor) -> Tensor | Views:  # type: ignore[override]
         """Crop (B, C, H, W) uint8 into ``Views`` of shares 0..1; in eval mode the whole images.
 
         The crops of an image follow each other, large ones first.
