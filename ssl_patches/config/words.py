@@ -96,7 +96,9 @@ def spelled(value: Any) -> str:
         return "{" + ",".join(f"{key}:{spelled(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(spelled, value)) + "]"
-    if not isinstance(value, str) or (re.fullmatch(r"[\w./+\-]+", value) and shown(value) == value):
+    # the grammar knows letters and digits of ASCII only without quotes
+    plain = isinstance(value, str) and re.fullmatch(r"[\w./+\-]+", value, re.ASCII)
+    if not isinstance(value, str) or (plain and shown(value) == value):
         return shown(value)
     inside = re.sub(r'(\\*)"', r"\1\1\\" + '"', value)
     return '"' + inside + "\\" * (len(inside) - len(inside.rstrip("\\"))) + '"'
