@@ -37,7 +37,7 @@ class Reading:
     value_range: tuple[float, float] | None = None
 
     def square(self, path: str, size: int) -> Tensor:
-        """Decode a file into uint8 (C, size, size). Raises ``UnreadableImage``."""
+        """Decode a file into uint8 (C, S, S), S = ``size``. Raises ``UnreadableImage``."""
         return decode(path, channels=self.channels, size=size, value_range=self.value_range)
 
     def headers(self, paths: Sequence[str]) -> tuple[dict[str, Extent], list[tuple[str, str]]]:

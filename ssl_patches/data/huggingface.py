@@ -25,7 +25,7 @@ PROBED = 64  # images whose size decides the load size
 
 
 class HuggingFaceSource(StoredSource):
-    """The images of one split of a data set of Hugging Face on disk.
+    """The images of one split of a data set of Hugging Face on disk; ValueError without them.
 
     ``path``: a folder that ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk`` wrote.
 

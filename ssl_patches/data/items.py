@@ -38,7 +38,7 @@ PROBED = 16  # items looked at for the load size and the fingerprint
 
 
 class ItemSource(StoredSource):
-    """The images of any map-style Dataset.
+    """The images of any map-style Dataset. ValueError, which says what was expected, for another.
 
     ``dataset``: has ``__len__`` and ``__getitem__``. ``where``: the key and value that errors begin
     with.
@@ -110,14 +110,18 @@ class ItemSource(StoredSource):
 
     @property
     def labels(self) -> Tensor:
-        """Return (N,) int64, -1 = none; read from the items, once, where the dataset lists none."""
+        """Return labels (N,) int64, -1 = none.
+
+        They are read from the items, once, where the dataset lists none.
+        """
         if self._labels is None:
             read = [self._item_label(at, self.dataset[at]) for at in self.indices]
             self._labels = torch.tensor(read, dtype=torch.int64)
         return self._labels
 
     @labels.setter
-    def labels(self, labels: Tensor) -> None:  # (N,) int64
+    def labels(self, labels: Tensor) -> None:
+        """Take labels (N,) int64 as they are given, -1 = none."""
         self._labels = labels
 
     def read(self, at: int) -> tuple[Tensor, int]:

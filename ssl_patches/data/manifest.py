@@ -34,7 +34,7 @@ Columns = dict[str, list[str]]
 
 
 class ManifestSource(FileSource):
-    """The images that a list names, one a row.
+    """The images that a list names, one a row; ValueError where it cannot be read as told.
 
     ``path``: the list. ``image_column``: None takes the first of ``IMAGE_COLUMNS`` that there is,
     or the only column. ``label_column``, ``split_column``: None = there are none. ``root``: what

@@ -144,9 +144,9 @@ class MaskFolder(ImageSource):
             ) from error
 
     def mask(self, index: int) -> Tensor:
-        """Return the ids of image ``index``, int16 (mask_size, mask_size), -1 = unlabelled.
+        """Return the ids of image ``index``, int16 (H, W), -1 = unlabelled.
 
-        ValueError for an id without a name.
+        Both are ``mask_size``. ValueError for an id without a name.
         """
         ids = ids_of(self.mask_paths[index], size=self.mask_size)
         ids = torch.where(torch.isin(ids, torch.tensor(self.void, dtype=ids.dtype)), -1, ids)

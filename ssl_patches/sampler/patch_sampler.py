@@ -167,16 +167,24 @@ class PatchSampler(nn.Module):
         """Cut the small crops on a dense grid of their own. ValueError where none fits."""
         if views.small is None:
             return None
-        side, tile = views.small.shape[-1], self.tile
+        side = views.small.shape[-1]
+        tile = side if self.grid.cells == 1 else self.tile
         if not self.grid.dense or side % tile:
             below = max(tile, side // tile * tile)
             raise ValueError(
                 f"views.small_size={side}: small crops are cut into whole tiles of {tile} px that "
-                f"touch; set views.small_size={below} and sampler=tokens"
+                f"touch; set views.small_size={below}, or sampler=whole"
             )
         if side not in self.smaller:
-            mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
-            smaller = PatchSampler(image_size=side, tile=tile, unit=tile, mean=mean, std=std)
+            smaller = PatchSampler(
+                image_size=side,
+                rows=side // tile,
+                cols=side // tile,
+                tile=tile,
+                gap=0,
+                mean=self.mean.flatten().tolist(),
+                std=self.std.flatten().tolist(),
+            )
             self.smaller[side] = smaller.to(views.small.device)
         patches = self.smaller[side](views.small)
         return replace(patches, views=views.small_count, large=0)
@@ -215,9 +223,9 @@ class PatchSampler(nn.Module):
         return tiles
 
     def boxes(self, count: int, device: torch.device) -> Tensor:
-        """Draw where each tile is cut: (count, K, 4) float y, x, h, w in pixels of the view.
+        """Draw where each tile is cut: (B, K, 4) float y, x, h, w in pixels of the view.
 
-        Fixed and centred in eval mode.
+        ``count``: B. Fixed and centred in eval mode.
         """
         if self.grid.dense:
             return self.raster.to(device).expand(count, -1, -1)

@@ -34,7 +34,7 @@ class Whole(nn.Module):
 
 
 class CropFlip(nn.Module):
-    """Random resized crop and flip, drawn for each image.
+    """Random resized crop and flip, drawn for each image; ValueError for values out of range.
 
     ``scale``: share of the image's area, least and most. Why: as MAE; where size carries meaning
     raise the least.
@@ -114,11 +114,10 @@ def random_boxes(
     ratio: Sequence[float],
     device: torch.device,
 ) -> Tensor:
-    """Draw crops of images of ``size`` H, W: (count, 4) y, x, h, w in whole pixels.
+    """Draw crops of images of ``size`` H, W: (B, 4) y, x, h, w in whole pixels.
 
-    ``scale``: share of the area; ``ratio``: width / height; least and most of each. Every row and
-    column is possible.
-    """
+    ``count``: B. ``scale``: share of the area; ``ratio``: width / height; least and most of each.
+    Every row and column is possible. """
     draw = torch.rand(4, count, device=device)
     height, width = size
     area = height * width * (scale[0] + (scale[1] - scale[0]) * draw[0])

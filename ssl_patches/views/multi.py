@@ -25,6 +25,8 @@ from ssl_patches.views.resample import as_float
 class MultiCrop(Augment):
     """Several crops of each image, then what is named, as ``Augment`` does, drawn for each crop.
 
+    ValueError for scales or numbers of crops out of range.
+
     ``large``: crops of much of an image. Why: two, as SwAV. ``small``: crops of little of it. Why:
     as many again; each is one more view to compute. ``large_scale``: share of the area of a large
     one, least and most. Why: as DINOv2.
@@ -66,7 +68,8 @@ class MultiCrop(Augment):
         if small_size is not None and (not 0 < small_size <= image_size or not large or not small):
             raise ValueError(
                 f"views.small_size={small_size}: a side from 1 to image_size={image_size} px,"
-                f" beside large crops; set views.small_size={max(1, image_size // 2)}, views.large=2"
+                f" beside large crops; set views.small_size={max(1, image_size // 2)},"
+                " views.large=2"
             )
         super().__init__(
             image_size=image_size,

@@ -189,7 +189,9 @@ class Grey(nn.Module):
 
 
 class Blur(nn.Module):
-    """Gaussian blur. At the border the weights inside the view are renormalised.
+    """Gaussian blur of some views; ValueError for values out of range.
+
+    At the border the weights inside the view are renormalised.
 
     ``sigma``: drawn between these two shares of the view's side. Why: 0.1 to 2 px of 224, as
     SimCLR.

@@ -132,7 +132,7 @@ def _one_by_one(images: Tensor, boxes: Tensor, out: int, mirror: Tensor | None) 
 
 
 def as_float(images: Tensor) -> Tensor:
-    """Turn uint8 levels 0..255 of any shape into float32 shares 0..1; floats stay as they are."""
+    """Turn uint8 levels 0..255 (...) into float32 shares 0..1 (...); floats stay as they are."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
