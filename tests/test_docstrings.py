@@ -46,7 +46,7 @@ ALLOWED: dict[str, dict[str, int]] = {
         "evaluation": 12,
         "export": 4,
         "sampler": 3,
-        "tasks": 11,
+        "tasks": 12,
         "testing": 1,
         "training": 6,
         "views": 5,
