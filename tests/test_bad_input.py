@@ -108,7 +108,7 @@ NEAR = {
     "task": ("jigsw", "jigsaw"), "sampler": ("tokes", "tokens"), "encoder": ("vit_tinny", "vit_tiny"),
     "data": ("foldr", "folder"), "views": ("crop_flp", "crop_flip"), "optimizer": ("adam", "adamw"),
     "trainer": ("defualt", "default"), "logger": ("wandbb", "wandb"), "callbacks": ("probs", "probes"),
-    "experiment": ("first_light_cifar", "first_light_cifar10"),
+    "experiment": ("first_light_cifar", "first_light_cifar10"), "spread": ("logdt", "logdet"),
 }  # fmt: skip
 
 

@@ -32,6 +32,11 @@ class PretextTask(nn.Module, ABC):
 
     def __init__(self, *, dim: int, grid: PatchGrid) -> None:
         super().__init__()
+        if grid.cells < 2 and not self.compares:
+            raise ValueError(
+                f"sampler.rows={grid.rows}, sampler.cols={grid.cols}: 1 x 1, but this pretext task"
+                " needs at least 2 cells; set sampler.rows=3"
+            )
         self.dim, self.grid = dim, grid
 
     @abstractmethod

@@ -198,7 +198,7 @@ def preview_lays_tiles_on_cells(pair: Pair) -> None:
 def it_does_not_matter_how_pixels_lie(pair: Pair) -> None:
     """Planes may lie together in memory, or the colours of a pixel: loss and gradients are the
     same."""
-    planes = pair.sampler(pair.images)
+    planes = pair.patches()
     colours = replace(planes, tiles=planes.tiles.movedim(2, -1).contiguous().movedim(-1, 2))
     try:
         before, again, after = (

@@ -12,7 +12,7 @@ from torch import Tensor
 from ssl_patches.encoders import Encoder, create
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.tasks.base import PretextTask
-from ssl_patches.types import TaskOutput
+from ssl_patches.types import PatchBatch, TaskOutput, Views
 
 IMAGES = 8
 MakeTask = Callable[..., PretextTask]
@@ -37,7 +37,14 @@ class Pair:
 
     def output(self, seed: int = 0) -> TaskOutput:
         torch.manual_seed(seed)
-        return self.task(self.sampler(self.images), self.encoder)
+        return self.task(self.patches(), self.encoder)
+
+    def patches(self) -> PatchBatch:
+        """The tiles that the task gets: of two different views of each image where it compares."""
+        if not self.task.compares:
+            return self.sampler(self.images)
+        both = torch.stack([self.images, self.images.flip(-1).roll(2, -2)], 1)
+        return self.sampler(Views(both.flatten(0, 1), 2, 2))
 
     def train(self, steps: int) -> list[float]:
         """The same batch and the same questions at each step."""

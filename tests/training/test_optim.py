@@ -10,10 +10,10 @@ import torch
 from runs import weights
 
 from ssl_patches.encoders import create
-from ssl_patches.training.optim import SGD, AdamW, Lamb, Lars
+from ssl_patches.training.optim import SGD, AdamW, Lamb, Lars, Muon
 
 TINY = {"depth": 1, "embed_dim": 48, "num_heads": 3, "class_token": True}
-RECIPES = (AdamW, SGD, Lars, Lamb)
+RECIPES = (AdamW, SGD, Lars, Lamb, Muon)
 
 
 @pytest.fixture(scope="module")
