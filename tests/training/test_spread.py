@@ -1,4 +1,4 @@
-"""The spread option: its share of the gradient is what was asked for, for every task, and it is kept."""
+"""The spread option: its share of the gradient is what was asked for, for every task, for good."""
 
 from __future__ import annotations
 
