@@ -1,4 +1,4 @@
-"""The command line: one function per command, thin; torch is imported only where a command works.
+"""Run commands: one thin function for each; torch is imported only where a command works.
 
 Exit codes: 0 done, 1 failed or stopped, 2 bad request (one line per problem on standard error,
 nothing written).
@@ -43,11 +43,15 @@ class Request:
 
     words: list[str]  # KEY=VALUE and plain words
     config_dirs: list[Path]
-    flags: dict[str, str | bool]
+    flags: dict[str, str]  # "" where the flag takes no value
+
+    def value(self, flag: str) -> str | None:
+        """Return the value of a flag; None where it was not given."""
+        return self.flags.get(flag)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code."""
+    """Run one command and return the exit code."""
     before_torch()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
@@ -84,7 +88,10 @@ def _refuse(message: str, *, code: int = 2) -> int:
 
 
 def _request(command: str, rest: Sequence[str]) -> Request:
-    words, folders, flags, allowed = [], [], {}, ALLOWED_FLAGS[command]
+    words: list[str] = []
+    folders: list[Path] = []
+    flags: dict[str, str] = {}
+    allowed = ALLOWED_FLAGS[command]
     waiting = iter(rest)
     for word in waiting:
         word = {"-m": "--multirun"}.get(word, word)
@@ -107,7 +114,7 @@ def _request(command: str, rest: Sequence[str]) -> Request:
         if flag == "--config-dir":
             folders.append(Path(value))
         else:
-            flags[flag] = value or True
+            flags[flag] = value
     return Request(words, folders, flags)
 
 
@@ -239,15 +246,18 @@ def _runs(request: Request) -> int:
 def _compare(request: Request) -> int:
     from ssl_patches.studies.compare.command import Wanted, compare
 
-    files = {
-        key: Path(str(request.flags[flag]))
-        for key, flag in (("page", "--report"), ("results", "--csv"))
-        if flag in request.flags
-    }
-    metric = str(request.flags["--metric"]) if "--metric" in request.flags else None
-    flags = ("as_json", "markdown", "mixed", "wandb", "tensorboard")
-    asked = {key: f"--{key.removeprefix('as_')}" in request.flags for key in flags}
-    return compare([Path(word) for word in request.words], Wanted(metric=metric, **files, **asked))
+    metric, page, results = (request.value(flag) for flag in ("--metric", "--report", "--csv"))
+    wanted = Wanted(
+        metric=metric,
+        mixed="--mixed" in request.flags,
+        as_json="--json" in request.flags,
+        markdown="--markdown" in request.flags,
+        wandb="--wandb" in request.flags,
+        tensorboard="--tensorboard" in request.flags,
+        page=Path(page) if page else None,
+        results=Path(results) if results else None,
+    )
+    return compare([Path(word) for word in request.words], wanted)
 
 
 def _doctor(request: Request) -> int:
@@ -281,7 +291,7 @@ def _list(request: Request) -> int:
 
 
 def _say(text: str) -> None:
-    """What a command tells on the way goes to standard error: standard output is for results."""
+    """Print progress to standard error: standard output is for results."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -34,8 +34,8 @@ ROWS = 4  # images in the picture
 
 
 def dry_run(cfg: Mapping[str, Any]) -> str:
-    """What ``cfg`` (checked) would do and cost, in lines for a person. ValueError where
-    ``pretrain`` would refuse."""
+    """Describe what a checked configuration would do and cost, in lines for a person. ValueError
+    where ``pretrain`` would refuse."""
     before_training()
     cfg = build_data.settled(cfg)
     run = prepare(cfg)
@@ -195,4 +195,5 @@ def _count(module: nn.Module) -> str:
 
 
 def size_of(count: float) -> str:
+    """Write a number of bytes in MB or GB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
