@@ -11,6 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import lightning as L
 from tqdm import tqdm
 
+from ssl_patches.config.atomic import write_text
+
 
 class Rows:
     """A CSV file that grows, and that a resumed run goes on with.
@@ -47,7 +49,7 @@ class Rows:
         kept = [
             line for line in lines[1:] if line.endswith("\n") and int(line.split(",", 1)[0]) <= step
         ]
-        self.path.write_text("".join(lines[:1] + kept))
+        write_text(self.path, "".join(lines[:1] + kept))
 
     def read(self) -> list[dict[str, float]]:
         """Read all rows as numbers; none when there is no file."""
