@@ -255,8 +255,9 @@ def _paint_parts(canvas: Array, scene: Scene, offset: Array, label: int) -> NDAr
 class EmbeddedSource(ImageSource):
     """The embedded images: ``source[i]`` -> (image uint8 (C, S, S), label, i).
 
-    ValueError for sides other than 32 to 256 px, and numbers out of range. Image i is a function of seed, split, i and image_size only: the same on every machine, whatever
-    ``count`` is.
+    Image i is a function of seed, split, i and image_size only: the same on every machine, whatever
+    ``count`` is. ValueError for sides other than 32 to 256 px, and numbers out of range.
+
     ``count``: images of the split; None: 4000 for train, 1000 for val. ``channels``: 3 = red,
     green, blue; 1 = their mean; any other number lies evenly along the line red - green - blue,
     which stands in for a deeper image.
