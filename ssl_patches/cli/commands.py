@@ -25,6 +25,7 @@ GROUPS = {
     "views": "views",
     "optimizers": "optimizer",
     "experiments": "experiment",
+    "probes": "probe",
 }
 COMPLETION = """\
 _ssl_patches() {{
@@ -273,8 +274,10 @@ def _list(request: Request) -> int:
     group = GROUPS[request.words[0]]
     origins = conf_files.origins(group, config_dirs=request.config_dirs)
     for name, about in conf_files.described(group, config_dirs=request.config_dirs):
+        listed = conf_files.LISTED.get(group)
+        word = f"{listed}=[{name}]" if listed else f"{group}={name:24}"
         print(
-            f"{group}={name:24} {about}".rstrip()
+            f"{word} {about}".rstrip()
             + (f" [{origins[name]}]" if name in origins else "")
         )
     return 0

@@ -58,6 +58,7 @@ PROTOCOL: dict[str, Any] = {
         "head_std": 2e-5,
         "seed": 0,
     },
+    # of experiments/patch_roles; they stand here because records of version 2 hold them
     "roles": {
         "train_images": 500,  # where no limit is set
         "test_images": 250,

@@ -17,6 +17,11 @@ from statistics import NormalDist
 
 from torch import Tensor
 
+TRAINED, RANDOM_INIT, RAW_PIXELS = "trained", "random_init", "raw_pixels"
+AGAINST, DIFFERENCE = "against", "difference"
+"""What a row's ``model`` says: the encoder in question and the floors beside it; of a comparison
+also the other encoder, and the first less the second."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

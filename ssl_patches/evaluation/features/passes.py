@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_patches.data.module import ordered_loader
-from ssl_patches.evaluation.features.bench import Bench
+from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import Read, Reader, collect, flat_pixels, frozen
 from ssl_patches.evaluation.features.parts import Family, parts_reader
 from ssl_patches.evaluation.labels import Kind, kind_of, labelled
@@ -64,8 +64,9 @@ class Split:
         """Which images of the source these are."""
         return torch.cat(self.indices)
 
-    def parts(self, model: str) -> list[str]:
-        return [part for owner, part in self.features if owner == model]
+    def names(self, model: str) -> list[str]:
+        """Return the names of the features that were read of a model."""
+        return [name for owner, name in self.features if owner == model]
 
     def read(self, readers: Mapping[str, Reader], **options: object) -> None:
         found, self.labels = collect(self, readers, **options)
@@ -94,7 +95,7 @@ class Split:
 def read_features(
     models: Mapping[str, nn.Module | None],
     families: Mapping[str, Collection[Family]],
-    bench: Bench,
+    eval_data: EvalData,
     kind: Kind,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Split, Split]:
@@ -109,21 +110,26 @@ def read_features(
             for name in ("train", "test")
         ]
         return nothing[0], nothing[1]
-    seen = {"mean": bench.mean, "std": bench.std, "device": bench.device}
+    seen = {"mean": eval_data.mean, "std": eval_data.std, "device": eval_data.device}
     splits = []
     with ExitStack() as stack:
         readers: dict[str, Reader] = {}
         for name, model in models.items():
             if model is not None:
-                model = stack.enter_context(frozen(model, bench.device))
+                model = stack.enter_context(frozen(model, eval_data.device))
             if families[name]:
-                readers[name] = _sized(_reader(model, families[name], bench), bench.image_size)
+                readers[name] = _sized(
+                    _reader(model, families[name], eval_data), eval_data.image_size
+                )
         for name, source, limit in (
-            ("train", bench.train, bench.limit_train),
-            ("test", bench.test, bench.limit_test),
+            ("train", eval_data.train, eval_data.limit_train),
+            ("test", eval_data.test, eval_data.limit_test),
         ):
             loader = ordered_loader(
-                source, batch_size=bench.batch_size, num_workers=bench.num_workers, limit=limit
+                source,
+                batch_size=eval_data.batch_size,
+                num_workers=eval_data.num_workers,
+                limit=limit,
             )
             splits.append(Split(name, kind, loader, progress))
             splits[-1].read(readers, **seen)
@@ -133,11 +139,11 @@ def read_features(
     return train, test
 
 
-def kind_of_sources(bench: Bench, wanted: str) -> Kind:
+def kind_of_sources(eval_data: EvalData, wanted: str) -> Kind:
     """The kind of the labels, before hours go into features. ValueError where labels are missing or
     of two kinds."""
     kinds = []
-    for source, split in ((bench.train, "train"), (bench.test, "test")):
+    for source, split in ((eval_data.train, "train"), (eval_data.test, "test")):
         labels = getattr(source, "labels", None)
         some = labels if isinstance(labels, Tensor) else torch.as_tensor(source[0][1])[None]
         kinds.append(kind_of(some, wanted))
@@ -165,9 +171,9 @@ def _no_label(images: int, split: str) -> str:
     )
 
 
-def _reader(model: nn.Module | None, families: Collection[Family], bench: Bench) -> Reader:
+def _reader(model: nn.Module | None, families: Collection[Family], eval_data: EvalData) -> Reader:
     if model is not None:
-        return parts_reader(model, families, device=bench.device, precision=bench.precision)
+        return parts_reader(model, families, device=eval_data.device, precision=eval_data.precision)
     pixels = flat_pixels(PROTOCOL["raw_pixels"]["side"])
     return lambda images: {"pooled": pixels(images)}
 

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_patches.evaluation.labels import Kind
-from ssl_patches.evaluation.metrics import MAIN, figures
+from ssl_patches.evaluation.metrics import MAIN, metrics_of
 from ssl_patches.evaluation.probes.linear import shuffled_part, stratified
 
 HEAD = 64  # dimensions
@@ -82,7 +82,9 @@ def attentive_probe(
             device,
         )
         scores = [
-            figures(answer, train_targets[held], kind=kind)[MAIN[kind]].nan_to_num(-math.inf).item()
+            metrics_of(answer, train_targets[held], kind=kind)[MAIN[kind]]
+            .nan_to_num(-math.inf)
+            .item()
             for answer in found
         ]
         chosen = max(range(len(grid)), key=scores.__getitem__)

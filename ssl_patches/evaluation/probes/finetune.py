@@ -30,12 +30,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ssl_patches.data.module import Item, PatchDataModule, ordered_loader, permutation
-from ssl_patches.evaluation.features.bench import Bench
 from ssl_patches.evaluation.features.extract import Precision, extract
 from ssl_patches.evaluation.labels import Kind, check_targets, kind_of, labelled, targets
 from ssl_patches.evaluation.metrics import rows_of
+from ssl_patches.evaluation.probes.base import Probe
+from ssl_patches.evaluation.probes.inputs import ProbeInputs
 from ssl_patches.evaluation.protocol import PROTOCOL
-from ssl_patches.evaluation.rows import Row
+from ssl_patches.evaluation.rows import RANDOM_INIT, Row
 from ssl_patches.views import CropFlip
 from ssl_patches.views.resample import normalised
 
@@ -206,38 +207,61 @@ class Labelled(Dataset[Item]):
         return image, label, index if shown == self.indices[index] else -1
 
 
-def evaluate_finetune(
-    encoder: nn.Module, bench: Bench, *, model: str, data: str, kind: Kind = "class"
-) -> list[Row]:
-    """Rows ``finetune_top1`` (or ``_map``, or ``_r2`` and ``_mae``) of a timm model,
-    ``scratch_...`` of "random_init".
+class Finetune(Probe):
+    """The whole encoder trained on; of random weights, the same recipe from scratch."""
 
-    Without a limit 2000 train images are learned from. ValueError where labels are missing or there
-    is nothing to tell apart.
-    """
-    train = Labelled(
-        (bench.large or (bench.train,))[0],
-        kind=kind,
-        limit=bench.limit_train or RECIPE["train_images"],
-    )
-    test = Labelled(bench.test, kind=kind, limit=bench.limit_test)
-    learned, asked = (targets(split.labels, kind) for split in (train, test))
-    check_targets(learned, asked, kind)
-    count = int(torch.cat([learned, asked]).max()) + 1 if kind == "class" else learned.shape[1]
-    common = {
-        "mean": bench.mean,
-        "std": bench.std,
-        "device": bench.device,
-        "precision": bench.precision,
-    }
-    options = {"image_size": bench.image_size, "num_workers": bench.num_workers}
-    recipe = {"epochs": RECIPE["epochs"], "layer_decay": RECIPE["layer_decay"]}
-    net = finetune(encoder, train, count=count, kind=kind, **options, **recipe, **common)
-    loader = ordered_loader(test, batch_size=bench.batch_size, num_workers=bench.num_workers)
-    answers, wanted = extract(net, loader, **common)
-    answers = answers.argmax(1) if kind == "class" else answers
-    name = "scratch" if model == "random_init" else "finetune"
-    return rows_of(answers, targets(wanted, kind), kind=kind, name=name, model=model, data=data)
+    cuts = True
+
+    def rows(self, inputs: ProbeInputs) -> list[Row]:
+        """Return ``finetune_top1`` (or ``_map``, or ``_r2`` and ``_mae``).
+
+        Those of "random_init" are called ``scratch_...``. Without a limit 2000 train images are
+        learned from. ValueError where labels are missing or there is nothing to tell apart.
+        """
+        eval_data, kind = inputs.images(), inputs.kind
+        train = Labelled(
+            eval_data.large[0] if eval_data.large else eval_data.train,
+            kind=kind,
+            limit=eval_data.limit_train or RECIPE["train_images"],
+        )
+        test = Labelled(eval_data.test, kind=kind, limit=eval_data.limit_test)
+        learned, held_out = (targets(split.labels, kind) for split in (train, test))
+        check_targets(learned, held_out, kind)
+        count = (
+            int(torch.cat([learned, held_out]).max()) + 1 if kind == "class" else learned.shape[1]
+        )
+        net = finetune(
+            inputs.network(),
+            train,
+            count=count,
+            kind=kind,
+            epochs=RECIPE["epochs"],
+            layer_decay=RECIPE["layer_decay"],
+            image_size=eval_data.image_size,
+            mean=eval_data.mean,
+            std=eval_data.std,
+            num_workers=eval_data.num_workers,
+            device=eval_data.device,
+            precision=eval_data.precision,
+        )
+        predicted, labels = extract(
+            net,
+            ordered_loader(
+                test, batch_size=eval_data.batch_size, num_workers=eval_data.num_workers
+            ),
+            mean=eval_data.mean,
+            std=eval_data.std,
+            device=eval_data.device,
+            precision=eval_data.precision,
+        )
+        return rows_of(
+            predicted.argmax(1) if kind == "class" else predicted,
+            targets(labels, kind),
+            kind=kind,
+            name="scratch" if inputs.model == RANDOM_INIT else "finetune",
+            model=inputs.model,
+            data=inputs.data,
+        )
 
 
 def _step(

@@ -28,7 +28,7 @@ from scipy.optimize import (
 from torch import Tensor
 
 from ssl_patches.evaluation.labels import Kind
-from ssl_patches.evaluation.metrics import MAIN, figures
+from ssl_patches.evaluation.metrics import MAIN, metrics_of
 from ssl_patches.evaluation.protocol import HELD_OUT, STRENGTHS
 
 LOGITS = 2**24  # held at a time: 64 MB of float32
@@ -87,9 +87,9 @@ def choose_and_fit(
         path = family(x[~held], labels[~held], classes=classes)
         for strength in grid:
             path.fit(strength)
-            scores[strength] = figures(path(x[held]).cpu(), labels[held].cpu(), kind=family.kind)[
-                figure
-            ].item()
+            scores[strength] = metrics_of(
+                path(x[held]).cpu(), labels[held].cpu(), kind=family.kind
+            )[figure].item()
     strength, settings = chosen_strength(grid, scores, held_out=int(held.sum()), figure=figure)
     model = family(x, labels, classes=classes, start=path)
     return model, settings | {"converged": model.fit(strength)}

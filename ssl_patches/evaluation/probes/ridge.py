@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl_patches.evaluation.metrics import figures
+from ssl_patches.evaluation.metrics import metrics_of
 from ssl_patches.evaluation.probes.linear import chosen_strength, shuffled_part, standardisation
 from ssl_patches.evaluation.protocol import HELD_OUT, STRENGTHS
 
@@ -54,7 +54,7 @@ def value_probe(
             .fit(x[~held], y[~held])
             .predict(x[held])
         )
-        part = figures(
+        part = metrics_of(
             torch.from_numpy(found.reshape(-1, y.shape[1])), torch.from_numpy(y[held]), kind="value"
         )
         scores[strength] = part["r2"].item()

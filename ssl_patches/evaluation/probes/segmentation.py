@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,15 +33,20 @@ from torch import Tensor, nn
 
 from ssl_patches.data.masks import WithMasks
 from ssl_patches.data.module import ordered_loader, permutation
-from ssl_patches.evaluation.features.bench import Bench
+from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import Precision, Reader, autocast, collect, frozen
-from ssl_patches.evaluation.miou import counts_of, miou, miou_row
+from ssl_patches.evaluation.miou import counts_of, enlarged, miou, miou_row
+from ssl_patches.evaluation.probes.base import Probe
+from ssl_patches.evaluation.probes.inputs import ProbeInputs
 from ssl_patches.evaluation.probes.knn import knn_means
 from ssl_patches.evaluation.probes.linear import Softmax, calm, chosen_strength, standardisation
+from ssl_patches.evaluation.probes.segmentation_figure import draw_segmentation
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.rows import Row
 
 NUMBERS = PROTOCOL["segmentation"]
+PICTURES = 5
+LEARNED_FROM = 200  # train images, for a picture
 
 
 def dense_reader(model: nn.Module, *, precision: Precision = "fp32", layer: int = -1) -> Reader:
@@ -68,6 +75,11 @@ def dense_pixels(grid: tuple[int, int], *, each: int = 4) -> Reader:
         return F.pixel_unshuffle(small, each)
 
     return read
+
+
+def grid_of(maps: Tensor) -> tuple[int, int]:
+    """Return the rows and columns (h, w) of feature maps (N, dim, h, w)."""
+    return maps.shape[2], maps.shape[3]
 
 
 def shares_of(masks: Tensor, *, classes: int, grid: tuple[int, int]) -> Tensor:
@@ -131,7 +143,7 @@ def linear_segmentation(
     the middle of the grid is taken), ``held_out_miou`` (percent per strength), ``edge`` and
     ``converged``.
     """
-    shares = shares_of(masks, classes=classes, grid=tuple(train.shape[2:]))
+    shares = shares_of(masks, classes=classes, grid=grid_of(train))
     mean, scale = standardisation(_cells(train))
     x, y = (_cells(train).float() - mean) / scale, _cells(shares)
     grid, cells = sorted(strengths, reverse=True), train.shape[2] * train.shape[3]
@@ -157,7 +169,7 @@ def scores_of(train: Tensor, masks: Tensor, test: Tensor, *, classes: int) -> di
     knn, linear = NUMBERS["knn"], NUMBERS["linear"]
     memory, shares = (
         _cells(train),
-        _cells(shares_of(masks, classes=classes, grid=tuple(train.shape[2:]))),
+        _cells(shares_of(masks, classes=classes, grid=grid_of(train))),
     )
     if len(memory) > knn["memory"]:
         chosen = torch.from_numpy(permutation(len(memory), 0, 0)[: knn["memory"]].copy())
@@ -172,26 +184,62 @@ def scores_of(train: Tensor, masks: Tensor, test: Tensor, *, classes: int) -> di
     }
 
 
-def evaluate_segmentation(
-    encoder: nn.Module | None, bench: Bench, *, model: str, data: str
-) -> list[Row]:
-    """Rows ``miou_linear``, ``miou_knn`` and ``miou_ceiling`` of a timm model; None: of raw pixels,
-    on a grid of their own.
+class Segmentation(Probe):
+    """k-NN and linear segmentation of the feature map, on images with masks."""
 
-    ValueError for images without masks and for features that are not finite.
-    """
-    classes = len(WithMasks(bench.train).classes)
-    (train, masks), (test, truth) = read_maps(encoder, bench, model=model)
-    scores = scores_of(train, masks, test, classes=classes)
-    scores["ceiling"] = shares_of(truth, classes=classes, grid=tuple(test.shape[2:]))
-    return [
-        miou_row(counts_of(score, truth), model=model, data=data, metric=f"miou_{name}")
-        for name, score in scores.items()
-    ]
+    wants = "masks"
+    pixels = True
+
+    def rows(self, inputs: ProbeInputs) -> list[Row]:
+        """Return ``miou_linear``, ``miou_knn``, and ``miou_ceiling``, what the grid allows.
+
+        Raw pixels have a grid of their own. ValueError for images without masks and for features
+        that are not finite.
+        """
+        eval_data = inputs.images()
+        classes = len(WithMasks(eval_data.train).classes)
+        (train, masks), (test, truth) = read_maps(inputs.encoder, eval_data, model=inputs.model)
+        scores = scores_of(train, masks, test, classes=classes)
+        scores["ceiling"] = shares_of(truth, classes=classes, grid=grid_of(test))
+        return [
+            miou_row(
+                counts_of(score, truth),
+                model=inputs.model,
+                data=inputs.data,
+                metric=f"miou_{name}",
+            )
+            for name, score in scores.items()
+        ]
+
+    def draw(
+        self, folder: Path, rows: Sequence[Row], encoder: nn.Module, eval_data: EvalData
+    ) -> list[Path]:
+        """Draw ``segmentation.png``: some test images, their masks and the predictions."""
+        few = replace(
+            eval_data,
+            limit_train=min(eval_data.limit_train or LEARNED_FROM, LEARNED_FROM),
+            limit_test=PICTURES,
+        )
+        (train, masks), (test, truth) = read_maps(encoder, few, model="trained")
+        source = WithMasks(eval_data.test)
+        scores = scores_of(train, masks, test, classes=len(source.classes))
+        size = (truth.shape[1], truth.shape[2])
+        batches = ordered_loader(source, batch_size=PICTURES, num_workers=0, limit=PICTURES)
+        draw_segmentation(
+            path := folder / "segmentation.png",
+            images=torch.cat([batch.images for batch in batches]),
+            truth=truth,
+            predicted={
+                f"{title} ({len(train)} images)": enlarged(scores[name], size)
+                for title, name in (("linear", "linear"), ("k-NN", "knn"))
+            },
+            classes=source.classes,
+        )
+        return [path]
 
 
 def read_maps(
-    encoder: nn.Module | None, bench: Bench, *, model: str
+    encoder: nn.Module | None, eval_data: EvalData, *, model: str
 ) -> list[tuple[Tensor, Tensor]]:
     """Feature maps (N, dim, h, w) float16 on disk and masks (N, H, W) in memory, of train and of
     test."""
@@ -200,17 +248,24 @@ def read_maps(
         if encoder is None:
             read = dense_pixels((raw["grid"], raw["grid"]), each=raw["each"])
         else:
-            net = stack.enter_context(frozen(encoder, bench.device))
-            read = dense_reader(net, precision=bench.precision, layer=NUMBERS["layer"])
-        for source, limit in ((bench.train, bench.limit_train), (bench.test, bench.limit_test)):
+            net = stack.enter_context(frozen(encoder, eval_data.device))
+            read = dense_reader(net, precision=eval_data.precision, layer=NUMBERS["layer"])
+        for source, limit in (
+            (eval_data.train, eval_data.limit_train),
+            (eval_data.test, eval_data.limit_test),
+        ):
             loader = ordered_loader(
                 WithMasks(source),
-                batch_size=bench.batch_size,
-                num_workers=bench.num_workers,
+                batch_size=eval_data.batch_size,
+                num_workers=eval_data.num_workers,
                 limit=limit,
             )
             features, masks = collect(
-                loader, {model: read}, mean=bench.mean, std=bench.std, device=bench.device
+                loader,
+                {model: read},
+                mean=eval_data.mean,
+                std=eval_data.std,
+                device=eval_data.device,
             )
             if not features[model].isfinite().all():
                 raise ValueError(
