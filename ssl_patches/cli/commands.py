@@ -160,9 +160,9 @@ def _evaluate(request: Request) -> int:
         print(json.dumps([row.as_dict() for row in rows]))
         return 0
     from ssl_patches.evaluation.record import paired_table
-    from ssl_patches.evaluation.rows import table
+    from ssl_patches.evaluation.rows import DIFFERENCE, table
 
-    print(table([row for row in rows if row.model != "difference"]))
+    print(table([row for row in rows if row.model != DIFFERENCE]))
     if pairs:
         print(f"\nthe first less the second, on the same test images:\n{paired_table(pairs)}")
     return 0

@@ -6,12 +6,14 @@ otherwise from the mean patch query, which is what a mean-pooled feature listens
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def attends(model: nn.Module) -> bool:
+def attends(model: Any) -> bool:
     """Tell whether a model is a ViT of timm's, whose attention can be read."""
     blocks = getattr(model, "blocks", None)
     return isinstance(blocks, nn.Sequential) and hasattr(
@@ -20,7 +22,7 @@ def attends(model: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def last_attention(model: nn.Module, images: Tensor) -> Tensor:
+def last_attention(model: Any, images: Tensor) -> Tensor:
     """Return the attention (B, h, w) over the patch grid, each image's summing to 1.
 
     ``images`` (B, C, H, W) normalised. The model is as before afterwards. ValueError for what has
@@ -28,7 +30,8 @@ def last_attention(model: nn.Module, images: Tensor) -> Tensor:
     """
     if not attends(model):
         raise ValueError(f"model: {type(model).__name__} has no attention to show; name a ViT")
-    layer, seen = model.blocks[-1].attn, []
+    layer = model.blocks[-1].attn
+    seen: list[Tensor] = []
     fused = layer.fused_attn
     layer.fused_attn = False  # the fused kernel never writes the weights down
     hook = layer.attn_drop.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

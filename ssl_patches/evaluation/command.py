@@ -1,5 +1,7 @@
-"""Which model, which data: from the words of a command to the probes. Only what was exported is
-ever evaluated."""
+"""Evaluate from the command line or at the end of a run: which model, on which data.
+
+Only what was exported is ever evaluated.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,10 @@ from ssl_patches.evaluation.rows import AGAINST, TRAINED, Row
 def evaluate_command(
     words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
 ) -> tuple[list[Row], list[Paired]]:
-    """Rows for ``ssl-patches evaluate``, and what ``against=`` found in pairs. ValueError for a bad
-    request."""
+    """Run ``ssl-patches evaluate``: return the rows, and what ``against=`` found in pairs.
+
+    ValueError for a bad request.
+    """
     supplied = {"data": SUPPLIED["data"]}
     schema = EVALUATE | (
         {"data": LOADER} if any(word.startswith("data=") for word in words) else {}
@@ -82,8 +86,10 @@ def evaluate_command(
 def chosen_data(
     cfg: Mapping[str, Any], subject: Subject
 ) -> tuple[Mapping[str, Any], tuple[str, ...] | None]:
-    """The data that were asked for, or those of the run, and whose classes they may name.
-    ValueError where unfit."""
+    """Choose the data that were asked for, or those of the run, and whose classes they may name.
+
+    ValueError where there are none, or of another number of channels than the model takes.
+    """
     if cfg.get("data"):
         data, allowed = cfg["data"], None
     elif subject.cfg:
@@ -106,10 +112,10 @@ def _check_channels(data: Mapping[str, Any], subject: Subject, name: str) -> Non
 
 
 def evaluate_run(export: Path, cfg: Mapping[str, Any], *, say: Say) -> list[dict[str, Any]]:
-    """Rows for the export of a run on the run's own data; none, after saying so, when these carry
-    no labels.
+    """Evaluate the export of a run on the run's own data and return the rows.
 
-    The record with the answers for every test image is left in the run directory.
+    There are none, after saying so, when the data carry no labels. The record with predictions for
+    every test image is left in the run directory.
     """
     val = build_data.source(cfg, "val", whole=True)
     named = probes_named(cfg["evaluation"]["probes"], cfg["evaluation"].get(GROUP))
@@ -239,7 +245,8 @@ def _untrained(subject: Subject) -> nn.Module:
     """The same architecture with the weights that training would start from, calibrated and
     exported alike."""
     if subject.cfg is None:
-        name = subject.model.pretrained_cfg["architecture"]
+        traits: Any = subject.model
+        name = traits.pretrained_cfg["architecture"]
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
             return create(name=name, image_size=subject.image_size).export(subject.image_size)
@@ -257,13 +264,11 @@ def evaluate(
     say: Say = print,
     **keys: Any,
 ) -> list[Row]:
-    """``ssl-patches evaluate``: a row for each model (trained, random_init, raw_pixels) and metric,
-    with 95 % bounds.
+    """Run ``ssl-patches evaluate``: a row for each model and metric, with 95 % bounds.
 
     ``model``: a run, an export or a name of timm. ``data``: as for ``pretrain``; None: those of the
-    run. ``keys``:
-    ``probes``, ``against``, ``figures``, ... ``[row.as_dict() for row in rows]`` is a table for
-    pandas.
+    run. ``keys``: ``probes``, ``against``, ``figures``, ... ``[row.as_dict() for row in rows]`` is
+    a table for pandas. ValueError for a bad request.
     """
     words, datasets = data_words(data)
     words += words_of_keys({"model": model, **keys}, settings)

@@ -1,6 +1,6 @@
-"""How good is a frozen encoder? Probes of its features, beside the floors it has to clear.
+"""Measure a frozen encoder: probes of its features, beside the floors it has to clear.
 
-A figure without its floor says little: random weights and raw pixels reach much more than chance on
+A metric without its floor says little: random weights and raw pixels reach much more than chance on
 small images.
 
 The traps: (a) both splits must go through the same model, mode, pooling and preprocessing: here
@@ -24,7 +24,7 @@ from ssl_patches.evaluation import floors as kept
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import Precision
 from ssl_patches.evaluation.features.parts import Family
-from ssl_patches.evaluation.features.passes import kind_of_sources, read_features, with_label
+from ssl_patches.evaluation.features.passes import Split, kind_of_sources, read_features, with_label
 from ssl_patches.evaluation.labels import Kind, check_targets, kind_of, targets
 from ssl_patches.evaluation.probes.base import Probe
 from ssl_patches.evaluation.probes.frozen import Knn, Linear
@@ -34,7 +34,8 @@ from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.record import Record
 from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS, TRAINED, Row
 
-Keys = dict[tuple[str, str], dict[str, Any]]  # of (floor, probe)
+Keys = dict[tuple[str, str], dict[str, Any]]
+"""Of (floor, probe)."""
 Rows = dict[tuple[str, str], list[Row]]
 FLOORS = {RANDOM_INIT, RAW_PIXELS}
 
@@ -50,13 +51,12 @@ def score(
     classes: int | None = None,
     device: str | torch.device = "cpu",
 ) -> list[Row]:
-    """Rows of kNN and the linear probe, of features (M, dim), (N, dim) with labels in 0..classes-1
-    or -1.
+    """Measure features (M, dim), (N, dim) by kNN and the linear probe.
 
-    Labels may also be of the other kinds (see ``labels``). ``classes`` None: the highest label + 1.
-    Where fewer than k images are in the bank, the row is named after the number that voted
-    (``knn12_top1``). ValueError for features that are not finite, and for train labels with nothing
-    to tell apart.
+    Labels (M,), (N,) are in 0..classes-1, or -1 for none. They may also be of the other kinds (see
+    ``labels``). ``classes`` None: the highest label + 1. Where fewer than k images are in the bank,
+    the row is named after the number that voted (``knn12_top1``). ValueError for features that are
+    not finite, and for train labels with nothing to tell apart.
     """
     kind = kind_of(train_y)
     known, queries = with_label(train_y, kind, "train"), with_label(test_y, kind, "test")
@@ -90,8 +90,10 @@ def evaluate_encoder(
     precision: Precision = "fp32",
     **options: Any,
 ) -> list[Row]:
-    """Rows of ``encoder`` ("trained") and its floors. The images are those of ``EvalData``,
-    ``options`` of ``evaluate_model``."""
+    """Evaluate an encoder on two sources of images, and return the rows of it and its floors.
+
+    The images are those of ``EvalData``, ``options`` and errors those of ``evaluate_model``.
+    """
     eval_data = EvalData(
         train=train_source,
         test=test_source,
@@ -124,16 +126,16 @@ def evaluate_model(
     progress: Callable[[int], None] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Record:
-    """The record of ``encoder``; its rows include, with ``floors``, those of "random_init" and
-    "raw_pixels".
+    """Evaluate a model by probes and return the record, with ``floors`` also of the floors.
 
-    The models are plain timm-like ones: normalised (B, C, image_size, image_size) -> (B, dim).
-    ``random_init`` None leaves that floor out. Raw pixels get the probes that ask for nothing but
-    the pooled feature. ``labels``: auto, or a kind (see ``labels``). ``floors_cache``: a folder in
-    which the floors' rows are kept for the next run on the same data. ``progress`` is told the
-    number of images of each batch, train first, then test; ``tell`` which probe of which model
-    comes next. ValueError when images have another size, when labels are missing or have nothing to
-    tell apart, and when the same images do not give the same features twice.
+    ``probes``: names, or probes by name. The models are plain timm-like ones: normalised (B, C,
+    image_size, image_size) -> (B, dim). ``random_init`` None leaves that floor out. Raw pixels get
+    the probes that ask for nothing but the pooled feature. ``labels``: auto, or a kind (see
+    ``labels``). ``floors_cache``: a folder in which the floors' rows are kept for the next run on
+    the same data. ``progress`` is told the number of images of each batch, train first, then test;
+    ``tell`` which probe of which model comes next. ValueError when images have another size, when
+    labels are missing or have nothing to tell apart, and when the same images do not give the same
+    features twice.
     """
     if not isinstance(probes, Mapping):
         check_names(probes)
@@ -166,15 +168,9 @@ def evaluate_model(
         {name: models[name] for name in families}, families, eval_data, kind, progress
     )
     for name in families:
-        own = [
-            (
-                {feature: split.features.pop((name, feature)) for feature in split.names(name)},
-                split.labels,
-            )
-            for split in (train, test)
-        ]
         inputs = _inputs(
-            *own,
+            _taken(train, name),
+            _taken(test, name),
             kind=kind,
             model=name,
             data=data_name,
@@ -207,6 +203,12 @@ def evaluate_model(
         data=data | {"fingerprints": _fingerprints(eval_data)},
         classes=getattr(eval_data.test, "classes", ()) if kind == "class" else (),
     )
+
+
+def _taken(split: Split, model: str) -> tuple[dict[str, Tensor], Tensor]:
+    """Take the features of a model out of a split, which frees them afterwards, and its labels."""
+    features = {name: split.features.pop((model, name)) for name in split.names(model)}
+    return features, split.labels
 
 
 def _own_numbers(probes: Mapping[str, Probe]) -> dict[str, Any]:
@@ -254,8 +256,8 @@ def _inputs(
 
 
 def _fingerprints(eval_data: EvalData) -> list[str] | None:
-    """Of both sources; None where the data cannot be recognised."""
-    sources = eval_data.train, eval_data.test
+    """Return the fingerprints of train and test, or None if either has none."""
+    sources: tuple[Any, Any] = eval_data.train, eval_data.test
     known = all(hasattr(source, "fingerprint") for source in sources)
     return [source.fingerprint() for source in sources] if known else None
 

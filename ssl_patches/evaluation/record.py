@@ -1,11 +1,10 @@
-"""What an evaluation found, image by image, in one compact file; and two such files compared on the
-same images.
+"""Keep what an evaluation found, image by image, and compare two such records.
 
 ``evaluation.npz`` holds the rows, the protocol, what identifies the data, the labels of the test
-images and what every probe answered for each of them (10,000 images and five probes: 100 kB). Two
+images and what every probe predicted for each of them (10,000 images and five probes: 100 kB). Two
 encoders tested on the same images are compared in pairs, which tells apart what their two intervals
 cannot: the images that both get right or both get wrong cancel. The difference has the percentile
-bootstrap over images (both figures under the same resample); for classes McNemar's exact test
+bootstrap over images (both metrics under the same resample); for classes McNemar's exact test
 (1947) says how likely so lopsided a split of the images on which they differ is by chance.
 
 The trap: the test is about these two *trainings*. That one recipe beats another takes several seeds
@@ -64,7 +63,9 @@ class Record:
         """Write the record; a reader sees all of it or nothing."""
         told = {key: getattr(self, key) for key in ("kind", "chosen", "protocol", "data")}
         told |= {"rows": [row.as_dict() for row in self.rows], "classes": list(self.classes)}
-        arrays = {PREFIX + name: _small(some) for name, some in self.predictions.items()}
+        arrays: dict[str, Any] = {
+            PREFIX + name: _small(some) for name, some in self.predictions.items()
+        }
         half = path.with_name(f".{path.stem}.half.npz")
         np.savez_compressed(
             half,

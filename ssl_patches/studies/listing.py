@@ -15,6 +15,7 @@ from ssl_patches.config import locks
 from ssl_patches.config.messages import BadRequest, nearest, shown
 from ssl_patches.config.mixture import nodes
 from ssl_patches.config.run_dir import CONFIG, differences
+from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.state import ERROR, Kind, State, state_of, summary_of, used
 from ssl_patches.training import supervised
 
@@ -129,7 +130,7 @@ def read(directory: Path) -> Run:
         state = State("crashed", f"{CONFIG} cannot be read")
     summary = summary_of(directory) or {"results": []}
     metrics = {
-        row["metric"]: row["value"] for row in summary["results"] if row["model"] == "trained"
+        row["metric"]: row["value"] for row in summary["results"] if row["model"] == TRAINED
     }
     return Run(directory, state, cfg if readable else {}, used(directory), metrics)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ssl_patches.encoders import Encoder
 from ssl_patches.testing.pairs import Pair
-from ssl_patches.types import PatchBatch, take
+from ssl_patches.types import PatchBatch, accuracies, chance_name, take
 
 EXACT = 1e-5
 STEPS = 8  # of training on a batch, after which the loss must have fallen
@@ -165,14 +165,12 @@ def metrics_are_detached_scalars_beside_chance(pair: Pair) -> None:
             f"metric '{name}' has a gradient",
             "detach it, or the whole graph is kept",
         )
-        if name.endswith("accuracy"):
-            chance = output.metrics.get(name.replace("accuracy", "chance"))
-            known = chance is not None and 0 < float(chance) < 1
-            _hold(
-                known,
-                f"metric '{name}' has no chance level",
-                f"give '{name.replace('accuracy', 'chance')}' too, within 0..1",
-            )
+    for metric in accuracies(output.metrics):
+        _hold(
+            metric.chance is not None and 0 < float(metric.chance) < 1,
+            f"metric '{metric.name}' has no chance level",
+            f"give '{chance_name(metric.name)}' too, within 0..1",
+        )
 
 
 def preview_lays_tiles_on_cells(pair: Pair) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from ssl_patches.encoders import create
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.testing.pairs import MakeEncoder, MakeTask
+from ssl_patches.types import accuracies, chance_name
 
 SIGMAS = 4.5
 STEPS, BATCH, TESTS = 100, 64, 30
@@ -88,7 +89,7 @@ def leak_probe(
             module.train(training)
         with torch.no_grad():
             metrics = [head(cutter(images(BATCH, image_size)), net).metrics for _ in range(TESTS)]
-        found += [_answer(metrics, name) for name in metrics[0] if name.endswith("accuracy")]
+        found += [_answer(metrics, metric.name) for metric in accuracies(metrics[0])]
     if not found:
         raise ValueError(
             f"task={type(head).__name__}: reports no accuracy, so it asks for nothing that noise"
@@ -99,6 +100,6 @@ def leak_probe(
 
 def _answer(metrics: list[dict[str, Tensor]], name: str) -> Answer:
     accuracy = torch.stack([each[name] for each in metrics])
-    chance = torch.stack([each[name.replace("accuracy", "chance")] for each in metrics])
+    chance = torch.stack([each[chance_name(name)] for each in metrics])
     sigma = (accuracy - chance).std() / TESTS**0.5 + 1e-4
     return Answer(float(accuracy.mean()), float(chance.mean()), float(sigma))

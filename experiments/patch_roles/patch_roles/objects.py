@@ -29,8 +29,10 @@ def attention_maps(look: Look, images: Tensor) -> Tensor:
 
 
 def on_objects(attention: Tensor, masks: Tensor, objects: Sequence[int]) -> dict[str, Tensor]:
-    """Attention (N, h, w) and masks (N, H, W) -> per image with objects: share of attention
-    ``own``, ``other``, ``area``.
+    """Compute the share of attention on objects, per image that has some.
+
+    ``attention`` (N, h, w), ``masks`` (N, H, W), ``objects``: ids of classes. Gives ``own`` (n,),
+    ``other``, ``area``:
 
     ``other`` is the mean over the masks of the other images, ``area`` the share of the picture that
     objects cover. All in 0..1; images without an object are left out. ValueError when fewer than
@@ -40,8 +42,10 @@ def on_objects(attention: Tensor, masks: Tensor, objects: Sequence[int]) -> dict
     covered = F.adaptive_avg_pool2d(inside[:, None], tuple(attention.shape[1:])).flatten(1)
     shown = covered.sum(1) > 0
     if shown.sum() < 2:
-        raise ValueError(f"data.objects={list(objects)}: {int(shown.sum())} of {len(masks)} masks hold an object, 2 or more are "
-                         "needed; set data.objects to ids of things")  # fmt: skip
+        raise ValueError(
+            f"data.objects={list(objects)}: {int(shown.sum())} of {len(masks)} masks hold an"
+            " object, 2 or more are needed; set data.objects to ids of things"
+        )
     attention, covered = attention.flatten(1)[shown], covered[shown]
     falls = attention @ covered.T  # attention of the row's image on the objects of the column's
     own = falls.diagonal()

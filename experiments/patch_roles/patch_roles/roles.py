@@ -1,15 +1,13 @@
-"""What patches are good for, measured on one exported encoder: the roles that are a property of the
-encoder.
+"""Measure what patches are good for on one exported encoder: the roles that belong to the encoder.
 
 1 *feature extraction*: accuracy when 1, 4, 9, 16 tiles of half the side are encoded alone and
-averaged (Chen et al. 2022,
-  arXiv:2209.15261), beside the whole image; 2 *compute*: FLOPs and images per CPU second against the number of tokens;
-4 *local information*: the probe ``segmentation`` of ssl_patches; 5 *invariance*: cosine under five changes beside
-that of different images; 6 *scales*: accuracy against the size of the tile and against the input
-size; 7 *attention*: its share on objects, beside
-  chance; 8 *relations*: in which of 8 directions does this tile lie of that one?, by a linear probe on the two features.
-Role 3, augmentation by random crops, is a property of training: two runs compared, not one encoder
-measured.
+averaged (Chen et al. 2022, arXiv:2209.15261), beside the whole image; 2 *compute*: FLOPs and images
+per CPU second against the number of tokens; 4 *local information*: the probe ``segmentation`` of
+ssl_patches; 5 *invariance*: cosine under five changes beside that of different images; 6 *scales*:
+accuracy against the size of the tile and against the input size; 7 *attention*: its share on
+objects, beside chance; 8 *relations*: in which of 8 directions does this tile lie of that one?, by
+a linear probe on the two features. Role 3, augmentation by random crops, is a property of training:
+two runs compared, not one encoder measured.
 
 Accuracy is that of the weighted kNN, which trains nothing. The traps: (a) tiles of relations lie
 apart, or edges that go on would tell; (b) train and test images are seen in the same way at each

@@ -18,12 +18,13 @@ from typing import Any
 from ssl_patches import config
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.run_dir import CONFIG, SUMMARY
+from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS
 
 ERROR = "error.txt"
 """What a study leaves in the folder of a cell that failed."""
 TRIAL = "trial.json"
 """What a trial of a study leaves: it chose a learning rate, at another budget, and is no result."""
-TRAINED, FLOORS = "trained", ("random_init", "raw_pixels")
+FLOORS = (RANDOM_INIT, RAW_PIXELS)
 ROW = {
     "model": str,
     "data": str,
