@@ -41,6 +41,7 @@ class PatchGrid:
 
     @property
     def cells(self) -> int:
+        """Count the cells of the grid."""
         return self.rows * self.cols
 
 

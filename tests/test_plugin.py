@@ -32,9 +32,10 @@ from ssl_patches.cli import main
 run = sys.argv[1]
 assert main(["list", "tasks"]) == 0
 assert main(["list", "probes"]) == 0
-assert main(["pretrain", "task=counting", "encoder=vit_registers", *sys.argv[2:], f"run_dir={run}"]) == 0
-assert main(["evaluate", f"model={run}", "probes=[knn,roles]", "train_images=32", "test_images=16",
-             "output=rows.npz", "figures=drawn"]) == 0
+words = ["task=counting", "encoder=vit_registers", *sys.argv[2:], f"run_dir={run}"]
+assert main(["pretrain", *words]) == 0
+words = [f"model={run}", "probes=[knn,roles]", "train_images=32", "test_images=16"]
+assert main(["evaluate", *words, "output=rows.npz", "figures=drawn"]) == 0
 """
 
 

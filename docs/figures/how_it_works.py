@@ -278,10 +278,21 @@ def draw(theme: Theme) -> Figure:
     # 3: encoder -> export
     arrow(figure, (WIDTH / 4, 1.77), (WIDTH / 4, 1.48), theme)
     for left, width, title, about in (
-        (0.2, 4.5, "encoder=", "a ViT or CNN of timm: one feature per tile;\nthe place of a tile only where the task tells it.\n"
-         "The task's head learns with it, and is dropped."),
-        (5.55, WIDTH - 5.75, "RUN/encoder", "a plain timm model for whole\nimages, proven equal to what\nwas trained, to 1e-5"),
-    ):  # fmt: skip
+        (
+            0.2,
+            4.5,
+            "encoder=",
+            "a ViT or CNN of timm: one feature per tile;\n"
+            "the place of a tile only where the task tells it.\n"
+            "The task's head learns with it, and is dropped.",
+        ),
+        (
+            5.55,
+            WIDTH - 5.75,
+            "RUN/encoder",
+            "a plain timm model for whole\nimages, proven equal to what\nwas trained, to 1e-5",
+        ),
+    ):
         card(figure, left, 0.15, width, 1.31, theme)
         words(figure, left + width / 2, 1.36, title, theme, fontsize=13, fontweight="bold")
         words(figure, left + width / 2, 1.02, about, theme, fontsize=10.2, linespacing=1.45)

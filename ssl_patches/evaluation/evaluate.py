@@ -92,7 +92,8 @@ def evaluate_encoder(
 ) -> list[Row]:
     """Evaluate an encoder on two sources of images, and return the rows of it and its floors.
 
-    The images are those of ``EvalData``, ``options`` and errors those of ``evaluate_model``.
+    ``encoder``: normalised (B, C, image_size, image_size) -> (B, dim), like ``random_init``. The
+    images are those of ``EvalData``, ``options`` and errors those of ``evaluate_model``.
     """
     eval_data = EvalData(
         train=train_source,

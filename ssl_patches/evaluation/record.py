@@ -56,7 +56,7 @@ class Record:
 
     @property
     def answers(self) -> dict[str, Tensor]:
-        """Return ``predictions``, under their former name."""
+        """Return ``predictions`` (N, ...), under their former name."""
         return self.predictions
 
     def save(self, path: Path) -> None:

@@ -32,7 +32,7 @@ SAMPLES = 256
 
 
 def reference_images(count: int, channels: int, size: Size) -> Tensor:
-    """Make images (count, channels, height, width) uint8 that are the same for ever.
+    """Make ``count`` images (N, C, H, W) uint8 that are the same for ever.
 
     They are flat, ramps, checks, a dot, then noise.
     """

@@ -152,7 +152,10 @@ def batches(images: Any) -> Iterator[Any]:
 
 
 def differences(form: str, directory: str, reference: str) -> dict[str, object]:
-    """Return, per size and output, the largest difference and the largest reference value."""
+    """Return, per size and output, the largest difference and the largest reference value.
+
+    RuntimeError where features have other shapes than the reference.
+    """
     import numpy as np
 
     run, found = READERS[form](directory), []

@@ -24,12 +24,12 @@ TOLERANCES: Mapping[str, float] = MappingProxyType({"fp32": 1e-5, "fp16": 5e-3, 
 
 
 def is_rounded(tensor: Tensor) -> bool:
-    """Tell whether a tensor is stored in 16 bits: float32 of two dimensions or more."""
+    """Tell whether a tensor (...) is stored in 16 bits: float32 of two dimensions or more."""
     return tensor.dim() > 1 and tensor.dtype == torch.float32
 
 
 def rounded(tensor: Tensor, precision: str) -> Tensor:
-    """Round a tensor of any shape as it is stored. ValueError where it is too large for fp16."""
+    """Round a tensor (...) as it is stored. ValueError where it is too large for fp16."""
     if not is_rounded(tensor):
         return tensor
     stored = tensor.to(DTYPES[precision])

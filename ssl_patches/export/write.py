@@ -64,9 +64,10 @@ def export_encoder(
     """Write the formats of ``wanted`` (timm by default) and prove them.
 
     ``encoder`` stays as it is.
-    ``encoder`` also has ``architecture`` and ``arguments``, timm's. ``calibration``: batches (B, C,
-    H, W), normalised, of whole images, on the encoder's device. ValueError for a bad argument or a
-    used ``directory``; ExportMismatch where a format differs.
+    ``encoder`` also has ``architecture`` and ``arguments``, timm's. ``mean``, ``std``: per channel,
+    of pixels in 0..1. ``calibration``: batches (B, C, H, W), normalised, of whole images, on the
+    encoder's device. ValueError for a bad argument or a used ``directory``; ExportMismatch where a
+    format differs.
     """
     check_free(Path(directory), overwrite=overwrite, mark=CARD)
     encoder = copy.deepcopy(encoder)

@@ -35,11 +35,6 @@ def cell_sides(image_size: int, rows: int, cols: int) -> tuple[int, int]:
                 f"sampler.{key}={n}: from 1 to image_size={image_size}; set sampler.{key}=3 or a"
                 " larger image_size"
             )
-    if rows * cols < 2:
-        raise ValueError(
-            "sampler.rows=1, sampler.cols=1: 1 x 1, but a pretext task needs at least 2 cells; set"
-            " sampler.rows=3"
-        )
     return image_size // rows, image_size // cols
 
 

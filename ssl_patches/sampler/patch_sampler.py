@@ -161,16 +161,18 @@ class PatchSampler(nn.Module):
         """The small crops of ``views`` on a dense grid of their own. ValueError where none fits."""
         if views.small is None:
             return None
-        side, tile = views.small.shape[-1], self.tile
+        side = views.small.shape[-1]
+        tile = side if self.grid.cells == 1 else self.tile
         if not self.grid.dense or side % tile:
             below = max(tile, side // tile * tile)
             raise ValueError(
                 f"views.small_size={side}: small crops are cut into whole tiles of {tile} px that "
-                f"touch; set views.small_size={below} and sampler=tokens"
+                f"touch; set views.small_size={below}, or sampler=whole"
             )
         if side not in self.smaller:
-            settings = {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
-            smaller = PatchSampler(image_size=side, tile=tile, unit=tile, **settings)
+            geometry = {"rows": side // tile, "cols": side // tile, "tile": tile, "gap": 0}
+            pixels = {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
+            smaller = PatchSampler(image_size=side, **geometry, **pixels)
             self.smaller[side] = smaller.to(views.small.device)
         patches = self.smaller[side](views.small)
         return replace(patches, views=views.small_count, large=0)

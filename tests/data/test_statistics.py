@@ -143,6 +143,6 @@ def test_a_run_normalises_and_exports_what_it_measured(tmp_path: Path) -> None:
     assert {key: exported[key] for key in ("mean", "std")} == expected
     kept = yaml.safe_load((run_dir / "config.yaml").read_text())
     assert kept["data"]["statistics"] == expected
-    sampler = build_run.parts(kept).parts[0].sampler
+    sampler = build_run.components(kept).parts[0].sampler
     assert torch.allclose(sampler.mean.flatten(), torch.tensor(expected["mean"]))
     assert not np.allclose(expected["mean"], IMAGENET_MEAN, atol=1e-3)

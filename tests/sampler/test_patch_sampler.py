@@ -508,7 +508,6 @@ REFUSED = [
     (dict(image_size=32, tile=48), "sampler.tile=48", "needs at least 2"),
     (dict(image_size=32, unit=32), "sampler.tile=32", "needs at least 2"),
     (dict(image_size=32, tile=15, gap=4), "sampler.tile=15", "needs at least 2"),
-    (dict(image_size=32, rows=1, cols=1), "sampler.rows=1", "needs at least 2"),
     (dict(image_size=32, rows=50, cols=3), "sampler.rows=50", "from 1 to image_size=32"),
     (dict(image_size=32, tile=0), "sampler.tile=0", "at least 1 px"),
     (dict(image_size=32, tile=-4), "sampler.tile=-4", "at least 1 px"),

@@ -16,7 +16,7 @@ import pytest
 from ssl_patches.cli import main
 from ssl_patches.config import locks
 from ssl_patches.studies import tuning
-from ssl_patches.studies.state import state_of, used
+from ssl_patches.studies.run_reader import state_of, used
 from ssl_patches.training.callbacks.checkpoint import Checkpoints
 from ssl_patches.training.pretrainer import Pretrainer
 
@@ -196,12 +196,6 @@ def test_a_trial_never_reads_an_image_of_the_test_split(tiny_study, quick_end, m
     result = json.loads((cells_of(out, "tune")["jigsaw-base_lr0.001"] / "trial.json").read_text())
     assert 0 <= result["low"] <= result["value"] <= result["high"] <= 100
     assert 10 <= result["n"] <= 16  # a fifth of 64
-
-
-def test_the_winner_is_the_first_of_the_best_and_who_diverged_cannot_win():
-    assert tuning.winner([1.0, 3.0, 3.0]) == 1
-    assert tuning.winner([None, 1.0]) == 1
-    assert tuning.winner([None, None]) is None
 
 
 def test_all_trials_diverged_is_told_and_stops_only_their_cells(

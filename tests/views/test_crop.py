@@ -237,6 +237,8 @@ def test_crops_of_an_image_follow_each_other_large_ones_first_and_none_is_of_ano
     views = MultiCrop(
         image_size=16, large=2, small=3, flip=0, small_scale=(0.05, 0.1), large_scale=(0.5, 1.0)
     )(images)
+    assert (views.count, views.large, views.small) == (5, 2, None)
+    views = views.images
     assert views.shape == (15, 2, 16, 16)
     assert (views.mean((1, 2, 3)) / 10).floor().tolist() == [0] * 5 + [1] * 5 + [2] * 5
     shown = (views[:, 0, -1, 0] - views[:, 0, 0, 0]).view(3, 5)  # how much of the height

@@ -40,7 +40,10 @@ class Probe:
     protocol: Mapping[str, Any] = {}
 
     def rows(self, inputs: ProbeInputs) -> list[Row]:
-        """Measure one model on one data set. ``ProbeInputs.rows`` makes rows of predictions."""
+        """Measure one model on one data set.
+
+        ``ProbeInputs.rows`` makes rows of predictions. NotImplementedError in the base class.
+        """
         raise NotImplementedError(f"{type(self).__name__}: a probe must define rows(inputs)")
 
     def draw(

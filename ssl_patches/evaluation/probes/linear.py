@@ -166,7 +166,7 @@ def stratified(labels: Tensor, *, share: float, seed: int) -> Tensor:
 
 
 def shuffled(count: int, *, seed: int) -> Tensor:
-    """Draw a permutation (count,) int64 that is the same for ever.
+    """Draw a permutation (N,) int64 of ``count`` images that is the same for ever.
 
     It sorts raw words, which numpy guarantees; its own or torch's shuffling it does not.
     """
@@ -174,7 +174,7 @@ def shuffled(count: int, *, seed: int) -> Tensor:
 
 
 def shuffled_part(count: int, *, share: float, seed: int) -> Tensor:
-    """Hold out a share of images without classes: mask (count,) bool; none of fewer than two."""
+    """Hold out a share of N images without classes: mask (N,) bool; none of fewer than two."""
     held = torch.zeros(count, dtype=torch.bool)
     held[shuffled(count, seed=seed)[: min(max(1, round(share * count)), count - 1)]] = True
     return held

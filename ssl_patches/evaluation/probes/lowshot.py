@@ -35,7 +35,7 @@ def draws_per_class(labels: Tensor, counts: Mapping[int, int], *, draws: int) ->
 
 
 def draws_of_share(images: int, share: float, *, draws: int) -> Iterator[Tensor]:
-    """Draw a share of all images, two at least, ``draws`` times; yields sorted indices."""
+    """Draw a share of all images, two at least, ``draws`` times; yields sorted indices (M,)."""
     for seed in range(draws):
         yield shuffled(images, seed=seed)[: max(2, round(share * images))].sort().values
 

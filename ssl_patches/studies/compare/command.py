@@ -45,8 +45,8 @@ class Wanted:
 
 
 def compare(places: Sequence[Path], wanted: Wanted) -> int:
-    """Prints the comparison of all runs below ``places`` and writes its files. ValueError for a bad
-    request."""
+    """Print the comparison of all runs below ``places`` and write its files. ValueError for a bad
+    request, Failed where a file cannot be written."""
     if not places:
         raise ValueError("compare: give runs or folders of runs, e.g. ssl-patches compare runs")
     for flag, file in (("--csv", wanted.results), ("--report", wanted.page)):

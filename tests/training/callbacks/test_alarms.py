@@ -164,7 +164,7 @@ def test_an_alarm_goes_once_to_terminal_file_and_logger(tmp_path, capsys):
     trainer = SimpleNamespace(global_step=7, loggers=[logger])
     alarms = Alarms(tmp_path / "alarms.json", step=0)
     for _ in range(3):
-        alarms.tell(trainer, "collapse", "all alike")
+        alarms.sound(trainer, "collapse", "all alike")
     line = capsys.readouterr().err
     assert line.count("ALARM collapse at step 7: all alike. Try: ") == 1
     (kept,) = json.loads((tmp_path / "alarms.json").read_text())
@@ -175,8 +175,8 @@ def test_an_alarm_goes_once_to_terminal_file_and_logger(tmp_path, capsys):
 
 def test_a_resumed_run_remembers_what_it_said_before_its_checkpoint(tmp_path):
     alarms = Alarms(tmp_path / "alarms.json", step=0)
-    alarms.tell(SimpleNamespace(global_step=5, loggers=[]), "chance", "stuck")
-    alarms.tell(SimpleNamespace(global_step=9, loggers=[]), "collapse", "alike")
+    alarms.sound(SimpleNamespace(global_step=5, loggers=[]), "chance", "stuck")
+    alarms.sound(SimpleNamespace(global_step=9, loggers=[]), "collapse", "alike")
     assert list(Alarms(tmp_path / "alarms.json", step=6).raised) == ["chance"]
 
 

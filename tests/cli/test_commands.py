@@ -13,11 +13,9 @@ from pathlib import Path
 import pytest
 from small import REPOSITORY, SMALL
 
-from ssl_patches.cli import help as words
 from ssl_patches.cli import main
-from ssl_patches.cli.commands import COMMANDS, GROUPS, HELP
+from ssl_patches.cli.commands import COMMANDS, GROUPS
 from ssl_patches.config import files as conf_files
-from ssl_patches.config import mixture
 
 ROW = {"model", "data", "metric", "value", "low", "high", "n"}
 MODELS = {"trained", "random_init", "raw_pixels"}
@@ -79,40 +77,11 @@ def test_what_is_asked_while_typing_answers_without_torch(words):
     assert done.stdout.strip()
 
 
-def test_help_lists_every_command_once_and_each_help_has_an_example(capsys):
-    assert main(["--help"]) == 0
-    assert commands_in(capsys.readouterr().out) == list(COMMANDS) == list(HELP)
-    for command, text in HELP.items():
-        assert text.count(f"ssl-patches {command} ") >= (1 if command == "list" else 2)
-
-
-def test_help_names_every_flag_that_is_taken_and_no_other():
-    for command, allowed in words.ALLOWED_FLAGS.items():
-        assert set(re.findall(r"--[a-z-]+", HELP[command])) == set(allowed), command
-
-
 def test_the_readme_shows_the_commands_that_there_are():
     shown = re.findall(
         r"ssl-patches ([a-z]+)", (REPOSITORY / "README.md").read_text(encoding="utf-8")
     )
     assert set(shown) == set(COMMANDS)
-
-
-def test_commands_in_help_and_readme_compose():
-    """An example that is refused is worse than none."""
-    from ssl_patches.config.schema import PRETRAIN, SUPPLIED
-
-    texts = [*HELP.values(), (REPOSITORY / "README.md").read_text(encoding="utf-8")]
-    shown = [
-        line
-        for text in texts
-        for line in re.findall(
-            r"^ *ssl-patches pretrain ((?:[\w.~]+=\S+ *)+)(?:#.*|  .*)?$", text, flags=re.MULTILINE
-        )
-    ]
-    assert len(shown) >= 4
-    for line in shown:
-        mixture.request(line.split(), supplied=SUPPLIED, schema=PRETRAIN)
 
 
 def test_the_module_is_the_command(capsys):

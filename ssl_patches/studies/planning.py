@@ -1,12 +1,12 @@
-"""From the design of a study to its cells: what runs, under which key, in which directory.
+"""Plan a study: what runs, under which key, in which directory.
 
-The key of a cell is the hash of everything that decides its numbers: the resolved configuration,
+The key of a run is the hash of everything that decides its numbers: the resolved configuration,
 the data's fingerprint and the protocol. What it leaves out (where the run lies, how images are
 loaded, the device, how often is logged) changes no result, so a study may be moved, and machines
-that keep the images elsewhere work on the same cells. A cell that is asked for again, from another
-study.yaml too, is recognised and not run twice.
+that keep the images elsewhere work on the same runs. A run that is asked for again, from another
+study.yaml too, is recognised and not made twice.
 
-A tuned cell is one of several ``choices``; the trials that its group shares say which.
+A tuned run is one of several ``choices``; the trials that its group shares say which.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from typing import Any
 
 from ssl_patches.config import mixture
 from ssl_patches.config.atomic import write_json
-from ssl_patches.config.files import folders_of
 from ssl_patches.config.instantiate import build
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.renamed import with_current_names, with_former_names
@@ -37,26 +36,25 @@ from ssl_patches.training import build as build_run
 from ssl_patches.training import supervised
 
 TRAINING = 1
-"""Whoever changes what a configuration trains raises it: cells of two versions are different
-cells."""
+"""Raise it with a change of what a configuration trains: runs of two versions are not the same."""
 
-PLAIN = re.compile(r"seed=(\d+)|budget\.(images|epochs|flops|seconds)=(null|\d[\d.e+-]*)")
-REFERRED = re.compile(r"\$\{[^}]*\b(seed|budget)\b")
+PLAIN = re.compile(r"seed=\d+|budget\.\w+=(?:null|\d+(?:\.\d*)?(?:e[+-]?\d+)?)")
+"""A seed or a budget, as it is typed."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Something to run: overrides, what they resolve to, and where it goes."""
+    """One training: its overrides, what they resolve to, and where it goes."""
 
     name: str
     words: list[str]
     cfg: dict[str, Any]
     key: str
-    place: str  # below the study's folder
+    place: str  # folder of the run, below that of the study
 
     @property
     def command(self) -> str:
-        """What is typed to do the same by hand; there is none for the supervised baseline."""
+        """Return what is typed to do the same by hand; empty for the supervised baseline."""
         task = self.cfg.get("task", {}).get("_target_", "")
         return (
             ""
@@ -66,9 +64,9 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A run of the study. ``axes``: axis -> label. ``trials``: names of the trials that choose one
-    of ``choices``."""
+class StudyRun:
+    """One combination of the axes. ``axes``: axis -> label. ``trials``: names of the trials that
+    choose one of ``choices``."""
 
     name: str
     axes: dict[str, str]
@@ -78,20 +76,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a study has to run. ``out``: the folder that everything goes to."""
+    """Everything that a study has to run. ``out``: the folder that everything goes to."""
 
     name: str
     out: str
     trials: list[Job]
-    cells: list[Cell]
+    runs: list[StudyRun]
 
     def directory(self, job: Job) -> Path:
+        """Return the run directory of ``job``."""
         return Path(self.out, job.place)
 
     def save(self) -> Path:
         """Write it for other processes; the name is the hash of the content, so studies in one
         folder keep apart."""
         content = asdict(self)
+        content["cells"] = content.pop("runs")  # the key that plans on disk have
         file = Path(self.out, "plans", f"{_hash(content)[:8]}.json")
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, content)
@@ -99,24 +99,25 @@ class Plan:
 
 
 def load(file: Path) -> Plan:
-    """What ``Plan.save`` wrote."""
+    """Read what ``Plan.save`` wrote."""
     found = with_current_names(json.loads(file.read_text(encoding="utf-8")))
-    cells = [
-        Cell(**{**cell, "choices": [Job(**job) for job in cell["choices"]]})
-        for cell in found.pop("cells")
+    runs = [
+        StudyRun(**{**run, "choices": [Job(**job) for job in run["choices"]]})
+        for run in found.pop("cells")
     ]
-    return Plan(**{**found, "trials": [Job(**job) for job in found["trials"]]}, cells=cells)
+    return Plan(**{**found, "trials": [Job(**job) for job in found["trials"]]}, runs=runs)
 
 
 def plan(
     design: Design, out: Path, *, below: str = "cells", config_dirs: Sequence[Path | str] = ()
 ) -> Plan:
-    """Every cell composed and checked, nothing written. BadRequest with all problems of all cells.
+    """Compose and check every run; nothing is written. BadRequest with all problems of all runs.
 
     ``below``: where the runs lie in ``out``.
     """
     composer = _Composer(design, config_dirs)
-    trials, cells = [], []
+    trials: list[Job] = []
+    runs: list[StudyRun] = []
     for chosen in _combinations(design):
         group = [value for axis, value in chosen.items() if axis != "seed"]
         tried = design.tuning.trials if design.tuning else ()
@@ -138,13 +139,13 @@ def plan(
             for value in tried or [Value("", ())]
             for job in composer.job(name, [*words, *value.words], below=below)
         ]
-        cells.append(
-            Cell(name, {axis: value.label for axis, value in chosen.items()}, choices, names)
+        runs.append(
+            StudyRun(name, {axis: value.label for axis, value in chosen.items()}, choices, names)
         )
-    problems = composer.problems or _twice(cells)
+    problems = composer.problems or _twice(runs)
     if problems:
         raise BadRequest(problems)
-    return Plan(design.name, str(out), trials, cells)
+    return Plan(design.name, str(out), trials, runs)
 
 
 def _combinations(design: Design) -> Iterator[dict[str, Value]]:
@@ -158,38 +159,41 @@ class _Composer:
     """Composes and checks jobs, each configuration and each data set once; ``problems`` grows."""
 
     def __init__(self, design: Design, config_dirs: Sequence[Path | str]) -> None:
-        self.design, self.config_dirs, self.problems = design, config_dirs, []
+        self.design, self.config_dirs = design, config_dirs
+        self.problems: list[str] = []
         self.sources: dict[str, tuple[Any, Any]] = {}
         self.fitting: set[str] = set()
-        self.composed: dict[tuple[str, ...], dict[str, Any]] = {}
-        yamls = [file for folder in folders_of(config_dirs) for file in folder.rglob("*.yaml")]
-        self.referred = any(
-            REFERRED.search(text)
-            for text in (*design.base, *(file.read_text("utf-8") for file in yamls))
-        )
+        self.composed: dict[tuple[str, ...], tuple[dict[str, str], dict[str, Any]]] = {}
+        self.independent: set[tuple[tuple[str, ...], frozenset[str]]] = set()
 
     def compose(self, words: Sequence[str]) -> dict[str, Any]:
-        """The checked configuration. Composing takes a fifth of a second; seeds and budgets, from
-        which nothing else follows unless some YAML refers to them, are filled in."""
-        plain = (
-            {}
-            if self.referred
-            else {word: found for word in words if (found := PLAIN.fullmatch(word))}
-        )
-        others = tuple(word for word in words if word not in plain)
+        """Compose and check a configuration. BadRequest with what is wrong.
+
+        Composing takes a fifth of a second, and most runs differ in seed or budget only. Where two
+        compositions have shown that nothing else follows from these keys, they are filled in.
+        """
+        plain = dict(word.split("=", 1) for word in words if PLAIN.fullmatch(word))
+        others = tuple(word for word in words if not PLAIN.fullmatch(word))
         if others not in self.composed:
-            self.composed[others] = mixture.request(
-                words, config_dirs=self.config_dirs, supplied=SUPPLIED, schema=PRETRAIN
-            )
-        cfg = copy.deepcopy(self.composed[others])
-        cfg["budget"] |= {
-            found[2]: None if found[3] == "null" else float(found[3])
-            for found in plain.values()
-            if found[2]
-        }
-        for found in plain.values():
-            cfg |= {"seed": int(found[1])} if found[1] else {}
-        return cfg
+            self.composed[others] = (plain, self._compose(words))
+            return copy.deepcopy(self.composed[others][1])
+        before, cfg = self.composed[others]
+        changed = frozenset(key for key in {*plain, *before} if plain.get(key) != before.get(key))
+        if plain.keys() != before.keys():
+            return self._compose(words)
+        filled = _filled_in(cfg, plain)
+        shown = (_files_and_references(others), changed)
+        if shown not in self.independent:
+            composed = self._compose(words)
+            if composed != filled:
+                return composed
+            self.independent.add(shown)
+        return filled
+
+    def _compose(self, words: Sequence[str]) -> dict[str, Any]:
+        return mixture.request(
+            words, config_dirs=self.config_dirs, supplied=SUPPLIED, schema=PRETRAIN
+        )
 
     def job(self, name: str, words: Sequence[str], *, below: str) -> list[Job]:
         """The one job, or none after saying why."""
@@ -204,7 +208,7 @@ class _Composer:
             self.problems += [
                 problem
                 for problem in told
-                if _without_cell(problem) not in map(_without_cell, self.problems)
+                if _without_name(problem) not in map(_without_name, self.problems)
             ]
             return []
         key = key_of(cfg, fingerprint)
@@ -216,12 +220,12 @@ class _Composer:
         for key in ("run_dir", "resume", "overwrite"):
             if cfg[key]:
                 raise ValueError(
-                    f"{key}: a cell's own business; take it out (a study continues what it finds in"
-                    " out=DIR)"
+                    f"{key}: is set by the study for each of its runs; take it out (a study"
+                    " continues what it finds in out=DIR)"
                 )
         if not any(cfg["budget"].values()):
             raise ValueError(
-                "budget: missing, cells are compared at an equal one; give budget.flops=1e13"
+                "budget: missing, runs are compared at an equal one; give budget.flops=1e13"
             )
         of_data = json.dumps([cfg["data"], cfg["image_size"]])
         if of_data not in self.sources:
@@ -237,15 +241,38 @@ class _Composer:
             EndlessBatches(
                 length=len(train), batch_size=cfg["data"]["batch_size"], seed=cfg["seed"]
             )
-            (supervised.check if supervised.is_supervised(cfg) else build_run.parts)(cfg)
+            (supervised.check if supervised.is_supervised(cfg) else build_run.components)(cfg)
             if self.design.tuning or supervised.is_supervised(cfg):
                 supervised.classes_of(train)
             self.fitting.add(shape)
         return f"{train.fingerprint()} {val.fingerprint()}"
 
 
+def _files_and_references(words: Sequence[str]) -> tuple[str, ...]:
+    """Words that choose YAML files, or refer to other keys: what else follows from a key is
+    there."""
+    return tuple(
+        word
+        for word in words
+        if "$" in word or "." not in word.partition("=")[0] or word.startswith("parts.")
+    )
+
+
+def _filled_in(cfg: Mapping[str, Any], plain: Mapping[str, str]) -> dict[str, Any]:
+    """A copy of ``cfg`` with the seed and the budget of ``plain``."""
+    filled = copy.deepcopy(dict(cfg))
+    for key, value in plain.items():
+        if key == "seed":
+            filled["seed"] = int(value)
+        else:
+            filled["budget"][key.removeprefix("budget.")] = (
+                None if value == "null" else float(value)
+            )
+    return filled
+
+
 def key_of(cfg: Mapping[str, Any], fingerprint: str) -> str:
-    """64 hexadecimal digits; see the module's docstring."""
+    """Return the key of a run, 64 hexadecimal digits: a hash of all that decides its numbers."""
     decides = {
         **with_former_names(origin_of(cfg, fingerprint)),
         "budget": {key: amount for key, amount in cfg["budget"].items() if amount is not None},
@@ -261,7 +288,7 @@ def _hash(content: Any) -> str:
 
 
 def _labels(chosen: Mapping[str, Value], *, but: str | None = None) -> list[str]:
-    """What tells a cell: tasks and encoders by their names, everything else with its key."""
+    """What tells runs apart: tasks and encoders by their names, everything else with its key."""
     named = ("task", "encoder", "data", "views", "sampler")
     return [
         value.label if axis in named else f"{axis}={value.label}"
@@ -280,19 +307,20 @@ def _words(values: Any) -> list[str]:
     return [word for value in values for word in value.words]
 
 
-def _without_cell(problem: str) -> str:
+def _without_name(problem: str) -> str:
     return problem.partition(": ")[2]
 
 
-def _twice(cells: Sequence[Cell]) -> list[str]:
-    """Cells that are the same run under two names."""
-    seen, problems = {}, []
-    for cell in cells:
-        keys = {job.key for job in cell.choices}
+def _twice(runs: Sequence[StudyRun]) -> list[str]:
+    """Combinations that are the same run under two names."""
+    seen: dict[str, str] = {}
+    problems: list[str] = []
+    for run in runs:
+        keys = {job.key for job in run.choices}
         problems += [
-            f"{cell.name}: is the same run as {seen[key]}; take one of them out of axes"
+            f"{run.name}: is the same run as {seen[key]}; take one of them out of axes"
             for key in keys
             if key in seen
         ]
-        seen |= dict.fromkeys(keys, cell.name)
+        seen |= dict.fromkeys(keys, run.name)
     return problems
