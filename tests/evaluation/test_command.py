@@ -13,8 +13,8 @@ def test_a_run_leaves_the_answers_to_every_test_image_and_the_protocol(finished_
     summary = json.loads((finished_run / "summary.json").read_text())
     assert [row.as_dict() for row in record.rows] == summary["results"]
     assert json.loads(json.dumps(PROTOCOL)) == record.protocol == summary["protocol"]
-    assert {"knn20", "linear"} <= record.answers.keys()
-    right = 100 * (record.answers["linear"] == record.labels).double().mean().item()
+    assert {"knn20", "linear"} <= record.predictions.keys()
+    right = 100 * (record.predictions["linear"] == record.labels).double().mean().item()
     assert right == next(
         row["value"] for row in summary["results"] if row["metric"] == "linear_top1"
     )
@@ -38,7 +38,12 @@ def test_two_encoders_are_compared_image_by_image_and_one_with_itself_does_not_d
     pairs = {row["metric"]: row["value"] for row in rows if row["model"] == "difference"}
     assert pairs["knn20_top1"] == 0
     assert pairs["knn20_top1_p"] == 1
-    assert Record.load(tmp_path / "one.npz").answers.keys() == {"knn1", "knn5", "knn20", "knn64"}
+    assert Record.load(tmp_path / "one.npz").predictions.keys() == {
+        "knn1",
+        "knn5",
+        "knn20",
+        "knn64",
+    }
     assert main([*words, "against=test_vit", "pretrained=false"]) == 0
     said = capsys.readouterr()
     assert "McNemar's p" in said.out

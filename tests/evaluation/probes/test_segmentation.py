@@ -8,13 +8,14 @@ from sklearn.metrics import jaccard_score
 from torch import nn
 
 from ssl_patches.data import EmbeddedSource
-from ssl_patches.evaluation.features.bench import Bench
+from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.miou import confusion, counts_of, enlarged, iou, miou, miou_row
+from ssl_patches.evaluation.probes.inputs import ProbeInputs
 from ssl_patches.evaluation.probes.segmentation import (
+    Segmentation,
     SoftTargets,
     dense_pixels,
     dense_reader,
-    evaluate_segmentation,
     knn_segmentation,
     linear_segmentation,
     scores_of,
@@ -265,9 +266,11 @@ def test_from_sources_to_rows_and_an_oracle_reaches_what_its_grid_allows():
         for split, count in (("train", 24), ("val", 8))
     )
     pixels = {"mean": [0.5] * 3, "std": [0.25] * 3, "image_size": 48}
-    bench = Bench(train=train, test=test, batch_size=10, num_workers=0, limit_test=6, **pixels)
+    eval_data = EvalData(
+        train=train, test=test, batch_size=10, num_workers=0, limit_test=6, **pixels
+    )
     oracle, floor = (
-        evaluate_segmentation(encoder, bench, model=name, data="embedded")
+        Segmentation().rows(ProbeInputs.of_images(encoder, eval_data, model=name, data="embedded"))
         for encoder, name in ((Painted(train, test), "trained"), (None, "raw_pixels"))
     )
     for rows, name in ((oracle, "trained"), (floor, "raw_pixels")):
@@ -281,6 +284,8 @@ def test_from_sources_to_rows_and_an_oracle_reaches_what_its_grid_allows():
 
 
 def test_images_without_masks_are_refused():
-    bench = Bench(train=[], test=[], batch_size=1, num_workers=0, mean=[0], std=[1], image_size=8)
+    eval_data = EvalData(
+        train=[], test=[], batch_size=1, num_workers=0, mean=[0], std=[1], image_size=8
+    )
     with pytest.raises(ValueError, match="has no masks"):
-        evaluate_segmentation(None, bench, model="raw_pixels", data="d")
+        Segmentation().rows(ProbeInputs.of_images(None, eval_data, model="raw_pixels", data="d"))
