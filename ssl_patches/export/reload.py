@@ -54,8 +54,8 @@ def isolate(blocked: tuple[str, ...], sites: tuple[str, ...]) -> bool:
 
     ``sites``: folders in which the others are found.
     """
-    blocker: Any = Blocker(blocked)
-    sys.meta_path.insert(0, blocker)
+    finders: list[Any] = sys.meta_path
+    finders.insert(0, Blocker(blocked))
     sys.path.extend(site for site in sites if site not in sys.path)
     return not any(map(importable, blocked))
 

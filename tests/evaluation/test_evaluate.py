@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ssl_patches.evaluation import Probe, evaluate_encoder, floors, probes_named, score
+from ssl_patches.evaluation import Probe, evaluate_encoder, probes_named, score
 from ssl_patches.evaluation.features import passes
 
 SIDE = 8
@@ -302,12 +302,3 @@ def test_a_cache_that_cannot_be_written_is_said_before_an_image_is_loaded(tmp_pa
     with pytest.raises(ValueError, match=re.escape("floors_cache=")):
         evaluate(train=train, floors_cache=tmp_path / "file")
     assert train.asked == 0
-
-
-def test_the_digest_sees_weights_buffers_and_structure():
-    plain = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.ReLU())
-    before = floors.digest(plain)
-    plain[1].running_mean[0] = 1e-6
-    after = floors.digest(plain)
-    plain[2] = nn.GELU()
-    assert len({before, after, floors.digest(plain)}) == 3

@@ -4,14 +4,10 @@ and the edges."""
 import pytest
 import timm
 import torch
-from torch import nn
 
 from ssl_patches.data import EmbeddedSource
 from ssl_patches.evaluation import PROBES, EvalData, ProbeInputs, evaluate_model
-from ssl_patches.evaluation.features.parts import parts_reader
-from ssl_patches.evaluation.probes import attentive
 from ssl_patches.evaluation.probes import frozen as program
-from ssl_patches.evaluation.probes.lowshot import mean_row, samples
 from ssl_patches.evaluation.protocol import PROTOCOL
 
 CLASSES = 4
@@ -122,67 +118,6 @@ def test_every_answer_is_kept_for_paired_tests():
     )
 
 
-def test_attention_finds_the_token_that_tells_where_the_mean_does_not():
-    labels, wanted = torch.arange(600) % 4, torch.arange(200) % 4
-    axes = torch.linalg.qr(noise(16, 16, seed=0))[0]
-
-    def images(of, seed):
-        tokens = noise(len(of), 30, 16, seed=seed)
-        at = torch.randint(30, (len(of),), generator=torch.Generator().manual_seed(seed))
-        tokens[torch.arange(len(of)), at] += 6 * (axes[of] + axes[8])
-        return tokens.half()
-
-    train, test = images(labels, 1), images(wanted, 2)
-    settings = PROTOCOL["attentive"] | QUICK | {"steps": 200}
-    answers, chosen = attentive.attentive_probe(
-        train, labels, test, kind="class", count=4, **settings
-    )
-    toy = ProbeInputs(
-        model="m", data="d", kind="class", count=4, train={}, train_y=labels, test={}, test_y=wanted
-    )
-    mean, _ = toy.linear(train.float().mean(1), test.float().mean(1))
-    right, pooled = ((found == wanted).double().mean() for found in (answers, mean))
-    assert right > 0.9 > 0.8 > pooled
-    assert chosen["held_out"] == 60
-    assert len(chosen["scores"]) == 2
-
-
-def test_the_attentive_probe_is_capis_map_in_another_order():
-    model = attentive.Attentive(
-        probes=2, dim=128, count=3, scale={"mean": torch.zeros(128), "std": torch.ones(128)}, seed=0
-    )
-    for seed, parameter in enumerate(model.parameters()):
-        parameter.data = 0.3 * noise(*parameter.shape, seed=seed)
-    tokens, probe = noise(5, 7, 128, seed=1), model.probes[1]
-    keys, values = tokens @ probe.key.T, tokens @ probe.value.T + probe.value_bias
-    heads = [part.view(5, 7, 2, 64).transpose(1, 2) for part in (keys, values)]
-    seen = nn.functional.scaled_dot_product_attention(
-        probe.query.view(1, 2, 1, 64).expand(5, -1, -1, -1), *heads
-    )
-    expected = seen.transpose(1, 2).reshape(5, 128) @ probe.label.T + probe.label_bias
-    assert torch.allclose(model(tokens)[1], expected, atol=1e-3, rtol=1e-4)
-    assert not torch.allclose(model(tokens)[0], expected, atol=1e-1)
-
-
-def test_low_shot_draws_are_balanced_differ_and_leave_out_what_would_be_all_of_train():
-    labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 3)
-    drawn = samples(labels, kind="class", per_class=[1, 5, 60], shares=[0.1], draws=5)
-    assert list(drawn) == ["lowshot1", "lowshot5", "lowshot10pct"]  # 60 of each is everything
-    assert [labels[some].bincount().tolist() for some in drawn["lowshot5"]] == [[5, 5, 3]] * 5
-    assert [labels[some].bincount().tolist() for some in drawn["lowshot10pct"]] == [[6, 3, 1]] * 5
-    assert len({tuple(some.tolist()) for some in drawn["lowshot5"]}) == 5
-    values = samples(torch.rand(50, 1), kind="value", per_class=[1, 5], shares=[0.1], draws=5)
-    assert [len(some) for some in values["lowshot10pct"]] == [5] * 5
-    assert len(values) == 1
-
-
-def test_the_interval_over_draws_is_students():
-    row = mean_row([50, 52, 54, 56, 58], model="m", data="d", metric="lowshot1_top1", n=9)
-    half = 2.776445 * 3.162278 / 5**0.5  # t of 4 degrees of freedom, deviation of the five
-    assert (row.value, row.low, row.high) == pytest.approx((54, 54 - half, 54 + half))
-    assert mean_row([99, 100, 98], model="m", data="d", metric="lowshot1_top1", n=9).high == 100
-
-
 def test_one_image_per_class_is_enough_for_every_probe():
     toy = case(train=CLASSES, test=40)
     for probe in FROZEN:
@@ -244,21 +179,3 @@ def test_a_timm_model_goes_through_every_probe_on_grey_images_with_an_unlabelled
         for name in trained
         if name.startswith(("knn", f"linear_{figure}", "linear_mae", "lowshot"))
     }
-
-
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18", "convnext_atto"])
-def test_the_pooled_part_is_what_the_exported_model_returns_whatever_else_is_asked_for(name):
-    sizes = {"img_size": 32, "patch_size": 8, "depth": 3} if name.startswith("vit") else {}
-    model = timm.create_model(name, pretrained=False, num_classes=0, **sizes).eval()
-    images = noise(3, 3, 32, 32, seed=0)
-    with torch.inference_mode():
-        parts = parts_reader(model, {"pooled", "layers", "tokens"}, device="cpu")(images)
-        assert torch.allclose(parts["pooled"], model(images), atol=1e-6)
-    last = max(int(part[5:]) for part in parts if part.startswith("mean."))
-    assert torch.allclose(parts["tokens"].mean(1), parts[f"mean.{last}"], atol=1e-5)
-    assert ("cls.1" in parts) == name.startswith("vit")
-
-
-def test_a_model_without_layers_is_refused_where_layers_are_asked_for():
-    with pytest.raises(ValueError, match=r"Linear tells no layers.*probes=\[knn,linear\]"):
-        parts_reader(nn.Linear(2, 2), {"layers"}, device="cpu")
