@@ -286,10 +286,7 @@ def _list(request: Request) -> int:
     for name, about in conf_files.described(group, config_dirs=request.config_dirs):
         listed = conf_files.LISTED.get(group)
         word = f"{listed}=[{name}]" if listed else f"{group}={name:24}"
-        print(
-            f"{word} {about}".rstrip()
-            + (f" [{origins[name]}]" if name in origins else "")
-        )
+        print(f"{word} {about}".rstrip() + (f" [{origins[name]}]" if name in origins else ""))
     return 0
 
 

@@ -139,7 +139,11 @@ def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
 
 def run_job(job: Job, directory: Path, *, trial: bool, say: Say) -> None:
     """Train, or go on, and evaluate; a trial is judged instead."""
-    cfg = {**build_data.with_measured_statistics(job.cfg), "run_dir": str(directory), "resume": True}
+    cfg = {
+        **build_data.with_measured_statistics(job.cfg),
+        "run_dir": str(directory),
+        "resume": True,
+    }
     cfg |= (
         {"callbacks": {}} if trial else {}
     )  # observers look at held-out images, and a trial sees none

@@ -116,8 +116,10 @@ def _draw(
 
     Whole views, tiles in the middle of their cells; not where an observer has drawn it already.
     """
-    count = min(FIGURE_IMAGES, len(data.val))
-    pictures = torch.stack([data.val[index * len(data.val) // count][0] for index in range(count)])
+    if data.val is None:
+        return
+    held, count = data.val, min(FIGURE_IMAGES, len(data.val))
+    pictures = torch.stack([held[index * len(held) // count][0] for index in range(count)])
     for name, sampler, task in module.named_parts():
         if (path := run_dir / "figures" / f"{name}.png").is_file():
             continue

@@ -24,7 +24,6 @@ def of_split(row: Mapping[str, float], prefix: str) -> dict[str, float]:
     }
 
 
-
 class Rows:
     """A CSV file that grows, and that a resumed run goes on with.
 
