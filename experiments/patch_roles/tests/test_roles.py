@@ -77,10 +77,6 @@ def percent(rows):
     return {row.metric: row.value for row in rows}
 
 
-# --- pieces
-# -------------------------------------------------------------------------------------------------------------
-
-
 def test_tiles_are_cut_where_the_boxes_say():
     y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
     image = torch.stack([y, x, 0 * x]).to(torch.uint8)[None]
@@ -106,8 +102,19 @@ def test_what_stands_in_a_corner_is_found_by_four_tiles_and_missed_by_the_centra
     assert found["tiles4_knn20_top1"] == found["scale100_knn20_top1"] == 100
     assert found["tiles1_knn20_top1"] < 80
     assert found["tiles1_knn20_top1"] == found["scale50_knn20_top1"]
-    assert list(found) == [f"{name}_knn20_top1" for name in
-                           ("tiles1", "tiles4", "tiles9", "tiles16", "scale25", "scale50", "scale75", "scale100")]  # fmt: skip
+    assert list(found) == [
+        f"{name}_knn20_top1"
+        for name in (
+            "tiles1",
+            "tiles4",
+            "tiles9",
+            "tiles16",
+            "scale25",
+            "scale50",
+            "scale75",
+            "scale100",
+        )
+    ]
 
 
 def test_relations_are_told_by_tiles_that_show_their_place_and_not_by_noise():
@@ -122,10 +129,6 @@ def test_relations_are_told_by_tiles_that_show_their_place_and_not_by_noise():
         look(Pooled(2)), Shown(noise(60), labels[:60]), Shown(noise(160, seed=1), labels), **OF
     )
     assert percent(random)["relation_top1"] < 12.5 + 3 * 2.6
-
-
-# --- invariance
-# -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_mean_colour_is_invariant_to_a_flip_and_a_picture_is_not():
@@ -148,7 +151,7 @@ def test_a_picture_that_repeats_itself_after_an_eighth_is_invariant_to_the_shift
     assert other["shift"].abs().max() < 0.2
 
 
-def test_different_images_are_compared_with_all_others_and_recolouring_with_factor_1_changes_nothing(
+def test_an_image_is_compared_with_all_others_and_recolouring_by_1_changes_nothing(
     monkeypatch,
 ):
     images = noise(5, 16)
@@ -183,10 +186,6 @@ def test_it_does_not_depend_on_batches_nor_on_the_random_state_and_leaves_it_alo
 def test_one_image_has_no_other():
     with pytest.raises(ValueError, match="2 or more"):
         invariance(look(Pooled(1)), noise(1))
-
-
-# --- attention
-# --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("token", [False, True])
@@ -240,10 +239,6 @@ def test_a_network_without_attention_says_so():
     assert attends(vit())
     with pytest.raises(ValueError, match="name a ViT"):
         attention_maps(look(model), noise(2))
-
-
-# --- sizes and everything
-# ---------------------------------------------------------------------------------------------
 
 
 def test_more_tokens_cost_more_and_the_model_itself_stays_as_it_was():
@@ -308,8 +303,17 @@ def test_all_rows_of_a_vit_on_images_with_labels_and_masks():
     assert model.training  # measured in eval mode, and put back
     metrics = [row.metric for row in rows]
     assert len(metrics) == len(set(metrics))
-    assert {"tiles16_knn20_top1", "scale25_knn20_top1", "input48_knn20_top1", "input32_mflops", "cosine_other",
-            "attention_on_objects", "attention_on_other_objects", "object_area", "relation_top1"} <= set(metrics)  # fmt: skip
+    assert {
+        "tiles16_knn20_top1",
+        "scale25_knn20_top1",
+        "input48_knn20_top1",
+        "input32_mflops",
+        "cosine_other",
+        "attention_on_objects",
+        "attention_on_other_objects",
+        "object_area",
+        "relation_top1",
+    } <= set(metrics)
     assert all(row.low <= row.value <= row.high for row in rows)
     assert {(row.model, row.data) for row in rows} == {("trained", "embedded")}
 
