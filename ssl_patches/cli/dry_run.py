@@ -37,7 +37,7 @@ def dry_run(cfg: Mapping[str, Any]) -> str:
     """Describe what a checked configuration would do and cost, in lines for a person. ValueError
     where ``pretrain`` would refuse."""
     before_training()
-    cfg = build_data.settled(cfg)
+    cfg = build_data.with_measured_statistics(cfg)
     run = prepare(cfg)
     run_dir, checkpoint = resolve_run_dir(cfg, run)
     refuse_used(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
@@ -85,7 +85,7 @@ def _parts(cfg: Mapping[str, Any], run: Prepared) -> list[tuple[str, str]]:
             ("ALARM", f"{wrong}. Try: {TRY[alarm]}") for alarm, wrong in of_geometry(task, sampler)
         ]
     held = f", {len(run.data.val):,} held out" if run.data.val is not None else ""
-    size = f", loaded at {train.load_size} px" if hasattr(train, "load_size") else ""
+    size = f", loaded at {train.load_size} px" if train.load_size else ""
     return [
         *rows,
         ("data", f"{data_name(cfg['data'])}: {len(train):,} images to train on{held}{size}"),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 def sincos(y: Tensor, x: Tensor, dim: int) -> Tensor:
     """Coordinates ``y``, ``x`` (...) in tokens, fractions allowed -> (..., dim) float32. ``dim`` is
-    a multiple of 4.
+    a multiple of 4: ValueError otherwise.
     """
     if dim % 4:
         raise ValueError(

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.positions import sincos, sincos_table
-from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid, colours_together
+from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid, channels_last
 
 SHOWN = ("nothing", "blind", "places")
 RESERVED = (
@@ -195,7 +195,7 @@ class TokenEncoder(Encoder):
         p, proj = self.patch, self.model.patch_embed.proj
         count, cells, channels, height, width = patches.tiles.shape
         rows, cols = height // p, width // p
-        if colours_together(
+        if channels_last(
             patches.tiles
         ):  # the weights in the order of the pixels, of which there are more
             pixels = (

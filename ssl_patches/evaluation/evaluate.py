@@ -202,7 +202,7 @@ def evaluate_model(
         chosen=chosen,
         protocol=PROTOCOL | _own_numbers(probes),
         data=data | {"fingerprints": _fingerprints(eval_data)},
-        classes=getattr(eval_data.test, "classes", ()) if kind == "class" else (),
+        classes=eval_data.test.classes if kind == "class" else (),
     )
 
 
@@ -258,9 +258,8 @@ def _inputs(
 
 def _fingerprints(eval_data: EvalData) -> list[str] | None:
     """Return the fingerprints of train and test, or None if either has none."""
-    sources: tuple[Any, Any] = eval_data.train, eval_data.test
-    known = all(hasattr(source, "fingerprint") for source in sources)
-    return [source.fingerprint() for source in sources] if known else None
+    found = [source.fingerprint() for source in (eval_data.train, eval_data.test)]
+    return found if all(found) else None
 
 
 def _floor_keys(

@@ -25,6 +25,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
+from ssl_patches.config.atomic import replacing
 from ssl_patches.evaluation.labels import Kind
 from ssl_patches.evaluation.metrics import bounds, metrics_of, resamples
 from ssl_patches.evaluation.rows import DIFFERENCE, Row, aligned, shown
@@ -66,15 +67,14 @@ class Record:
         arrays: dict[str, Any] = {
             PREFIX + name: _small(some) for name, some in self.predictions.items()
         }
-        half = path.with_name(f".{path.stem}.half.npz")
-        np.savez_compressed(
-            half,
-            told=json.dumps(told),
-            index=self.index.numpy(),
-            labels=_small(self.labels),
-            **arrays,
-        )
-        half.replace(path)
+        with replacing(path) as half, half.open("wb") as file:
+            np.savez_compressed(
+                file,
+                told=json.dumps(told),
+                index=self.index.numpy(),
+                labels=_small(self.labels),
+                **arrays,
+            )
 
     @classmethod
     def load(cls, path: Path) -> Record:

@@ -120,7 +120,7 @@ def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
     if job is None:
         return False
     at = plan.directory(job)
-    with locks.held(at) as ours:
+    with locks.locked(at) as ours:
         if not ours or state_of(at).kind == "finished" or (at / ERROR).is_file():
             return False
         open_now = [
@@ -139,7 +139,7 @@ def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
 
 def run_job(job: Job, directory: Path, *, trial: bool, say: Say) -> None:
     """Train, or go on, and evaluate; a trial is judged instead."""
-    cfg = {**build_data.settled(job.cfg), "run_dir": str(directory), "resume": True}
+    cfg = {**build_data.with_measured_statistics(job.cfg), "run_dir": str(directory), "resume": True}
     cfg |= (
         {"callbacks": {}} if trial else {}
     )  # observers look at held-out images, and a trial sees none
@@ -181,7 +181,7 @@ def clear_errors(plan: Plan) -> None:
     """Remove what failed jobs left, so that they are tried again."""
     for status in job_statuses(plan):
         if status.job and status.state.kind == "failed":
-            with locks.held(plan.directory(status.job)) as ours:
+            with locks.locked(plan.directory(status.job)) as ours:
                 if ours:
                     (plan.directory(status.job) / ERROR).unlink(missing_ok=True)
 

@@ -18,6 +18,8 @@ from ssl_patches.config.instantiate import build
 from ssl_patches.config.schema import LOADER
 from ssl_patches.data.build import pixel_statistics, source
 from ssl_patches.data.cache import MAX_GB, CachedSource, folder_of
+from ssl_patches.data.live import Datasets
+from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.build import next_encoder, seeded
 from ssl_patches.training.optim import OptimizerConfig
@@ -37,12 +39,15 @@ class Components:
     spread: Spread | None = None
 
 
-def training_source(cfg: Mapping[str, Any], split: str) -> Any:
+def training_source(
+    cfg: Mapping[str, Any], split: str, *, sources: Datasets | None = None
+) -> ImageSource:
     """Build the images that training reads: at their own size, from a cache where it is asked for.
 
-    ``split``: train or val. ValueError where the data cannot be read as the configuration says.
+    ``split``: train or val. ``sources``: as for ``data.build.source``.
+    ValueError where the data cannot be read as the configuration says.
     """
-    found, data = source(cfg, split, whole=False), cfg["data"]
+    found, data = source(cfg, split, whole=False, sources=sources), cfg["data"]
     if not data.get("cache"):
         return found
     deciding = {key: value for key, value in data.items() if key not in {*LOADER, "max_corrupt"}}

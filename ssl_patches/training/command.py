@@ -10,7 +10,6 @@ from ssl_patches.config import mixture
 from ssl_patches.config.messages import BadRequest, Say
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.config.words import Place, data_words, words_of_keys
-from ssl_patches.data.live import standing
 from ssl_patches.training.processes import is_follower, started_outside
 from ssl_patches.training.run import pretrain as run_pretrain
 
@@ -49,9 +48,9 @@ def pretrain(
                 " 'module.Class'}, start all with torchrun, or set trainer.devices=1"
             ]
         )
-    with standing(datasets):
-        words += [f"--config-dir={place}" for place in config_dirs]
-        return run_pretrain(cfg, say=_silent if is_follower() else say, words=words)
+    words += [f"--config-dir={place}" for place in config_dirs]
+    say = _silent if is_follower() else say
+    return run_pretrain(cfg, say=say, words=words, sources=datasets)
 
 
 def _silent(_: str) -> None:

@@ -21,7 +21,9 @@ from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.config.version import __version__
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
+from ssl_patches.data.live import Datasets
 from ssl_patches.data.module import PatchDataModule
+from ssl_patches.data.source import ImageSource
 from ssl_patches.evaluation.command import evaluate_run
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.export import Proof, add_results, export_encoder
@@ -44,11 +46,13 @@ def finish(
     began: float,
     say: Say,
     words: Sequence[str] = (),
+    sources: Datasets | None = None,
 ) -> None:
     """Draw, export and evaluate a trained module, and write ``summary.json``.
 
     ``flops``: of a step, per image. ``began``: time.monotonic() when the run started. ``words``:
-    what was typed after ``ssl-patches pretrain``. Failed where the export does not prove equal.
+    what was typed after ``ssl-patches pretrain``. ``sources``: as for ``prepare``. Failed where the
+    export does not prove equal.
     """
     module.cpu()
     images = module.steps_done * module.batch_size
@@ -61,8 +65,8 @@ def finish(
         "images": images,
         "step": module.steps_done,
     }
-    proof = _export(cfg, run_dir, module, origin, say)
-    rows = evaluate_run(run_dir / "encoder", cfg, say=say)
+    proof = _export(cfg, run_dir, module, origin, say, sources)
+    rows = evaluate_run(run_dir / "encoder", cfg, say=say, sources=sources)
     if rows:
         add_results(run_dir / "encoder", rows)
     tiles = sum(sampler.grid.cells for _, sampler, _ in module.named_parts())
@@ -129,7 +133,12 @@ def _draw(
 
 
 def _export(
-    cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, card: Mapping[str, Any], say: Say
+    cfg: Mapping[str, Any],
+    run_dir: Path,
+    module: Pretrainer,
+    card: Mapping[str, Any],
+    say: Say,
+    sources: Datasets | None,
 ) -> Proof:
     folder = run_dir / "encoder"
     mean, std = build_data.pixel_statistics(cfg)
@@ -140,7 +149,7 @@ def _export(
         mean=mean,
         std=std,
         card={"task": module.name, "commit": commit(), "weights": "trained", **card},
-        calibration=build_data.whole_batches(cfg),
+        calibration=build_data.whole_batches(cfg, sources=sources),
         overwrite=True,
     )
     say(
@@ -150,9 +159,9 @@ def _export(
     return proof
 
 
-def _note_unreadable(run_dir: Path, train: Any, say: Callable[[str], None]) -> None:
+def _note_unreadable(run_dir: Path, train: ImageSource, say: Callable[[str], None]) -> None:
     """List the files that could not be read in the run directory, and say how many."""
-    unreadable = train.unreadable() if hasattr(train, "unreadable") else []
+    unreadable = train.unreadable()
     if unreadable:
         path = run_dir / "unreadable.csv"
         path.write_text(

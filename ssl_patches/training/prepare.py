@@ -17,6 +17,7 @@ from ssl_patches.config.run_dir import (
     origin_of,
     same_batch,
 )
+from ssl_patches.data.live import Datasets
 from ssl_patches.data.module import EndlessBatches, PatchDataModule
 from ssl_patches.evaluation.probes.table import check_probes
 from ssl_patches.training import build as build_run
@@ -73,15 +74,18 @@ def pretrainer(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Pretraine
     )
 
 
-def prepare(cfg: Mapping[str, Any]) -> Prepared:
+def prepare(cfg: Mapping[str, Any], sources: Datasets | None = None) -> Prepared:
     """Build everything that a run needs and count the cost of a step.
 
+    ``sources``: Dataset objects of the Python API by split, where ``cfg`` cannot name the images.
     ValueError where parts, data, processes or budget do not fit.
     """
     settings: TrainerSettings = build(cfg["trainer"])
     processes.check_processes(settings, run_dir=cfg["run_dir"])
     check_probes(cfg["evaluation"], "evaluation.")
-    train, val = (build_run.training_source(cfg, split) for split in ("train", "val"))
+    train, val = (
+        build_run.training_source(cfg, split, sources=sources) for split in ("train", "val")
+    )
     loading = {key: cfg["data"][key] for key in ("batch_size", "num_workers")}
     data = PatchDataModule(train=train, val=val, seed=cfg["seed"], **loading)
     EndlessBatches(

@@ -11,6 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import lightning as L
 from tqdm import tqdm
 
+from ssl_patches.config.atomic import write_text
+
 HELD_OUT, TRAIN = "held_out_", "train_"
 """What stands before the name of a task's metric in a row of health.csv: of which images it is."""
 
@@ -20,6 +22,7 @@ def of_split(row: Mapping[str, float], prefix: str) -> dict[str, float]:
     return {
         name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)
     }
+
 
 
 class Rows:
@@ -57,7 +60,7 @@ class Rows:
         kept = [
             line for line in lines[1:] if line.endswith("\n") and int(line.split(",", 1)[0]) <= step
         ]
-        self.path.write_text("".join(lines[:1] + kept))
+        write_text(self.path, "".join(lines[:1] + kept))
 
     def read(self) -> list[dict[str, float]]:
         """Read all rows as numbers; none when there is no file."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from ssl_patches import config
 from ssl_patches.config.instantiate import build
-from ssl_patches.config.locks import alone_in, refuse_others
+from ssl_patches.config.locks import exclusive, refuse_others
 from ssl_patches.config.messages import Say
 from ssl_patches.config.run_dir import (
     CONFIG,
@@ -25,6 +25,7 @@ from ssl_patches.config.run_dir import (
     claim,
 )
 from ssl_patches.data import build as build_data
+from ssl_patches.data.live import Datasets
 from ssl_patches.data.module import PatchDataModule
 from ssl_patches.training import processes
 from ssl_patches.training.callbacks.checkpoint import disk_full_guard
@@ -52,18 +53,26 @@ class OnFinished(Protocol):
         """Take over a trained module; ``flops`` of a step per image, ``began`` a monotonic time."""
 
 
-def pretrain(cfg: Mapping[str, Any], *, say: Say = print, words: Sequence[str] = ()) -> Path:
+def pretrain(
+    cfg: Mapping[str, Any],
+    *,
+    say: Say = print,
+    words: Sequence[str] = (),
+    sources: Datasets | None = None,
+) -> Path:
     """Run a checked configuration and return its run directory.
 
-    ``words``: what was typed after ``ssl-patches pretrain``, kept in ``summary.json``. A process
+    ``words``: what was typed after ``ssl-patches pretrain``, kept in ``summary.json``.
+    ``sources``: as for ``prepare``. A process
     that follows another (see ``processes``) trains along and leaves the run directory alone.
     ValueError for a bad request, before anything is written; Failed where training fails.
     """
     began = time.monotonic()
     before_training()
-    cfg = build_data.settled(cfg)
-    on_finished = partial(finish, words=words)
-    return execute(cfg, prepare(cfg), began=began, on_finished=on_finished, say=say)
+    cfg = build_data.with_measured_statistics(cfg, sources=sources)
+    on_finished = partial(finish, words=words, sources=sources)
+    run = prepare(cfg, sources=sources)
+    return execute(cfg, run, began=began, on_finished=on_finished, say=say)
 
 
 def execute(
@@ -90,7 +99,7 @@ def execute(
     logger = build(cfg["logger"], run_dir=run_dir) if cfg.get("logger") else False
     refuse_others(run_dir)
     claim(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
-    with alone_in(run_dir), disk_full_guard(run_dir, run_dir / LAST):
+    with exclusive(run_dir), disk_full_guard(run_dir, run_dir / LAST):
         _remove_results(run_dir, run.module)
         cfg = _as_kept(cfg, run_dir, run)
         config.save(cfg, run_dir / CONFIG)
@@ -138,7 +147,7 @@ def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None)
         ),
         f"{length} -> {run_dir}",
     ]
-    if hasattr(train, "split_rule"):
+    if train.split_rule:
         lines.insert(1, f"data: {train.split_rule}; images loaded at {train.load_size} px")
     if (loaded := module.encoder.loaded) and not checkpoint:
         lines.append(loaded)

@@ -97,7 +97,7 @@ def instead_of_task(cfg: Mapping[str, Any]) -> dict[str, Any]:
 
 def classes_of(train: Any) -> int:
     """Count the classes that the labels of a source name. ValueError where it has none."""
-    labels = getattr(train, "labels", None)
+    labels = train.labels
     if not isinstance(labels, Tensor) or labels.dim() != 1 or not (labels >= 0).any():
         raise ValueError(
             "data.root: the images have no classes, which `supervised` and `tune` need; give"

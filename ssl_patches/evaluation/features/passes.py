@@ -164,7 +164,7 @@ def kind_of_sources(eval_data: EvalData, wanted: str) -> Kind:
     """
     kinds = []
     for source, split in ((eval_data.train, "train"), (eval_data.test, "test")):
-        labels = getattr(source, "labels", None)
+        labels = source.labels
         some = labels if isinstance(labels, Tensor) else torch.as_tensor(source[0][1])[None]
         kinds.append(kind_of(some, wanted))
         if isinstance(labels, Tensor):

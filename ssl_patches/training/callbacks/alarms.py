@@ -139,10 +139,10 @@ class LossWatch:
         now, now_norm = (median(part) for part in zip(*self.recent, strict=True))
         start, start_norm = self.start, median(self.norms)
         self.best = min(self.best, now)
-        if now > ABOVE_START * start:
+        if now > start + (ABOVE_START - 1) * abs(start):  # a loss may be negative
             return f"the loss rose to {now:.3g}, above the {start:.3g} that it began with"
         gained, least = start - self.best, min(reading for reading, _ in self.recent)
-        if gained > (1 - 1 / ABOVE_START) * start and least - self.best > LOST * gained:
+        if gained > (1 - 1 / ABOVE_START) * abs(start) and least - self.best > LOST * gained:
             return (
                 f"the loss rose to {now:.3g} after it had fallen from {start:.3g} to"
                 f" {self.best:.3g}"

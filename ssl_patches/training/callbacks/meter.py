@@ -37,7 +37,8 @@ class Meter(Observer):
         """Start the clocks, and the progress bar where somebody looks."""
         self._first_step = self._seen_step = trainer.global_step
         self._ended = self._spoke = time.monotonic()
-        self.rows.drop_after(trainer.global_step)
+        if trainer.is_global_zero:  # two that write one file at once would leave half of it
+            self.rows.drop_after(trainer.global_step)
         if trainer.is_global_zero and sys.stderr.isatty():
             self._bar = tqdm(
                 total=module.steps,

@@ -61,7 +61,7 @@ class OnlineProbes(Observer):
         self.rows.drop_after(trainer.global_step)
         self._probed = trainer.global_step
         self._between = max(1, math.ceil(self.epochs * len(data.train) / (module.batch_size)))
-        labels = getattr(data.train, "labels", None)
+        labels = data.train.labels
         self._on = (
             labels is not None and labels.dim() == 1 and len(labels[labels >= 0].unique()) >= 2
         )

@@ -121,6 +121,11 @@ def test_the_noise_of_small_batches_is_no_alarm(seed):
     assert judged([3.3 - 0.3 * step / 400 + float(noise[step]) for step in range(400)]) == []
 
 
+def test_a_negative_loss_that_stays_is_no_alarm_and_one_that_rises_is():
+    assert judged([-2.0 + 0.01 * (-1) ** step for step in range(100)]) == []
+    assert "it began with" in judged([-2.0] * READINGS + [-1.0] * READINGS)[0]
+
+
 def test_one_outlier_is_no_alarm():
     losses, norms = [2.0 - 0.01 * step for step in range(60)], [1.0] * 60
     losses[30], norms[30] = 50.0, 1e6

@@ -51,3 +51,15 @@ def test_rows_speed_and_waiting(tmp_path, monkeypatch, capsys) -> None:
     assert rows[0]["data_wait"] == pytest.approx(0.5), "a second of two"
     assert rows[0]["images_per_second"] == pytest.approx(5.0)
     assert "100 %  step 6  loss 2" in capsys.readouterr().err
+
+
+def test_only_the_first_process_touches_the_file(tmp_path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,loss\n1,2.0\n2,2.0\n")
+    run, meter = trainer(), Meter(path, every=1, flops_per_image=1.0)
+    run.is_global_zero = False
+    meter.on_train_start(run, SimpleNamespace(steps=4))
+    assert len(Rows(path).read()) == 2
+    run.is_global_zero = True
+    meter.on_train_start(run, SimpleNamespace(steps=4))
+    assert Rows(path).read() == []

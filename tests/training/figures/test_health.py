@@ -33,3 +33,9 @@ def test_runs_with_checks_are_drawn_with_their_alarms(tmp_path) -> None:
     (tmp_path / "alarms.json").write_text(json.dumps([{"name": "collapse"}]))
     assert draw_health(tmp_path / "a.png", {"run": tmp_path}, title="x")
     assert imread(tmp_path / "a.png").std() > 0.05
+
+
+def test_a_run_of_negative_losses_is_drawn(tmp_path) -> None:
+    rows = Rows(tmp_path / "health.csv")
+    rows.append({"step": 1, **ROW, "held_out_loss": -2.0, "train_loss": -2.1})
+    assert draw_health(tmp_path / "a.png", {"run": tmp_path}, title="x")
