@@ -1,9 +1,28 @@
-"""The records that cross the seams between parts, and nothing else.
+"""Define the records that cross the seams between rooms, and the letters of tensor shapes.
 
 Order is always y, x; h, w; rows, cols. A *tile* is the pixels cut from a *cell* of a *grid*; its
 *box* says where it lay in the *view* (the augmented image). An encoder may use a tile's box only
 where the tile is *placed*: hiding the places is the only difference between "where does it go?" and
 "what is there?".
+
+Letters of shapes, everywhere in the package:
+
+=====  ============================================================================
+B      images of a batch, or views where each image has several
+V      views of an image; a batch of views has B * V entries, those of an image in a row
+K      tiles of a view, one for each cell of the grid
+M      chosen tiles: those that are visible, hidden or asked about
+N      rows of a table: images of a split, features, predictions
+C      channels
+H, W   height and width of an image or view in pixels; S where both are equal
+h, w   height and width of a tile in pixels, or of a feature map in positions
+P      prefix tokens of an encoder: CLS and registers
+D      width of a feature vector; ``dim`` where it is a constructor's argument
+=====  ============================================================================
+
+Units: an image as stored is uint8, levels 0..255; a view is float, share 0..1 of full scale (or
+uint8 where nothing was computed with it yet); a tile is normalised, (share - mean) / std. Boxes and
+positions are in pixels of the view.
 """
 
 from __future__ import annotations
@@ -17,18 +36,21 @@ from torch import Tensor
 
 
 class ImageBatch(NamedTuple):
-    """What a loader yields. A NamedTuple, because collate, pinning and device transfer handle
-    it."""
+    """A batch as a loader yields it.
 
-    images: Tensor  # (B, C, H, W) uint8
+    A NamedTuple, because collate, pinning and device transfer handle it.
+    """
+
+    images: Tensor  # (B, C, H, W) uint8, levels 0..255
     # (B, ...) class, multi-label, value or mask; -1 = none. Probes read it, a task never does
     labels: Tensor
-    index: Tensor  # (B,) which image of the source
+    # (B,) which image of the source. It hides tuple.index, which nobody asks of a batch
+    index: Tensor  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)
 class PatchGrid:
-    """Static geometry of what a sampler cuts; heads are sized from it.
+    """The static geometry of what a sampler cuts; heads are sized from it.
 
     ``dense`` says that tiles touch and start at multiples of ``tile``: no gap, no jitter, no shift.
     """
@@ -41,20 +63,29 @@ class PatchGrid:
 
     @property
     def cells(self) -> int:
+        """Return the number of cells, rows * cols: the K of a batch."""
         return self.rows * self.cols
 
 
-def colours_together(tiles: Tensor) -> bool:
-    """Do the colours of a pixel of (..., C, h, w) lie together in memory, as decoders leave them?
-    Otherwise planes do."""
+def channels_last(tiles: Tensor) -> bool:
+    """Tell whether (..., C, h, w) lies in memory as (..., h, w, C), as decoders leave pixels.
+
+    False for one channel, where the two orders are the same. Any ``.contiguous()`` changes it.
+    """
     return (
         tiles.shape[-3] > 1 and not tiles.is_contiguous() and tiles.movedim(-3, -1).is_contiguous()
     )
 
 
+colours_together = channels_last
+"""The former name of ``channels_last``."""
+
+
 def take(values: Tensor, cells: Tensor) -> Tensor:
-    """``values`` (B, K, ...) and ``cells`` (B, M) int64 -> (B, M, ...): row b takes its own cells,
-    in that order."""
+    """Take from ``values`` (B, K, ...) the entries ``cells`` (B, M) int64 -> (B, M, ...).
+
+    Row b takes its own cells, in the order in which they are given.
+    """
     index = cells.reshape(*cells.shape, *[1] * (values.dim() - 2))
     return values.gather(1, index.expand(*cells.shape, *values.shape[2:]))
 
@@ -67,7 +98,7 @@ class Views:
     holds further crops of the same images at a smaller side, ``small_count`` of each image.
     """
 
-    images: Tensor  # (B * count, C, S, S)
+    images: Tensor  # (B * count, C, S, S) uint8 or shares 0..1; V = count
     count: int
     large: int
     small: Tensor | None = None  # (B * small_count, C, s, s)
@@ -76,28 +107,28 @@ class Views:
 
 @dataclass(frozen=True, slots=True)
 class PatchBatch:
-    """Tiles of a batch of views, in some order of cells."""
+    """The tiles of a batch of views, in some order of cells."""
 
-    # (B, K, C, h, w) normalised float; colours or planes together in memory: reshape it, do not
-    # view it
+    # (B, K, C, h, w) normalised float; channels-last or planes in memory: reshape it, do not view
+    # it
     tiles: Tensor
     boxes: Tensor  # (B, K, 4) float: y, x, h, w in pixels of the view
     placed: Tensor  # (B, K) bool: may the encoder use this tile's box?
-    size: tuple[int, int]  # H, W of the view
-    uniform: bool | None = (
-        None  # known without looking: True all placed, False none placed, None mixed (no host sync)
-    )
+    size: tuple[int, int]  # H, W of the view in pixels
+    # what is known of ``placed`` without reading it from the device: True all tiles, False no tile,
+    # None some tiles
+    uniform: bool | None = None
     views: int = 1  # rows of one image follow each other, this many of them; large crops first
     large: int = 1  # how many of these are large crops
     small: PatchBatch | None = None  # small crops of the same images, on a grid of their own
     complete: bool = False  # every cell of a dense grid in raster order: the views themselves
 
     def select(self, cells: Tensor) -> PatchBatch:
-        """The tiles ``cells`` (B, M) int64, in that order: slot m shows tile ``cells[:, m]``."""
+        """Select the tiles ``cells`` (B, M) int64: slot m of the result is tile ``cells[:, m]``."""
         boxes, placed = take(self.boxes, cells), take(self.placed, cells)
         tiles = (
             take(self.tiles.movedim(2, -1), cells).movedim(-1, 2)
-            if colours_together(self.tiles)
+            if channels_last(self.tiles)
             else take(self.tiles, cells)
         )
         return replace(self, tiles=tiles, boxes=boxes, placed=placed, complete=False)
@@ -113,8 +144,10 @@ class PatchBatch:
         return replace(self, placed=placed, uniform=uniform, complete=False)
 
     def shuffled(self) -> PatchBatch:
-        """Each tile at the place of another of its image, by a random permutation: a puzzle, which
-        tells no true place."""
+        """Put each tile at the place of another of its image, by a random permutation.
+
+        That is a puzzle: all tiles are placed, and no place is the true one.
+        """
         order = torch.rand(self.boxes.shape[:2], device=self.boxes.device).argsort(1)
         return replace(
             self,
@@ -127,39 +160,37 @@ class PatchBatch:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What an encoder makes of a PatchBatch."""
+    """The output of an encoder for a PatchBatch."""
 
-    tiles: Tensor  # (B, K, dim) one feature per tile, in the order given
-    prefix: Tensor  # (B, P, dim) CLS and register tokens; P = 0 where the encoder has none
+    tiles: Tensor  # (B, K, D) one feature per tile, in the order given
+    prefix: Tensor  # (B, P, D) CLS and register tokens; P = 0 where the encoder has none
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What an encoder makes of whole images, at one layer."""
+    """The output of an encoder for whole images, at one layer."""
 
-    pooled: Tensor  # (B, dim)
-    dense: Tensor  # (B, dim, h, w)
-    prefix: Tensor  # (B, P, dim)
+    pooled: Tensor  # (B, D)
+    dense: Tensor  # (B, D, h, w)
+    prefix: Tensor  # (B, P, D)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskOutput:
-    """What a task says about a batch."""
+    """The loss of a task on a batch, and numbers to log beside it."""
 
     loss: Tensor  # scalar
     metrics: Mapping[str, Tensor]  # detached scalars, no host sync; chance levels beside accuracies
-    features: Tensor | None = None  # (B, dim) what the encoder gave for each view, with gradient
+    features: Tensor | None = None  # (B, D) what the encoder gave for each view, with gradient
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a task shows of itself: tiles laid on a grid, each marked right or wrong where there is
-    an answer."""
+    """A task's picture of itself: tiles laid on a grid, each marked right or wrong where known."""
 
     title: str
     tiles: Tensor  # (N, M, C, h, w) in the tiles' own units
     cells: Tensor  # (N, M) int64: the cell where each tile is laid
     right: Tensor | None = None  # (N, M) bool
-    arrows: Tensor | None = (
-        None  # (N, M, 2) y, x: a direction drawn on each tile, 0 for none; needs ``right``
-    )
+    # (N, M, 2) y, x: a direction drawn on each tile, 0 for none; needs ``right``
+    arrows: Tensor | None = None

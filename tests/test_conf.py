@@ -66,7 +66,7 @@ def needed(group: str, name: str) -> tuple[str, ...]:
 def trains(cfg: dict, count: int = 4) -> dict[str, float]:
     """One step on noise; returns the gradient's size for each parameter of encoder and task that
     got one."""
-    parts = build_run.parts(cfg)
+    parts = build_run.components(cfg)
     module = Pretrainer(
         encoder=parts.encoder,
         parts=parts.parts,
@@ -175,7 +175,7 @@ def test_every_encoder_is_the_one_its_name_says_and_trains(encoder):
 @pytest.mark.parametrize("experiment", conf_files.options("experiment"))
 def test_every_experiment_builds_all_but_its_data(experiment):
     cfg = composed(f"experiment={experiment}", *needed("experiment", experiment))
-    parts = build_run.parts(cfg)
+    parts = build_run.components(cfg)
     options = cfg["encoder"].get("options", {})
     width = options.get("embed_dim") or options.get("channels", [0])[-1]
     assert parts.encoder.dim == (width or WIDTHS[cfg["encoder"]["name"]])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ssl_patches.cli.help import ALLOWED_FLAGS, HELP, MAIN_HELP
 from ssl_patches.config.messages import BadRequest, Failed
+from ssl_patches.training.process import before_torch
 
 GROUPS = {
     "tasks": "task",
@@ -51,9 +52,7 @@ class Request:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
-    # a spinning team of threads stands still whenever a loader worker takes one of its cores; read
-    # when torch is loaded
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    before_torch()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(MAIN_HELP, end="")
@@ -149,11 +148,12 @@ def _pretrain(request: Request) -> int:
         print(tell(cfg))
         return 0
     from ssl_patches.cli.screens import last_screen
-    from ssl_patches.training.processes import follows
+    from ssl_patches.training.processes import is_follower
     from ssl_patches.training.run import pretrain
 
-    run_dir = pretrain(cfg, say=(lambda _: None) if follows() else _say)
-    if not follows():
+    words = [*request.words, *(f"--config-dir={folder}" for folder in request.config_dirs)]
+    run_dir = pretrain(cfg, say=(lambda _: None) if is_follower() else _say, words=words)
+    if not is_follower():
         print(last_screen(run_dir))
     return 0
 

@@ -1,5 +1,5 @@
-"""From words typed to plain containers: find conf/, compose it, say everything that is wrong with
-the request.
+"""Compose words as typed on the command line into a configuration of plain containers, and name
+everything that is wrong with it.
 
 The only importer of hydra and omegaconf, and of both only inside functions: help and completion
 answer without them, and without torch. Hydra stops at the first mistake and lets others pass; here
@@ -32,8 +32,9 @@ __all__ = ["BadRequest", "compose", "load", "request", "save", "sweeps"]
 def compose(
     command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = ()
 ) -> dict[str, Any]:
-    """conf/COMMAND.yaml with the overrides, as plain containers. Raises BadRequest with all that is
-    wrong.
+    """Compose conf/COMMAND.yaml with the overrides into plain containers.
+
+    Raises BadRequest with all that is wrong.
 
     ``config_dirs``: folders of the user's own, shaped like conf/; a name that is in both is taken
     from there.
@@ -51,8 +52,10 @@ def _composed(composer: Composer, overrides: Sequence[str]) -> dict[str, Any]:
 def request(
     command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = (), **rules: Any
 ) -> dict[str, Any]:
-    """``compose``, then ``check`` with ``rules`` (supplied, schema, allowed); the problems of both
-    in one BadRequest."""
+    """Compose as ``compose``, then ``check`` with ``rules`` (supplied, schema, allowed).
+
+    Raises one BadRequest with the problems of both.
+    """
     composer = Composer(command, folders_of(config_dirs), **rules)
     try:
         found = _composed(composer, overrides)
@@ -73,14 +76,18 @@ def request(
 def sweeps(
     overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = ()
 ) -> list[tuple[str, list[str] | None]]:
-    """Key and values of each override that stands for several in Hydra's syntax (``seed=0,1``,
-    ``range(0,3)``, ``task=glob(*)``); the whole override and None for any other, also where it
-    cannot be read: composing says so.
+    """Split overrides into those that stand for several values and those that do not.
+
+    Returns key and values of each in Hydra's syntax of sweeps (``seed=0,1``, ``range(0,3)``,
+    ``task=glob(*)``); the whole override and None for any other, also where it cannot be read:
+    composing says so. Raises BadRequest for a sweep that names no single values (an interval).
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Glob
     from hydra.errors import HydraException
 
-    folders, found = folders_of(config_dirs), []
+    folders = folders_of(config_dirs)
+    found: list[tuple[str, list[str] | None]] = []
     for text in overrides:
         try:
             parsed = OverridesParser.create().parse_override(text)
@@ -88,16 +95,16 @@ def sweeps(
             parsed = None
         if parsed is None or not parsed.is_sweep_override():
             found.append((text, None))
-        elif not parsed.is_discrete_sweep() and not hasattr(parsed.value(), "filter"):
+        elif isinstance(value := parsed.value(), Glob):  # over the names of a group
+            group = text.partition("=")[0]
+            found.append((group, value.filter(names_in(folders, group))))
+        elif not parsed.is_discrete_sweep():
             raise BadRequest(
                 [
                     f"{text}: names no single values; give them one by one,"
                     f" {text.partition('=')[0]}=A,B"
                 ]
             )
-        elif hasattr(parsed.value(), "filter"):  # a glob over the names of a group
-            group = text.partition("=")[0]
-            found.append((group, parsed.value().filter(names_in(folders, group))))
         else:
             found.append((text.partition("=")[0], list(parsed.sweep_string_iterator())))
     return found

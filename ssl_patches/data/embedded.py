@@ -1,12 +1,12 @@
-"""The embedded images: drawn on the fly, so that everything runs offline and a class is nothing but
+"""Draw the embedded images on the fly, so that everything runs offline and a class is nothing but
 an arrangement.
 
 Every image shows one robot on a plain under a sky. The robot wears the same five parts in every
-class, each once; only
-*where* the parts sit (four corners and the middle) says the class. Colours, textures, light, pose, background and grain
-are random and know nothing of the class, so pixels, colour histograms and untrained networks say
-little about it, while the light from the upper left, the sky above the darker ground and the
-robot's outline make the place of a tile partly readable from its content, as in photographs.
+class, each once; only *where* the parts sit (four corners and the middle) says the class. Colours,
+textures, light, pose, background and grain are random and know nothing of the class, so pixels,
+colour histograms and untrained networks say little about it, while the light from the upper left,
+the sky above the darker ground and the robot's outline make the place of a tile partly readable
+from its content, as in photographs.
 
 Arrangements: class (a, b), a in {1, 2}, b in 0..4, puts part ``(a * slot + b) % 5`` into ``slot``.
 Affine maps of a prime field are sharply 2-transitive, so two classes agree on at most one slot (the
@@ -31,7 +31,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+
+from ssl_patches.data.source import ImageSource
 
 Array = NDArray[np.float64]
 Scene = dict[str, Array]
@@ -52,7 +53,8 @@ REACH = 0.446
 # angles in radians.
 RANGES: dict[str, tuple[int, float, float]] = {
     "shift": (2, -1.0, 1.0), "scale": (1, 0.75, 1.1), "rotation": (1, -0.14, 0.14),
-    "light": (1, 3.6, 4.3), "light_depth": (1, 0.2, 0.45), "brightness": (1, 0.85, 1.15), "grain": (1, 0.01, 0.07),
+    "light": (1, 3.6, 4.3), "light_depth": (1, 0.2, 0.45),
+    "brightness": (1, 0.85, 1.15), "grain": (1, 0.01, 0.07),
     "sky_hue": (2, 0.0, 1.0), "sky_value": (1, 0.55, 0.85), "horizon": (1, 0.1, 0.3),
     "ground_hue": (1, 0.0, 1.0), "ground_value": (1, 0.2, 0.42),
     "wave": (8, -22.0, 22.0), "wave_phase": (4, 0.0, 6.28), "wave_depth": (4, 0.0, 0.08),
@@ -71,14 +73,16 @@ _PARTS = {
 
 
 def arrangement(label: int) -> list[int]:
-    """The kind of part (position in ``KINDS``) in each of the five slots, for class ``label``
-    0..9."""
+    """Return the kind of part (position in ``KINDS``) in each of the five slots.
+
+    ``label``: the class, 0..9.
+    """
     a, b = 1 + label // 5, label % 5
     return [(a * slot + b) % 5 for slot in range(5)]
 
 
 def class_name(label: int) -> str:
-    """The parts at the robot's upper left and upper right, which tell the class: "disc-bars"."""
+    """Name the class ``label`` after the parts at the robot's upper left and right: "disc-bars"."""
     kinds = arrangement(label)
     return f"{KINDS[kinds[0]]}-{KINDS[kinds[4]]}"
 
@@ -86,8 +90,10 @@ def class_name(label: int) -> str:
 def draw(
     *, seed: int, split: int, index: int, label: int, size: int
 ) -> tuple[Array, NDArray[np.uint8]]:
-    """One image as float64 (3, size, size) in about 0..255 and its part ids as uint8 (size, size);
-    0 = no part."""
+    """Draw one image: float64 (3, size, size) in about 0..255, and uint8 (size, size) of part ids.
+
+    An id of 0 is no part. ``split``: 0 for train, 1 for val; ``label``: the class, 0..9.
+    """
     stream = np.random.PCG64(np.random.SeedSequence((seed, split, index)))
     words = stream.random_raw(_ENDS[-1] + (size * size + 7) // 8)
     uniform = (words[: _ENDS[-1]] >> np.uint64(11)) * 2.0**-53
@@ -246,17 +252,20 @@ def _paint_parts(canvas: Array, scene: Scene, offset: Array, label: int) -> NDAr
     return mask
 
 
-class EmbeddedSource(Dataset[tuple[Tensor, int, int]]):
-    """Map-style source: ``source[i]`` -> (image uint8 (C, H, W), label, i).
+class EmbeddedSource(ImageSource):
+    """The embedded images: ``source[i]`` -> (image uint8 (C, S, S), label, i).
 
     Image i is a function of seed, split, i and image_size only: the same on every machine, whatever
-    ``count`` is.
+    ``count`` is. ValueError for sides other than 32 to 256 px, and numbers out of range.
+
     ``count``: images of the split; None: 4000 for train, 1000 for val. ``channels``: 3 = red,
     green, blue; 1 = their mean; any other number lies evenly along the line red - green - blue,
     which stands in for a deeper image.
     ``load_size``: side at which images are drawn; None: ``image_size``. ``seed``: other images of
     the same classes. Why: everybody gets the same ones.
     """
+
+    labels: Tensor  # (N,) int64, 0..9
 
     def __init__(
         self,
@@ -328,7 +337,7 @@ class EmbeddedSource(Dataset[tuple[Tensor, int, int]]):
         return self.count
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        """(image uint8 (C, H, W), label 0..9, index)."""
+        """Return (image uint8 (C, S, S), label 0..9, index). IndexError beyond ``count``."""
         canvas, _ = self._draw(index)
         if self.channels != 3:
             canvas = np.einsum("dc,cyx->dyx", self._mix, canvas)
@@ -337,11 +346,11 @@ class EmbeddedSource(Dataset[tuple[Tensor, int, int]]):
         return torch.from_numpy(pixels), int(self.labels[index]), index
 
     def mask(self, index: int) -> Tensor:
-        """Part ids of image ``index``, uint8 (H, W): 0 = no part, k = ``KINDS[k - 1]``."""
+        """Return the part ids of an image, uint8 (S, S): 0 = no part, k = ``KINDS[k - 1]``."""
         return torch.from_numpy(self._draw(index)[1])
 
     def fingerprint(self) -> str:
-        """Hash of all that decides the images: parameters and drawing."""
+        """Return a hash of all that decides the images: parameters and drawing."""
         what: dict[str, Any] = {
             "drawing": DRAWING,
             "kinds": KINDS,

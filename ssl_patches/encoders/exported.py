@@ -34,6 +34,7 @@ def as_json(value: Any, key: str) -> str:
 
 
 def sha256(path: Path) -> str:
+    """Compute the sha256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -76,8 +77,11 @@ def check_hashes(directory: Path, names: Iterable[str] | None = None) -> None:
 
 
 def load_timm_folder(directory: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The model in eval mode, and its preprocessing (timm's pretrained_cfg). The files it reads are
-    checked first."""
+    """Load the model of an export in eval mode, and its preprocessing (timm's pretrained_cfg).
+
+    The files it reads are checked first. ValueError where the export has no timm format;
+    ExportMismatch where a file was changed.
+    """
     directory = Path(directory)
     if "timm" not in read_card(directory).get("formats", {"timm": {}}):
         raise ValueError(

@@ -48,6 +48,7 @@ class Preprocessing:
 
     @property
     def channels(self) -> int:
+        """Count the channels that images must have."""
         return len(self.mean)
 
     def said(self, *, inside: bool) -> dict[str, Any]:
@@ -87,6 +88,10 @@ class Network(nn.Module):
             self.register_buffer("std", torch.tensor(normalise.std).view(-1, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Turn images (B, C, H, W) into pooled features (B, dim) and the map (B, dim, h, w), or
+        into
+        pooled ones alone.
+        """
         if self.inside:
             image = (image.float() / 255 - self.mean) / self.std
         if not self.maps:

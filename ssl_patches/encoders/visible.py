@@ -87,12 +87,12 @@ class Visibility:
         return self.levels[key]
 
     def hide(self, _: nn.Module, __: tuple[Tensor, ...], out: Tensor) -> Tensor:
-        """Forward hook of a layer: zero where hidden."""
+        """Set a map (B, C, h, w) to zero where it is hidden: a forward hook of a layer."""
         mask = self.level(out)
         return out if mask is None else out * mask
 
     def hide_last(self, _: nn.Module, __: tuple[Tensor, ...], out: Tensor) -> Tensor:
-        """Forward hook of a layer whose maps are channels last: zero where hidden."""
+        """Set a map (B, h, w, C) to zero where it is hidden: a forward hook of a layer."""
         mask = self.level(out.permute(0, 3, 1, 2)) if self.cells is not None else None
         return out if mask is None else out * mask.permute(0, 2, 3, 1)
 
@@ -125,6 +125,7 @@ class VisibleBatchNorm2d(nn.BatchNorm2d):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise a map (B, C, h, w) by the statistics of visible positions."""
         return self.then(self._normalise(x))
 
     def _normalise(self, x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from ssl_patches.config.schema import EVALUATE, LOADER, SUPPLIED, channels_of
 from ssl_patches.config.words import Place, data_words, words_of_keys
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
-from ssl_patches.data.live import standing
+from ssl_patches.data.live import Datasets
 from ssl_patches.data.masks import HasMasks
 from ssl_patches.encoders import build as build_encoders
 from ssl_patches.encoders import create
@@ -36,7 +36,11 @@ from ssl_patches.evaluation.rows import Row
 
 
 def evaluate_command(
-    words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
+    words: Sequence[str],
+    *,
+    config_dirs: Sequence[Path],
+    say: Say,
+    sources: Datasets | None = None,
 ) -> tuple[list[Row], list[Paired]]:
     """Rows for ``ssl-patches evaluate``, and what ``against=`` found in pairs. ValueError for a bad
     request."""
@@ -63,7 +67,12 @@ def evaluate_command(
     if against is not None:
         _check_channels(data, against, cfg["against"])
     figures = None if cfg["figures"] is None else Path(cfg["figures"])
-    options = {"num_workers": data["num_workers"], "allowed": allowed, "say": say}
+    options = {
+        "num_workers": data["num_workers"],
+        "allowed": allowed,
+        "say": say,
+        "sources": sources,
+    }
     record = _evaluate(
         subject, data, cfg, floors=Path("runs") / ".floors", figures=figures, **options
     )
@@ -108,13 +117,15 @@ def _check_channels(data: Mapping[str, Any], subject: Subject, name: str) -> Non
         )
 
 
-def evaluate_run(export: Path, cfg: Mapping[str, Any], *, say: Say) -> list[dict[str, Any]]:
+def evaluate_run(
+    export: Path, cfg: Mapping[str, Any], *, say: Say, sources: Datasets | None = None
+) -> list[dict[str, Any]]:
     """Rows for the export of a run on the run's own data; none, after saying so, when these carry
     no labels.
 
     The record with the answers for every test image is left in the run directory.
     """
-    val = build_data.source(cfg, "val", whole=True)
+    val = build_data.source(cfg, "val", whole=True, sources=sources)
     probes = [
         name
         for name in cfg["evaluation"]["probes"]
@@ -143,6 +154,7 @@ def evaluate_run(export: Path, cfg: Mapping[str, Any], *, say: Say) -> list[dict
         num_workers=workers,
         allowed=None,
         say=say,
+        sources=sources,
     )
     record.save(Path(cfg["run_dir"]) / FILE)
     return [row.as_dict() for row in record.rows]
@@ -165,19 +177,21 @@ def _evaluate(
     num_workers: int,
     allowed: tuple[str, ...] | None,
     say: Say,
+    sources: Datasets | None,
     model_name: str = "trained",
 ) -> Record:
     """``floors``: where they are kept; None does without floors. ``figures``: a folder for what the
     rows allow to draw."""
     device, untrained = (
         "cuda" if torch.cuda.is_available() else "cpu",
-        None if floors is None else _untrained(subject),
+        None if floors is None else _untrained(subject, sources),
     )
     for model in filter(None, (subject.model, untrained)):
         choose_attention(model, accelerator=device, precision=settings["precision"])
     node = {"data": data, "image_size": subject.image_size}
     train, test = (
-        build_data.source(node, split, whole=True, allowed=allowed) for split in ("train", "val")
+        build_data.source(node, split, whole=True, allowed=allowed, sources=sources)
+        for split in ("train", "val")
     )
     limits = settings["train_images"], settings["test_images"]
     cut = {"finetune", "roles"} & set(
@@ -185,7 +199,7 @@ def _evaluate(
     )  # these look at pieces, which are best made of real pixels
     large = (
         tuple(
-            build_data.source(node, split, whole=False, allowed=allowed)
+            build_data.source(node, split, whole=False, allowed=allowed, sources=sources)
             for split in ("train", "val")
         )
         if cut
@@ -236,7 +250,7 @@ def _evaluate(
     return record
 
 
-def _untrained(subject: Subject) -> nn.Module:
+def _untrained(subject: Subject, sources: Datasets | None) -> nn.Module:
     """The same architecture with the weights that training would start from, calibrated and
     exported alike."""
     if subject.cfg is None:
@@ -244,7 +258,9 @@ def _untrained(subject: Subject) -> nn.Module:
         torch.manual_seed(0)
         return create(name=name, image_size=subject.image_size).export(subject.image_size)
     encoder = build_encoders.encoder(subject.cfg, allowed=trusted())
-    encoder.calibrate(build_data.whole_batches(subject.cfg, allowed=trusted()))
+    encoder.calibrate(
+        build_data.whole_batches(subject.cfg, allowed=trusted(), sources=sources)
+    )
     return encoder.export(subject.image_size)
 
 
@@ -267,7 +283,7 @@ def evaluate(
     """
     words, datasets = data_words(data)
     words += words_of_keys({"model": model, **keys}, settings)
-    with standing(datasets):
-        return evaluate_command(words, config_dirs=[Path(place) for place in config_dirs], say=say)[
-            0
-        ]
+    rows, _ = evaluate_command(
+        words, config_dirs=[Path(place) for place in config_dirs], say=say, sources=datasets
+    )
+    return rows

@@ -32,6 +32,7 @@ from ssl_patches.config.version import __version__
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
 from ssl_patches.data.module import ordered_loader
+from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.attention import choose_attention
 from ssl_patches.encoders.exported import Subject, open_model
 from ssl_patches.encoders.network import Network, Preprocessing
@@ -71,9 +72,7 @@ def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
     with frozen(reader.network, reader.device):
         encoded = _stream(cfg, reader, sources, parts, num_workers=data["num_workers"], say=say)
     rows = parts.join(cfg["splits"])
-    unreadable = sum(
-        len(source.unreadable()) for source in sources.values() if hasattr(source, "unreadable")
-    )
+    unreadable = sum(len(source.unreadable()) for source in sources.values())
     if unreadable:
         say(f"{unreadable} files could not be read and have no row")
     say(
@@ -157,7 +156,7 @@ def _parts(
     subject: Subject,
     reader: Reader,
     data: Mapping[str, Any],
-    sources: Mapping[str, Any],
+    sources: Mapping[str, ImageSource],
 ) -> Parts:
     """``request`` holds all that the rows depend on; the file carries it as metadata."""
     request = {
@@ -168,13 +167,9 @@ def _parts(
             "std": list(subject.std),
         },
         "data": {"root": str(data.get("root", "")), "name": data_name(data)},
-        "fingerprints": {
-            name: source.fingerprint()
-            for name, source in sources.items()
-            if hasattr(source, "fingerprint")
-        },
+        "fingerprints": {name: source.fingerprint() for name, source in sources.items()},
         "classes": next(
-            (source.classes for source in sources.values() if getattr(source, "classes", None)), []
+            (list(source.classes) for source in sources.values() if source.classes), []
         ),
         **{
             key: cfg[key] for key in ("splits", "tiles", "precision", "batch_size", "rows_per_part")
@@ -269,8 +264,10 @@ def _table(
     return pa.table(columns, schema=schema)
 
 
-def _path(source: Any, split: str, index: int) -> str:
-    """Below the root of a folder; what is no file is called after its split and number."""
-    if hasattr(source, "paths"):
-        return Path(source.paths[index]).relative_to(source.root).as_posix()
-    return f"{split}/{index}"
+def _path(source: ImageSource, split: str, index: int) -> str:
+    """Name an image after its file, below the root of a folder; else after split and number."""
+    if not source.paths:
+        return f"{split}/{index}"
+    path = Path(source.paths[index])
+    below = source.root is not None and path.is_relative_to(source.root)
+    return (path.relative_to(source.root) if below else path).as_posix()

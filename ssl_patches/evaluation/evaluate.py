@@ -191,7 +191,7 @@ def evaluate_model(
         chosen=chosen,
         protocol=PROTOCOL,
         data=said | {"fingerprints": _fingerprints(bench)},
-        classes=getattr(bench.test, "classes", ()) if kind == "class" else (),
+        classes=bench.test.classes if kind == "class" else (),
     )
 
 
@@ -237,10 +237,9 @@ def _case(
 
 
 def _fingerprints(bench: Bench) -> list[str] | None:
-    """Of both sources; None where the data cannot be recognised."""
-    sources = bench.train, bench.test
-    known = all(hasattr(source, "fingerprint") for source in sources)
-    return [source.fingerprint() for source in sources] if known else None
+    """Return the fingerprints of train and test, or None if either has none."""
+    found = [source.fingerprint() for source in (bench.train, bench.test)]
+    return found if all(found) else None
 
 
 def _floor_keys(

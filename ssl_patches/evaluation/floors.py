@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ssl_patches.config.atomic import write_text
 from ssl_patches.evaluation.rows import Row
 
 
@@ -54,10 +54,7 @@ def load(folder: Path, key: Mapping[str, Any]) -> list[Row] | None:
 def save(folder: Path, key: Mapping[str, Any], rows: list[Row]) -> None:
     """Keep ``rows`` under ``key``. Whoever reads at the same time sees all of it or nothing."""
     text = json.dumps({"key": key, "rows": [row.as_dict() for row in rows]}, indent=1)
-    descriptor, aside = tempfile.mkstemp(dir=folder, suffix=".part")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(aside, _file(folder, key))
+    write_text(_file(folder, key), text)
 
 
 def prepare(folder: Path) -> None:

@@ -13,7 +13,6 @@ asked for lies beside them and is compared.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ssl_patches.config.atomic import write_json
+from ssl_patches.config.atomic import replacing, write_json
 from ssl_patches.config.run_dir import differences
 
 REQUEST = "request.json"
@@ -83,29 +82,23 @@ class Parts:
         return number
 
     def write(self, split: str, number: int, table: pa.Table) -> None:
-        path = self._part(split, number)
-        half = path.with_suffix(".half")
-        pq.write_table(table, half)
-        _publish(half, path)
+        with replacing(self._part(split, number), durable=True) as half:
+            pq.write_table(table, half)
 
     def join(self, splits: list[str]) -> int:
         """The parts become ``output``, one row group each, and go; returns the number of rows."""
-        half, rows = self.folder / "joined.half", 0
-        with pq.ParquetWriter(half, self.schema) as writer:
+        rows = 0
+        with (
+            replacing(self.output, durable=True, folder=self.folder) as half,
+            pq.ParquetWriter(half, self.schema) as writer,
+        ):
             for split in splits:
                 for number in range(self.done(split)):
                     table = pq.read_table(self._part(split, number), schema=self.schema)
                     rows += len(table)
                     writer.write_table(table)
-        _publish(half, self.output)
         shutil.rmtree(self.folder)
         return rows
 
     def _part(self, split: str, number: int) -> Path:
         return self.folder / f"{split}-{number:06d}.parquet"
-
-
-def _publish(half: Path, path: Path) -> None:
-    with half.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(half, path)

@@ -26,6 +26,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
+from ssl_patches.config.atomic import replacing
 from ssl_patches.evaluation.labels import Kind
 from ssl_patches.evaluation.metrics import bounds, figures, resamples
 from ssl_patches.evaluation.rows import Row, aligned, shown
@@ -53,15 +54,14 @@ class Record:
         told = {key: getattr(self, key) for key in ("kind", "chosen", "protocol", "data")}
         told |= {"rows": [row.as_dict() for row in self.rows], "classes": list(self.classes)}
         arrays = {f"answers.{name}": _small(answers) for name, answers in self.answers.items()}
-        half = path.with_name(f".{path.stem}.half.npz")
-        np.savez_compressed(
-            half,
-            told=json.dumps(told),
-            index=self.index.numpy(),
-            labels=_small(self.labels),
-            **arrays,
-        )
-        half.replace(path)
+        with replacing(path) as half, half.open("wb") as file:
+            np.savez_compressed(
+                file,
+                told=json.dumps(told),
+                index=self.index.numpy(),
+                labels=_small(self.labels),
+                **arrays,
+            )
 
     @classmethod
     def load(cls, path: Path) -> Record:

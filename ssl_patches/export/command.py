@@ -17,7 +17,7 @@ from ssl_patches.config.run_dir import CONFIG, LAST, SUMMARY, read_checkpoint
 from ssl_patches.config.schema import EXPORT
 from ssl_patches.config.words import Place, data_words, words_of_keys
 from ssl_patches.data import build as build_data
-from ssl_patches.data.live import standing
+from ssl_patches.data.live import Datasets
 from ssl_patches.encoders import build as build_encoders
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.exported import CARD, read_card
@@ -30,7 +30,9 @@ WEIGHTS = {"trained": "encoder.", "ema": "ema."}
 ``trainer.ema`` only."""
 
 
-def export_command(cfg: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str, Any]:
+def export_command(
+    cfg: Mapping[str, Any], *, say: Callable[[str], None], sources: Datasets | None = None
+) -> dict[str, Any]:
     """Writes ``cfg["output"]``; returns what was proven. ValueError for a bad request,
     ExportMismatch where unequal."""
     wanted = Wanted(
@@ -46,7 +48,7 @@ def export_command(cfg: Mapping[str, Any], *, say: Callable[[str], None]) -> dic
         )
     run, checkpoint = config.load(run_dir / CONFIG), Path(cfg["checkpoint"] or run_dir / LAST)
     encoder, step = restored(run, checkpoint, weights=cfg["weights"])
-    mean, std = build_data.pixel_statistics(run, allowed=trusted())
+    mean, std = build_data.pixel_statistics(run, allowed=trusted(), sources=sources)
     proof = export_encoder(
         encoder,
         output,
@@ -58,7 +60,7 @@ def export_command(cfg: Mapping[str, Any], *, say: Callable[[str], None]) -> dic
             "step": step,
             "weights": cfg["weights"],
         },
-        calibration=build_data.whole_batches(run, allowed=trusted()),
+        calibration=build_data.whole_batches(run, allowed=trusted(), sources=sources),
         wanted=wanted,
         overwrite=cfg["overwrite"],
     )
@@ -168,6 +170,5 @@ def export(*, model: Place, output: Place, data: Any = None, say: Say = print, *
     cfg = config.request(
         "export", words_of_keys({"model": model, "output": output, **keys}, None), schema=EXPORT
     )
-    with standing(datasets):
-        export_command(cfg, say=say)
+    export_command(cfg, say=say, sources=datasets)
     return Path(output)

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ssl_patches.config.atomic import flush
+
 
 def check_free(target: Path, *, overwrite: bool, mark: str) -> None:
     """ValueError when ``target`` is in use. ``overwrite`` replaces a folder only if it holds
@@ -51,20 +53,12 @@ def staged(directory: Path, *, overwrite: bool, mark: str) -> Iterator[Path]:
     try:
         yield folder
         for path in (*folder.iterdir(), folder):
-            _flush(path)
+            flush(path)
         check_free(target, overwrite=overwrite, mark=mark)
         _publish(folder, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # already gone when it was published
-    _flush(target.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(target.parent)
 
 
 def _publish(folder: Path, target: Path) -> None:

@@ -145,11 +145,11 @@ def remove(words: Sequence[str], *, yes: bool) -> int:
         lines = [f"{run.path}: {run.state.kind}, {_size(run.path) / 1e6:.0f} MB" for run in runs]
         raise BadRequest([*lines, "runs remove: deletes these for good; give --yes to do it"])
     for run in runs:
-        with locks.alone_in(run.path):
+        with locks.exclusive(run.path):
             gone = run.path.with_name(f".{run.path.name}.removed")
             run.path.rename(gone)  # at once no run any more, also when what follows is interrupted
             shutil.rmtree(gone)
-            locks.forget(run.path)
+            locks.remove(run.path)
         print(f"removed {run.path}")
     return 0
 

@@ -229,8 +229,9 @@ class _Composer:
             )
         of_data = json.dumps([cfg["data"], cfg["image_size"]])
         if of_data not in self.sources:
-            self.sources[of_data] = tuple(
-                build_data.source(cfg, split, whole=False) for split in ("train", "val")
+            self.sources[of_data] = (
+                build_data.source(cfg, "train", whole=False),
+                build_data.source(cfg, "val", whole=False),
             )
         train, val = self.sources[of_data]
         build(cfg["optimizer"])
@@ -241,7 +242,7 @@ class _Composer:
             EndlessBatches(
                 length=len(train), batch_size=cfg["data"]["batch_size"], seed=cfg["seed"]
             )
-            (supervised.check if supervised.is_supervised(cfg) else build_run.parts)(cfg)
+            (supervised.check if supervised.is_supervised(cfg) else build_run.components)(cfg)
             if self.design.tuning or supervised.is_supervised(cfg):
                 supervised.classes_of(train)
             self.fitting.add(shape)

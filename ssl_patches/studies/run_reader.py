@@ -84,7 +84,7 @@ def state_of(directory: Path) -> State:
     """Tell the state of a run or a trial."""
     if (directory / tuning.RESULT).is_file() or summary_of(directory):
         return State("finished")
-    if owner := locks.holder(directory):
+    if owner := locks.owner(directory):
         return State("running", str(owner))
     if (directory / ERROR).is_file():
         return State("failed", last_error(directory))

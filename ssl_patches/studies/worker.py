@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ from ssl_patches.studies.run_reader import CELL, ERROR, State, state_of
 from ssl_patches.training.finish import finish
 from ssl_patches.training.fit import Interrupted
 from ssl_patches.training.prepare import prepare
-from ssl_patches.training.run import carry_out
+from ssl_patches.training.process import before_training
+from ssl_patches.training.run import execute
 
 POLL = 2.0  # seconds between looks at what others do
 
@@ -89,6 +91,7 @@ def work(plan: Plan, *, say: Say, wait: bool) -> None:
     """Run what is missing, in this process, one job after the other. Raises Interrupted and
     KeyboardInterrupt; Failed when no more can be written. ``wait``: stay until what other processes
     work on is done too, and take it over if they die."""
+    before_training()
     told = ""
     while True:
         ran = False
@@ -117,7 +120,7 @@ def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
     if job is None:
         return False
     at = plan.directory(job)
-    with locks.held(at) as ours:
+    with locks.locked(at) as ours:
         if not ours or state_of(at).kind == "finished" or (at / ERROR).is_file():
             return False
         open_now = [
@@ -136,12 +139,13 @@ def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
 
 def run_job(job: Job, directory: Path, *, trial: bool, say: Say) -> None:
     """Train, or go on, and evaluate; a trial is judged instead."""
-    cfg = {**build_data.settled(job.cfg), "run_dir": str(directory), "resume": True}
+    cfg = {**build_data.with_measured_statistics(job.cfg), "run_dir": str(directory), "resume": True}
     cfg |= (
         {"callbacks": {}} if trial else {}
     )  # observers look at held-out images, and a trial sees none
     began = time.monotonic()
-    carry_out(cfg, prepare(cfg), began=began, end=tuning.judge if trial else finish, say=say)
+    on_finished = tuning.judge if trial else partial(finish, words=job.words)
+    execute(cfg, prepare(cfg), began=began, on_finished=on_finished, say=say)
 
 
 @contextmanager
@@ -177,7 +181,7 @@ def clear_errors(plan: Plan) -> None:
     """Remove what failed jobs left, so that they are tried again."""
     for status in job_statuses(plan):
         if status.job and status.state.kind == "failed":
-            with locks.held(plan.directory(status.job)) as ours:
+            with locks.locked(plan.directory(status.job)) as ours:
                 if ours:
                     (plan.directory(status.job) / ERROR).unlink(missing_ok=True)
 

@@ -41,13 +41,14 @@ class Agree(PretextTask):
     """Make the views of an image agree while images spread out.
 
     ``spread``: tcr, sigreg or logdet, see above. Why: tcr gave the best kNN per FLOP of the three
-    (experiments/recipes).
-    ``spread_weight``: of the spread penalty beside the disagreement; None: 0.005 for tcr, 10 for
-    sigreg, 1 for logdet. It depends neither on the batch size nor on accumulation or processes.
-    Why: EMP-SSL's 1 / 200; eb_jepa's best; SACReg's own scale.
-    ``hidden``: width of the two hidden layers of the projector. Why: half of it did as well at
-    1e13 FLOPs; wider heads cost little beside the encoder (experiments/recipes).
-    ``out``: width of what is compared. Why: narrow is best for LeJEPA (64 of 16 to 1024).
+    (experiments/recipes). ``spread_weight``: of the spread penalty beside the disagreement; None:
+    0.005 for tcr, 10 for sigreg, 1 for logdet. It depends neither on the batch size nor on
+    accumulation or processes. Why: EMP-SSL's 1 / 200; eb_jepa's best; SACReg's own scale.
+    ``hidden``: width of the two hidden layers of the projector. Why: half of it did as well at 1e13
+    FLOPs; wider heads cost little beside the encoder (experiments/recipes). ``out``: width of what
+    is compared. Why: narrow is best for LeJEPA (64 of 16 to 1024).
+
+    ValueError where a knob is out of range.
     """
 
     places = True

@@ -17,6 +17,8 @@ class PretextTask(nn.Module, ABC):
 
     Parameters of a task are heads and decoders: they are trained with the encoder and never
     exported.
+
+    ValueError where the grid has one cell and the task does not compare views.
     """
 
     places: bool = False

@@ -16,6 +16,8 @@ class Decoder(nn.Module):
     positions of its own.
 
     ``width`` None: ``usual_width``; ``heads`` None: one for each 64 of the width.
+
+    ValueError where width, heads and depth do not fit.
     """
 
     def __init__(
@@ -93,6 +95,8 @@ class Projection(nn.Module):
     Without it the last layer of the encoder *is* what the pretext head compares, and frozen
     features pay for that, as they do without the projection head of contrastive methods (Chen et
     al. 2020, arXiv:2002.05709).
+
+    ValueError where the width is below 1.
     """
 
     def __init__(self, *, dim: int, width: int) -> None:
@@ -110,6 +114,8 @@ class Projector(nn.Sequential):
     """Three linear layers with batch norms between, behind the encoder of a task that compares.
 
     (N, dim) -> (N, out). Depth is worth 4 to 9 points (LeJEPA, arXiv 2511.08544, table 4).
+
+    ValueError where a layer would have no units.
     """
 
     def __init__(self, *, dim: int, hidden: int, out: int) -> None:

@@ -42,8 +42,8 @@ def permutation_table(cells: int, count: int) -> Tensor:
     The distance is guaranteed where a group is large enough (``_groups``); more rows than that are
     searched for.
 
-    Raises:
-        ValueError: fewer than 2 rows, more than ``cells`` has permutations, or too many to search for.
+    The table has the shape (N, K), K cells. ValueError for fewer than 2 rows, more than ``cells``
+    has permutations, or too many to search for.
     """
     if count < 2:
         raise ValueError(
@@ -73,8 +73,7 @@ def permutation_table(cells: int, count: int) -> Tensor:
 
 
 def minimum_distance(table: Tensor) -> int:
-    """The least number of slots in which two rows of ``table`` (count, cells), count >= 2,
-    differ."""
+    """The least number of slots in which two rows of ``table`` (N, K), N >= 2, differ."""
     return int(torch.pdist(table.float(), p=0).min())
 
 

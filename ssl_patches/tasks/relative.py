@@ -38,8 +38,11 @@ def neighbour_pairs(rows: int, cols: int) -> tuple[Tensor, Tensor, Tensor]:
 
 class Relative(PretextTask):
     """``hidden``: width of the head that compares two tiles. Why: a quarter of the papers' 4096;
-    not measured here.
-    ``dropout``: in the head. Why: the papers' 0.5 goes with their wider head; not measured here.
+    not
+    measured here. ``dropout``: in the head. Why: the papers' 0.5 goes with their wider head; not
+    measured here.
+
+    ValueError where a knob is out of range or the grid does not fit.
     """
 
     apart = True
@@ -75,6 +78,7 @@ class Relative(PretextTask):
         )
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
+        """Encode the tiles of each view (B, K) and ask for the direction of neighbouring pairs."""
         tiles = encoder.scrambled(patches).tiles
         logits = self._directions(tiles)
         truth = self.direction.expand(len(logits), -1)

@@ -27,11 +27,13 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput
 class Subsets(PretextTask):
     """Make disjoint random subsets of the tiles of a view agree while images spread out.
 
-    ``count``: subsets of a view. Why: four, as MSN's and ExtreMA's masks of 75 %.
-    ``spread``: tcr, sigreg or logdet. Why: as for ``agree``. ``spread_weight``: of the spread
-    penalty beside the disagreement; None: that of ``agree``. Why: as there. ``hidden``: width of
-    the two hidden layers of the projector. Why: as for ``agree``. ``out``: width of what is
-    compared. Why: as for ``agree``.
+    ``count``: subsets of a view. Why: four, as MSN's and ExtreMA's masks of 75 %. ``spread``: tcr,
+    sigreg or logdet. Why: as for ``agree``. ``spread_weight``: of the spread penalty beside the
+    disagreement; None: that of ``agree``. Why: as there. ``hidden``: width of the two hidden layers
+    of the projector. Why: as for ``agree``. ``out``: width of what is compared. Why: as for
+    ``agree``.
+
+    ValueError where the tiles do not give so many subsets, or a knob is out of range.
     """
 
     def __init__(
@@ -96,8 +98,9 @@ class Subsets(PretextTask):
 
 
 def subsets_of(cells: int, count: int, *, batch: int, device: torch.device) -> Tensor:
-    """Return ``count`` disjoint random subsets (batch, count, cells // count) of the cells, int64;
-    every cell is as likely."""
+    """Draw S = ``count`` disjoint random subsets (B, S, M) of the cells, int64; every
+    cell is as likely.
+    """
     each = cells // count
     order = torch.rand(batch, cells, device=device).argsort(1)
     return order[:, : count * each].unflatten(1, (count, each))

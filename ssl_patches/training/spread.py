@@ -26,6 +26,8 @@ class Spread(nn.Module):
     Why: the first steps of a run say little about the others.
     """
 
+    weight: Tensor
+
     def __init__(self, *, share: float = 0.06, pilot: int = 100) -> None:
         super().__init__()
         if not 0 < share < 1:

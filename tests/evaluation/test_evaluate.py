@@ -231,7 +231,7 @@ def test_floors_are_kept_and_the_next_run_does_not_pay_for_them(tmp_path):
     assert (floor.calls, again.calls) == (300 + 2 * 16, 0)
     assert [row.value for row in first] == [row.value for row in second]
     assert {row.data for row in second} == {"b"}
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.half"))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def folder(finished_run, tmp_path) -> Path:
         (place / name / "summary.json").unlink()
     (place / "failed" / "error.txt").write_text("Traceback\nRuntimeError: out of memory\n")
     (place / "corrupt" / "config.yaml").write_text("seed: [")
-    with locks.held(place / "crashed"):
+    with locks.locked(place / "crashed"):
         claim = next((place / locks.FOLDER).glob("crashed.*"))
         said = json.loads(claim.read_text())
     claim.write_text(json.dumps(said | {"pid": 2**22 + 1}))  # no such process: pids end before

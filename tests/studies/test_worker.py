@@ -299,7 +299,7 @@ def test_two_runs_of_pretrain_in_one_directory_are_refused(finished_run, tmp_pat
     from small import SMALL
 
     (tmp_path / locks.FOLDER).mkdir()
-    with locks.held(tmp_path / "run"):
+    with locks.locked(tmp_path / "run"):
         file = next((tmp_path / locks.FOLDER).iterdir())
         claim = json.loads(file.read_text())
         process = subprocess.Popen(["sleep", "60"])
@@ -368,14 +368,14 @@ def test_ctrl_c_reaches_all_workers_and_none_outlives_the_command(end, tiny_stud
     )
     wait_until(lambda: len(list((tmp_path / "out").rglob("metrics.csv"))) == 2, process)
     cells = list(cells_of(tmp_path / "out").values())
-    workers = [locks.holder(cell).pid for cell in cells]
+    workers = [locks.owner(cell).pid for cell in cells]
     assert process.pid not in workers
     process.send_signal(end)
     said = process.communicate(timeout=300)[1]
     if end == signal.SIGINT:
         assert process.returncode == 1
         assert "the same command goes on" in said
-    wait_until(lambda: not any(locks.holder(cell) for cell in cells))
+    wait_until(lambda: not any(locks.owner(cell) for cell in cells))
     assert [state_of(cell).kind for cell in cells] == ["stopped", "stopped"]
     assert all((cell / "checkpoints" / "last.ckpt").is_file() for cell in cells)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from runs import DRAWLESS, first_gradients, largest_difference, last, rows, weights
 from small import SMALL
-from test_training import DRAWLESS, first_gradients, largest_difference, last, rows, weights
 
 from ssl_patches.cli import main
 from ssl_patches.training import processes
@@ -101,7 +101,7 @@ def test_inside_an_allocation_without_srun_there_is_one_process(monkeypatch):
     monkeypatch.delenv("SLURM_STEP_NUM_TASKS", raising=False)
     assert processes.started_outside() == 1
     assert type(processes.environment()).__name__ == "LightningEnvironment"
-    assert not processes.follows()
+    assert not processes.is_follower()
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The spread option: its share of the gradient is what was asked for, for every task, and it is kept."""
+"""The spread option: its share of the gradient is what was asked for, for every task, for good."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VIT = (
 def module_of(task: str, *words: str) -> Pretrainer:
     given = [f"task={task}", *VIT, "spread=logdet", *words]
     cfg = config.request("pretrain", given, supplied=SUPPLIED, schema=PRETRAIN)
-    parts = build_run.parts(cfg)
+    parts = build_run.components(cfg)
     return Pretrainer(
         encoder=parts.encoder,
         parts=parts.parts,

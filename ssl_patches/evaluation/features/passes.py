@@ -138,7 +138,7 @@ def kind_of_sources(bench: Bench, wanted: str) -> Kind:
     of two kinds."""
     kinds = []
     for source, split in ((bench.train, "train"), (bench.test, "test")):
-        labels = getattr(source, "labels", None)
+        labels = source.labels
         some = labels if isinstance(labels, Tensor) else torch.as_tensor(source[0][1])[None]
         kinds.append(kind_of(some, wanted))
         if isinstance(labels, Tensor):

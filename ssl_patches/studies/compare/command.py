@@ -142,7 +142,6 @@ def _write(file: Path | None, kind: str, content) -> None:
     try:
         write_text(file, content())
     except OSError as error:  # a full disk, a folder that may only be read
-        file.with_name(f".{file.name}.half").unlink(missing_ok=True)
         flag = "--report" if kind == PAGE else "--csv"
         raise Failed(
             f"{file}: could not be written ({error.strerror}); give {flag} FILE in another folder"

@@ -1,5 +1,4 @@
-"""The health panel as one picture: what was logged on held-out images, over the images seen; of one
-run or of several."""
+"""Draw the health panel of one run or several: what was logged, over the images seen."""
 
 from __future__ import annotations
 
@@ -24,8 +23,10 @@ PANELS = {
 
 
 def draw_health(path: Path, runs: Mapping[str, Path], *, title: str) -> bool:
-    """``runs``: name -> run directory. Held-out lines are drawn through, those of training thin;
-    False without a check."""
+    """Draw the panel and say whether there was a check to draw.
+
+    ``runs``: name -> run directory. Held-out lines are drawn through, those of training thin.
+    """
     from matplotlib.figure import Figure
 
     found = {name: rows for name, run in runs.items() if (rows := Rows(run / "health.csv").read())}
@@ -63,8 +64,8 @@ def draw_health(path: Path, runs: Mapping[str, Path], *, title: str) -> bool:
 def _wide(axis: Any) -> bool:
     """Does one line dwarf the others? On a linear axis a loss that has exploded hides all that did
     not."""
-    values = [value for line in axis.lines for value in line.get_ydata() if value > 0]
-    return max(values) > 10 * min(values)
+    values = [value for line in axis.lines for value in line.get_ydata()]
+    return min(values, default=0) > 0 and max(values) > 10 * min(values)
 
 
 def _lines(axis: Any, key: str, rows: list[dict[str, float]], *, colour: str) -> None:

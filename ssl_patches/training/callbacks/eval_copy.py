@@ -1,4 +1,4 @@
-"""What an observer looks at: a copy of what trains, so that nothing it does can reach the original.
+"""Copy what trains in eval mode for observers, so that nothing they do can reach the original.
 
 Looking in place would mean to put back the modes, the BatchNorm statistics that calibration
 replaces, the position table that ``TokenEncoder.features`` settles, what a ViT remembers of having
@@ -13,14 +13,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
-from ssl_patches.data.module import ordered_loader
+from ssl_patches.data.module import PatchDataModule, ordered_loader
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.training.pretrainer import Pretrainer
-from ssl_patches.types import Features, ImageBatch
+from ssl_patches.types import ImageBatch
 from ssl_patches.views import resample
 
 BATCH = 128
@@ -28,19 +27,22 @@ CALIBRATION = 256  # training images that BatchNorm statistics of whole images a
 
 
 @contextmanager
-def twin(module: Pretrainer) -> Iterator[Pretrainer]:
-    """Within: a copy of ``module`` in eval mode, no gradients, and a random stream that ends with
-    it."""
+def eval_copy(module: Pretrainer) -> Iterator[Pretrainer]:
+    """Within it there is a copy of ``module`` in eval mode, without gradients.
+
+    What is drawn from torch's generator within does not move it. The copy has no trainer: Lightning
+    leaves it behind when a module is copied.
+    """
     devices = [module.device] if module.device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.no_grad():
-        other = copy.copy(module)  # not deep: the trainer and its loaders stay where they are
-        other._modules = copy.deepcopy(module._modules)
-        yield other.eval()
+        yield copy.deepcopy(module).eval()
 
 
-def held(source: Any, count: int | None) -> ImageBatch:
-    """At most ``count`` images of ``source`` (None: all), the same ones every time, in memory as
-    uint8."""
+def first_images(source: Any, count: int | None) -> ImageBatch:
+    """Load at most ``count`` images of a source (None: all), the same ones every time.
+
+    Returns ``images`` (B, C, H, W) uint8 in memory.
+    """
     batches = list(
         ordered_loader(
             source, batch_size=BATCH, num_workers=0, limit=count and min(count, len(source))
@@ -50,39 +52,47 @@ def held(source: Any, count: int | None) -> ImageBatch:
 
 
 def normalised(module: Pretrainer, views: Tensor) -> Tensor:
-    """Views (B, C, S, S) uint8, or float in 0..1, as the exported model wants them: all parts have
-    its mean and deviation."""
-    sampler = next(iter(module.samplers.values()))
+    """Normalise views as the exported model wants them: all parts have its mean and deviation.
+
+    ``views`` (B, C, S, S) uint8, or float in 0..1 -> the same shape, float.
+    """
+    _, sampler, _ = next(module.named_parts())
     return resample.normalised(views, sampler.mean, sampler.std)
 
 
-def whole(module: Pretrainer, images: Tensor) -> Tensor:
-    """Stored images (B, C, H, W) uint8 -> whole views, normalised, on the module's device. The
-    module is in eval mode."""
+def whole_views(module: Pretrainer, images: Tensor) -> Tensor:
+    """Make whole views of stored images, normalised, on the device of a module in eval mode.
+
+    ``images`` (B, C, H, W) uint8 -> (B, C, S, S).
+    """
     return normalised(module, module.views(images.to(module.device)))
 
 
-def calibrated(module: Pretrainer, data: L.LightningDataModule) -> Encoder:
-    """The encoder of a twin with the statistics of whole images, as it would be exported now; loads
-    images only if asked."""
+def calibrated(module: Pretrainer, data: PatchDataModule) -> Encoder:
+    """Give the encoder of a copy the statistics of whole images, as it would be exported now.
+
+    Images are loaded only where the encoder has such statistics.
+    """
 
     def batches() -> Iterator[Tensor]:
-        for images in held(data.train, CALIBRATION).images.split(BATCH):
-            yield whole(module, images)
+        for images in first_images(data.train, CALIBRATION).images.split(BATCH):
+            yield whole_views(module, images)
 
     module.encoder.calibrate(batches())
     return module.encoder.eval()
 
 
-def features(
+def pooled_features(
     encoder: Encoder, module: Pretrainer, images: Tensor, *, views: nn.Module | None = None
 ) -> Tensor:
-    """Pooled features (N, dim) float32 on the CPU of stored images; of ``views`` of them where
-    given, else whole."""
+    """Compute pooled features of stored images, of ``views`` of them where given, else whole.
+
+    ``images`` (N, C, H, W) uint8 -> (N, dim) float32 on the CPU.
+    """
     found = []
     for some in images.split(BATCH):
         seen = (
-            whole(module, some)
+            whole_views(module, some)
             if views is None
             else normalised(module, views(some.to(module.device)))
         )
@@ -90,17 +100,11 @@ def features(
     return torch.cat(found)
 
 
-def maps(encoder: Encoder, module: Pretrainer, images: Tensor, *, layer: int = -1) -> Features:
-    """The features of one layer of a few whole images, with their maps."""
-    return encoder.features(whole(module, images), layers=(layer,))[0]
-
-
 def mean_metrics(module: Pretrainer, images: Tensor, *, seed: int) -> Mapping[str, float]:
-    """Loss and metrics of the pretext task on ``images``, a mean over batches as large as the
-    training's.
+    """Average loss and metrics of the pretext task over batches as large as the training's.
 
-    Views and tiles are drawn as in training, with the same draw in every call; the network is in
-    eval mode.
+    ``images`` (N, C, H, W) uint8. Views and tiles are drawn as in training, with the same draw in
+    every call; the network is in eval mode.
     """
     torch.manual_seed(seed)
     module.views.train()
