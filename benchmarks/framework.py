@@ -66,7 +66,9 @@ def bare(steps: int) -> float:
         for step, batch in enumerate(islice(run.data.train_dataloader(), steps)):
             torch.manual_seed(step_seed(0, step, 0))
             for group in optimizer.param_groups:
-                group["lr"] = module.recipe.peak_lr(BATCH) * module.recipe.lr_multiplier(step / steps)
+                group["lr"] = module.recipe.peak_lr(BATCH) * module.recipe.lr_multiplier(
+                    step / steps
+                )
             loss, _ = module.losses(batch.images)
             optimizer.zero_grad()
             loss.backward()

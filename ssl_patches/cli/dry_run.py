@@ -64,11 +64,9 @@ def _parts(cfg: Mapping[str, Any], run: Prepared) -> list[tuple[str, str]]:
             ),
         )
     ]
-    for (name, node), task in zip(mixture.nodes(cfg).items(), module.tasks.values(), strict=True):
-        sampler, weight = (
-            module.samplers[name],
-            f", weight {node['weight']:g}" if len(module.tasks) > 1 else "",
-        )
+    nodes = mixture.nodes(cfg)
+    for name, sampler, task in module.named_parts():
+        weight = f", weight {nodes[name]['weight']:g}" if len(module.tasks) > 1 else ""
         grid = sampler.grid
         touching = "touching" if grid.dense else f"at least {sampler.distance:g} px apart"
         rows.append(("task", f"{name}: head of {_count(task)} parameters, not exported{weight}"))
@@ -125,7 +123,7 @@ def _cost(run: Prepared) -> list[tuple[str, str]]:
     module.to(device)
     needed = cost.estimate(module, sample, bf16=settings.resolved_precision()[0] == "bf16")
     seconds = seconds_per_image(run) / settings.processes
-    images = module.steps * module.batch_size if module.steps else module.seconds / seconds
+    images = module.steps * module.batch_size if module.steps else (module.seconds or 0.0) / seconds
     epochs = images / len(run.data.train)
     steps = f"{module.steps:,} steps, " if module.steps else "about "
     where = "on this GPU" if device == "cuda" else "on this CPU"
@@ -168,7 +166,7 @@ def _picture(cfg: Mapping[str, Any], run: Prepared) -> Path:
                 path,
                 images=images,
                 views=module.views,
-                samplers=dict(module.samplers.items()),
+                samplers={name: sampler for name, sampler, _ in module.named_parts()},
                 title=f"{module.name}: tiles as training cuts them, drawn anew at every step",
             )
         except OSError as error:

@@ -258,9 +258,7 @@ def _untrained(subject: Subject, sources: Datasets | None) -> nn.Module:
         torch.manual_seed(0)
         return create(name=name, image_size=subject.image_size).export(subject.image_size)
     encoder = build_encoders.encoder(subject.cfg, allowed=trusted())
-    encoder.calibrate(
-        build_data.whole_batches(subject.cfg, allowed=trusted(), sources=sources)
-    )
+    encoder.calibrate(build_data.whole_batches(subject.cfg, allowed=trusted(), sources=sources))
     return encoder.export(subject.image_size)
 
 

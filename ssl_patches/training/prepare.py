@@ -83,7 +83,9 @@ def prepare(cfg: Mapping[str, Any], sources: Datasets | None = None) -> Prepared
     settings: TrainerSettings = build(cfg["trainer"])
     processes.check_processes(settings, run_dir=cfg["run_dir"])
     check_probes(cfg["evaluation"], "evaluation.")
-    train, val = (build_run.training_source(cfg, split, sources=sources) for split in ("train", "val"))
+    train, val = (
+        build_run.training_source(cfg, split, sources=sources) for split in ("train", "val")
+    )
     loading = {key: cfg["data"][key] for key in ("batch_size", "num_workers")}
     data = PatchDataModule(train=train, val=val, seed=cfg["seed"], **loading)
     EndlessBatches(
