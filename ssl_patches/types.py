@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -194,3 +194,59 @@ class Picture:
     right: Tensor | None = None  # (N, M) bool
     # (N, M, 2) y, x: a direction drawn on each tile, 0 for none; needs ``right``
     arrows: Tensor | None = None
+
+
+Value = TypeVar("Value", float, Tensor)
+ACCURACY, CHANCE = "accuracy", "chance"
+LOWER_IS_BETTER = ("loss", "mae", "rmse", "mse", "nll", "ece", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric(Generic[Value]):
+    """A number that was measured, and how it is read.
+
+    ``unit``: a share of 1, percent, or its own (a loss, an error in the unit of the labels).
+    ``limits``: what it cannot leave, None: nothing is known. ``chance``: what guessing reaches,
+    None: nothing is known.
+    """
+
+    name: str
+    value: Value
+    unit: Literal["share", "percent", "own"]
+    higher_is_better: bool
+    limits: tuple[float, float] | None = None
+    chance: Value | None = None
+
+    @classmethod
+    def named(cls, name: str, value: Value, chance: Value | None = None) -> Metric[Value]:
+        """Tell from a name how its value is read; nothing else in the package reads names.
+
+        ``..._accuracy`` is a share of 1. Names whose last word begins with one of
+        ``LOWER_IS_BETTER`` are in a unit of their own. All others are in percent; ``..._top1`` and
+        ``..._map`` lie within 0..100.
+        """
+        last = name.rpartition("_")[2]
+        if name.endswith(ACCURACY):
+            return cls(name, value, "share", True, (0.0, 1.0), chance)
+        if last.startswith(LOWER_IS_BETTER):
+            return cls(name, value, "own", False, None, chance)
+        return cls(
+            name, value, "percent", True, (0.0, 100.0) if last in ("top1", "map") else None, chance
+        )
+
+
+def chance_name(accuracy: str) -> str:
+    """Return the name under which a task reports the chance level of ``..._accuracy``."""
+    return accuracy.removesuffix(ACCURACY) + CHANCE
+
+
+def accuracies(metrics: Mapping[str, Value]) -> list[Metric[Value]]:
+    """Return the accuracies among what a task reports, each with its chance level.
+
+    ``metrics``: those of ``TaskOutput``, where ``x_chance`` stands beside ``x_accuracy``.
+    """
+    return [
+        Metric.named(name, value, metrics.get(chance_name(name)))
+        for name, value in metrics.items()
+        if name.endswith(ACCURACY)
+    ]

@@ -26,6 +26,7 @@ GROUPS = {
     "views": "views",
     "optimizers": "optimizer",
     "experiments": "experiment",
+    "probes": "probe",
 }
 COMPLETION = """\
 _ssl_patches() {{
@@ -166,9 +167,9 @@ def _evaluate(request: Request) -> int:
         print(json.dumps([row.as_dict() for row in rows]))
         return 0
     from ssl_patches.evaluation.record import paired_table
-    from ssl_patches.evaluation.rows import table
+    from ssl_patches.evaluation.rows import DIFFERENCE, table
 
-    print(table([row for row in rows if row.model != "difference"]))
+    print(table([row for row in rows if row.model != DIFFERENCE]))
     if pairs:
         print(f"\nthe first less the second, on the same test images:\n{paired_table(pairs)}")
     return 0
@@ -283,10 +284,9 @@ def _list(request: Request) -> int:
     group = GROUPS[request.words[0]]
     origins = conf_files.origins(group, config_dirs=request.config_dirs)
     for name, about in conf_files.described(group, config_dirs=request.config_dirs):
-        print(
-            f"{group}={name:24} {about}".rstrip()
-            + (f" [{origins[name]}]" if name in origins else "")
-        )
+        listed = conf_files.LISTED.get(group)
+        word = f"{listed}=[{name}]" if listed else f"{group}={name:24}"
+        print(f"{word} {about}".rstrip() + (f" [{origins[name]}]" if name in origins else ""))
     return 0
 
 

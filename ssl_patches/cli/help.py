@@ -59,7 +59,9 @@ the run unless given. probes=[knn,linear] unless others are named:
   lowshot    linear from 1, 5, 10, 50 images per class, and 1 % and 10 %, five draws each
   segmentation  k-NN and linear segmentation of the feature map, on images with masks: data=camvid, data=embedded
   finetune   the whole encoder trained on for 10 epochs, and the same recipe from random weights
-  roles      tiles averaged, input and tile size, invariance, attention on objects, relations, FLOPs and speed
+  roles      tiles, sizes, invariance, attention, relations: a package, pip install experiments/patch_roles
+
+`ssl-patches list probes` names them and those of installed packages; probe/NAME.yaml in a --config-dir adds your own.
 
 Labels may be classes (accuracy), several yes/no labels (mean average precision) or numbers (variance explained, error);
 labels=class|multilabel|value overrules what their type says. against=OTHER compares two encoders image by image: the
@@ -67,7 +69,7 @@ difference with its bootstrap interval, and McNemar's test.
 
   ssl-patches evaluate model=runs/a
   ssl-patches evaluate model=runs/a probes=[knn,linear,layers,attentive,lowshot] precision=bf16
-  ssl-patches evaluate model=runs/a probes=[segmentation,roles] data=camvid data.root=DIR figures=DIR
+  ssl-patches evaluate model=runs/a probes=[segmentation] data=camvid data.root=DIR figures=DIR
   ssl-patches evaluate model=runs/a against=runs/b
   ssl-patches evaluate model=runs/a/encoder data=folder data.root=labelled_images output=a.npz
   ssl-patches evaluate model=resnet18 data=embedded --json

@@ -19,9 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ssl_patches.config import files as conf_files
 from ssl_patches.config.check import check
 from ssl_patches.config.composer import Composer, about
-from ssl_patches.config.files import folders_of, names_in
+from ssl_patches.config.files import LISTED, folders_of, names_in, read_yaml
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.renamed import with_current_names
 from ssl_patches.config.saved import load, save
@@ -46,7 +47,24 @@ def _composed(composer: Composer, overrides: Sequence[str]) -> dict[str, Any]:
     found = composer.run(overrides)
     if composer.problems:
         raise BadRequest(composer.problems, found)
-    return with_current_names(found)
+    return with_current_names(_with_own_nodes(found, composer.folders))
+
+
+def _with_own_nodes(found: dict[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
+    """Put the files that lists name in the user's own folders beside those lists, under the group's
+    name, since whoever opens the run later does not know the folders."""
+    own = folders[: folders.index(conf_files.conf_dir())]
+    for node in (found, found.get("evaluation")):
+        for group, key in LISTED.items() if isinstance(node, dict) else ():
+            names = node.get(key)
+            nodes = {
+                name: read_yaml(own, f"{group}/{name}")
+                for name in names_in(own, group)
+                if isinstance(names, list) and name in names
+            }
+            if nodes:
+                node[group] = nodes
+    return found
 
 
 def request(

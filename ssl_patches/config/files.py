@@ -16,6 +16,8 @@ ENTRY_POINTS = "ssl_patches.conf"
 """Group in which an installed package names its folder of YAML: ``acme = "acme.conf"``."""
 OURS = ("ssl_patches.data", "ssl_patches.encoders")
 """Where of this package the classes lie that a configuration found in a run directory may name."""
+LISTED = {"probe": "probes"}
+"""Groups whose files are named in a list (``probes=[knn,linear]``), not by ``GROUP=NAME``."""
 
 
 def conf_dir() -> Path:
@@ -87,7 +89,7 @@ def groups_in(folders: Sequence[Path]) -> set[str]:
         for place in folder.iterdir()
         if place.is_dir() and place.name != "hydra"
     }
-    return {place.name for place in inner if any(place.glob("*.yaml"))}
+    return {place.name for place in inner if any(place.glob("*.yaml"))} - LISTED.keys()
 
 
 def names_in(folders: Sequence[Path], group: str = "") -> list[str]:

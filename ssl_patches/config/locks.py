@@ -16,10 +16,11 @@ machines may differ.
 The trap: delete a stale lock and make a new one. A second process that judged the old lock stale
 then deletes the new one, and both run.
 
-Why no library: none of those that work on network file systems has all that is promised here.
-filelock leaves it to the file server whether a lock of another machine holds and names no owner;
-flufl.lock believes an owner that was killed until its lifetime is over, and compares the clocks of
-machines.
+Why no library (filelock 4.2 and flufl.lock 10.0 were tried): filelock takes over from a killed
+process at once, but names no owner, cannot tell one that was killed from one that ended, and leaves
+other machines to the file server. flufl.lock believes an owner that was killed until its lifetime
+is over, a zombie too, compares the clocks of machines, and breaks an expired lock by deleting it,
+which is the trap above.
 """
 
 from __future__ import annotations

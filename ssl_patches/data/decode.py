@@ -124,7 +124,8 @@ def decode(
     """Decode the image of a file into uint8 (C, S, S), channels-last in memory.
 
     S is ``size``. Raises ``UnreadableImage``. ``channels``: 1 or 3, or what an array file holds.
-    ``data``: the file's content, where ``path`` only names it."""
+    ``data``: the file's content, where ``path`` only names it.
+    """
     if data is None and arrays.is_array(path, channels=channels, value_range=value_range):
         with _reading(path):
             return torch.from_numpy(
@@ -164,7 +165,8 @@ def square_of(
     """Make uint8 (C, S, S) of a decoded picture: its central square, turned by ``turn``.
 
     S is ``size``. ``channels``: 1 or 3. Raises as Pillow does; ValueError for values without a
-    known range."""
+    known range.
+    """
     image = _eight_bits(_central_square(image), "L" if channels == 1 else "RGB", value_range)
     if image.width != size:
         image = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)

@@ -18,8 +18,10 @@ from ssl_patches.config.atomic import flush
 
 
 def check_free(target: Path, *, overwrite: bool, mark: str) -> None:
-    """ValueError when ``target`` is in use. ``overwrite`` replaces a folder only if it holds
-    ``mark``: one of ours."""
+    """Refuse a folder that is in use, by ValueError.
+
+    ``overwrite`` replaces a folder only if it holds the file ``mark``: one of ours.
+    """
     if target.exists() and not target.is_dir():
         raise ValueError(
             f"output={target}: must be a folder and is a file; set output to another path"
@@ -40,9 +42,9 @@ def check_free(target: Path, *, overwrite: bool, mark: str) -> None:
 
 @contextmanager
 def staged(directory: Path, *, overwrite: bool, mark: str) -> Iterator[Path]:
-    """An empty folder to fill; it becomes ``directory`` at the end, or vanishes when the block
-    raises.
+    """Give an empty folder to fill, which becomes ``directory`` at the end.
 
+    It vanishes when the block raises.
     ValueError before anything is written when ``directory`` is in use (see ``check_free``).
     """
     target = Path(directory).expanduser().resolve()

@@ -19,6 +19,7 @@ from ssl_patches import config
 from ssl_patches.config import locks
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.run_dir import CONFIG, SUMMARY
+from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies import tuning
 from ssl_patches.training import supervised
 
@@ -53,7 +54,7 @@ class Run:
     def metrics(self) -> dict[str, float]:
         """Map each metric of the trained encoder to its value."""
         rows = self.summary.get("results", [])
-        return {row["metric"]: row["value"] for row in rows if row["model"] == "trained"}
+        return {row["metric"]: row["value"] for row in rows if row["model"] == TRAINED}
 
 
 def run_folders(place: Path) -> Iterator[Path]:

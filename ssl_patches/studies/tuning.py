@@ -24,7 +24,7 @@ from ssl_patches.data import build as build_data
 from ssl_patches.data.module import PatchDataModule, ordered_loader
 from ssl_patches.evaluation.features.extract import extract
 from ssl_patches.evaluation.probes.linear import linear_probe, stratified
-from ssl_patches.evaluation.rows import accuracy_row
+from ssl_patches.evaluation.rows import TRAINED, accuracy_row
 from ssl_patches.training.pretrainer import Pretrainer
 
 RESULT, SETTINGS = "trial.json", "settings.yaml"
@@ -70,7 +70,7 @@ def _probed(cfg: Mapping[str, Any], module: Pretrainer) -> dict[str, Any]:
     predicted, _ = linear_probe(
         features[~held], labels[~held], features[held], classes=int(labels.max()) + 1
     )
-    row = accuracy_row(predicted, labels[held], model="trained", data="train", metric="linear_top1")
+    row = accuracy_row(predicted, labels[held], model=TRAINED, data="train", metric="linear_top1")
     return {
         "metric": "linear_top1 on held-out training images",
         "value": row.value,

@@ -44,7 +44,8 @@ def training_source(
 ) -> ImageSource:
     """Build the images that training reads: at their own size, from a cache where it is asked for.
 
-    ``split``: train or val. ``sources``: as for ``data.build.source``. ValueError where the data cannot be read as the configuration says.
+    ``split``: train or val. ``sources``: as for ``data.build.source``.
+    ValueError where the data cannot be read as the configuration says.
     """
     found, data = source(cfg, split, whole=False, sources=sources), cfg["data"]
     if not data.get("cache"):

@@ -51,7 +51,8 @@ def finish(
     """Draw, export and evaluate a trained module, and write ``summary.json``.
 
     ``flops``: of a step, per image. ``began``: time.monotonic() when the run started. ``words``:
-    what was typed after ``ssl-patches pretrain``. ``sources``: as for ``prepare``. Failed where the export does not prove equal.
+    what was typed after ``ssl-patches pretrain``. ``sources``: as for ``prepare``. Failed where the
+    export does not prove equal.
     """
     module.cpu()
     images = module.steps_done * module.batch_size

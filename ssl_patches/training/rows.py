@@ -13,6 +13,16 @@ from tqdm import tqdm
 
 from ssl_patches.config.atomic import write_text
 
+HELD_OUT, TRAIN = "held_out_", "train_"
+"""What stands before the name of a task's metric in a row of health.csv: of which images it is."""
+
+
+def of_split(row: Mapping[str, float], prefix: str) -> dict[str, float]:
+    """Return the metrics of one split of images in a row, without the prefix."""
+    return {
+        name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)
+    }
+
 
 class Rows:
     """A CSV file that grows, and that a resumed run goes on with.

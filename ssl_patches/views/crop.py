@@ -117,7 +117,8 @@ def random_boxes(
     """Draw crops of images of ``size`` H, W: (B, 4) y, x, h, w in whole pixels.
 
     ``count``: B. ``scale``: share of the area; ``ratio``: width / height; least and most of each.
-    Every row and column is possible."""
+    Every row and column is possible.
+    """
     draw = torch.rand(4, count, device=device)
     height, width = size
     area = height * width * (scale[0] + (scale[1] - scale[0]) * draw[0])

@@ -11,8 +11,9 @@ from typing import Any
 
 from ssl_patches.config.messages import nearest
 from ssl_patches.config.run_dir import SUMMARY
+from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.compare.entries import Entry, entries_of, metrics_of
-from ssl_patches.studies.compare.runs import TRAINED, FinishedRun, LeftOut, find_runs
+from ssl_patches.studies.compare.runs import FinishedRun, LeftOut, find_runs
 from ssl_patches.studies.compare.statistics import (
     Pair,
     all_pairs,

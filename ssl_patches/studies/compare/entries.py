@@ -22,7 +22,8 @@ from typing import Any
 
 from ssl_patches.config.messages import shown
 from ssl_patches.config.run_dir import differences
-from ssl_patches.studies.compare.runs import FLOORS, TRAINED, FinishedRun
+from ssl_patches.evaluation.rows import RAW_PIXELS, TRAINED
+from ssl_patches.studies.compare.runs import FLOORS, FinishedRun
 from ssl_patches.studies.compare.statistics import Sample
 
 ASIDE = (
@@ -71,7 +72,7 @@ class Entry:
             if row := run.value(self.model, metric):
                 by_seed.setdefault(run.seed, []).append(row["value"])
         values = tuple(sum(by_seed[seed]) / len(by_seed[seed]) for seed in sorted(by_seed))
-        fixed = self.model == "raw_pixels"
+        fixed = self.model == RAW_PIXELS
         return Sample(self.name, values[:1] if fixed else values, fixed) if values else None
 
     def spent(self, what: str) -> float:
@@ -181,7 +182,7 @@ def _floors(
         *(name for name in FLOORS if name in models),
         *(name for name in models if name not in (TRAINED, *FLOORS)),
     ]:
-        raw = floor == "raw_pixels"
+        raw = floor == RAW_PIXELS
         having = [run for run in runs if any(row["model"] == floor for row in run.results)]
         for (encoder, mark), members in _by(
             having, lambda run, raw=raw: ("-" if raw else run.encoder, marks[run.path])

@@ -16,6 +16,7 @@ from typing import Any
 from ssl_patches import config
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.run_dir import CONFIG, SUMMARY
+from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS
 from ssl_patches.studies.run_reader import (
     ERROR,
     last_error,
@@ -25,7 +26,7 @@ from ssl_patches.studies.run_reader import (
 )
 from ssl_patches.studies.tuning import RESULT
 
-TRAINED, FLOORS = "trained", ("random_init", "raw_pixels")
+FLOORS = (RANDOM_INIT, RAW_PIXELS)
 ROW = {
     "model": str,
     "data": str,

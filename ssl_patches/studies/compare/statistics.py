@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 
 from scipy import stats
 
+from ssl_patches.types import Metric
+
 LEVEL = 0.95
 SAME_COST = 0.01  # budgets end with a whole step: runs of one budget differ by less
-LOWER_IS_BETTER = ("loss", "mae", "rmse", "mse", "nll", "ece", "error")
-"""Endings of metrics that are better the smaller they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Pair:
 
 def higher_is_better(metric: str) -> bool:
     """Tell from the name of a metric whether more of it is better."""
-    return not metric.split("_")[-1].startswith(LOWER_IS_BETTER)
+    return Metric.named(metric, 0.0).higher_is_better
 
 
 def t_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float, float]:

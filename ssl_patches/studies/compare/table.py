@@ -14,9 +14,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from ssl_patches.evaluation.rows import RAW_PIXELS, TRAINED
 from ssl_patches.studies.compare.comparison import Comparison, estimate
 from ssl_patches.studies.compare.entries import Entry
-from ssl_patches.studies.compare.runs import ROW, TRAINED, FinishedRun
+from ssl_patches.studies.compare.runs import ROW, FinishedRun
 
 SHOWN = 4  # metrics that a terminal has room for; the page shows all
 LEGEND = {
@@ -44,7 +45,7 @@ def lines(comparison: Comparison) -> list[list[str]]:
     found = []
     for entry in comparison.entries:
         values = [str(estimate(entry, metric) or "-") for metric in comparison.metrics[:SHOWN]]
-        seeds = "-" if entry.model == "raw_pixels" else str(len(entry.seeds))
+        seeds = "-" if entry.model == RAW_PIXELS else str(len(entry.seeds))
         found.append(
             [entry.name, seeds, *values, *(_spent(entry) if entry.model == TRAINED else ["-"] * 5)]
         )

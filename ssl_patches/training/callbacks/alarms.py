@@ -21,7 +21,8 @@ import lightning as L
 from ssl_patches.config.atomic import write_json
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.tasks.base import PretextTask
-from ssl_patches.training.rows import TakesText, report
+from ssl_patches.training.rows import HELD_OUT, TRAIN, TakesText, of_split, report
+from ssl_patches.types import Metric, accuracies
 
 FILE = "alarms.json"
 # deviation per dimension, where random weights have 0.5: bf16 can tell no less apart. Ten times
@@ -172,14 +173,10 @@ def of_check(row: Mapping[str, float], *, progress: float) -> Iterator[tuple[str
             ),
         )
     waited = progress >= PATIENCE and row["images"] >= PATIENCE_IMAGES
-    accuracies = [
-        key.removeprefix("held_out_")
-        for key in row
-        if key.startswith("held_out_") and key.endswith("accuracy")
-    ]
-    for key in accuracies:
-        yield from _of_accuracy(row, key, waited=waited)
-    if not accuracies and waited and row["held_out_loss"] > LOSS_APART * row["train_loss"]:
+    asked = accuracies(of_split(row, HELD_OUT))
+    for metric in asked:
+        yield from _of_accuracy(row, metric, waited=waited)
+    if not asked and waited and row["held_out_loss"] > LOSS_APART * row["train_loss"]:
         yield (
             "apart",
             (
@@ -191,9 +188,13 @@ def of_check(row: Mapping[str, float], *, progress: float) -> Iterator[tuple[str
         yield "data_bound", f"{100 * row['data_wait']:.0f} % of the time is spent waiting for data"
 
 
-def _of_accuracy(row: Mapping[str, float], key: str, *, waited: bool) -> Iterator[tuple[str, str]]:
-    chance = row[f"held_out_{key.removesuffix('accuracy')}chance"]
-    ours, train = row[f"held_out_{key}"], row[f"train_{key}"]
+def _of_accuracy(
+    row: Mapping[str, float], metric: Metric[float], *, waited: bool
+) -> Iterator[tuple[str, str]]:
+    if metric.chance is None:
+        return
+    key, chance = metric.name, metric.chance
+    ours, train = metric.value, row[TRAIN + key]
     held, trained = ((value - chance) / (1 - chance) for value in (ours, train))
     said = key.replace("_", " ")
     if waited and held < NO_BETTER:

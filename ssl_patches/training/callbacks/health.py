@@ -36,8 +36,8 @@ from ssl_patches.training.callbacks.observer import Observer, data_of
 from ssl_patches.training.callbacks.panel import panel
 from ssl_patches.training.figures import draw_health
 from ssl_patches.training.pretrainer import Pretrainer
-from ssl_patches.training.rows import Rows, report
-from ssl_patches.types import ImageBatch
+from ssl_patches.training.rows import HELD_OUT, TRAIN, Rows, of_split, report
+from ssl_patches.types import ImageBatch, accuracies
 from ssl_patches.views import CropFlip
 
 CSV = "health.csv"
@@ -185,7 +185,7 @@ class Health(Observer):
             self._held = eval_copy.first_images(data_of(trainer).val, self.images)
         found = self._measure(trainer, module, self._held.images)
         training = {
-            f"train_{key}": sum(read) / len(read)
+            TRAIN + key: sum(read) / len(read)
             for key, read in self._read.items()
             if key != "gradient_norm"
         }
@@ -221,7 +221,7 @@ class Health(Observer):
             crops = CropFlip(image_size=eval_copy.whole_views(copy, images[:1]).shape[-1])
             of_crops = eval_copy.pooled_features(encoder, copy, asked, views=crops)
         return {
-            **{f"held_out_{key}": value for key, value in pretext.items()},
+            **{HELD_OUT + key: value for key, value in pretext.items()},
             **panel(seen, of_crops),
         }
 
@@ -229,12 +229,11 @@ class Health(Observer):
 def _line(row: Mapping[str, float], dim: int, count: int) -> str:
     """A check in one line."""
     said = [f"loss {row['held_out_loss']:.3g} (training {row['train_loss']:.3g})"]
-    for key in row:
-        if key.startswith("held_out_") and key.endswith("accuracy"):
-            name = key.removeprefix("held_out_")
-            chance = row[f"held_out_{name.removesuffix('accuracy')}chance"]
-            beside = f"training {100 * row[f'train_{name}']:.1f}, chance {100 * chance:.1f}"
-            said.append(f"{name.replace('_', ' ')} {100 * row[key]:.1f} % ({beside})")
+    for metric in accuracies(of_split(row, HELD_OUT)):
+        beside = f"training {100 * row[TRAIN + metric.name]:.1f}"
+        if metric.chance is not None:
+            beside += f", chance {100 * metric.chance:.1f}"
+        said.append(f"{metric.name.replace('_', ' ')} {100 * metric.value:.1f} % ({beside})")
     said.append(f"rank {row['effective_rank']:.1f} of {min(dim, count)}")
     said += [
         f"{key.replace('mean_', '')} {row[key]:.3g}"

@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
 from ssl_patches.encoders.base import Encoder
-from ssl_patches.evaluation.probes.roles.attention import attends, last_attention
+from ssl_patches.evaluation.attention import attends, last_attention
 from ssl_patches.training.callbacks import eval_copy
 from ssl_patches.training.callbacks.observer import Observer, data_of
 from ssl_patches.training.figures import draw_neighbours, draw_patches, draw_task

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ssl_patches.training.rows import Rows
+from ssl_patches.training.rows import HELD_OUT, TRAIN, Rows, of_split
+from ssl_patches.types import ACCURACY, accuracies
 
 PANELS = {
     "loss": "pretext loss",
-    "accuracy": "pretext accuracy, %",
+    ACCURACY: "pretext accuracy, %",
     "effective_rank": "effective rank",
     "deviation": "deviation per dimension",
     "mean_cosine": "cosine between images",
@@ -69,11 +70,11 @@ def _wide(axis: Any) -> bool:
 
 
 def _lines(axis: Any, key: str, rows: list[dict[str, float]], *, colour: str) -> None:
-    images, scale = [row["images"] for row in rows], 100 if key == "accuracy" else 1
-    if key in ("loss", "accuracy"):
+    images, scale = [row["images"] for row in rows], 100 if key == ACCURACY else 1
+    if key in ("loss", ACCURACY):
         for before, style in (
-            ("held_out_", {"marker": "o"}),
-            ("train_", {"linewidth": 0.8, "linestyle": "--", "marker": "x"}),
+            (HELD_OUT, {"marker": "o"}),
+            (TRAIN, {"linewidth": 0.8, "linestyle": "--", "marker": "x"}),
         ):
             for column in (
                 name for name in rows[0] if name.startswith(before) and name.endswith(key)
@@ -85,11 +86,9 @@ def _lines(axis: Any, key: str, rows: list[dict[str, float]], *, colour: str) ->
                     markersize=3,
                     **style,
                 )
-        for column in (
-            name for name in rows[0] if name.startswith("held_out_") and name.endswith("chance")
-        ):
-            if key == "accuracy":
-                axis.axhline(100 * rows[-1][column], color=colour, linewidth=0.8, linestyle=":")
+        for metric in accuracies(of_split(rows[-1], HELD_OUT)) if key == ACCURACY else ():
+            if metric.chance is not None:
+                axis.axhline(100 * metric.chance, color=colour, linewidth=0.8, linestyle=":")
     elif key in rows[0]:
         axis.plot(images, [row[key] for row in rows], color=colour, marker="o", markersize=3)
 

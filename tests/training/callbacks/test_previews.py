@@ -7,7 +7,7 @@ import torch
 from matplotlib.image import imread
 
 from ssl_patches.encoders import create
-from ssl_patches.evaluation.probes.roles.attention import last_attention
+from ssl_patches.evaluation.attention import last_attention
 from ssl_patches.training.figures import draw_neighbours, draw_patches
 
 

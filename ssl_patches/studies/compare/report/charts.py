@@ -9,6 +9,7 @@ from typing import Any
 
 import altair as alt
 
+from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.compare.comparison import LAYER, Comparison, estimate
 from ssl_patches.studies.compare.report import material
 from ssl_patches.studies.compare.report.vega import (
@@ -22,7 +23,6 @@ from ssl_patches.studies.compare.report.vega import (
     x,
     y,
 )
-from ssl_patches.studies.compare.runs import TRAINED
 from ssl_patches.studies.compare.statistics import higher_is_better, pareto_front
 
 COSTS = {"TFLOP": ("flops", 1e12), "seconds": ("seconds", 1.0), "images": ("images", 1.0)}

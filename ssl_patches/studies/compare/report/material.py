@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.compare.entries import Entry
-from ssl_patches.studies.compare.runs import TRAINED, FinishedRun
+from ssl_patches.studies.compare.runs import FinishedRun
 
 POINTS = 60
 CURVE_POINTS = 6000  # of all runs together

@@ -14,11 +14,12 @@ import vl_convert
 from markupsafe import Markup
 
 from ssl_patches.config.run_dir import CONFIG
+from ssl_patches.evaluation.rows import RAW_PIXELS, TRAINED
 from ssl_patches.studies.compare.comparison import Comparison, estimate
 from ssl_patches.studies.compare.entries import Entry
 from ssl_patches.studies.compare.report import charts, material
 from ssl_patches.studies.compare.report.vega import colours
-from ssl_patches.studies.compare.runs import TRAINED, FinishedRun
+from ssl_patches.studies.compare.runs import FinishedRun
 from ssl_patches.studies.compare.table import legend, lies_in
 
 HERE = Path(__file__).parent
@@ -168,7 +169,7 @@ def _board(comparison: Comparison) -> dict[str, Any]:
     for entry in comparison.entries:
         cells = [
             {"text": entry.name, "sort": None},
-            _cell(len(entry.seeds)) if entry.model != "raw_pixels" else _cell(None),
+            _cell(len(entry.seeds)) if entry.model != RAW_PIXELS else _cell(None),
         ]
         for metric in comparison.metrics:
             found = estimate(entry, metric)

@@ -14,9 +14,9 @@ from typing import Any
 
 import altair as alt
 
+from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.compare.comparison import Comparison, Estimate
 from ssl_patches.studies.compare.entries import Entry
-from ssl_patches.studies.compare.runs import TRAINED
 
 COLOURS = 10  # --c0 to --c9
 SPACE = {"left": 0, "top": 8, "right": 8, "bottom": 0}

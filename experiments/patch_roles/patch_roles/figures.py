@@ -8,20 +8,19 @@ images, masks and what an encoder makes of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_patches.evaluation.probes.roles.invariance import CHANGES
-from ssl_patches.evaluation.rows import Row
+from patch_roles.invariance import CHANGES
+from ssl_patches.evaluation.probes.segmentation_figure import displayed, picture_grid, save_figure
+from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS, TRAINED, Row
 
-COLOURS = {"trained": "#1f5fa8", "random_init": "#9a9a9a", "raw_pixels": "#c98a2b"}
+COLOURS = {TRAINED: "#1f5fa8", RANDOM_INIT: "#9a9a9a", RAW_PIXELS: "#c98a2b"}
 OTHERS = ("#7a4fa3", "#2b8a5f", "#b5442e")
-UNLABELLED = (0.0, 0.0, 0.0)
 
 
 def draw_tiles(path: Path, rows: Sequence[Row]) -> None:
@@ -96,11 +95,11 @@ def draw_invariance(path: Path, rows: Sequence[Row]) -> None:
 def draw_attention(path: Path, *, images: Tensor, attention: Tensor, objects: Tensor) -> None:
     """uint8 (N, C, H, H), attention (N, h, w), objects (N, H', W') bool: the image, and the
     attention over it, outlined."""
-    figure, panels = _grid(
+    figure, panels = picture_grid(
         len(images), 2, ("image, objects outlined", "attention of the last block")
     )
     for (left, right), image, weights, inside in zip(
-        panels, _shown(images), attention, objects, strict=True
+        panels, displayed(images), attention, objects, strict=True
     ):
         height, width = image.shape[:2]
         outline = F.interpolate(inside[None, None].float(), size=(height, width), mode="nearest")[
@@ -113,36 +112,7 @@ def draw_attention(path: Path, *, images: Tensor, attention: Tensor, objects: Te
         right.imshow(heat, cmap="magma", vmin=0)
         for axes in (left, right):
             axes.contour(outline, levels=[0.5], colors=["#35e07a"], linewidths=1.2)
-    _save(figure, path, "Where the encoder looks (bright: more attention)")
-
-
-def draw_segmentation(
-    path: Path,
-    *,
-    images: Tensor,
-    truth: Tensor,
-    predicted: Mapping[str, Tensor],
-    classes: Sequence[str],
-) -> None:
-    """uint8 (N, C, H, H), masks (N, H', W') with -1 = unlabelled (black), and predictions of that
-    size per probe."""
-    from matplotlib.patches import Patch
-
-    figure, panels = _grid(
-        len(images), 2 + len(predicted), ("image", "truth", *predicted), legend=True
-    )
-    colours = _class_colours(len(classes))
-    for row, image, *masks in zip(panels, _shown(images), truth, *predicted.values(), strict=True):
-        row[0].imshow(image.numpy())
-        for axes, mask in zip(row[1:], masks, strict=True):
-            axes.imshow(colours[mask.long()].numpy(), interpolation="nearest")
-    handles = [
-        Patch(color=tuple(colours[at].tolist()), label=name.replace("_", " "))
-        for at, name in enumerate(classes)
-    ]
-    handles += [Patch(color=UNLABELLED, label="unlabelled")] if (truth < 0).any() else []
-    figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=7, frameon=False)
-    _save(figure, path, "Segmentation with a frozen encoder")
+    save_figure(figure, path, "Where the encoder looks (bright: more attention)")
 
 
 def _curve(axes: Any, rows: Iterable[Row], pattern: str, x: Any = None) -> bool:
@@ -176,44 +146,11 @@ def _colour(model: str, at: int) -> str:
     return COLOURS.get(model, OTHERS[at % len(OTHERS)])
 
 
-def _class_colours(count: int) -> Tensor:
-    """(count + 1, 3) distinct colours; the last, which id -1 picks, is that of unlabelled
-    pixels."""
-    from matplotlib import colormaps
-
-    wheel = [colormaps["tab20"](at % 20)[:3] for at in (*range(0, 20, 2), *range(1, 20, 2))]
-    return torch.tensor([wheel[at % 20] for at in range(count)] + [UNLABELLED])
-
-
-def _shown(images: Tensor) -> Tensor:
-    """uint8 (N, C, H, W) -> (N, H, W, 3) in 0..1; one channel is repeated, more than three are
-    cut."""
-    images = images.float().div(255)
-    images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images[:, :3]
-    return images.permute(0, 2, 3, 1)
-
-
 def _panels(count: int, width: float = 4.0) -> tuple[Any, Any]:
     from matplotlib.figure import Figure  # no pyplot: no display, no global state
 
     figure = Figure(figsize=(width * count, 3.4), dpi=110, layout="constrained")
     return figure, figure.subplots(1, count, squeeze=False)[0]
-
-
-def _grid(
-    rows: int, columns: int, titles: Sequence[str], *, legend: bool = False
-) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(
-        figsize=(2.4 * columns, 2.4 * rows + 0.6 + 0.5 * legend), dpi=110, layout="constrained"
-    )
-    panels = figure.subplots(rows, columns, squeeze=False)
-    for axes in panels.flat:
-        axes.set_axis_off()
-    for axes, title in zip(panels[0], titles, strict=True):
-        axes.set_title(title, fontsize=9)
-    return figure, panels
 
 
 def _finish(figure: Any, path: Path, panels: Iterable[Any], ylabel: str | None, title: str) -> None:
@@ -224,10 +161,4 @@ def _finish(figure: Any, path: Path, panels: Iterable[Any], ylabel: str | None, 
             axes.legend(fontsize=8, frameon=False)
         if ylabel is not None:
             axes.set_ylabel(ylabel)
-    _save(figure, path, title)
-
-
-def _save(figure: Any, path: Path, title: str) -> None:
-    figure.suptitle(title, fontsize=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save_figure(figure, path, title)

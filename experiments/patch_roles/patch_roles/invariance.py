@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_patches.evaluation.probes.roles.look import Look
-from ssl_patches.evaluation.protocol import PROTOCOL
+from patch_roles.look import Look
+from patch_roles.protocol import NUMBERS as ALL
 from ssl_patches.views import random_boxes
 
 CHANGES = ("shift", "crop", "scale", "flip", "colour")
-NUMBERS = PROTOCOL["roles"]["invariance"]
+NUMBERS = ALL["invariance"]
 """shift: share of the side, down and right at once; zoom: side of the central square that scale
 enlarges; crop: area of the random crop; colour: brightness, contrast and saturation by factors of 1
 +- this."""

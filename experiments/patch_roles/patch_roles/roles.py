@@ -1,15 +1,13 @@
-"""What patches are good for, measured on one exported encoder: the roles that are a property of the
-encoder.
+"""Measure what patches are good for on one exported encoder: the roles that belong to the encoder.
 
 1 *feature extraction*: accuracy when 1, 4, 9, 16 tiles of half the side are encoded alone and
-averaged (Chen et al. 2022,
-  arXiv:2209.15261), beside the whole image; 2 *compute*: FLOPs and images per CPU second against the number of tokens;
-4 *local information*: see ``segmentation.py``; 5 *invariance*: cosine under five changes beside
-that of different images; 6 *scales*: accuracy against the size of the tile and against the input
-size; 7 *attention*: its share on objects, beside
-  chance; 8 *relations*: in which of 8 directions does this tile lie of that one?, by a linear probe on the two features.
-Role 3, augmentation by random crops, is a property of training: two runs compared, not one encoder
-measured.
+averaged (Chen et al. 2022, arXiv:2209.15261), beside the whole image; 2 *compute*: FLOPs and images
+per CPU second against the number of tokens; 4 *local information*: the probe ``segmentation`` of
+ssl_patches; 5 *invariance*: cosine under five changes beside that of different images; 6 *scales*:
+accuracy against the size of the tile and against the input size; 7 *attention*: its share on
+objects, beside chance; 8 *relations*: in which of 8 directions does this tile lie of that one?, by
+a linear probe on the two features. Role 3, augmentation by random crops, is a property of training:
+two runs compared, not one encoder measured.
 
 Accuracy is that of the weighted kNN, which trains nothing. The traps: (a) tiles of relations lie
 apart, or edges that go on would tell; (b) train and test images are seen in the same way at each
@@ -29,27 +27,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from patch_roles.invariance import invariance
+from patch_roles.look import Look, grid_boxes
+from patch_roles.objects import attention_maps, on_objects
+from patch_roles.protocol import NUMBERS
+from patch_roles.sizes import at_size, forward_flops, speed, tokens, usable_sizes
 from ssl_patches.data.masks import HasMasks, WithMasks
 from ssl_patches.data.module import Item, ordered_loader
-from ssl_patches.evaluation.features.bench import Bench
+from ssl_patches.evaluation.attention import attends
+from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.metrics import LEVEL
 from ssl_patches.evaluation.probes.knn import votes, weighted_knn
 from ssl_patches.evaluation.probes.linear import linear_probe
-from ssl_patches.evaluation.probes.roles.attention import attends, attention_maps, on_objects
-from ssl_patches.evaluation.probes.roles.invariance import invariance
-from ssl_patches.evaluation.probes.roles.look import Look, grid_boxes
-from ssl_patches.evaluation.probes.roles.sizes import (
-    at_size,
-    forward_flops,
-    speed,
-    tokens,
-    usable_sizes,
-)
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.rows import Row, accuracy_row
 
-KNN, NUMBERS = PROTOCOL["knn"], PROTOCOL["roles"]
+KNN = PROTOCOL["knn"]
 
 
 class Shown(NamedTuple):
@@ -179,7 +173,7 @@ def relation_rows(look: Look, train: Shown, test: Shown, **of: str) -> list[Row]
     return [accuracy_row(found, direction, metric="relation_top1", **of)]
 
 
-def evaluate_roles(encoder: nn.Module, bench: Bench, *, model: str, data: str) -> list[Row]:
+def evaluate_roles(encoder: nn.Module, eval_data: EvalData, *, model: str, data: str) -> list[Row]:
     """All rows of one timm model. Accuracy needs classes, attention a ViT and masks; what is not
     there is left out.
 
@@ -188,27 +182,34 @@ def evaluate_roles(encoder: nn.Module, bench: Bench, *, model: str, data: str) -
     """
     of = {"model": model, "data": data}
     sources, limits = (
-        bench.large or (bench.train, bench.test),
-        (bench.limit_train, bench.limit_test),
+        eval_data.large or (eval_data.train, eval_data.test),
+        (eval_data.limit_train, eval_data.limit_test),
     )
     limits = [
         limit or NUMBERS[f"{name}_images"]
         for limit, name in zip(limits, ("train", "test"), strict=True)
     ]
     train, test = (
-        shown(source, limit=n, num_workers=bench.num_workers)
+        shown(source, limit=n, num_workers=eval_data.num_workers)
         for source, n in zip(sources, limits, strict=True)
     )
     known, asked = _labelled(train), _labelled(test)
     labels = len(asked.labels) > 0 and len(known.labels.unique()) > 1
-    with frozen(encoder, bench.device) as net:
-        look = Look(net, bench.image_size, bench.mean, bench.std, bench.device, bench.precision)
+    with frozen(encoder, eval_data.device) as net:
+        look = Look(
+            net,
+            eval_data.image_size,
+            eval_data.mean,
+            eval_data.std,
+            eval_data.device,
+            eval_data.precision,
+        )
         rows = tile_rows(look, known, asked, **of) if labels else []
         rows += size_rows(look, known if labels else None, asked if labels else test, **of)
         rows += invariance_rows(look, test, **of)
         if attends(net) and isinstance(sources[1], HasMasks):
             rows += attention_rows(
-                look, sources[1], limit=limits[1], num_workers=bench.num_workers, **of
+                look, sources[1], limit=limits[1], num_workers=eval_data.num_workers, **of
             )
         return rows + relation_rows(look, train, test, **of)
 

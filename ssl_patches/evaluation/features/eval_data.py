@@ -10,9 +10,13 @@ from ssl_patches.evaluation.features.extract import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
-    """The images and how they are read: the same for every model. Sources load at
-    ``image_size``."""
+class EvalData:
+    """The images of an evaluation and how they are read. Sources load at ``image_size`` pixels.
+
+    ``mean``, ``std``: per channel, of pixels in 0..1. ``limit_train``, ``limit_test``: the most
+    images that are read, a fixed random part; None: all. ``large``: train and test at their own
+    size, for probes that cut pieces out (``Probe.cuts``); None: those of ``image_size``.
+    """
 
     train: ImageSource
     test: ImageSource

@@ -4,16 +4,11 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from torch import nn
-from torch.utils.data import Dataset
-
-from ssl_patches.data import EmbeddedSource
-from ssl_patches.evaluation.features.bench import Bench
-from ssl_patches.evaluation.probes.roles.attention import attends, attention_maps, on_objects
-from ssl_patches.evaluation.probes.roles.invariance import CHANGES, invariance, recolour
-from ssl_patches.evaluation.probes.roles.look import Look, grid_boxes
-from ssl_patches.evaluation.probes.roles.roles import (
-    NUMBERS,
+from patch_roles.invariance import CHANGES, invariance, recolour
+from patch_roles.look import Look, grid_boxes
+from patch_roles.objects import attention_maps, on_objects
+from patch_roles.protocol import NUMBERS
+from patch_roles.roles import (
     Shown,
     bag,
     evaluate_roles,
@@ -22,13 +17,19 @@ from ssl_patches.evaluation.probes.roles.roles import (
     size_rows,
     tile_rows,
 )
-from ssl_patches.evaluation.probes.roles.sizes import (
+from patch_roles.sizes import (
     at_size,
     forward_flops,
     speed,
     tokens,
     usable_sizes,
 )
+from torch import nn
+from torch.utils.data import Dataset
+
+from ssl_patches.data import EmbeddedSource
+from ssl_patches.evaluation.attention import attends
+from ssl_patches.evaluation.features.eval_data import EvalData
 
 OF = {"model": "toy", "data": "toy"}
 
@@ -290,9 +291,9 @@ class Unlabelled(Dataset):
         return noise(1, 32, seed=index)[0], -1, index
 
 
-def bench(train, test, **options):
+def eval_data(train, test, **options):
     pixels = {"mean": [0.5] * 3, "std": [0.5] * 3, "image_size": 32}
-    return Bench(train=train, test=test, batch_size=16, num_workers=0, **pixels, **options)
+    return EvalData(train=train, test=test, batch_size=16, num_workers=0, **pixels, **options)
 
 
 def test_all_rows_of_a_vit_on_images_with_labels_and_masks():
@@ -302,7 +303,7 @@ def test_all_rows_of_a_vit_on_images_with_labels_and_masks():
     )
     model = vit().train()
     rows = evaluate_roles(
-        model, bench(train, test, limit_test=24), model="trained", data="embedded"
+        model, eval_data(train, test, limit_test=24), model="trained", data="embedded"
     )
     assert model.training  # measured in eval mode, and put back
     metrics = [row.metric for row in rows]
@@ -315,7 +316,7 @@ def test_all_rows_of_a_vit_on_images_with_labels_and_masks():
 
 def test_without_labels_masks_or_attention_the_other_roles_are_measured():
     model = timm.create_model("test_resnet", num_classes=0)
-    rows = evaluate_roles(model, bench(Unlabelled(12), Unlabelled(9)), model="m", data="d")
+    rows = evaluate_roles(model, eval_data(Unlabelled(12), Unlabelled(9)), model="m", data="d")
     assert {row.metric.split("_")[0].rstrip("0123456789") for row in rows} == {
         "input",
         "cosine",
@@ -327,7 +328,7 @@ def test_without_labels_masks_or_attention_the_other_roles_are_measured():
 def test_pieces_are_cut_from_the_larger_images_where_there_are_some():
     small, large = (EmbeddedSource(split="val", count=20, image_size=size) for size in (32, 64))
     plain, sharp = (
-        percent(evaluate_roles(vit(), bench(small, small, **options), model="m", data="d"))
+        percent(evaluate_roles(vit(), eval_data(small, small, **options), model="m", data="d"))
         for options in ({}, {"large": (large, large)})
     )
     assert plain["cosine_crop"] != sharp["cosine_crop"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ssl_patches.evaluation.features.extract import Precision, reader
+from ssl_patches.evaluation.features.extract import Precision, vector_reader
 from ssl_patches.views.resample import as_float, crop_resize, normalised
 
 Change = Callable[[Tensor], Tensor]  # (B, C, S, S) in 0..1 -> the same, changed
@@ -63,7 +63,7 @@ class Look:
         change: Change | None = None,
     ) -> Tensor:
         """Features (N, dim) float32 on the CPU of uint8 (N, C, H, H), each seen through its box."""
-        read, found = reader(self.model, device=self.device, precision=self.precision), []
+        read, found = vector_reader(self.model, device=self.device, precision=self.precision), []
         boxes = torch.as_tensor(boxes, dtype=torch.float32).expand(len(images), 4)
         for some, where in zip(
             images.split(self.batch_size), boxes.split(self.batch_size), strict=True
