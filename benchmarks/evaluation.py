@@ -77,8 +77,18 @@ def cifar10(root: Path, limit: int | None) -> None:
     ]
     for model in models:
         choose_attention(model, accelerator="cpu", precision="bf16")
-    eval_data = EvalData(train=train, test=test, batch_size=256, num_workers=0, mean=IMAGENET_MEAN, std=IMAGENET_STD, image_size=32,
-                  limit_train=limit, limit_test=limit and limit // 5, precision="bf16")  # fmt: skip
+    eval_data = EvalData(
+        train=train,
+        test=test,
+        batch_size=256,
+        num_workers=0,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        image_size=32,
+        limit_train=limit,
+        limit_test=limit and limit // 5,
+        precision="bf16",
+    )
     count = f"{limit or len(train):,} + {limit // 5 if limit else len(test):,}"
     for what, floor in (("floors known", None), ("with the random-init floor", models[1])):
         marks, began = [], Clock.now()

@@ -1,4 +1,4 @@
-"""Penalties against collapse: their closed forms, their signs, and that a batch size changes nothing."""
+"""Penalties against collapse: closed forms, signs, and that a batch size changes nothing."""
 
 from __future__ import annotations
 

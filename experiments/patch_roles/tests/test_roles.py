@@ -78,7 +78,7 @@ def percent(rows):
 
 
 # --- pieces
-# -------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 def test_tiles_are_cut_where_the_boxes_say():
@@ -106,8 +106,19 @@ def test_what_stands_in_a_corner_is_found_by_four_tiles_and_missed_by_the_centra
     assert found["tiles4_knn20_top1"] == found["scale100_knn20_top1"] == 100
     assert found["tiles1_knn20_top1"] < 80
     assert found["tiles1_knn20_top1"] == found["scale50_knn20_top1"]
-    assert list(found) == [f"{name}_knn20_top1" for name in
-                           ("tiles1", "tiles4", "tiles9", "tiles16", "scale25", "scale50", "scale75", "scale100")]  # fmt: skip
+    assert list(found) == [
+        f"{name}_knn20_top1"
+        for name in (
+            "tiles1",
+            "tiles4",
+            "tiles9",
+            "tiles16",
+            "scale25",
+            "scale50",
+            "scale75",
+            "scale100",
+        )
+    ]
 
 
 def test_relations_are_told_by_tiles_that_show_their_place_and_not_by_noise():
@@ -125,7 +136,7 @@ def test_relations_are_told_by_tiles_that_show_their_place_and_not_by_noise():
 
 
 # --- invariance
-# -----------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 def test_a_mean_colour_is_invariant_to_a_flip_and_a_picture_is_not():
@@ -148,7 +159,7 @@ def test_a_picture_that_repeats_itself_after_an_eighth_is_invariant_to_the_shift
     assert other["shift"].abs().max() < 0.2
 
 
-def test_different_images_are_compared_with_all_others_and_recolouring_with_factor_1_changes_nothing(
+def test_different_images_are_compared_with_all_others_and_factor_1_recolours_nothing(
     monkeypatch,
 ):
     images = noise(5, 16)
@@ -186,7 +197,7 @@ def test_one_image_has_no_other():
 
 
 # --- attention
-# --------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("token", [False, True])
@@ -243,7 +254,7 @@ def test_a_network_without_attention_says_so():
 
 
 # --- sizes and everything
-# ---------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 def test_more_tokens_cost_more_and_the_model_itself_stays_as_it_was():
@@ -308,8 +319,17 @@ def test_all_rows_of_a_vit_on_images_with_labels_and_masks():
     assert model.training  # measured in eval mode, and put back
     metrics = [row.metric for row in rows]
     assert len(metrics) == len(set(metrics))
-    assert {"tiles16_knn20_top1", "scale25_knn20_top1", "input48_knn20_top1", "input32_mflops", "cosine_other",
-            "attention_on_objects", "attention_on_other_objects", "object_area", "relation_top1"} <= set(metrics)  # fmt: skip
+    assert {
+        "tiles16_knn20_top1",
+        "scale25_knn20_top1",
+        "input48_knn20_top1",
+        "input32_mflops",
+        "cosine_other",
+        "attention_on_objects",
+        "attention_on_other_objects",
+        "object_area",
+        "relation_top1",
+    } <= set(metrics)
     assert all(row.low <= row.value <= row.high for row in rows)
     assert {(row.model, row.data) for row in rows} == {("trained", "embedded")}
 

@@ -49,8 +49,14 @@ def oracle(labels):
     )
     tokens = noise(len(labels), 4, CLASSES, seed=5) * 0.01
     tokens[torch.arange(len(labels)), torch.arange(len(labels)) % 4] += features
-    return {"pooled": features, "mean.1": 0 * features, "mean.2": features, "cls.1": features, "cls.2": features,
-            "tokens": tokens.half()}  # fmt: skip
+    return {
+        "pooled": features,
+        "mean.1": 0 * features,
+        "mean.2": features,
+        "cls.1": features,
+        "cls.2": features,
+        "tokens": tokens.half(),
+    }
 
 
 def case(kind="class", *, train=200, test=80, shuffle=False, **of):
@@ -60,8 +66,17 @@ def case(kind="class", *, train=200, test=80, shuffle=False, **of):
         if shuffle
         else train_y
     )
-    return ProbeInputs(model="trained", data="toy", kind=kind, count=CLASSES, train=oracle(seen), train_y=train_y,
-                test=oracle(test_y), test_y=test_y, **of)  # fmt: skip
+    return ProbeInputs(
+        model="trained",
+        data="toy",
+        kind=kind,
+        count=CLASSES,
+        train=oracle(seen),
+        train_y=train_y,
+        test=oracle(test_y),
+        test_y=test_y,
+        **of,
+    )
 
 
 FIGURES = {"class": "top1", "multilabel": "map", "value": "r2"}
@@ -157,8 +172,15 @@ def test_a_timm_model_goes_through_every_probe_on_grey_images_with_an_unlabelled
         "num_classes": 0,
     }
     model = timm.create_model("vit_tiny_patch16_224", pretrained=False, **sizes)
-    eval_data = EvalData(train=Grey(kind=kind, split="train", count=96), test=Grey(kind=kind, split="val", count=30), batch_size=32,
-                  num_workers=0, mean=(0.45,), std=(0.22,), image_size=32)  # fmt: skip
+    eval_data = EvalData(
+        train=Grey(kind=kind, split="train", count=96),
+        test=Grey(kind=kind, split="val", count=30),
+        batch_size=32,
+        num_workers=0,
+        mean=(0.45,),
+        std=(0.22,),
+        image_size=32,
+    )
     record = evaluate_model(model, eval_data, random_init=None, probes=FROZEN)
     assert record.kind == kind
     assert {row.n for row in record.rows} == {20}

@@ -38,11 +38,11 @@ def percent(scores, masks):
 
 
 # --- mIoU
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 # --- probes
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 def test_shares_count_the_pixels_of_each_cell_and_leave_out_what_is_unlabelled():
@@ -133,10 +133,20 @@ def test_the_strength_is_chosen_on_the_last_images_of_train_and_never_on_test():
 
 def test_feature_maps_are_what_the_encoder_pools():
     for model in (
-        timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=8, num_classes=0, global_pool="avg", fc_norm=False,
-                          class_token=False, depth=2, embed_dim=48, num_heads=3),
+        timm.create_model(
+            "vit_tiny_patch16_224",
+            img_size=32,
+            patch_size=8,
+            num_classes=0,
+            global_pool="avg",
+            fc_norm=False,
+            class_token=False,
+            depth=2,
+            embed_dim=48,
+            num_heads=3,
+        ),
         timm.create_model("resnet18", num_classes=0),
-    ):  # fmt: skip
+    ):
         images = torch.randn(2, 3, 32, 32)
         with torch.inference_mode():
             maps = dense_reader(model.eval())(images)
