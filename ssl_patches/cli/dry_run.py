@@ -123,7 +123,9 @@ def _cost(run: Prepared) -> list[tuple[str, str]]:
     module.to(device)
     needed = cost.estimate(module, sample, bf16=settings.resolved_precision()[0] == "bf16")
     seconds = seconds_per_image(run) / settings.processes
-    images = module.steps * module.batch_size if module.steps else (module.seconds or 0.0) / seconds
+    images = float(
+        module.steps * module.batch_size if module.steps else (module.seconds or 0) / seconds
+    )
     epochs = images / len(run.data.train)
     steps = f"{module.steps:,} steps, " if module.steps else "about "
     where = "on this GPU" if device == "cuda" else "on this CPU"

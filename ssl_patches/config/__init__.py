@@ -55,7 +55,9 @@ def _with_own_nodes(found: dict[str, Any], folders: Sequence[Path]) -> dict[str,
     name, since whoever opens the run later does not know the folders."""
     own = folders[: folders.index(conf_files.conf_dir())]
     for node in (found, found.get("evaluation")):
-        for group, key in LISTED.items() if isinstance(node, dict) else ():
+        for group, key in LISTED.items():
+            if not isinstance(node, dict):
+                continue
             names = node.get(key)
             nodes = {
                 name: read_yaml(own, f"{group}/{name}")

@@ -72,7 +72,7 @@ class ConvEncoder(Encoder):
                 f"set encoder.output_stride={nearest}"
             )
         for key in RESERVED:
-            if key in (options or {}):
+            if options and key in options:
                 raise ValueError(
                     f"encoder.options.{key}={options[key]}: is set by the encoder itself; remove it"
                 )

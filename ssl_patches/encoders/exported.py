@@ -133,5 +133,5 @@ def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
             f"{key}={model}: timm's weights cannot be loaded ({reason}); set pretrained=false, or"
             " name a folder"
         ) from None
-    traits = net.pretrained_cfg
-    return Subject(net, traits["input_size"][1], traits["mean"], traits["std"], None)
+    own: Any = net.pretrained_cfg
+    return Subject(net, own["input_size"][1], own["mean"], own["std"], None)

@@ -78,11 +78,15 @@ class Network(nn.Module):
     ``normalise``: images are uint8 and prepared here.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, model: nn.Module, normalise: Preprocessing | None = None, *, maps: bool = True
     ) -> None:
         super().__init__()
-        self.model, self.inside, self.maps = model, normalise is not None, maps
+        self.model: Any = model  # a timm module: its attributes differ by family
+        self.inside, self.maps = normalise is not None, maps
         if normalise is not None:
             self.register_buffer("mean", torch.tensor(normalise.mean).view(-1, 1, 1))
             self.register_buffer("std", torch.tensor(normalise.std).view(-1, 1, 1))

@@ -55,6 +55,9 @@ class TokenEncoder(Encoder):
     image.
     """
 
+    table: Tensor
+    facts: Tensor
+
     def __init__(
         self,
         *,

@@ -279,5 +279,6 @@ def _path(source: ImageSource, split: str, index: int) -> str:
     if not source.paths:
         return f"{split}/{index}"
     path = Path(source.paths[index])
-    below = source.root is not None and path.is_relative_to(source.root)
-    return (path.relative_to(source.root) if below else path).as_posix()
+    if source.root is not None and path.is_relative_to(source.root):
+        path = path.relative_to(source.root)
+    return path.as_posix()

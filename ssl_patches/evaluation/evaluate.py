@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ssl_patches.data.source import as_source
 from ssl_patches.evaluation import floors as kept
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import Precision
@@ -96,8 +97,8 @@ def evaluate_encoder(
     images are those of ``EvalData``, ``options`` and errors those of ``evaluate_model``.
     """
     eval_data = EvalData(
-        train=train_source,
-        test=test_source,
+        train=as_source(train_source),
+        test=as_source(test_source),
         batch_size=batch_size,
         num_workers=num_workers,
         mean=mean,

@@ -139,10 +139,14 @@ def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
 
 def run_job(job: Job, directory: Path, *, trial: bool, say: Say) -> None:
     """Train, or go on, and evaluate; a trial is judged instead."""
-    cfg = build_data.with_measured_statistics(job.cfg)
-    cfg = {**cfg, "run_dir": str(directory), "resume": True}
-    if trial:
-        cfg["callbacks"] = {}  # observers look at held-out images, and a trial sees none
+    cfg = {
+        **build_data.with_measured_statistics(job.cfg),
+        "run_dir": str(directory),
+        "resume": True,
+    }
+    cfg |= (
+        {"callbacks": {}} if trial else {}
+    )  # observers look at held-out images, and a trial sees none
     began = time.monotonic()
     on_finished = tuning.judge if trial else partial(finish, words=job.words)
     execute(cfg, prepare(cfg), began=began, on_finished=on_finished, say=say)

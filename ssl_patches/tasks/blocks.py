@@ -4,6 +4,7 @@ exported."""
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import Block
@@ -34,7 +35,7 @@ class Decoder(nn.Module):
             )
         self.width = width
         self.enter = nn.Linear(dim, width)
-        norm = partial(nn.LayerNorm, eps=1e-6)
+        norm: Any = partial(nn.LayerNorm, eps=1e-6)  # timm calls it, and says a class
         kinds = [Block] * (depth - 1) + [LastBlock] * (depth > 0)
         blocks = [kind(width, heads, mlp_ratio=4, qkv_bias=True, norm_layer=norm) for kind in kinds]
         self.blocks = nn.Sequential(*blocks)
@@ -66,10 +67,12 @@ class LastBlock(Block):
     called.
     """
 
-    def forward(self, tokens: Tensor, first: int) -> Tensor:
+    # another question than Block's: which tokens are asked for
+    def forward(self, tokens: Tensor, first: int) -> Tensor:  # type: ignore[override]
         """``tokens`` (B, n, width) -> what Block gives for ``tokens[:, first:]``: (B, n - first,
         width)."""
-        attention, wanted, width = self.attn, tokens[:, first:], tokens.shape[2]
+        attention: Any = self.attn  # timm's Attention
+        wanted, width = tokens[:, first:], tokens.shape[2]
         normed, weight, bias = self.norm1(tokens), attention.qkv.weight, attention.qkv.bias
         q = (
             F.linear(normed[:, first:], weight[:width], bias[:width])

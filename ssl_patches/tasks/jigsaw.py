@@ -38,6 +38,8 @@ class Jigsaw(PretextTask):
     ValueError where a knob is out of range or the grid does not fit.
     """
 
+    table: Tensor
+
     apart = True
 
     def __init__(

@@ -44,6 +44,8 @@ class Masked(PretextTask):
     ValueError where a knob is out of range or the grid does not fit.
     """
 
+    positions: Tensor
+
     places = True
 
     def __init__(

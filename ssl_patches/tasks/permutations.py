@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 import random
 from itertools import permutations, product
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -182,7 +183,8 @@ def _searched(cells: int, needed: int) -> Tensor:
     if math.factorial(cells - 1) <= 2 * size:
         orders = list(permutations(range(1, cells)))
     else:
-        draw, found = random.Random(cells), {}
+        draw = random.Random(cells)
+        found: dict[Any, None] = {}
         while len(found) < size:
             found[
                 tuple(

@@ -32,6 +32,9 @@ class Position(PretextTask):
     ValueError where a knob is out of range or the grid does not fit.
     """
 
+    distance: Tensor
+    target: Tensor
+
     places = True
 
     def __init__(

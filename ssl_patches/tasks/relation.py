@@ -40,6 +40,8 @@ class Relation(PretextTask):
     ValueError where a knob is out of range or the grid does not fit.
     """
 
+    relation: Tensor
+
     places = True
 
     def __init__(

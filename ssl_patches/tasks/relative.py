@@ -47,6 +47,11 @@ class Relative(PretextTask):
 
     apart = True
 
+    first: Tensor
+    second: Tensor
+    direction: Tensor
+    share: Tensor
+
     def __init__(
         self, *, dim: int, grid: PatchGrid, hidden: int = 1024, dropout: float = 0.0
     ) -> None:

@@ -116,10 +116,10 @@ def _draw(
 
     Whole views, tiles in the middle of their cells; not where an observer has drawn it already.
     """
-    if (held_out := data.val) is None:
+    if data.val is None:
         return
-    count = min(FIGURE_IMAGES, len(held_out))
-    pictures = torch.stack([held_out[index * len(held_out) // count][0] for index in range(count)])
+    held, count = data.val, min(FIGURE_IMAGES, len(data.val))
+    pictures = torch.stack([held[index * len(held) // count][0] for index in range(count)])
     for name, sampler, task in module.named_parts():
         if (path := run_dir / "figures" / f"{name}.png").is_file():
             continue

@@ -18,7 +18,7 @@ def drawn(*shape, seed):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_average_precision_agrees_with_scikit_learn_also_for_ties_and_weights():
+def test_average_precision_is_scikit_learns_also_with_ties_and_weights():
     scores = (drawn(200, 3, seed=0) * 10).round() / 10  # eleven different scores
     wanted = drawn(200, 3, seed=1) < 0.2 + 0.6 * scores
     counts = torch.cat([torch.ones(1, 200), next(resamples(200, count=2))])

@@ -77,10 +77,6 @@ def percent(rows):
     return {row.metric: row.value for row in rows}
 
 
-# --- pieces
-# ------------------------------------------------------------------------------
-
-
 def test_tiles_are_cut_where_the_boxes_say():
     y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
     image = torch.stack([y, x, 0 * x]).to(torch.uint8)[None]
@@ -135,10 +131,6 @@ def test_relations_are_told_by_tiles_that_show_their_place_and_not_by_noise():
     assert percent(random)["relation_top1"] < 12.5 + 3 * 2.6
 
 
-# --- invariance
-# ------------------------------------------------------------------------------
-
-
 def test_a_mean_colour_is_invariant_to_a_flip_and_a_picture_is_not():
     images = torch.zeros(4, 3, 64, 64, dtype=torch.uint8)
     images[..., 32:] = 255
@@ -159,7 +151,7 @@ def test_a_picture_that_repeats_itself_after_an_eighth_is_invariant_to_the_shift
     assert other["shift"].abs().max() < 0.2
 
 
-def test_different_images_are_compared_with_all_others_and_factor_1_recolours_nothing(
+def test_an_image_is_compared_with_all_others_and_recolouring_by_1_changes_nothing(
     monkeypatch,
 ):
     images = noise(5, 16)
@@ -194,10 +186,6 @@ def test_it_does_not_depend_on_batches_nor_on_the_random_state_and_leaves_it_alo
 def test_one_image_has_no_other():
     with pytest.raises(ValueError, match="2 or more"):
         invariance(look(Pooled(1)), noise(1))
-
-
-# --- attention
-# ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("token", [False, True])
@@ -251,10 +239,6 @@ def test_a_network_without_attention_says_so():
     assert attends(vit())
     with pytest.raises(ValueError, match="name a ViT"):
         attention_maps(look(model), noise(2))
-
-
-# --- sizes and everything
-# ------------------------------------------------------------------------------
 
 
 def test_more_tokens_cost_more_and_the_model_itself_stays_as_it_was():

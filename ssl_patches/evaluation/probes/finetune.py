@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ssl_patches.data.module import Item, PatchDataModule, ordered_loader, permutation
+from ssl_patches.data.source import as_source
 from ssl_patches.evaluation.features.extract import Precision, extract
 from ssl_patches.evaluation.labels import Kind, check_targets, kind_of, labelled, targets
 from ssl_patches.evaluation.metrics import rows_of
@@ -253,7 +254,7 @@ class Finetune(Probe):
         predicted, labels = extract(
             net,
             ordered_loader(
-                test, batch_size=eval_data.batch_size, num_workers=eval_data.num_workers
+                as_source(test), batch_size=eval_data.batch_size, num_workers=eval_data.num_workers
             ),
             mean=eval_data.mean,
             std=eval_data.std,

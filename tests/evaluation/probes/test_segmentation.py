@@ -37,14 +37,6 @@ def percent(scores, masks):
     return 100 * miou(counts_of(scores, masks).sum(0)).item()
 
 
-# --- mIoU
-# ------------------------------------------------------------------------------
-
-
-# --- probes
-# ------------------------------------------------------------------------------
-
-
 def test_shares_count_the_pixels_of_each_cell_and_leave_out_what_is_unlabelled():
     mask = torch.tensor([[[0, 0, 2, -1], [0, 1, -1, -1]]])
     shares = shares_of(mask, classes=3, grid=(1, 2))
@@ -146,7 +138,7 @@ def test_feature_maps_are_what_the_encoder_pools():
             num_heads=3,
         ),
         timm.create_model("resnet18", num_classes=0),
-    ):
+    ):  # fmt: skip
         images = torch.randn(2, 3, 32, 32)
         with torch.inference_mode():
             maps = dense_reader(model.eval())(images)
