@@ -49,23 +49,25 @@ memory and time, and a picture of the tiles, dry_run.png here.
         """\
 ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME [data=... KEY=VALUE ...] [--json] [--config-dir DIR]
 
-Probes of the frozen encoder, beside random initialisation and raw pixels, with 95 % intervals. The data are those of
-the run unless given. probes=[knn,linear] unless others are named:
+Probes of the frozen encoder, beside random initialisation and raw pixels, with 95 % intervals.
+The data are those of the run unless given. probes=[knn,linear] unless others are named:
 
   knn        weighted k-nearest neighbours, k = 1, 5, 20, 200, T = 0.07
-  linear     logistic (or ridge) regression of the exported feature, its strength chosen on a part of train
+  linear     logistic (or ridge) regression of the exported feature, strength chosen on train
   layers     the same for every layer and the last four together, by mean and by class token
   attentive  one learned query over the tokens of the last layer
   lowshot    linear from 1, 5, 10, 50 images per class, and 1 % and 10 %, five draws each
-  segmentation  k-NN and linear segmentation of the feature map, on images with masks: data=camvid, data=embedded
+  segmentation  k-NN and linear segmentation of the feature map, on images with masks
   finetune   the whole encoder trained on for 10 epochs, and the same recipe from random weights
-  roles      tiles, sizes, invariance, attention, relations: a package, pip install experiments/patch_roles
+  roles      tiles, sizes, invariance, attention: a package, pip install experiments/patch_roles
 
-`ssl-patches list probes` names them and those of installed packages; probe/NAME.yaml in a --config-dir adds your own.
+`ssl-patches list probes` names them and those of installed packages; probe/NAME.yaml in a
+--config-dir adds your own.
 
-Labels may be classes (accuracy), several yes/no labels (mean average precision) or numbers (variance explained, error);
-labels=class|multilabel|value overrules what their type says. against=OTHER compares two encoders image by image: the
-difference with its bootstrap interval, and McNemar's test.
+Labels may be classes (accuracy), several yes/no labels (mean average precision) or numbers
+(variance explained, error); labels=class|multilabel|value overrules what their type says.
+against=OTHER compares two encoders image by image: the difference with its bootstrap interval,
+and McNemar's test.
 
   ssl-patches evaluate model=runs/a
   ssl-patches evaluate model=runs/a probes=[knn,linear,layers,attentive,lowshot] precision=bf16

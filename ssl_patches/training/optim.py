@@ -86,7 +86,8 @@ class OptimizerConfig:
         return self.create(self._groups(modules, **self.of_matrices), lr=self.peak_lr(batch_size))
 
     def create(self, groups: list[dict[str, Any]], *, lr: float) -> torch.optim.Optimizer:
-        """Make the optimiser of groups of parameters, as torch wants them; for a kind to define."""
+        """Make the optimiser of groups of parameters, as torch wants them. NotImplementedError:
+        each optimiser defines its own."""
         raise NotImplementedError
 
     def peak_lr(self, batch_size: int) -> float:

@@ -107,7 +107,7 @@ class Pretrainer(L.LightningModule):
         return total, {"loss": total.detach(), **metrics}
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
-        """Return the loss of a shard."""
+        """Return the loss of a shard, a scalar."""
         loss, metrics = self.losses(batch.images)
         self.keep_metrics(metrics, batch_idx)
         return loss

@@ -19,7 +19,8 @@ from ssl_patches.tasks.spread import log_det
 
 
 class Spread(nn.Module):
-    """Weigh a log-det penalty on pooled features against the task.
+    """Weigh a log-det penalty on pooled features against the task. ValueError for a share or pilot
+    out of range.
 
     ``share``: of the penalty in the sum of both gradient norms, 0 to below 1. Why: lambda-JEPA adds
     it at 0.06. ``pilot``: steps in which the weight is measured, a running mean of the last ones.

@@ -74,7 +74,7 @@ class Supervised(Pretrainer):
         return loss, {"loss": loss.detach(), "accuracy": right}
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
-        """Return the loss of a shard."""
+        """Return the loss of a shard, a scalar."""
         loss, metrics = self.losses(batch.images, batch.labels)
         self.keep_metrics(metrics, batch_idx)
         return loss

@@ -49,7 +49,7 @@ DRAW = 0  # seed of the views and tiles of every check
 
 
 class Health(Observer):
-    """A callback that checks the health of a run.
+    """A callback that checks the health of a run. ValueError for numbers out of range.
 
     ``images``: held-out images that features are taken of, at most (null: all); they stay in
     memory. Why: an effective rank is bounded by their number, and seconds go into each check.

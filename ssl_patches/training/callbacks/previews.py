@@ -30,7 +30,7 @@ COARSE = 6  # a map with fewer rows shows nothing: then of a layer before
 
 
 class Previews(Observer):
-    """A callback that draws previews now and then.
+    """A callback that draws previews now and then. ValueError for numbers out of range.
 
     ``epochs``: between previews (a fraction will do; the end has one always). Why: twice in a
     run of the default length.

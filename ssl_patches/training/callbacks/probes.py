@@ -33,7 +33,7 @@ K = 20
 
 
 class OnlineProbes(Observer):
-    """A callback that probes the features now and then.
+    """A callback that probes the features now and then. ValueError for numbers out of range.
 
     ``epochs``: between probes (a fraction will do; the end has one always). Why: a curve of the
     run.
