@@ -139,8 +139,7 @@ class ConvEncoder(Encoder):
 
     def forward(self, patches: PatchBatch) -> Encoded:
         """Encode tiles (B, K, C, h, w) -> (B, K, dim): placed ones see each other on a canvas,
-        blind
-        ones see themselves only.
+        blind ones see themselves only.
         """
         if patches.uniform is False:
             return self.alone(patches)
@@ -157,8 +156,7 @@ class ConvEncoder(Encoder):
 
     def pooled(self, patches: PatchBatch) -> Tensor:
         """Encode each view as one feature (B, dim); a complete view goes through the network as
-        images
-        do, without masks.
+        images do, without masks.
         """
         if not patches.complete:
             return super().pooled(patches)
@@ -194,8 +192,7 @@ class ConvEncoder(Encoder):
 
     def features(self, images: Tensor, layers: tuple[int, ...] = (-1,)) -> tuple[Features, ...]:
         """Return features of whole images (B, C, H, W), one record per layer: pooled (B, dim),
-        dense
-        (B, dim, h, w).
+        dense (B, dim, h, w).
 
         ``layers``: stages 0..3, or -4..-1 from the last, which is the map that the exported model
         pools. ValueError for another layer.
@@ -256,8 +253,7 @@ class ConvEncoder(Encoder):
 
     def export(self, image_size: int) -> nn.Module:
         """Copy the network as a plain timm model in eval mode. ``image_size`` changes nothing: a
-        CNN
-        takes any size.
+        CNN takes any size.
         """
         model = create_cnn(self.architecture, self.arguments)
         model.load_state_dict(self.model.state_dict(), strict=True)

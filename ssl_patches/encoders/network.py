@@ -93,8 +93,7 @@ class Network(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Turn images (B, C, H, W) into pooled features (B, dim) and the map (B, dim, h, w), or
-        into
-        pooled ones alone.
+        into pooled ones alone.
         """
         if self.inside:
             image = (image.float() / 255 - self.mean) / self.std

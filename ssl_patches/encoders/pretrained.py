@@ -40,8 +40,7 @@ State = dict[str, Tensor]
 
 def load(encoder: Encoder, source: str | bool) -> str:
     """Put the weights of ``source`` (true: timm's for that name) into ``encoder``; says in a line
-    what
-    was done.
+    what was done.
 
     ValueError where the file cannot be read or its weights do not fit.
     """

@@ -150,8 +150,7 @@ class TokenEncoder(Encoder):
 
     def features(self, images: Tensor, layers: tuple[int, ...] = (-1,)) -> tuple[Features, ...]:
         """Return features of whole images (B, C, H, W), one record per layer: pooled (B, dim),
-        dense
-        (B, dim, h, w).
+        dense (B, dim, h, w).
         """
         self._settle_table()
         depth = len(self.model.blocks)
@@ -173,8 +172,7 @@ class TokenEncoder(Encoder):
 
     def export(self, image_size: int) -> nn.Module:
         """Copy the ViT as a plain timm model in eval mode. ValueError for another ``image_size``
-        than
-        its own.
+        than its own.
         """
         own = self.arguments["img_size"]
         if image_size != own:

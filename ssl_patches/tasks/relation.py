@@ -31,9 +31,9 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
 
 class Relation(PretextTask):
     """``mask_ratio``: share of hidden tiles. Why: the paper hides none. ``placed``: share of the
-    shown
-    ones whose place is told. Why: as in ``position``, so that the encoder learns places. ``width``:
-    of the bilinear form of each direction. Why: that of an attention head; not measured here.
+    shown ones whose place is told. Why: as in ``position``, so that the encoder learns places.
+    ``width``: of the bilinear form of each direction. Why: that of an attention head; not measured
+    here.
     ``own_cell``: weight of the second question, in which cell a tile lies. Why: the paper adds both
     with weight 1.
 

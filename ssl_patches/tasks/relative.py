@@ -38,9 +38,8 @@ def neighbour_pairs(rows: int, cols: int) -> tuple[Tensor, Tensor, Tensor]:
 
 class Relative(PretextTask):
     """``hidden``: width of the head that compares two tiles. Why: a quarter of the papers' 4096;
-    not
-    measured here. ``dropout``: in the head. Why: the papers' 0.5 goes with their wider head; not
-    measured here.
+    not measured here. ``dropout``: in the head. Why: the papers' 0.5 goes with their wider head;
+    not measured here.
 
     ValueError where a knob is out of range or the grid does not fit.
     """

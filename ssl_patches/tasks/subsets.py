@@ -98,8 +98,8 @@ class Subsets(PretextTask):
 
 
 def subsets_of(cells: int, count: int, *, batch: int, device: torch.device) -> Tensor:
-    """Draw S = ``count`` disjoint random subsets (B, S, M) of the cells, int64; every
-    cell is as likely.
+    """Draw S = ``count`` disjoint random subsets (B, S, M) of the cells, int64; every cell is as
+    likely.
     """
     each = cells // count
     order = torch.rand(batch, cells, device=device).argsort(1)
