@@ -124,7 +124,7 @@ def test_an_argument_that_no_weight_shows_is_caught(name, arguments, tmp_path):
     """Each leaves the weights' shapes alone, so timm loads it without a word."""
     given = exportable(name, arguments=arguments)
     with pytest.raises((ExportMismatch, RuntimeError), match=r"differ by|reference has"):
-        writing.export_model(given, tmp_path / "encoder", wanted=writing.Wanted(), card=CARD)
+        writing.export_model(given, tmp_path / "encoder", wanted=writing.ExportRequest(), card=CARD)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -259,7 +259,7 @@ def test_a_bad_request_names_its_key_and_writes_nothing(changes, message, tmp_pa
             arguments=arguments,
             preprocessing=preprocessing(3, **changes.get("preprocessing", {})),
         )
-        wanted = writing.Wanted(**changes.get("wanted", {}))
+        wanted = writing.ExportRequest(**changes.get("wanted", {}))
         writing.export_model(
             given, tmp_path / "encoder", wanted=wanted, card=changes.get("card", CARD)
         )
