@@ -120,7 +120,8 @@ NEAR = {
 
 
 def test_all_groups_are_tried_below():
-    assert set(NEAR) == {place.name for place in conf_files.conf_dir().iterdir() if place.is_dir()}
+    groups = {place.name for place in conf_files.conf_dir().iterdir() if place.is_dir()}
+    assert set(NEAR) == groups - {"probe"}  # of which a list names several: probes=[knn,linear]
 
 
 @pytest.mark.parametrize("group", NEAR)

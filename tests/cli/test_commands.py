@@ -104,9 +104,9 @@ def test_the_module_is_the_command(capsys):
 def test_list_shows_what_can_be_chosen_as_it_is_typed(plural, group, capsys):
     assert main(["list", plural]) == 0
     lines = capsys.readouterr().out.splitlines()
-    listed = conf_files.LISTED.get(group)
     assert [line.split()[0] for line in lines] == [
-        f"{listed}=[{name}]" if listed else f"{group}={name}" for name in conf_files.options(group)
+        f"probes=[{name}]" if group == "probe" else f"{group}={name}"
+        for name in conf_files.options(group)
     ]
     assert all(len(line.split(maxsplit=1)[1]) > 20 for line in lines)
 

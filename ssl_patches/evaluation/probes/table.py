@@ -1,4 +1,4 @@
-"""Find probes by their names: ``conf/probe/NAME.yaml`` of ours, of a package, or of the user.
+"""Find probes by their names: a YAML file in conf/probe, ours, a package's or the user's.
 
 A probe from a ``--config-dir`` is stored with the settings (key ``probe``), so that a run knows it
 later; those of this package and of installed ones are found by name.
