@@ -25,7 +25,7 @@ from ssl_patches.encoders.attention import choose_attention
 from ssl_patches.evaluation import EvalData, evaluate_model
 from ssl_patches.evaluation.probes.knn import knn_classes
 from ssl_patches.evaluation.protocol import PROTOCOL
-from ssl_patches.sampler.patch_sampler import IMAGENET_MEAN, IMAGENET_STD
+from ssl_patches.types import IMAGENET_MEAN, IMAGENET_STD
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ from torchvision.transforms import v2
 
 from ssl_patches.data import FolderSource, ImageSource
 from ssl_patches.data.cache import CachedSource
-from ssl_patches.data.module import PatchDataModule
+from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.sampler import PatchSampler
-from ssl_patches.sampler.patch_sampler import IMAGENET_MEAN, IMAGENET_STD
+from ssl_patches.types import IMAGENET_MEAN, IMAGENET_STD
 from ssl_patches.views import CropFlip
 from ssl_patches.views.resample import normalised
 

@@ -33,7 +33,7 @@ from torch import Tensor
 from torchvision import transforms as T
 
 from ssl_patches.sampler import ColourTreatment, PatchSampler
-from ssl_patches.sampler.patch_sampler import IMAGENET_MEAN, IMAGENET_STD
+from ssl_patches.types import IMAGENET_MEAN, IMAGENET_STD
 
 BATCH, GREY = {255: 32, 32: 128}, 0.66
 NORMALISE = T.Normalize(IMAGENET_MEAN, IMAGENET_STD)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ssl_patches import config
-from ssl_patches.data.module import PatchDataModule
+from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.training.onednn import linears_in_onednn
 from ssl_patches.training.prepare import prepare
 from ssl_patches.training.pretrainer import Pretrainer

@@ -198,6 +198,10 @@ class Picture:
 
 Value = TypeVar("Value", float, Tensor)
 ACCURACY, CHANCE = "accuracy", "chance"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Means of red, green and blue, 0..1, that timm's encoders expect to be taken off (ImageNet's)."""
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Deviations of red, green and blue by which timm's encoders expect pixels to be divided."""
 LOWER_IS_BETTER = ("loss", "mae", "rmse", "mse", "nll", "ece", "error")
 
 

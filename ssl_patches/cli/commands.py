@@ -162,6 +162,9 @@ def _pretrain(request: Request) -> int:
 
 
 def _evaluate(request: Request) -> int:
+    from ssl_patches.evaluation.request import evaluate_request
+
+    evaluate_request(request.words, config_dirs=request.config_dirs)  # refused before torch loads
     from ssl_patches.evaluation.command import evaluate_command
 
     rows, pairs = evaluate_command(request.words, config_dirs=request.config_dirs, say=_say)
@@ -223,6 +226,9 @@ def _embed(request: Request) -> int:
 
     if importlib.util.find_spec("pyarrow") is None:
         raise ValueError("embed: writes Parquet and needs pyarrow; install ssl-patches[parquet]")
+    from ssl_patches.evaluation.request import embed_request
+
+    embed_request(request.words, config_dirs=request.config_dirs)  # refused before torch loads
     from ssl_patches.evaluation.embed import embed_command
 
     found = embed_command(request.words, config_dirs=request.config_dirs, say=_say)

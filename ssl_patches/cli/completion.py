@@ -3,40 +3,22 @@ the answer comes at once."""
 
 from __future__ import annotations
 
-import ast
-import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from ssl_patches.config.definitions import Unreadable
 from ssl_patches.config.files import chosen_by_default, folders_of, groups_in, names_in, read_yaml
+from ssl_patches.config.read_source import names_with_default
+from ssl_patches.config.renamed import current
 
 
-def _static_knobs(target: str) -> Iterator[str]:
-    """Knobs with a default of the class or function that ``target`` names, read from its source:
-    nothing is imported."""
-    module, _, name = target.rpartition(".")
-    top, *rest = module.split(".")
-    spec = importlib.util.find_spec(top) if top else None
-    if spec is None:
-        return
-    roots = spec.submodule_search_locations or [(spec.origin or "").removesuffix(".py")]
-    places = [Path(root, *rest) for root in roots]
-    files = [
-        file
-        for place in places
-        for file in (place.with_suffix(".py"), place / "__init__.py")
-        if file.is_file()
-    ]
-    for node in [
-        node for file in files for node in ast.parse(file.read_text(encoding="utf-8")).body
-    ]:
-        if getattr(node, "name", None) == name:
-            inner = node.body if isinstance(node, ast.ClassDef) else [node]
-            for call in inner:
-                if isinstance(call, ast.FunctionDef) and call.name in ("__init__", name):
-                    pairs = zip(call.args.kwonlyargs, call.args.kw_defaults, strict=True)
-                    yield from (knob.arg for knob, default in pairs if default is not None)
+def _static_knobs(target: str) -> list[str]:
+    """Return the knobs with a default of what ``target`` names; none where that is not read."""
+    try:
+        return names_with_default(current(target))
+    except Unreadable:
+        return []
 
 
 def complete(words: Sequence[str], *, commands: Sequence[str] = ()) -> list[str]:

@@ -2,9 +2,10 @@
 
 ``check`` binds every node that has a ``_target_`` to the signature of what it names, validates each
 value against its annotation, and lists *all* problems at once, each in one line: key, value, rule,
-remedy. Nothing is built before. Validation is pydantic's strict mode *for JSON*: a list may become
-a tuple and 3 a float, but "5" is no number and true no integer. One thing strict mode refuses is
-meant by everyone who types it: ``budget.images=1e6`` is a whole number.
+remedy. Nothing is built before, and of our own classes nothing is imported either: signatures are
+read from the source. Validation is pydantic's strict mode *for JSON*: a list may become a tuple and
+3 a float, but "5" is no number and true no integer. One thing strict mode refuses is meant by
+everyone who types it: ``budget.images=1e6`` is a whole number.
 
 Trap: importing a ``_target_`` runs code. For a configuration that came from someone else give
 ``allowed`` packages, as narrow as possible; what the path leads to must be a class or function
@@ -22,7 +23,7 @@ import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ssl_patches.config.instantiate import _EMPTY, _KEYWORD, locate, signature
+from ssl_patches.config.instantiate import _EMPTY, _KEYWORD, taken_by
 from ssl_patches.config.messages import (
     MISSING,
     BadRequest,
@@ -147,11 +148,11 @@ class _Check:
         at = f"{key}." if key else ""
         given = {name: value for name, value in node.items() if name != "_target_"}
         try:
-            found = locate(node["_target_"], key=f"{at}_target_", allowed=self.allowed)
+            taken = taken_by(node["_target_"], key=f"{at}_target_", allowed=self.allowed)
         except ValueError as error:
             self.problems.append(str(error))
             return {"_target_": node["_target_"], **self.inner(given, key)}
-        knobs, anything = signature(found)
+        knobs = dict(taken.knobs)
         for name, kind in (aside or {}).items():
             default = None if type(None) in typing.get_args(kind) else _EMPTY
             knobs[name] = inspect.Parameter(name, _KEYWORD, annotation=kind, default=default)
@@ -168,9 +169,9 @@ class _Check:
                 self.problems.append(
                     f"{at}{name}={shown(value)}: only _target_ is supported; take it out"
                 )
-            elif knob is None and not anything:
+            elif knob is None and not taken.anything:
                 hint = nearest(name, offered, prefix=at, otherwise="it takes no keys; take it out")
-                self.problems.append(f"{at}{name}: unknown key of {found.__qualname__}; {hint}")
+                self.problems.append(f"{at}{name}: unknown key of {taken.name}; {hint}")
             else:
                 annotation, default = (knob.annotation, knob.default) if knob else (Any, _EMPTY)
                 checked[name] = self.value(value, f"{at}{name}", annotation, default)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from ssl_patches.config.definitions import Unreadable
 from ssl_patches.config.messages import nearest, shown
+from ssl_patches.config.read_source import Taken, evaluated, is_ours, read
 from ssl_patches.config.renamed import current
 
 _EMPTY, _KEYWORD = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
@@ -100,15 +101,10 @@ def signature(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter],
         return {}, True
     function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
     space = getattr(function, "__globals__", {})
-    hints: dict[str, Any] = {}
-    for name, annotation in getattr(function, "__annotations__", {}).items():
-        lone = type("lone", (), {"__annotations__": {name: annotation}})
-        try:  # one by one: a name that exists for type checkers only must not hide the others
-            hints |= typing.get_type_hints(
-                lone, globalns=space, localns=dict(space), include_extras=True
-            )
-        except (NameError, TypeError, AttributeError, SyntaxError):
-            continue
+    hints = {
+        name: evaluated(annotation, space)  # one by one: a name that exists for type checkers
+        for name, annotation in getattr(function, "__annotations__", {}).items()  # only hides none
+    }
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     knobs = {
         p.name: p.replace(annotation=hints.get(p.name, _EMPTY))
@@ -118,16 +114,31 @@ def signature(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter],
     return knobs, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
 
 
+def taken_by(path: Any, *, key: str = "_target_", allowed: Sequence[str] | None = None) -> Taken:
+    """Return what a dotted path names takes: from its source where it is ours, else imported.
+
+    ``allowed``: as for ``locate``. Raises ValueError as ``locate``.
+    """
+    today = current(path) if isinstance(path, str) else ""
+    if is_ours(today) and (allowed is None or today in allowed):
+        try:
+            return read(today)
+        except Unreadable:
+            pass
+    found = locate(path, key=key, allowed=allowed)
+    return Taken(getattr(found, "__qualname__", str(path)), *signature(found))
+
+
 def knobs_of(node: Mapping[str, Any]) -> Collection[str] | None:
     """Return the names that the ``_target_`` of a node takes.
 
     None where that cannot be said (``check`` says why).
     """
     try:
-        knobs, anything = signature(locate(node["_target_"]))
+        taken = taken_by(node["_target_"])
     except ValueError:
         return None
-    return None if anything else list(knobs)
+    return None if taken.anything else list(taken.knobs)
 
 
 def build(

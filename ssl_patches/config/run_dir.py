@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ssl_patches.config.renamed import with_current_names
 
 FREE_TO_CHANGE = {
@@ -30,6 +28,8 @@ PLACE_OF_DATA = {"num_workers", "root", "skip", "max_corrupt", "cache", "cache_m
 """Keys of ``data`` that may differ too: the fingerprint says what the images are."""
 
 CONFIG, LAST, SUMMARY = "config.yaml", Path("checkpoints") / "last.ckpt", "summary.json"
+TRIAL = "trial.json"
+"""What a trial of a study leaves in place of a summary."""
 
 
 def default_name(cfg: Mapping[str, Any], part: str) -> Path:
@@ -125,6 +125,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"checkpoint={path}: no such file; name a .ckpt in a run's checkpoints folder"
         )
+    import torch  # here: a request is checked without it
+
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, KeyError, ValueError, OSError, pickle.UnpicklingError) as error:

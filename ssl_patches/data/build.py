@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from ssl_patches.config.instantiate import build, locate, signature
@@ -17,6 +16,7 @@ from ssl_patches.data.live import LIVE, Datasets, of_datasets
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import ImageSource, as_source
 from ssl_patches.data.statistics import check_statistics, measured
+from ssl_patches.types import IMAGENET_MEAN, IMAGENET_STD
 
 CALIBRATION_IMAGES = 1024
 
@@ -42,8 +42,8 @@ def pixel_statistics(
     if isinstance(stated, Mapping):
         return check_statistics(stated, channels)
     if channels == 3:
-        return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-    return (sum(IMAGENET_DEFAULT_MEAN) / 3,) * channels, (sum(IMAGENET_DEFAULT_STD) / 3,) * channels
+        return IMAGENET_MEAN, IMAGENET_STD
+    return (sum(IMAGENET_MEAN) / 3,) * channels, (sum(IMAGENET_STD) / 3,) * channels
 
 
 def with_measured_statistics(

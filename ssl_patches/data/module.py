@@ -8,12 +8,10 @@ nothing is read and thrown away. A stateful loader would have to save the state 
 the checkpoint and be resumed with as many workers; here there is no state, so a run goes on exactly
 with another number of workers, and from a checkpoint of any step.
 
-Traps: (a) Lightning replaces samplers under DDP by its own: build the Trainer with
-``use_distributed_sampler=False``, the ranks are told apart here; (b) the stream never ends, so a
-run is one Lightning epoch: bound it by steps, for with ``limit_train_batches`` each epoch would
-start the stream anew; (c) a DataLoader draws from torch's global generator whenever it is iterated,
-so an evaluation in between would change the training after it: each loader here has its own; (d)
-below a joblib launcher only forked workers start (the other methods need ``Process.env``).
+Traps: (a) the stream never ends (see ``training_stream``); (b) a DataLoader draws from torch's
+global generator whenever it is iterated, so an evaluation in between would change the training
+after it: each loader here has its own; (c) below a joblib launcher only forked workers start (the
+other methods need ``Process.env``).
 """
 
 from __future__ import annotations
@@ -27,11 +25,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning import LightningDataModule
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from ssl_patches.data.source import ImageSource, Item, as_source
+from ssl_patches.data.source import ImageSource, Item
 from ssl_patches.types import ImageBatch
 
 
@@ -96,59 +93,6 @@ class EndlessBatches(Sampler[list[int]]):
             yield batch.tolist()
 
 
-class PatchDataModule(LightningDataModule):
-    """The training stream of built sources, for Lightning.
-
-    ``batch_size`` is per process, in images; ``train`` and ``val`` stay attributes. ``val`` is read
-    by callbacks and probes through ``ordered_loader``; training does not look at it. Set
-    ``start_batch`` before ``fit`` to continue a run after that many batches.
-    """
-
-    def __init__(
-        self,
-        *,
-        train: ImageSource,
-        val: ImageSource | None,
-        batch_size: int,
-        num_workers: int,
-        seed: int,
-    ) -> None:
-        super().__init__()
-        # refuses what cannot be drawn, now
-        EndlessBatches(length=len(train), batch_size=batch_size, seed=seed)
-        _check_workers(num_workers)
-        self.train, self.val = as_source(train), None if val is None else as_source(val)
-        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
-        self.start_batch = 0
-
-    def store(self) -> None:
-        """Fill the caches of decoded images where there are (``data.cache``).
-
-        To be called before ``fit``, in each process.
-        """
-        for source in (self.train, self.val):
-            if source is not None:
-                source.fill_cache(num_workers=self.num_workers)
-
-    def train_dataloader(self) -> DataLoader[ImageBatch]:
-        """Return the loader of the stream from ``start_batch`` on, of this process's share."""
-        batches = EndlessBatches(
-            length=len(self.train),
-            batch_size=self.batch_size,
-            seed=self.seed,
-            start=self.start_batch,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world=self.trainer.world_size if self.trainer else 1,
-        )
-        return _loader(
-            self.train,
-            batch_sampler=batches,
-            num_workers=self.num_workers,
-            collate_fn=collate,
-            persistent_workers=self.num_workers > 0,
-        )
-
-
 def ordered_loader(
     source: ImageSource,
     *,
@@ -169,11 +113,11 @@ def ordered_loader(
         raise ValueError(f"batch_size={batch_size}: must be at least 1; set batch_size=256")
     if limit is not None and limit < 1:
         raise ValueError(f"limit={limit}: must be at least 1 image; leave it out to take all")
-    _check_workers(num_workers)
+    check_workers(num_workers)
     chosen = (
         np.arange(len(source)) if limit is None else np.sort(permutation(len(source), 0, 0)[:limit])
     )
-    return _loader(
+    return loader(
         _Asked(source, chosen[start:]),
         batch_size=batch_size,
         num_workers=num_workers,
@@ -183,9 +127,9 @@ def ordered_loader(
 
 def ordered_items(dataset: Dataset[Any], *, num_workers: int) -> Iterator[Any]:
     """Yield the items of any dataset in order, made by worker processes, a few at a time."""
-    _check_workers(num_workers)
+    check_workers(num_workers)
     return chain.from_iterable(
-        _loader(dataset, batch_size=8, num_workers=num_workers, collate_fn=list)
+        loader(dataset, batch_size=8, num_workers=num_workers, collate_fn=list)
     )
 
 
@@ -238,19 +182,24 @@ def one_thread(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _loader(dataset: Dataset[Any], *, num_workers: int, **options: Any) -> DataLoader[ImageBatch]:
+def loader(dataset: Dataset[Any], *, num_workers: int, **options: Any) -> DataLoader[ImageBatch]:
+    """Make a loader whose workers have one thread each and whose draws are its own.
+
+    ``options``: as torch's DataLoader takes them.
+    """
     return DataLoader(
         dataset,
         num_workers=num_workers,
         worker_init_fn=one_thread,
         multiprocessing_context="fork" if num_workers and sys.platform == "linux" else None,
         pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator().manual_seed(0),  # workers draw nothing from it; see trap (c)
+        generator=torch.Generator().manual_seed(0),  # workers draw nothing from it; see trap (b)
         **options,
     )
 
 
-def _check_workers(num_workers: int) -> None:
+def check_workers(num_workers: int) -> None:
+    """Raise ValueError for a negative number of processes that decode images."""
     if num_workers < 0:
         raise ValueError(
             f"data.num_workers={num_workers}: must be 0 (load in the main process) or more; set 2"

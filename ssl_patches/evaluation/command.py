@@ -14,10 +14,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ssl_patches import config
 from ssl_patches.config.files import trusted
 from ssl_patches.config.messages import Say
-from ssl_patches.config.schema import EVALUATE, LOADER, SUPPLIED, channels_of
+from ssl_patches.config.schema import channels_of
 from ssl_patches.config.words import Place, data_words, words_of_keys
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
@@ -33,6 +32,7 @@ from ssl_patches.evaluation.labels import described, kind_of, labelled
 from ssl_patches.evaluation.probes.table import GROUP, check_probes, probes_named
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.record import FILE, Paired, Record, paired
+from ssl_patches.evaluation.request import evaluate_request
 from ssl_patches.evaluation.rows import AGAINST, TRAINED, Row
 
 
@@ -47,13 +47,7 @@ def evaluate_command(
 
     ValueError for a bad request.
     """
-    supplied = {"data": SUPPLIED["data"]}
-    schema = EVALUATE | (
-        {"data": LOADER} if any(word.startswith("data=") for word in words) else {}
-    )
-    cfg = config.request(
-        "evaluate", words, config_dirs=config_dirs, supplied=supplied, schema=schema
-    )
+    cfg = evaluate_request(words, config_dirs=config_dirs)
     check_probes(cfg)
     if cfg["output"] is not None and not Path(cfg["output"]).parent.is_dir():
         raise ValueError(

@@ -24,9 +24,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ssl_patches import config
 from ssl_patches.config.messages import Say
-from ssl_patches.config.schema import EMBED, LOADER, SUPPLIED
 from ssl_patches.config.version import __version__
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
@@ -39,6 +37,7 @@ from ssl_patches.evaluation.command import chosen_data
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.floors import digest
 from ssl_patches.evaluation.parquet import Chunks
+from ssl_patches.evaluation.request import embed_request
 from ssl_patches.types import ImageBatch
 
 METADATA = "ssl_patches"
@@ -49,10 +48,7 @@ def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
 
     ValueError for a bad request, before anything is written.
     """
-    schema = EMBED | ({"data": LOADER} if any(word.startswith("data=") for word in words) else {})
-    cfg = config.request(
-        "embed", words, config_dirs=config_dirs, supplied={"data": SUPPLIED["data"]}, schema=schema
-    )
+    cfg = embed_request(words, config_dirs=config_dirs)
     for key in ("batch_size", "rows_per_part"):
         if cfg[key] < 1:
             raise ValueError(f"{key}={cfg[key]}: must be at least 1; set {key}=256")

@@ -22,7 +22,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from ssl_patches.config.atomic import replacing
@@ -183,6 +182,8 @@ def mcnemar(first: Tensor, second: Tensor, labels: Tensor) -> tuple[int, int, fl
     ``first``, ``second``, ``labels``: classes (N,). Returns the images that only the first gets
     right, only the second, and the exact two-sided p.
     """
+    from scipy.stats import binomtest
+
     right = [predictions == labels for predictions in (first, second)]
     only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     differ = only_first + only_second

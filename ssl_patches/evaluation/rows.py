@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from scipy.stats import binomtest
 from torch import Tensor
 
 from ssl_patches.types import Metric
@@ -61,6 +60,8 @@ def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
         )
     if not 0 < level < 1:
         raise ValueError(f"level={level}: must lie between 0 and 1; set level=0.95")
+    from scipy.stats import binomtest
+
     found = binomtest(correct, n).proportion_ci(level, method="wilson")
     return float(found.low), float(found.high)
 

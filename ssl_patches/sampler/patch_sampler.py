@@ -22,15 +22,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from ssl_patches.sampler.colour import ColourTreatment
 from ssl_patches.sampler.cut import dense_tiles, gather_tiles, scaled_tiles
 from ssl_patches.sampler.geometry import FUZZ, cell_sides, filling, refuse_misfit, usual_tile
-from ssl_patches.types import PatchBatch, PatchGrid, Views, channels_last
+from ssl_patches.types import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    PatchBatch,
+    PatchGrid,
+    Views,
+    channels_last,
+)
 
-IMAGENET_MEAN, IMAGENET_STD = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 # values of float tiles that a core works on at once: 4 MiB; half or twice as many took 1.1 to 1.3
 # times as long
 IN_CACHE = 2**20

@@ -11,10 +11,8 @@ import yaml
 
 from ssl_patches.config.messages import BadRequest, Say
 from ssl_patches.config.run_dir import stamp
-from ssl_patches.studies import design, launchers, planning, slurm
+from ssl_patches.studies import design, planning, slurm
 from ssl_patches.studies.planning import Plan
-from ssl_patches.studies.worker import clear_errors, job_statuses
-from ssl_patches.training.cost import duration
 
 LAUNCHERS = ("local", "slurm")
 
@@ -117,6 +115,9 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
     out = Path(plan.out)
     if settings.launcher == "slurm":
         slurm.check()
+    from ssl_patches.studies import launchers
+    from ssl_patches.studies.worker import clear_errors, job_statuses
+
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -149,6 +150,8 @@ def listing(plan: Plan, *, estimated: bool = False) -> str:
     """Return the state of each trial and run as a table. ``estimated``: with the time that each
     takes, measured here and now."""
     from ssl_patches.studies.estimate import Estimator
+    from ssl_patches.studies.worker import job_statuses
+    from ssl_patches.training.cost import duration
 
     found, estimator, total = job_statuses(plan), Estimator(), 0.0
     lines = [("", "state", *(("images", "TFLOP", "time") if estimated else ()), "")]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ssl_patches.config import locks
+from ssl_patches.config.baseline import is_supervised
 from ssl_patches.config.messages import BadRequest, nearest, shown
 from ssl_patches.config.mixture import nodes
 from ssl_patches.config.run_dir import CONFIG, differences
@@ -20,7 +21,6 @@ from ssl_patches.studies.run_reader import (
     read_run,
     run_folders,
 )
-from ssl_patches.training import supervised
 
 KINDS = tuple(kind for kind in get_args(Kind) if kind != "missing")
 FILTERS = ("state", "task", "encoder", "data", "seed")
@@ -35,7 +35,7 @@ def traits_of(run: Run) -> dict[str, str]:
     source = data["_target_"].rpartition(".")[2].removesuffix("Source").lower()
     return {
         "state": run.state.kind,
-        "task": "supervised" if supervised.is_supervised(run.settings) else task,
+        "task": "supervised" if is_supervised(run.settings) else task,
         "encoder": str(run.settings["encoder"].get("name", "?")),
         "data": Path(str(data.get("root", ""))).name or source,
         "seed": str(run.settings["seed"]),

@@ -21,19 +21,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl_patches.config import mixture
+from ssl_patches.config import baseline, mixture
 from ssl_patches.config.atomic import write_json
-from ssl_patches.config.instantiate import build
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.renamed import with_current_names, with_former_names
 from ssl_patches.config.run_dir import origin_of
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
-from ssl_patches.data import build as build_data
-from ssl_patches.data.module import EndlessBatches
-from ssl_patches.evaluation import PROTOCOL
 from ssl_patches.studies.design import Design, Value, budget_words
-from ssl_patches.training import build as build_run
-from ssl_patches.training import supervised
 
 TRAINING = 1
 """Raise it with a change of what a configuration trains: runs of two versions are not the same."""
@@ -57,9 +51,7 @@ class Job:
         """Return what is typed to do the same by hand; empty for the supervised baseline."""
         task = self.cfg.get("task", {}).get("_target_", "")
         return (
-            ""
-            if task == supervised.TARGET
-            else shlex.join(["ssl-patches", "pretrain", *self.words])
+            "" if task == baseline.TARGET else shlex.join(["ssl-patches", "pretrain", *self.words])
         )
 
 
@@ -152,7 +144,7 @@ def _combinations(design: Design) -> Iterator[dict[str, Value]]:
     yield from design.combinations()
     if design.supervised:  # whatever the task is, it is replaced
         for chosen in design.combinations(but="task"):
-            yield {"task": Value("supervised", (supervised.WORD,)), **chosen}
+            yield {"task": Value("supervised", (baseline.WORD,)), **chosen}
 
 
 class _Composer:
@@ -197,11 +189,11 @@ class _Composer:
 
     def job(self, name: str, words: Sequence[str], *, below: str) -> list[Job]:
         """The one job, or none after saying why."""
-        wanted = supervised.WORD in words
-        words = [*self.design.base, *(word for word in words if word != supervised.WORD)]
+        wanted = baseline.WORD in words
+        words = [*self.design.base, *(word for word in words if word != baseline.WORD)]
         try:
             cfg = self.compose(words)
-            cfg = supervised.instead_of_task(cfg) if wanted else cfg
+            cfg = baseline.instead_of_task(cfg) if wanted else cfg
             fingerprint = self.check(cfg)
         except ValueError as error:
             told = (f"{name}: {problem}" for problem in str(error).splitlines())
@@ -217,6 +209,12 @@ class _Composer:
     def check(self, cfg: Mapping[str, Any]) -> str:
         """The fingerprint of the data, after making sure that the parts of the run fit each other
         and the data."""
+        from ssl_patches.config.instantiate import build
+        from ssl_patches.data import build as build_data
+        from ssl_patches.data.module import EndlessBatches
+        from ssl_patches.training import build as build_run
+        from ssl_patches.training import supervised
+
         for key in ("run_dir", "resume", "overwrite"):
             if cfg[key]:
                 raise ValueError(
@@ -242,8 +240,8 @@ class _Composer:
             EndlessBatches(
                 length=len(train), batch_size=cfg["data"]["batch_size"], seed=cfg["seed"]
             )
-            (supervised.check if supervised.is_supervised(cfg) else build_run.components)(cfg)
-            if self.design.tuning or supervised.is_supervised(cfg):
+            (supervised.check if baseline.is_supervised(cfg) else build_run.components)(cfg)
+            if self.design.tuning or baseline.is_supervised(cfg):
                 supervised.classes_of(train)
             self.fitting.add(shape)
         return f"{train.fingerprint()} {val.fingerprint()}"
@@ -274,6 +272,8 @@ def _filled_in(cfg: Mapping[str, Any], plain: Mapping[str, str]) -> dict[str, An
 
 def key_of(cfg: Mapping[str, Any], fingerprint: str) -> str:
     """Return the key of a run, 64 hexadecimal digits: a hash of all that decides its numbers."""
+    from ssl_patches.evaluation.protocol import PROTOCOL
+
     decides = {
         **with_former_names(origin_of(cfg, fingerprint)),
         "budget": {key: amount for key, amount in cfg["budget"].items() if amount is not None},

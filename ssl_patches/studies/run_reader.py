@@ -17,11 +17,10 @@ from typing import Any, Literal
 
 from ssl_patches import config
 from ssl_patches.config import locks
+from ssl_patches.config.baseline import is_supervised
 from ssl_patches.config.messages import BadRequest
-from ssl_patches.config.run_dir import CONFIG, SUMMARY
+from ssl_patches.config.run_dir import CONFIG, SUMMARY, TRIAL
 from ssl_patches.evaluation.rows import TRAINED
-from ssl_patches.studies import tuning
-from ssl_patches.training import supervised
 
 CELL, ERROR = "cell.json", "error.txt"
 """Files of a study in a run directory: what the run is in the study, and the error it ended
@@ -83,7 +82,7 @@ def read_run(directory: Path) -> Run:
 
 def state_of(directory: Path) -> State:
     """Tell the state of a run or a trial."""
-    if (directory / tuning.RESULT).is_file() or summary_of(directory):
+    if (directory / TRIAL).is_file() or summary_of(directory):
         return State("finished")
     if owner := locks.owner(directory):
         return State("running", str(owner))
@@ -148,7 +147,7 @@ def typed_command(
     words = summary.get("words")
     if not words and (directory / CELL).is_file():
         words = json.loads((directory / CELL).read_text(encoding="utf-8")).get("words")
-    if not isinstance(words, list) or not words or supervised.is_supervised(settings):
+    if not isinstance(words, list) or not words or is_supervised(settings):
         return None
     if any("ssl_patches.data.live." in str(word) for word in words):
         return None

@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from ssl_patches.config.atomic import write_json
-from ssl_patches.config.run_dir import CONFIG, LAST
+from ssl_patches.config.run_dir import CONFIG, LAST, TRIAL
 from ssl_patches.data import build as build_data
-from ssl_patches.data.module import PatchDataModule, ordered_loader
+from ssl_patches.data.module import ordered_loader
+from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.evaluation.features.extract import extract
 from ssl_patches.evaluation.probes.linear import linear_probe, stratified
 from ssl_patches.evaluation.rows import TRAINED, accuracy_row
 from ssl_patches.training.pretrainer import Pretrainer
 
-RESULT, SETTINGS = "trial.json", "settings.yaml"
+RESULT, SETTINGS = TRIAL, "settings.yaml"
 HELD_OUT = 0.2
 SPLIT_SEED = 20  # of the part of train that judges
 

@@ -22,8 +22,8 @@ from ssl_patches.config.version import __version__
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
 from ssl_patches.data.live import Datasets
-from ssl_patches.data.module import PatchDataModule
 from ssl_patches.data.source import ImageSource
+from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.evaluation.command import evaluate_run
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.export import Proof, add_results, export_encoder

@@ -10,6 +10,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from ssl_patches.config.baseline import is_supervised
 from ssl_patches.config.instantiate import build
 from ssl_patches.config.run_dir import (
     checkpoint_to_resume,
@@ -18,7 +19,8 @@ from ssl_patches.config.run_dir import (
     same_batch,
 )
 from ssl_patches.data.live import Datasets
-from ssl_patches.data.module import EndlessBatches, PatchDataModule
+from ssl_patches.data.module import EndlessBatches
+from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.evaluation.probes.table import check_probes
 from ssl_patches.training import build as build_run
 from ssl_patches.training import processes, supervised
@@ -93,7 +95,7 @@ def prepare(cfg: Mapping[str, Any], sources: Datasets | None = None) -> Prepared
     )  # or refuse
     together = data.batch_size * settings.accumulate * settings.processes
     origin = origin_of(cfg, train.fingerprint())
-    make = supervised.module if supervised.is_supervised(cfg) else pretrainer
+    make = supervised.module if is_supervised(cfg) else pretrainer
     module = make(cfg, train, batch_size=together, seed=cfg["seed"], origin=origin)
     budget = Budget(**cfg["budget"])
     if budget.seconds and settings.processes > 1:

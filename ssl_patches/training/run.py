@@ -26,7 +26,7 @@ from ssl_patches.config.run_dir import (
 )
 from ssl_patches.data import build as build_data
 from ssl_patches.data.live import Datasets
-from ssl_patches.data.module import PatchDataModule
+from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.training import processes
 from ssl_patches.training.callbacks.checkpoint import disk_full_guard
 from ssl_patches.training.finish import finish

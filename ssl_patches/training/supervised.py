@@ -19,16 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_patches.config.instantiate import build
-from ssl_patches.config.mixture import OWN
 from ssl_patches.data import build as build_data
 from ssl_patches.encoders import build as build_encoders
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.types import ImageBatch, Views
 from ssl_patches.views.resample import normalised
-
-WORD = "task=supervised"
-"""What stands among the overrides of a cell; it is no choice of conf/task."""
-TARGET = "ssl_patches.training.supervised.Supervised"
 
 
 class Supervised(Pretrainer):
@@ -82,17 +77,6 @@ class Supervised(Pretrainer):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make the optimiser of encoder and head."""
         return self.recipe.optimizer([self.encoder, self.head], batch_size=self.batch_size)
-
-
-def is_supervised(cfg: Mapping[str, Any]) -> bool:
-    """Say whether a configuration asks for the baseline in place of a task."""
-    return cfg.get("task", {}).get("_target_") == TARGET
-
-
-def instead_of_task(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the baseline in place of the task, its sampler, and observers of held-out images."""
-    kept = {key: value for key, value in cfg.items() if key not in (*OWN, "parts")}
-    return {**kept, "task": {"_target_": TARGET}, "callbacks": {}}
 
 
 def classes_of(train: Any) -> int:

@@ -28,6 +28,9 @@ class Rotate(nn.Module):
     microscopy, satellites. A task that asks for the orientation needs it removed.
     """
 
+    def __init__(self) -> None:  # torch's own takes anything, and says late that it does not
+        super().__init__()
+
     def forward(self, views: Tensor) -> Tensor:
         """Turn (B, C, S, S), each view by its own draw."""
         if not self.training:

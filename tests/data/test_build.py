@@ -9,7 +9,7 @@ import pytest
 from ssl_patches import config
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.data import build as build_data
-from ssl_patches.sampler.patch_sampler import IMAGENET_MEAN, IMAGENET_STD
+from ssl_patches.types import IMAGENET_MEAN, IMAGENET_STD
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from ssl_patches.data import EmbeddedSource, FolderSource, cache
 from ssl_patches.data.cache import CachedSource, folder_of
-from ssl_patches.data.module import PatchDataModule
+from ssl_patches.data.training_stream import PatchDataModule
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from ssl_patches.cli import main
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.data import FolderSource
 from ssl_patches.data import build as build_data
-from ssl_patches.data.module import PatchDataModule, ordered_items
+from ssl_patches.data.module import ordered_items
+from ssl_patches.data.training_stream import PatchDataModule
 
 RNG = np.random.default_rng(0)
 

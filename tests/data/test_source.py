@@ -14,8 +14,9 @@ from PIL import Image
 
 from ssl_patches.data.folder import FolderSource
 from ssl_patches.data.masks import WithMasks
-from ssl_patches.data.module import PatchDataModule, ordered_loader
+from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import HasMasks, ImageSource, Request, as_source
+from ssl_patches.data.training_stream import PatchDataModule
 
 
 def put(root: Path, *paths: str, side: int = 12) -> None:

@@ -16,8 +16,8 @@ from ssl_patches.cli import main
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.data import EmbeddedSource
 from ssl_patches.data.statistics import check_statistics, measured
-from ssl_patches.sampler.patch_sampler import IMAGENET_MEAN
 from ssl_patches.training import build as build_run
+from ssl_patches.types import IMAGENET_MEAN
 
 
 @pytest.fixture(autouse=True)

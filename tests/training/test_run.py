@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from small import SMALL
 
 from ssl_patches.cli import main
-from ssl_patches.data.module import PatchDataModule
+from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.training import pretrainer
 
 STEPS, EVERY = 120, 50

@@ -29,8 +29,9 @@ from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ssl_patches.data.module import Item, PatchDataModule, ordered_loader, permutation
+from ssl_patches.data.module import Item, ordered_loader, permutation
 from ssl_patches.data.source import as_source
+from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.evaluation.features.extract import Precision, extract
 from ssl_patches.evaluation.labels import Kind, check_targets, kind_of, labelled, targets
 from ssl_patches.evaluation.metrics import rows_of

@@ -15,7 +15,7 @@ from typing import Any
 
 from ssl_patches import config
 from ssl_patches.config.messages import BadRequest
-from ssl_patches.config.run_dir import CONFIG, SUMMARY
+from ssl_patches.config.run_dir import CONFIG, SUMMARY, TRIAL
 from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS
 from ssl_patches.studies.run_reader import (
     ERROR,
@@ -24,7 +24,6 @@ from ssl_patches.studies.run_reader import (
     run_folders,
     typed_command,
 )
-from ssl_patches.studies.tuning import RESULT
 
 FLOORS = (RANDOM_INIT, RAW_PIXELS)
 ROW = {
@@ -107,7 +106,7 @@ def _folders(places: Sequence[Path]) -> Iterator[Path]:
                 f"compare {place}: no such folder; give a run_dir, or a folder that holds some"
             )
         for folder in run_folders(place):
-            if not (folder / RESULT).is_file() and folder.resolve() not in seen:
+            if not (folder / TRIAL).is_file() and folder.resolve() not in seen:
                 seen.add(folder.resolve())
                 yield folder
 

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ssl_patches.data.module import PatchDataModule, ordered_loader
+from ssl_patches.data.module import ordered_loader
+from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.types import ImageBatch

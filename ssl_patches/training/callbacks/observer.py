@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import lightning as L
 
-from ssl_patches.data.module import PatchDataModule
+from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.training.pretrainer import Pretrainer, step_ended
 
 
