@@ -179,10 +179,11 @@ def _export(request: Request) -> int:
     from ssl_patches import config
     from ssl_patches.config.schema import EXPORT
 
-    cfg = config.request("export", request.words, schema=EXPORT)
+    words, changes = config.without_data_keys(request.words)
+    cfg = config.request("export", words, schema=EXPORT)
     from ssl_patches.export.command import export_command
 
-    found = export_command(cfg, say=_say)
+    found = export_command(cfg, say=_say, changes=changes)
     if "--json" in request.flags:
         print(json.dumps(found))
     return 0

@@ -87,6 +87,8 @@ def _parts(cfg: Mapping[str, Any], run: Prepared) -> list[tuple[str, str]]:
     return [
         *rows,
         ("data", f"{data_name(cfg['data'])}: {len(train):,} images to train on{held}{size}"),
+        *((("split", train.split_rule),) if train.split_rule else ()),
+        *(("images", line) for line in build_data.remarks(train, run.data.val)),
     ]
 
 

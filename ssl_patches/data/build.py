@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from ssl_patches.data.source import ImageSource, as_source
 from ssl_patches.data.statistics import check_statistics, measured
 
 CALIBRATION_IMAGES = 1024
+PLACES = ("root", "path", "skip", "cache", "dir", "folder", "file")
+"""Keys of ``data``, or ends of them, that name a place on disk."""
 
 
 def pixel_statistics(
@@ -57,6 +60,43 @@ def with_measured_statistics(
         return dict(cfg)
     mean, std = pixel_statistics(cfg, sources=sources)
     return {**cfg, "data": {**cfg["data"], "statistics": {"mean": list(mean), "std": list(std)}}}
+
+
+def with_absolute_places(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data node with the folders and files that it names from the root of the disk.
+
+    Whoever reads it in another working folder then finds the same images.
+    """
+    found = dict(data)
+    for key, value in data.items():
+        if not isinstance(value, str) or key.rpartition("_")[2] not in PLACES:
+            continue
+        place = os.path.abspath(os.path.expanduser(value))
+        if os.path.exists(place) or key in PLACES[:2]:
+            found[key] = place
+    return found
+
+
+def with_label_kind(
+    data: Mapping[str, Any], wanted: str, *, allowed: tuple[str, ...] | None = None
+) -> Mapping[str, Any]:
+    """Return the data node so that a source that can read its labels in two ways reads ``wanted``.
+
+    ``wanted``: class or value; with any other the source decides. ``allowed``: as for ``source``.
+    """
+    knobs, _ = signature(locate(data["_target_"], key="data._target_", allowed=allowed))
+    if wanted not in ("class", "value") or "label_kind" not in knobs or data.get("label_kind"):
+        return data
+    return {**data, "label_kind": wanted}
+
+
+def other_images(before: str | None, found: ImageSource) -> bool:
+    """Tell whether ``found`` has other images than those with the fingerprint ``before``.
+
+    False where one of them cannot be recognised.
+    """
+    now = found.fingerprint()
+    return bool(before and now) and before != now
 
 
 def data_name(data: Mapping[str, Any]) -> str:
@@ -120,21 +160,35 @@ def source(
     )
 
 
+def remarks(*sources: ImageSource | None) -> list[str]:
+    """Return what there is to say of the images of a command, each line once."""
+    lines = [line for found in sources if found is not None for line in found.remarks]
+    return list(dict.fromkeys(lines))
+
+
 def whole_batches(
     cfg: Mapping[str, Any],
     *,
     allowed: tuple[str, ...] | None = None,
     sources: Datasets | None = None,
+    fingerprint: str | None = None,
 ) -> Iterator[Tensor]:
     """Yield training images as the exported model gets them, (B, C, S, S) normalised.
 
     An encoder is calibrated with these, ``CALIBRATION_IMAGES`` at most. ``allowed``, ``sources``:
-    as for ``source``.
+    as for ``source``. ``fingerprint``: of the images that they have to be; ValueError for others.
     """
     mean, std = (
         torch.tensor(part).view(-1, 1, 1)
         for part in pixel_statistics(cfg, allowed=allowed, sources=sources)
     )
     train = source(cfg, "train", whole=True, allowed=allowed, sources=sources)
+    if other_images(fingerprint, train):
+        place = cfg["data"].get("root") or cfg["data"].get("path") or data_name(cfg["data"])
+        raise ValueError(
+            f"data.root={place}: its images are not those that the run was trained on (another"
+            " fingerprint), and the statistics of BatchNorm are measured on those; set data.root"
+            " to where they are now"
+        )
     for batch in ordered_loader(train, batch_size=128, num_workers=0, limit=CALIBRATION_IMAGES):
         yield (batch.images.float().div_(255) - mean).div_(std)

@@ -129,7 +129,7 @@ class CachedSource(WrappedSource):
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         images, labels, shown = self._batch([index])
-        return images[0], int(labels[0]), int(shown[0])
+        return images[0], labels[0].item(), int(shown[0])
 
     def __getitems__(self, indices: Sequence[int]) -> ImageBatch | list[Item]:
         """Return a batch at once; torch's DataLoader asks for it by this name."""

@@ -65,7 +65,7 @@ class ListedFile:
 
     name: str  # below the root; part of the fingerprint
     path: str  # where it is opened
-    label: int  # -1 = none
+    label: float  # a class, -1 = none; or an amount, NaN = none
     bytes: int | None = None  # its size; None: not looked up yet
 
 
@@ -89,15 +89,18 @@ class FileSource(StoredSource):
         classes: Sequence[str],
         split_rule: str,
         max_corrupt: float,
+        remarks: Sequence[str] = (),
     ) -> None:
+        self.remarks = remarks
         listed = {file.path: file for file in files}
         extents, corrupt = reading.headers(list(listed))
         readable = [listed[path] for path in extents]
         self.root, self.reading, self.paths = root, reading, list(extents)
+        self.known_as = [file.name for file in readable]
         super().__init__(
             where=where,
             names=self.paths,
-            labels=torch.tensor([file.label for file in readable], dtype=torch.int64),
+            labels=_as_tensor([file.label for file in readable]),
             classes=classes,
             split_rule=split_rule,
             # where none can be read there is no side, and ValueError is raised
@@ -107,9 +110,15 @@ class FileSource(StoredSource):
             max_corrupt=max_corrupt,
         )
 
-    def read(self, at: int) -> tuple[Tensor, int]:
+    def read(self, at: int) -> tuple[Tensor, float]:
         """Return image ``at`` as uint8 (C, S, S), and its label. Raises ``UnreadableImage``."""
-        return self.reading.square(self.paths[at], self.load_size), int(self.labels[at])
+        return self.reading.square(self.paths[at], self.load_size), self.labels[at].item()
+
+
+def _as_tensor(labels: Sequence[float]) -> Tensor:
+    """Return labels (N,): int64 where all are classes, float64 where they are amounts."""
+    classes = all(isinstance(label, int) for label in labels)
+    return torch.tensor(labels, dtype=torch.int64 if classes else torch.float64)
 
 
 def _size(file: ListedFile) -> int:

@@ -34,8 +34,8 @@ from torch import Tensor
 
 from ssl_patches.data.decode import DAMAGE, UnreadableImage, decode
 from ssl_patches.data.files import Extent, read_headers
-from ssl_patches.data.layout import find_images
 from ssl_patches.data.source import HasMasks, ImageSource, WrappedSource, choose_load_size
+from ssl_patches.data.walk import find_images
 
 LARGEST_ID = 2**15 - 1
 
@@ -207,7 +207,7 @@ def paired(folder: str) -> tuple[list[str], list[str], str]:
                 f"data.root: {os.path.join(folder, side)} does not exist; masks need"
                 " DIR/train/images, DIR/train/masks, DIR/test/images and DIR/test/masks"
             )
-        found, _ = find_images(os.path.join(folder, side))
+        found = find_images(os.path.join(folder, side)).images
         sides.append({str(PurePosixPath(file.path).with_suffix("")): file for file in found})
     images, masks = sides
     if alone := sorted(images.keys() ^ masks.keys()):

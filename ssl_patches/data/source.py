@@ -32,7 +32,7 @@ from torch.utils.data import Dataset
 from ssl_patches.data.decode import UnreadableImage
 
 # uint8 (C, S, S), label (a class or a mask) with -1 = none, index of the image shown
-Item = tuple[Tensor, int | Tensor, int]
+Item = tuple[Tensor, float | Tensor, int]
 Damage = list[tuple[str, str]]  # (which image, why it cannot be read)
 
 
@@ -46,6 +46,8 @@ class ImageSource(Dataset[Item], ABC):
     ``labels`` (N,) int64, -1 = none; None: they are those of the items. ``classes``: their names.
     ``paths`` of the files, in order; ``root``: the folder that tables name them relative to.
     ``split_rule``: in words, how the split was chosen. ``load_size``: side S in pixels.
+    ``known_as``: the name of each image that the user knows it by; empty: its number in the split.
+    ``remarks``: lines on what is not used, or not as one would expect; every command says them.
     """
 
     labels: Tensor | None = None
@@ -54,6 +56,8 @@ class ImageSource(Dataset[Item], ABC):
     root: str | None = None
     split_rule: str = ""
     load_size: int | None = None
+    known_as: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
     @abstractmethod
     def __len__(self) -> int:
@@ -112,6 +116,8 @@ class WrappedSource(ImageSource):
     root: Any = _Lent()
     split_rule: Any = _Lent()
     load_size: Any = _Lent()
+    known_as: Any = _Lent()
+    remarks: Any = _Lent()
 
     def __init__(self, source: Any) -> None:
         self.source = source
@@ -235,7 +241,7 @@ class StoredSource(ImageSource):
         self._refuse_too_many(self.corrupt[:1])
 
     @abstractmethod
-    def read(self, at: int) -> tuple[Tensor, int]:
+    def read(self, at: int) -> tuple[Tensor, float]:
         """Return image ``at`` as uint8 (C, S, S), and its label. Raises ``UnreadableImage``."""
 
     def __len__(self) -> int:

@@ -105,6 +105,7 @@ class Subject:
     mean: Sequence[float]
     std: Sequence[float]
     cfg: Mapping[str, Any] | None  # of the run it comes from
+    fingerprint: str | None = None  # of the images it was trained on
 
 
 def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
@@ -120,6 +121,7 @@ def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
             traits["mean"],
             traits["std"],
             read_card(folder).get("config"),
+            read_card(folder).get("data_fingerprint"),
         )
     if not timm.is_model(model):
         near = closest(model, timm.list_models())

@@ -6,12 +6,12 @@ Only what was exported is ever evaluated.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from ssl_patches import config
@@ -23,6 +23,7 @@ from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
 from ssl_patches.data.live import Datasets
 from ssl_patches.data.masks import HasMasks
+from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders import build as build_encoders
 from ssl_patches.encoders import create
 from ssl_patches.encoders.attention import choose_attention
@@ -47,6 +48,7 @@ def evaluate_command(
 
     ValueError for a bad request.
     """
+    words, changes = config.without_data_keys(words)
     supplied = {"data": SUPPLIED["data"]}
     schema = EVALUATE | (
         {"data": LOADER} if any(word.startswith("data=") for word in words) else {}
@@ -61,7 +63,8 @@ def evaluate_command(
             " give another FILE"
         )
     subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
-    data, allowed = chosen_data(cfg, subject)
+    data, allowed = chosen_data(cfg, subject, changes)
+    data = build_data.with_label_kind(data, cfg["labels"], allowed=allowed)
     against = (
         None
         if cfg["against"] is None
@@ -76,8 +79,25 @@ def evaluate_command(
         "say": say,
         "sources": sources,
     }
+    train, test = (
+        build_data.source(
+            {"data": data, "image_size": subject.image_size},
+            split,
+            whole=True,
+            allowed=allowed,
+            sources=sources,
+        )
+        for split in ("train", "val")
+    )
+    say_images(say, subject, (train, test), of_run=not cfg.get("data"))
     record = _evaluate(
-        subject, data, cfg, floors=Path("runs") / ".floors", figures=figures, **options
+        subject,
+        data,
+        cfg,
+        floors=Path("runs") / ".floors",
+        figures=figures,
+        **options,
+        pair=(train, test),
     )
     if cfg["output"] is not None:
         record.save(Path(cfg["output"]))
@@ -92,17 +112,33 @@ def evaluate_command(
     ], found
 
 
+def say_images(say: Say, subject: Subject, sources: Sequence[ImageSource], *, of_run: bool) -> None:
+    """Say what there is to say of the images, before anything is computed.
+
+    ``sources``: train first. ``of_run``: they are meant to be those that the model was trained on.
+    """
+    for line in build_data.remarks(*sources):
+        say(f"images: {line}")
+    if of_run and build_data.other_images(subject.fingerprint, sources[0]):
+        say(
+            "images: other images than the run was trained on lie where its own were; give"
+            " data.root=DIR for those, or data=folder data.root=DIR for others"
+        )
+
+
 def chosen_data(
-    cfg: Mapping[str, Any], subject: Subject
+    cfg: Mapping[str, Any], subject: Subject, changes: Sequence[str] = ()
 ) -> tuple[Mapping[str, Any], tuple[str, ...] | None]:
     """Choose the data that were asked for, or those of the run, and whose classes they may name.
 
-    ValueError where there are none, or of another number of channels than the model takes.
+    ``changes``: data.KEY=VALUE for the data of the run. ValueError where there are none, or of
+    another number of channels than the model takes.
     """
     if cfg.get("data"):
         data, allowed = cfg["data"], None
     elif subject.cfg:
         data, allowed = subject.cfg["data"], trusted()
+        data = config.overlaid(data, changes, allowed=allowed) if changes else data
     else:
         raise ValueError(
             f"data: missing, {cfg['model']} comes from no run; give data=folder data.root=DIR or"
@@ -128,6 +164,7 @@ def evaluate_run(
     There are none, after saying so, when the data carry no labels. The record with predictions for
     every test image is left in the run directory.
     """
+    cfg = {**cfg, "data": build_data.with_label_kind(cfg["data"], cfg["evaluation"]["labels"])}
     val = build_data.source(cfg, "val", whole=True, sources=sources)
     named = probes_named(cfg["evaluation"]["probes"], cfg["evaluation"].get(GROUP))
     probes = [
@@ -183,16 +220,17 @@ def _evaluate(
     say: Say,
     sources: Datasets | None,
     model_name: str = TRAINED,
+    pair: tuple[ImageSource, ImageSource] | None = None,
 ) -> Record:
     """``floors``: where they are kept; None does without floors. ``figures``: a folder for what the
-    rows allow to draw."""
+    rows allow to draw. ``pair``: train and test, where they are built already."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    untrained = None if floors is None else _untrained(subject, sources)
+    untrained = None if floors is None else _untrained(subject, data, allowed, sources)
     probes = probes_named(settings["probes"], settings.get(GROUP))
     for model in filter(None, (subject.model, untrained)):
         choose_attention(model, accelerator=device, precision=settings["precision"])
     node = {"data": data, "image_size": subject.image_size}
-    train, test = (
+    train, test = pair or (
         build_data.source(node, split, whole=True, allowed=allowed, sources=sources)
         for split in ("train", "val")
     )
@@ -255,9 +293,14 @@ def _evaluate(
     return record
 
 
-def _untrained(subject: Subject, sources: Datasets | None) -> nn.Module:
+def _untrained(
+    subject: Subject,
+    data: Mapping[str, Any],
+    allowed: tuple[str, ...] | None,
+    sources: Datasets | None,
+) -> nn.Module:
     """The same architecture with the weights that training would start from, calibrated and
-    exported alike."""
+    exported alike: on the images of the run, or, where those cannot be had, on ``data``."""
     if subject.cfg is None:
         traits: Any = subject.model
         name = traits.pretrained_cfg["architecture"]
@@ -265,8 +308,28 @@ def _untrained(subject: Subject, sources: Datasets | None) -> nn.Module:
             torch.manual_seed(0)
             return create(name=name, image_size=subject.image_size).export(subject.image_size)
     encoder = build_encoders.encoder(subject.cfg, allowed=trusted())
-    encoder.calibrate(build_data.whole_batches(subject.cfg, allowed=trusted(), sources=sources))
+    encoder.calibrate(_images_of_run(subject, data, allowed, sources))
     return encoder.export(subject.image_size)
+
+
+def _images_of_run(
+    subject: Subject,
+    data: Mapping[str, Any],
+    allowed: tuple[str, ...] | None,
+    sources: Datasets | None,
+) -> Iterator[Tensor]:
+    own = subject.cfg or {}
+    batches = build_data.whole_batches(
+        own, allowed=trusted(), sources=sources, fingerprint=subject.fingerprint
+    )
+    try:
+        first = next(batches)
+    except ValueError:  # they are gone, or others lie in their place
+        other = {**own, "data": {**data, "statistics": own["data"].get("statistics")}}
+        yield from build_data.whole_batches(other, allowed=allowed, sources=sources)
+        return
+    yield first
+    yield from batches
 
 
 def evaluate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,15 @@ WEIGHTS = {LAST_WEIGHTS: "encoder.", AVERAGE: "ema."}
 
 
 def export_command(
-    cfg: Mapping[str, Any], *, say: Callable[[str], None], sources: Datasets | None = None
+    cfg: Mapping[str, Any],
+    *,
+    say: Callable[[str], None],
+    sources: Datasets | None = None,
+    changes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write ``cfg["output"]`` and return what was proven.
+
+    ``changes``: data.KEY=VALUE that say where the images of the run are now.
 
     ValueError for a bad request, ExportMismatch where a format differs.
     """
@@ -50,7 +56,10 @@ def export_command(
             " pretrain"
         )
     run, checkpoint = config.load(run_dir / CONFIG), Path(cfg["checkpoint"] or run_dir / LAST)
+    if changes:
+        run = {**run, "data": config.overlaid(run["data"], changes, allowed=trusted())}
     encoder, step = restored(run, checkpoint, weights=cfg["weights"])
+    provenance = _provenance(cfg, run_dir, run, checkpoint)
     mean, std = build_data.pixel_statistics(run, allowed=trusted(), sources=sources)
     proof = export_encoder(
         encoder,
@@ -59,11 +68,16 @@ def export_command(
         mean=mean,
         std=std,
         card={
-            **_provenance(cfg, run_dir, run, checkpoint),
+            **provenance,
             "step": step,
             "weights": cfg["weights"],
         },
-        calibration=build_data.whole_batches(run, allowed=trusted(), sources=sources),
+        calibration=build_data.whole_batches(
+            run,
+            allowed=trusted(),
+            sources=sources,
+            fingerprint=provenance["data_fingerprint"],
+        ),
         wanted=wanted,
         overwrite=cfg["overwrite"],
     )

@@ -123,7 +123,9 @@ def _remove_results(run_dir: Path, module: Pretrainer) -> None:
 def _as_kept(cfg: Mapping[str, Any], run_dir: Path, run: Prepared) -> dict[str, Any]:
     """The configuration as ``config.yaml`` keeps it: with the directory and precision chosen."""
     trainer = {**cfg["trainer"], "precision": run.settings.resolved_precision()[0]}
+    data = build_data.with_absolute_places(cfg["data"])
     kept = {"run_dir": str(run_dir), "resume": False, "overwrite": False, "trainer": trainer}
+    kept["data"] = data
     return {**cfg, **kept}
 
 
@@ -149,6 +151,7 @@ def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None)
     ]
     if train.split_rule:
         lines.insert(1, f"data: {train.split_rule}; images loaded at {train.load_size} px")
+    lines += [f"images: {line}" for line in build_data.remarks(train, run.data.val)]
     if (loaded := module.encoder.loaded) and not checkpoint:
         lines.append(loaded)
     precision, why = run.settings.resolved_precision()

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from ssl_patches.data.folder import FolderSource
-from ssl_patches.data.layout import find_images, place
+from ssl_patches.data.layout import place
+from ssl_patches.data.walk import find_images
 
 
 def put(root: Path, *paths: str, side: int = 12) -> None:
@@ -169,5 +170,6 @@ def test_hidden_files_are_ignored_others_counted_links_followed_and_loops_left(
     (root / "a" / "notes.txt").write_text("no image")
     (root / "link").symlink_to(tmp_path / "far")
     (root / "a" / "loop").symlink_to(root)
-    images, others = find_images(str(root))
+    found = find_images(str(root))
+    images, others = found.images, found.others
     assert ([file.path for file in images], others) == (["a/1.jpeg", "b/2.PNG", "link/x.png"], 1)

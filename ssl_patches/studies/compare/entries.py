@@ -34,6 +34,8 @@ ASIDE = (
     "logger",
     "callbacks",
     "data.root",
+    "data.path",
+    "data.skip",
     "data.num_workers",
     "data.max_corrupt",
     "data.cache",
