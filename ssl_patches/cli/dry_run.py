@@ -21,6 +21,7 @@ from ssl_patches.config.messages import Failed
 from ssl_patches.config.run_dir import refuse_used
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
+from ssl_patches.data.module import items_of
 from ssl_patches.training import cost
 from ssl_patches.training.callbacks.alarms import TRY, of_geometry
 from ssl_patches.training.cost import duration, seconds_per_image
@@ -120,7 +121,12 @@ def _cost(run: Prepared) -> list[tuple[str, str]]:
     module, settings = run.module, run.settings
     device = "cuda" if settings.accelerator == "gpu" else "cpu"
     sample = torch.stack(
-        [run.data.train[index % len(run.data.train)][0] for index in range(2 * cost.FEW)]
+        [
+            item[0]
+            for item in items_of(
+                run.data.train, [index % len(run.data.train) for index in range(2 * cost.FEW)]
+            )
+        ]
     ).to(device)
     module.to(device)
     needed = cost.estimate(module, sample, bf16=settings.resolved_precision()[0] == "bf16")
@@ -161,7 +167,8 @@ def _cost(run: Prepared) -> list[tuple[str, str]]:
 def _picture(cfg: Mapping[str, Any], run: Prepared) -> Path:
     """Views and tiles as training draws them, of images over all of the training set."""
     train, count = run.data.train, min(ROWS, len(run.data.train))
-    images: Tensor = torch.stack([train[index * len(train) // count][0] for index in range(count)])
+    chosen = items_of(train, [index * len(train) // count for index in range(count)])
+    images: Tensor = torch.stack([image for image, _, _ in chosen])
     module, path = run.module.cpu().train(), _free(Path(PICTURE))
     with torch.random.fork_rng([]):
         torch.manual_seed(step_seed(cfg["seed"], 0, 0))

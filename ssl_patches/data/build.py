@@ -137,6 +137,7 @@ def source(
             image_size=size,
             channels=channels,
             load_size=load_size,
+            apart=cfg["data"].get("num_workers", 1) > 0,
         )
     knobs, _ = signature(locate(node["_target_"], key="data._target_", allowed=allowed))
     derived = {
@@ -147,8 +148,11 @@ def source(
     }
     given = {key: value for key, value in derived.items() if key in knobs}
     found = build(node, allowed=allowed, **given)
+    workers = cfg["data"].get("num_workers", 1) > 0
     if isinstance(found, ImageSource) or hasattr(found, "fingerprint"):
-        return as_source(found)
+        own = as_source(found)
+        own.reads_apart = own.reads_apart and workers
+        return own
     return ItemSource(
         found,
         where=f"data._target_={node['_target_']}",
@@ -157,6 +161,7 @@ def source(
         image_size=size,
         channels=channels,
         load_size=load_size,
+        apart=workers,
     )
 
 

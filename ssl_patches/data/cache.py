@@ -42,7 +42,7 @@ from tqdm import tqdm
 
 from ssl_patches.config import locks
 from ssl_patches.data.items import ItemSource
-from ssl_patches.data.module import ordered_loader
+from ssl_patches.data.module import items_of, ordered_loader
 from ssl_patches.data.source import ImageSource, Item, StoredSource, WrappedSource
 from ssl_patches.types import ImageBatch
 
@@ -72,7 +72,7 @@ class CachedSource(WrappedSource):
         channels_last: bool = False,
     ) -> None:
         super().__init__(source)
-        sample, _, _ = source[0]
+        sample, _, _ = items_of(source, [0])[0]
         self.shape: tuple[int, ...] = (len(source), *sample.shape)
         self.channels_last = channels_last and len(sample) == 3
         self.folder = place / _key(source, identity, self.shape)

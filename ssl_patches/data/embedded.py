@@ -267,6 +267,8 @@ class EmbeddedSource(ImageSource):
 
     labels: Tensor  # (N,) int64, 0..9
 
+    reads_apart = False
+
     def __init__(
         self,
         *,

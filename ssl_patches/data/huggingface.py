@@ -9,7 +9,7 @@ needed. Needs ``ssl-patches[hf]``.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -19,8 +19,8 @@ from ssl_patches.config.messages import nearest
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.layout import divide_numbers
 from ssl_patches.data.source import Request, StoredSource
+from ssl_patches.data.splits import held_of, side_of
 
-HELD_SPLITS = ("val", "validation", "valid", "test")
 PROBED = 64  # images whose size decides the load size
 
 
@@ -56,7 +56,7 @@ class HuggingFaceSource(StoredSource):
                 f"data.channels={channels}: images in Arrow have 1 (grey) or 3 (RGB); set"
                 " data.channels=3"
             )
-        table, rule = _split(_open(path), split, path)
+        table, rule, numbers, self.remarks = _split(_open(path), split, path)
         from datasets import Image
 
         columns = [name for name, feature in table.features.items() if isinstance(feature, Image)]
@@ -88,6 +88,7 @@ class HuggingFaceSource(StoredSource):
             identity=[table._fingerprint, split, name],
             max_corrupt=max_corrupt,
         )
+        self.known_as = [f"{split}/{number}" for number in numbers]
 
     def read(self, at: int) -> tuple[Tensor, int]:
         """Return image ``at`` as uint8 (C, S, S), and its label. Raises ``UnreadableImage``."""
@@ -130,14 +131,25 @@ def _open(path: str) -> Any:
         ) from None
 
 
-def _split(found: Any, split: str, path: str) -> tuple[Any, str]:
-    """Return the rows of a split, and in words how they were chosen."""
+def _split(found: Any, split: str, path: str) -> tuple[Any, str, Sequence[int], list[str]]:
+    """Return the rows of a split, in words how they were chosen, their numbers, and remarks."""
     if isinstance(found, Mapping):  # a DatasetDict
-        wanted = ("train",) if split == "train" else HELD_SPLITS
-        name = next((name for name in wanted if name in found), None)
-        if name is not None and "train" in found:
-            return found[name], f"the split {name} of {path}"
-        if len(found) > 1 or not found:
+        sides = {name: side_of(name) for name in found}
+        wanted = "train" if split == "train" else held_of(sides.values())
+        names = [name for name, side in sides.items() if side == wanted and side is not None]
+        if names and "train" in sides.values():
+            name = names[0]
+            used = {
+                next((name for name, other in sides.items() if other == side), None)
+                for side in ("train", held_of(sides.values()))
+            }
+            remarks = [
+                f"{len(rows):,} images of the split {other} are not used"
+                for other, rows in found.items()
+                if other not in used
+            ]
+            return found[name], f"the split {name} of {path}", range(len(found[name])), remarks
+        if len(found) != 1 or held_of(sides.values()):
             raise ValueError(
                 f"data.path={path}: has the splits {', '.join(found)}, must have train; name the"
                 " folder of one split instead"
@@ -148,7 +160,7 @@ def _split(found: Any, split: str, path: str) -> tuple[Any, str]:
         raise ValueError(
             f"data.path={path}: must hold images for {split}, but has {len(found)} rows; give more"
         )
-    return found.select(chosen), f"{path} divided 80/20 by the number of a row"
+    return found.select(chosen), f"{path} divided 80/20 by the number of a row", chosen, []
 
 
 def _labels(table: Any, column: str | None, path: str) -> tuple[Tensor, list[str]]:

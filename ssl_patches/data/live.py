@@ -46,11 +46,12 @@ def of_datasets(
     image_size: int,
     channels: int = 3,
     load_size: int | None = None,
+    apart: bool = True,
 ) -> ItemSource:
     """Return the images of a split; without ``val``, 20 % of ``train`` are held out.
 
     ``name``: what they are called in errors and tables. ``image_size``, ``load_size``: sides in
-    pixels. ValueError for what is no map-style Dataset of images.
+    pixels. ``apart``: as for ``ItemSource``. ValueError for what is no map-style Dataset of images.
     """
     return ItemSource(
         datasets.get(split, datasets["train"]),
@@ -60,4 +61,5 @@ def of_datasets(
         channels=channels,
         load_size=load_size,
         divide="val" not in datasets,
+        apart=apart,
     )

@@ -57,6 +57,7 @@ class WithMasks(ImageSource):
             )
         self.source, self.masks = source, source.mask
         self.classes, self.objects = source.mask_classes, source.objects
+        self.reads_apart, self.remarks = source.reads_apart, source.remarks
 
     def __len__(self) -> int:
         return len(self.source)
@@ -86,6 +87,8 @@ class MaskFolder(ImageSource):
 
     root: str
     load_size: int
+
+    reads_apart = False
 
     def __init__(
         self,

@@ -46,6 +46,8 @@ class ImageSource(Dataset[Item], ABC):
     ``labels`` (N,) int64, -1 = none; None: they are those of the items. ``classes``: their names.
     ``paths`` of the files, in order; ``root``: the folder that tables name them relative to.
     ``split_rule``: in words, how the split was chosen. ``load_size``: side S in pixels.
+    ``reads_apart``: items must not be read in a process from which loader workers are forked later,
+    as the source may open a file then; false where each item opens its own.
     ``known_as``: the name of each image that the user knows it by; empty: its number in the split.
     ``remarks``: lines on what is not used, or not as one would expect; every command says them.
     """
@@ -58,6 +60,7 @@ class ImageSource(Dataset[Item], ABC):
     load_size: int | None = None
     known_as: Sequence[str] = ()
     remarks: Sequence[str] = ()
+    reads_apart: bool = True
 
     @abstractmethod
     def __len__(self) -> int:
@@ -118,6 +121,7 @@ class WrappedSource(ImageSource):
     load_size: Any = _Lent()
     known_as: Any = _Lent()
     remarks: Any = _Lent()
+    reads_apart: Any = _Lent()
 
     def __init__(self, source: Any) -> None:
         self.source = source
@@ -212,6 +216,7 @@ class StoredSource(ImageSource):
     """
 
     load_size: int
+    reads_apart: bool = False
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from ssl_patches.config.atomic import write_text
-from ssl_patches.data.module import ordered_loader
+from ssl_patches.data.module import items_of, ordered_loader
 from ssl_patches.data.source import ImageSource
 
 LIMIT = 20_000  # images
@@ -35,7 +35,7 @@ def measured(
     Read from ``folder`` where it is known, else measured and kept there; None: ``cache_folder()``.
     ValueError for a channel that is the same everywhere: there is nothing to divide by.
     """
-    sample, _, _ = source[0]
+    sample, _, _ = items_of(source, [0])[0]
     place = (
         folder or cache_folder()
     ) / f"{source.fingerprint()}-{'x'.join(map(str, sample.shape))}.json"
@@ -59,7 +59,7 @@ def cache_folder() -> Path:
 
 
 def _measure(source: ImageSource, num_workers: int) -> Statistics:
-    count, channels = 0, len(source[0][0])
+    count, channels = 0, len(items_of(source, [0])[0][0])
     total, squares = torch.zeros(2, channels, dtype=torch.int64)
     loader = ordered_loader(source, batch_size=64, num_workers=num_workers, limit=LIMIT)
     with tqdm(

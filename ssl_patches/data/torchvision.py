@@ -87,6 +87,7 @@ class TorchvisionSource(ItemSource):
             channels=channels,
             load_size=load_size,
             divide=name in UNDIVIDED,
+            apart=False,  # they open a file for each item, or hold all in memory
         )
 
 

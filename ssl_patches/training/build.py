@@ -19,6 +19,7 @@ from ssl_patches.config.schema import LOADER
 from ssl_patches.data.build import pixel_statistics, source
 from ssl_patches.data.cache import MAX_GB, CachedSource, folder_of
 from ssl_patches.data.live import Datasets
+from ssl_patches.data.module import items_of
 from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.build import next_encoder, seeded
@@ -58,7 +59,7 @@ def training_source(
         place=folder_of(data["cache"]),
         max_gb=data.get("cache_max_gb") or MAX_GB,
         # larger images are resized faster that way
-        channels_last=found[0][0].shape[-1] > BY_PRODUCTS,
+        channels_last=items_of(found, [0])[0][0].shape[-1] > BY_PRODUCTS,
     )
 
 

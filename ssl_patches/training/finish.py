@@ -22,7 +22,7 @@ from ssl_patches.config.version import __version__
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
 from ssl_patches.data.live import Datasets
-from ssl_patches.data.module import PatchDataModule
+from ssl_patches.data.module import PatchDataModule, items_of
 from ssl_patches.data.source import ImageSource
 from ssl_patches.evaluation.command import evaluate_run
 from ssl_patches.evaluation.protocol import PROTOCOL
@@ -119,7 +119,8 @@ def _draw(
     if data.val is None:
         return
     held, count = data.val, min(FIGURE_IMAGES, len(data.val))
-    pictures = torch.stack([held[index * len(held) // count][0] for index in range(count)])
+    chosen = items_of(held, [index * len(held) // count for index in range(count)])
+    pictures = torch.stack([image for image, _, _ in chosen])
     for name, sampler, task in module.named_parts():
         if (path := run_dir / "figures" / f"{name}.png").is_file():
             continue

@@ -155,7 +155,12 @@ def test_listed_labels_are_used_only_where_they_agree_with_the_items() -> None:
         dataset = Made(lambda at, asked=asked: (asked.append(at), (pixels(at), at))[1])
         dataset.targets = [at + shift for at in range(10)]
         found = ItemSource(
-            dataset, where="data._target_=x.Y", split="train", image_size=8, divide=False
+            dataset,
+            where="data._target_=x.Y",
+            split="train",
+            image_size=8,
+            divide=False,
+            apart=False,
         )
         asked.clear()
         assert found.labels.tolist() == list(range(10))
