@@ -124,8 +124,13 @@ STUDY = {
 }
 TUNE = {"values": dict[str, list[Any]], "share": float, "seed": int}
 DOCTOR = {
-    "data": {"root": str, "channels": int | None, "value_range": list[float] | None},
-    "quarantine": str,
+    "data": {
+        "root": str,
+        "channels": int | None,
+        "value_range": list[float] | None,
+        "split_folders": bool | None,
+    },
+    "quarantine": str | None,
     "overwrite": bool,
     "num_workers": int | None,
 }

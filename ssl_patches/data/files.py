@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ssl_patches.data import arrays
 from ssl_patches.data.decode import UnreadableImage, decode, header
+from ssl_patches.data.remarks import of_files
 from ssl_patches.data.source import Request, StoredSource
 
 Extent = tuple[int, int]  # width, height in pixels
@@ -91,9 +92,9 @@ class FileSource(StoredSource):
         max_corrupt: float,
         remarks: Sequence[str] = (),
     ) -> None:
-        self.remarks = remarks
         listed = {file.path: file for file in files}
         extents, corrupt = reading.headers(list(listed))
+        self.remarks = [*remarks, *of_files(extents, reading.channels)]
         readable = [listed[path] for path in extents]
         self.root, self.reading, self.paths = root, reading, list(extents)
         self.known_as = [file.name for file in readable]
