@@ -173,11 +173,8 @@ def _report(
     target: Path | None,
 ) -> Report:
     side_of, traits, train = survey.side_of, survey.traits.values(), survey.chosen["train"]
-    usable = Counter(
-        side
-        for path, side in side_of.items()
-        if path not in (survey.damaged if target is None else listed)
-    )
+    bad = survey.damaged if target is None else listed
+    usable = Counter(side for path, side in side_of.items() if path not in bad)
     values = [value for result in survey.examined.values() for value in result.values or ()]
     _, largest = max((w * h, f"{path} ({w} x {h})") for path, (w, h) in survey.extents.items())
     return Report(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ssl_patches.data.walk import PICTURE_MARK
 from ssl_patches.training.rows import HELD_OUT, TRAIN, Rows, of_split
 from ssl_patches.types import ACCURACY, accuracies
 
@@ -58,7 +59,7 @@ def draw_health(path: Path, runs: Mapping[str, Path], *, title: str) -> bool:
     figure.suptitle(title, fontsize=11)
     _legend(figure, found, runs)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    figure.savefig(path, metadata=PICTURE_MARK)
     return True
 
 
