@@ -177,11 +177,11 @@ def _evaluate(request: Request) -> int:
 
 def _export(request: Request) -> int:
     from ssl_patches import config
-    from ssl_patches.config.schema import EXPORT
 
     words, changes = config.without_data_keys(request.words)
-    cfg = config.request("export", words, schema=EXPORT)
-    from ssl_patches.export.command import export_command
+    from ssl_patches.export.command import export_command, export_request
+
+    cfg = export_request(words)
 
     found = export_command(cfg, say=_say, changes=changes)
     if "--json" in request.flags:

@@ -152,7 +152,22 @@ def build(
             raise ValueError(
                 f"{name}={shown(given[name])}: only _target_ is supported; take it out"
             )
+    _refuse_unfit(target, node["_target_"], [*given, *supplied])
     return target(**given, **supplied)
+
+
+def _refuse_unfit(target: Callable[..., Any], path: str, names: Sequence[str]) -> None:
+    """Raise ValueError where a constructor does not take what it will be given."""
+    try:
+        inspect.signature(target).bind(**dict.fromkeys(names))
+    except TypeError as error:
+        raise ValueError(
+            f"_target_={path}: its constructor cannot be called with"
+            f" {', '.join(names) or 'nothing'} ({error}); let it take these as keywords, and give"
+            " all others defaults"
+        ) from None
+    except ValueError:  # written in C, without a signature
+        return
 
 
 def _built(value: Any, allowed: Sequence[str] | None) -> Any:

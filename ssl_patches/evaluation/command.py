@@ -30,7 +30,7 @@ from ssl_patches.encoders.attention import choose_attention
 from ssl_patches.encoders.exported import Subject, open_model
 from ssl_patches.evaluation.evaluate import evaluate_model
 from ssl_patches.evaluation.features.eval_data import EvalData
-from ssl_patches.evaluation.labels import described, kind_of, labelled
+from ssl_patches.evaluation.labels import counts, described, kind_of, labelled
 from ssl_patches.evaluation.probes.table import GROUP, check_probes, probes_named
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.record import FILE, Paired, Record, paired
@@ -290,6 +290,10 @@ def _evaluate(
             say(f"figures: {', '.join(map(str, drawn))}")
     if floors is not None and len(record.labels):
         say(f"labels: {described(record.kind, record.labels)}")
+        if record.kind == "class":
+            for source, name in ((train, "train"), (test, "test")):
+                if source.labels is not None:
+                    say(f"  {name:5}  {counts(source.labels, source.classes)}")
     return record
 
 

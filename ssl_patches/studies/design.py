@@ -95,11 +95,7 @@ def read(
         raise BadRequest(
             [f"study {place}: no such file, {file} is looked for; give experiments/NAME or a YAML"]
         )
-    given = {
-        "name": file.resolve().parent.name if file.name == FILE else file.stem,
-        **DEFAULTS,
-        **config.load(file),
-    }
+    given = {"name": _usual_name(file), **DEFAULTS, **config.load(file)}
     problems: list[str] = []
     try:
         given = check(given, schema=STUDY)
@@ -131,6 +127,15 @@ def read(
     if problems:
         raise BadRequest([f"{file}: {problem}" for problem in problems])
     return design
+
+
+def name_of(file: Path) -> str:
+    """Return the name of the study in a YAML file. BadRequest where that cannot be read."""
+    return str(config.load(file).get("name") or _usual_name(file))
+
+
+def _usual_name(file: Path) -> str:
+    return file.resolve().parent.name if file.name == FILE else file.stem
 
 
 def sweep(words: Sequence[str], *, name: str, config_dirs: Sequence[Path | str] = ()) -> Design:
