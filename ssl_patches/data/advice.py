@@ -9,7 +9,7 @@ told in ``experiments/recipes``.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from statistics import median_low
 
@@ -17,8 +17,8 @@ from PIL import Image
 
 from ssl_patches.data import arrays
 from ssl_patches.data.decode import DAMAGE
-from ssl_patches.data.examine import Traits, traits_of
-from ssl_patches.data.layout import SUFFIXES
+from ssl_patches.data.traits import Traits, traits_of
+from ssl_patches.data.walk import find_images
 
 ENOUGH = 20_000
 """Images after which counting stops: more change no choice."""
@@ -63,7 +63,10 @@ def facts_of(root: str, *, channels: int) -> Facts | None:
     """Look at the images below ``root``: count them, read the headers of some. None where there are
     no readable ones. ``channels``: those the run takes.
     """
-    paths = sorted(_some(_images_below(os.path.expanduser(root)), ENOUGH))
+    root = os.path.expanduser(root)
+    if not os.path.isdir(root):
+        return None
+    paths = [os.path.join(root, file.path) for file in find_images(root, most=ENOUGH).images]
     step = max(1, len(paths) // OPENED)
     seen = [(path, traits_of(path)) for path in paths[::step][:OPENED]]
     readable = [
@@ -138,18 +141,6 @@ def lines_of(choices: Iterable[Choice]) -> list[str]:
 
 def _counted(images: int) -> str:
     return f"{images:,}" if images < ENOUGH else f"{ENOUGH:,} or more"
-
-
-def _images_below(root: str) -> Iterator[str]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield os.path.join(folder, name)
-
-
-def _some(paths: Iterator[str], most: int) -> list[str]:
-    return [path for path, _ in zip(paths, range(most), strict=False)]
 
 
 def _shorter_side(path: str, traits: Traits, channels: int) -> int:

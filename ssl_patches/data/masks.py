@@ -38,6 +38,10 @@ from ssl_patches.data.source import HasMasks, ImageSource, WrappedSource, choose
 from ssl_patches.data.walk import find_images
 
 LARGEST_ID = 2**15 - 1
+MOST_CLASSES = 256
+"""Ids without names beyond which they cannot be classes."""
+FEW_CLASSES = 32
+"""Ids without names beyond which masks that count 0, 1, 2, ... number objects."""
 
 
 class WithMasks(ImageSource):
@@ -274,8 +278,20 @@ def ids_of(path: str, *, size: int | None = None) -> Tensor:
 
 
 def found_ids(folder: str) -> set[int]:
-    """Return all ids in the masks of a split. ValueError as for ``paired`` and ``ids_of``."""
-    return {label for path in paired(folder)[1] for label in ids_of(path).unique().tolist()}
+    """Return all ids in the masks of a split. ValueError as for ``paired`` and ``ids_of``.
+
+    ValueError too where the ids number the objects of each image (masks of instances).
+    """
+    each = [set(ids_of(path).unique().tolist()) for path in paired(folder)[1]]
+    found = set().union(*each)
+    counted = sum(ids == set(range(min(ids), min(ids) + len(ids))) for ids in each)
+    if len(found) > MOST_CLASSES or (len(found) > FEW_CLASSES and counted > 0.9 * len(each)):
+        raise ValueError(
+            f"data.root: the masks of {folder} hold {len(found)} different ids, as masks that number"
+            " the objects of each image do; store classes (0 where there is no object, 1 where"
+            " there is one), or name the ids in classes.txt"
+        )
+    return found
 
 
 def _check_shape(path: str, own: Extent, image: Extent) -> None:

@@ -112,15 +112,16 @@ class _Aside:
         ]
 
 
-def find_images(root: str) -> Found:
+def find_images(root: str, *, most: int | None = None) -> Found:
     """Find all image files below ``root``, and count what else there is.
 
-    Raises ``ValueError`` for a folder that may not be listed.
+    ``most``: stop where so many are found, and return no more. Raises ``ValueError`` for a folder
+    that may not be listed.
     """
     images: list[ImageFile] = []
     others, aside = 0, _Aside()
     folders: list[tuple[str, frozenset[tuple[int, int]], str | None]] = [("", frozenset(), None)]
-    while folders:
+    while folders and (most is None or len(images) < most):
         below, above, why = folders.pop()
         here = os.path.join(root, below)
         status = os.stat(here)
@@ -148,7 +149,7 @@ def find_images(root: str) -> Found:
             else:  # a broken symlink is an image that cannot be read
                 images.append(_image_file(entry, path))
     images, computed = _without_computed(images, aside)
-    return Found(sorted(images, key=lambda file: file.path), others + computed, aside.told())
+    return Found(sorted(images, key=lambda file: file.path)[:most], others + computed, aside.told())
 
 
 def _visible(
