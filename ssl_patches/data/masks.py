@@ -287,9 +287,9 @@ def found_ids(folder: str) -> set[int]:
     counted = sum(ids == set(range(min(ids), min(ids) + len(ids))) for ids in each)
     if len(found) > MOST_CLASSES or (len(found) > FEW_CLASSES and counted > 0.9 * len(each)):
         raise ValueError(
-            f"data.root: the masks of {folder} hold {len(found)} different ids, as masks that number"
-            " the objects of each image do; store classes (0 where there is no object, 1 where"
-            " there is one), or name the ids in classes.txt"
+            f"data.root: the masks of {folder} hold {len(found)} different ids, as masks that"
+            " number the objects of each image do; store classes (0 where there is no object, 1"
+            " where there is one), or name the ids in classes.txt"
         )
     return found
 
