@@ -12,12 +12,11 @@ import os
 import time
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from ssl_patches.data import arrays
-from ssl_patches.data.decode import DAMAGE, DEEP, UnreadableImage
+from ssl_patches.data import arrays, tiff
+from ssl_patches.data.decode import DAMAGE, UnreadableImage, samples
 from ssl_patches.data.files import Reading
 
 
@@ -84,7 +83,11 @@ def traits_of(path: str) -> Traits:
             except Image.UnidentifiedImageError:
                 if not path.lower().endswith(arrays.TIFF):
                     raise
-        shape = arrays.shape_of(path)
+        if path.lower().endswith(arrays.TIFF):
+            with open(path, "rb") as file:
+                found = tiff.header_of(file)
+            return Traits(kind, "array", max(len(found.pages), found.samples))
+        shape = arrays.npy_shape(path)
         return Traits(kind, "array", 1 if len(shape) == 2 else min(shape[0], shape[-1]))
     except (*DAMAGE, ImportError):
         return Traits(kind, "unreadable")
@@ -96,13 +99,7 @@ def stored_values(path: str, reading: Reading) -> tuple[float, float] | None:
     None for others, and where it cannot be read.
     """
     try:
-        if arrays.is_array(path, channels=reading.channels, value_range=reading.value_range):
-            values = arrays.read_array(path, channels=reading.channels)
-        else:
-            with Image.open(path) as image:
-                if image.mode not in DEEP and not image.mode.startswith("I;16"):
-                    return None
-                values = np.asarray(image)
-        return None if values.dtype == np.uint8 else (float(values.min()), float(values.max()))
-    except DAMAGE:
+        values = samples(path, channels=reading.channels)
+        return None if values is None else (float(values.min()), float(values.max()))
+    except (UnreadableImage, ImportError):
         return None

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ssl_patches.data import arrays
+from ssl_patches.data import arrays, tiff
 from ssl_patches.data.decode import UnreadableImage, decode, header
 from ssl_patches.data.source import Request, StoredSource
 
@@ -52,7 +52,7 @@ class Reading:
                     f"data.channels={self.channels}: {flat[0]} and {len(flat) - 1} more have 1"
                     " (grey) or 3 (RGB), only TIFF and npy hold others; set data.channels=3"
                 )
-        arrays.require_readers(paths, channels=self.channels, value_range=self.value_range)
+        tiff.require_readers(paths, channels=self.channels, value_range=self.value_range)
         return read_headers(paths, reading=self)
 
 
