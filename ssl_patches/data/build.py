@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,27 @@ def data_name(data: Mapping[str, Any]) -> str:
     return name or data["_target_"].rpartition(".")[2].removesuffix("Source").lower()
 
 
+def with_value_range(
+    data: Mapping[str, Any],
+    value_range: Sequence[float] | None,
+    *,
+    allowed: tuple[str, ...] | None = None,
+) -> Mapping[str, Any]:
+    """Return the data node with the range that an encoder was trained with, where it states none.
+
+    A source that draws 8 bits or prepares its images itself takes none, and is left as it is.
+    ``allowed``: as for ``source``.
+    """
+    if value_range is None or data.get("value_range") is not None:
+        return data
+    target = locate(data["_target_"], key="data._target_", allowed=allowed)
+    knobs, _ = signature(target)
+    prepared = isinstance(target, type) and issubclass(target, ImageSource)
+    if "value_range" not in knobs and prepared:
+        return data
+    return {**data, "value_range": list(value_range)}
+
+
 def source(
     cfg: Mapping[str, Any],
     split: str,
@@ -82,13 +103,13 @@ def source(
     at the size that crops are cut from. ``allowed``: packages that classes may come from; None:
     any. ``sources``: the Dataset objects that the configuration cannot name, by split.
 
-    A Dataset of the user's own gets what it takes of ``split``, ``image_size``, ``load_size`` and
-    ``channels``; what it returns becomes a source unless it is one already (it has a
-    ``fingerprint``). ValueError for images that are not there or not fit.
+    A Dataset of the user's own gets what it takes of ``split``, ``image_size``, ``load_size``,
+    ``channels`` and ``value_range``; what it returns becomes a source unless it is one already (it
+    has a ``fingerprint``). ValueError for images that are not there or not fit.
     """
     node = {key: value for key, value in cfg["data"].items() if key not in LOADER}
     size, channels = cfg["image_size"], channels_of(cfg)
-    load_size = size if whole else None
+    load_size, value_range = size if whole else None, cfg["data"].get("value_range")
     if sources is not None and node["_target_"] == LIVE:
         return of_datasets(
             sources,
@@ -97,6 +118,7 @@ def source(
             image_size=size,
             channels=channels,
             load_size=load_size,
+            value_range=value_range,
         )
     knobs, _ = signature(locate(node["_target_"], key="data._target_", allowed=allowed))
     derived = {
@@ -104,10 +126,16 @@ def source(
         "image_size": size,
         "load_size": load_size,
         "channels": channels,
+        "value_range": value_range,
     }
     given = {key: value for key, value in derived.items() if key in knobs}
     found = build(node, allowed=allowed, **given)
     if isinstance(found, ImageSource) or hasattr(found, "fingerprint"):
+        if value_range is not None and "value_range" not in knobs:
+            raise ValueError(
+                f"data.value_range={list(value_range)}: {node['_target_'].rpartition('.')[2]} takes"
+                " none, so it could not be applied; take it out"
+            )
         return as_source(found)
     return ItemSource(
         found,
@@ -117,6 +145,7 @@ def source(
         image_size=size,
         channels=channels,
         load_size=load_size,
+        value_range=None if "value_range" in knobs else value_range,
     )
 
 

@@ -28,6 +28,7 @@ from dataclasses import replace
 from typing import IO, Any
 
 import numpy as np
+import PIL
 import simplejpeg
 import torch
 from numpy.typing import NDArray
@@ -40,6 +41,9 @@ from ssl_patches.data.deep import samples_of
 from ssl_patches.data.stored import TRANSPOSE, Stored, resized, square
 from ssl_patches.data.truncated import truncated_refused
 
+RULES = 2  # of how stored values become pixels; raise it when pixels change
+DECODERS = f"{RULES} {PIL.__version__} {simplejpeg.__version__}"
+"""What decides pixels beside the file: part of the key of everything that is kept."""
 JPEG = b"\xff\xd8\xff"  # how such a file begins
 # how what may state an orientation begins in it: EXIF, XMP
 METADATA = (b"Exif\0\0", b"http://ns.adobe.com/xap/")
@@ -321,6 +325,22 @@ def orientation(image: Image.Image) -> Image.Transpose | None:
         return TRANSPOSE.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except DAMAGE:
         return None
+
+
+def is_turned(path: str) -> bool:
+    """Tell whether a file states an orientation other than upright; False where it cannot be
+    read."""
+    if path.lower().endswith(arrays.NPY):
+        return False
+    try:
+        with open(path, "rb") as file:
+            if tiff.is_tiff(file.read(4)):
+                return tiff.header_of(file).orientation in TRANSPOSE
+            file.seek(0)
+            with Image.open(file) as image:
+                return orientation(image) is not None
+    except DAMAGE:
+        return False
 
 
 def _eight_bits(image: Image.Image, mode: str) -> Image.Image:

@@ -11,7 +11,7 @@ import csv
 import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -104,6 +104,8 @@ class FileSource(StoredSource):
             load_size=request.side(extents.values() or [(request.image_size,) * 2]),
             corrupt=corrupt,
             identity=(f"{file.name}\0{_size(file)}\n" for file in readable),
+            files=self.paths,
+            read_as=asdict(reading),
             max_corrupt=max_corrupt,
         )
 

@@ -69,6 +69,11 @@ def evaluate_command(
     )
     if against is not None:
         _check_channels(data, against, cfg["against"])
+    for line in range_told(cfg.get("data"), data, subject, cfg["model"]):
+        say(line)
+    if against is not None:
+        for line in range_told(None, data, against, cfg["against"]):
+            say(line)
     figures = None if cfg["figures"] is None else Path(cfg["figures"])
     options = {
         "num_workers": data["num_workers"],
@@ -100,7 +105,7 @@ def chosen_data(
     ValueError where there are none, or of another number of channels than the model takes.
     """
     if cfg.get("data"):
-        data, allowed = cfg["data"], None
+        data, allowed = build_data.with_value_range(cfg["data"], subject.stored_range), None
     elif subject.cfg:
         data, allowed = subject.cfg["data"], trusted()
     else:
@@ -110,6 +115,28 @@ def chosen_data(
         )
     _check_channels(data, subject, cfg["model"])
     return data, allowed
+
+
+def range_told(
+    typed: Mapping[str, Any] | None, data: Mapping[str, Any], subject: Subject, name: str
+) -> list[str]:
+    """Return a line where images are read by the range of the model, or by another one.
+
+    ``typed``: the data that were asked for; ``data``: those that are read. None where they agree.
+    """
+    read, trained = data.get("value_range"), subject.stored_range
+    if subject.cfg is None or list(read or ()) == list(trained or ()):
+        taken = typed and read is not None and typed.get("value_range") is None
+        return [f"data.value_range={list(read or ())}, as {name} was trained"] if taken else []
+    said = {
+        None: "the range of their type",
+        **{tuple(each): f"{list(each)}" for each in (read, trained) if each is not None},
+    }
+    keys = [None if each is None else tuple(each) for each in (read, trained)]
+    return [
+        f"images of more than 8 bits are read by {said[keys[0]]}, and {name} was trained by"
+        f" {said[keys[1]]} (data.value_range)"
+    ]
 
 
 def _check_channels(data: Mapping[str, Any], subject: Subject, name: str) -> None:

@@ -58,6 +58,7 @@ def export_command(
         image_size=run["image_size"],
         mean=mean,
         std=std,
+        stored_range=run["data"].get("value_range"),
         card={
             **_provenance(cfg, run_dir, run, checkpoint),
             "step": step,
