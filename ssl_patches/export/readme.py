@@ -117,8 +117,8 @@ pooled, dense = model(images)  # (B, {features}), (B, {features}, h, w)
 TRANSFORM = """\
 transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), \
 is_training=False)
-pixels = transform(opened("image.png"))  # see Preprocessing for opened"""
-PREPARED = "pixels = prepared(stored)  # see Preprocessing for prepared"
+pixels = transform(opened("image.png"))  # opened: see Images"""
+PREPARED = "pixels = prepared(stored)  # see Images"
 
 PARTS = {"timm": TIMM, "onnx": ONNX, "torch_export": TORCH_EXPORT}
 
@@ -159,6 +159,12 @@ pipeline_tag: image-feature-extraction
 An image encoder: {channels} x {height} x {width} in, {card["features"]} features out. ssl_patches \
 is not needed to use it.
 
+## Images
+
+{_stored(images)} The orientation that a file states is applied, a white that is zero is \
+inverted, and what is transparent is white.
+
+{_lines(images)}
 {parts}
 ## Preprocessing
 
@@ -167,11 +173,6 @@ is not needed to use it.
 antialiased), crop the centre {height} x {width}, scale to 0..1, subtract mean {images["mean"]}, \
 divide by std
 {images["std"]}.{note}
-
-Stored values: {_stored(images)} The orientation that a file states is applied, and what is \
-transparent is white.
-
-{_lines(images)}
 Other image sizes: {_other_sizes(card)}.
 
 ## How it was trained
@@ -210,12 +211,12 @@ def _stored(images: Mapping[str, Any]) -> str:
     stated = images.get("stored_range")
     if stated is None:
         return (
-            "0 is black, and white is 255 in images of 8 bits, 65535 in whole numbers of more (or"
-            " the largest that the file's own bits can hold) and 1 in floats."
+            "Stored values: 0 is black, and white is 255 in images of 8 bits, 65535 in whole"
+            " numbers of more (or the largest that the file's own bits can hold) and 1 in floats."
         )
     low, high = stated
     return (
-        f"{low:g} is black and {high:g} is white in images of more than 8 bits"
+        f"Stored values: {low:g} is black and {high:g} is white in images of more than 8 bits"
         f" (`data.value_range=[{low:g},{high:g}]` of the run), and what lies beyond is clipped; in"
         " images of 8 bits 0 and 255."
     )

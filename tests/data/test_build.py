@@ -43,3 +43,15 @@ def test_another_word_is_refused() -> None:
         config.BadRequest, match=r"data.statistics=measure: must be one of imagenet, measured"
     ):
         asked("data.statistics=measure")
+
+
+def test_a_range_that_could_not_be_applied_is_refused_and_one_of_a_model_left_out() -> None:
+    cfg = asked("data.value_range=[0,4095]")
+    with pytest.raises(ValueError, match=r"data.value_range=.*EmbeddedSource takes none"):
+        build_data.source(cfg, "train", whole=True)
+    data = asked()["data"]
+    assert build_data.with_value_range(data, (0, 4095)) == data
+    folder = {"_target_": "ssl_patches.data.FolderSource", "root": "x"}
+    assert build_data.with_value_range(folder, (0, 4095))["value_range"] == [0, 4095]
+    stated = {**folder, "value_range": [0, 99]}
+    assert build_data.with_value_range(stated, (0, 4095)) == stated

@@ -165,3 +165,14 @@ def test_a_source_without_masks_is_refused(tmp_path):
                 root=str(tmp_path / "train" / "images"), split="train", image_size=20, load_size=20
             )
         )
+
+
+def test_an_image_that_is_to_be_turned_is_refused_because_its_mask_would_not_be(tmp_path):
+    write(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "train" / "images" / "a.png"
+    with Image.open(path) as image:
+        image.save(path, exif=exif)
+    with pytest.raises(ValueError, match=r"a\.png states an orientation.*store both upright"):
+        folder(tmp_path)

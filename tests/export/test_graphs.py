@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import types
 
+import numpy as np
+import onnxruntime
 import pytest
 import timm
 import torch
 from networks import (
     CARD,
     build,
+    exportable,
     preprocessing,
     write,
 )
 
+from ssl_patches.data.preprocess import Preprocess
 from ssl_patches.export import (
     Exportable,
     Wanted,
@@ -78,3 +82,33 @@ def test_a_graph_of_one_position_is_refused_before_anything_is_written(tmp_path)
     ):
         export_model(subject, tmp_path / "a", wanted=Wanted(formats=FORMATS), card=CARD)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stored_range", [(0, 4095), None])
+def test_a_graph_of_stored_values_takes_16_bits_as_they_are(tmp_path, stored_range):
+    """The normalised picture that training made of them gives the same features."""
+    images = preprocessing(1, stored_range=stored_range)
+    subject = exportable("resnet_gray", preprocessing=images)
+    wanted = Wanted(formats=("onnx",), input="uint16")
+    export_model(subject, tmp_path / "out", wanted=wanted, card={})
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "encoder.onnx")
+    high = (stored_range or (0, 65535))[1]
+    stored = np.random.default_rng(0).integers(0, high + 1, (2, 1, 32, 32)).astype(np.uint16)
+    pooled, _ = session.run(["pooled", "dense"], {"image": stored})
+    preprocess = Preprocess(image_size=32, mean=[0.4], std=[0.25], value_range=stored_range)
+    with torch.inference_mode():
+        want = subject.model(torch.stack([preprocess(torch.from_numpy(one)) for one in stored]))
+    assert np.abs(pooled - want.numpy()).max() < 1e-4 * want.abs().max()
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert f"0 black and {high} white" in text
+
+
+def test_what_16_bits_cannot_hold_is_refused(tmp_path):
+    for stored_range in ((-1000, 400), (0, 100)):
+        subject = exportable(
+            "resnet_gray", preprocessing=preprocessing(1, stored_range=stored_range)
+        )
+        with pytest.raises(ValueError, match=r"input=uint16: .*set input=float32"):
+            export_model(
+                subject, tmp_path / "out", wanted=Wanted(formats=("onnx",), input="uint16"), card={}
+            )
