@@ -169,7 +169,7 @@ def header_of(file: IO[bytes]) -> TiffHeader:
         height=int((size[1] or (0,))[0]),
         bits=max(first.get(258) or (1,)),
         form=max(first.get(339) or (1,)),
-        photometric=first.get(262, (BLACK_IS_ZERO,))[0],
+        photometric=first.get(262, (WHITE_IS_ZERO,))[0],
         samples=first.get(277, (1,))[0],
         extra=first.get(338, ()),
         orientation=first.get(274, (1,))[0],

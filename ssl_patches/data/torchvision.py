@@ -93,9 +93,10 @@ class TorchvisionSource(ItemSource):
 
     def kept_key(self) -> str:
         """Return a hash of the files below ``root`` as they are now, and of how they are read."""
+        root = os.path.expanduser(self.root or "")
         found = [
             os.path.join(folder, file)
-            for folder, _, files in sorted(os.walk(os.path.expanduser(self.root)))
+            for folder, _, files in sorted(os.walk(root))
             for file in sorted(files)
         ]
         return key_of(

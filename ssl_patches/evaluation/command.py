@@ -125,18 +125,22 @@ def range_told(
     ``typed``: the data that were asked for; ``data``: those that are read. None where they agree.
     """
     read, trained = data.get("value_range"), subject.stored_range
-    if subject.cfg is None or list(read or ()) == list(trained or ()):
+    known = subject.cfg is not None  # timm says nothing of stored values
+    if not known or list(read or ()) == list(trained or ()):
         taken = typed and read is not None and typed.get("value_range") is None
-        return [f"data.value_range={list(read or ())}, as {name} was trained"] if taken else []
-    said = {
-        None: "the range of their type",
-        **{tuple(each): f"{list(each)}" for each in (read, trained) if each is not None},
-    }
-    keys = [None if each is None else tuple(each) for each in (read, trained)]
+        return [f"data.value_range={_range(read)}, as {name} was trained"] if taken else []
+    now, then = _range(read), _range(trained)
     return [
-        f"images of more than 8 bits are read by {said[keys[0]]}, and {name} was trained by"
-        f" {said[keys[1]]} (data.value_range)"
+        f"images of more than 8 bits are read by {now}, and {name} was trained by {then}"
+        " (data.value_range)"
     ]
+
+
+def _range(stated: Sequence[float] | None) -> str:
+    """Say a range as it is typed."""
+    if stated is None:
+        return "the range of their type"
+    return f"[{','.join(f'{value:g}' for value in stated)}]"
 
 
 def _check_channels(data: Mapping[str, Any], subject: Subject, name: str) -> None:

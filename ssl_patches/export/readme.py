@@ -127,19 +127,16 @@ def readme(card: Mapping[str, Any]) -> str:
     """Write Markdown with a YAML head from the card of ``export_model``."""
     images = card["preprocessing"]
     channels, height, width = images["channels"], images["height"], images["width"]
-    mode = {
-        1: ' (`.convert("L")`)',
-        3: ' (`.convert("RGB")`)',
-    }.get(channels, "")
+    pictured = channels in (1, 3)
     parts = "\n".join(
         PARTS[name].format(
             features=card["features"],
             input=_graph_input(images),
-            transform=TRANSFORM if mode else PREPARED,
+            transform=TRANSFORM if pictured else PREPARED,
         )
         for name in card["formats"]
     )
-    timm = mode and "timm" in card["formats"]
+    timm = pictured and "timm" in card["formats"]
     note = " The timm transform above does all but the first." if timm else ""
     licence = f"license: {card['license']}\n" if card["license"] else ""
     library = {"timm": "timm", "onnx": "onnx", "torch_export": "pytorch"}[
@@ -168,7 +165,7 @@ inverted, and what is transparent is white.
 {parts}
 ## Preprocessing
 
-{channels} channels{mode}; resize the shorter side to {images["resize_shorter_side"]} px \
+{channels} channels, opened as above; resize the shorter side to {images["resize_shorter_side"]} px \
 ({images["interpolation"]},
 antialiased), crop the centre {height} x {width}, scale to 0..1, subtract mean {images["mean"]}, \
 divide by std

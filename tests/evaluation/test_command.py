@@ -1,14 +1,17 @@
 """``ssl-patches evaluate`` on a run: what it leaves, and two encoders on the same images."""
 
 import json
+import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ssl_patches.cli import main
+from ssl_patches.encoders.exported import Subject
 from ssl_patches.evaluation import PROTOCOL, Record
-from ssl_patches.evaluation.command import evaluate_run
+from ssl_patches.evaluation.command import chosen_data, evaluate_run, range_told
 from ssl_patches.export import read_card
 
 LIMITS = ("train_images=64", "test_images=32")
@@ -174,3 +177,23 @@ def test_help_says_what_probes_are_and_where_more_are_listed(capsys):
     said = capsys.readouterr().out
     assert all(f"  {name} " in said for name in ("knn", "linear", "finetune", "roles"))
     assert "ssl-patches list probes" in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "trained", "said"),
+    [
+        (None, [0, 4095], r"data.value_range=\[0,4095\], as RUN was trained"),
+        ([0, 255], [0, 4095], r"read by \[0,255\], and RUN was trained by \[0,4095\]"),
+        ([0, 4095], None, r"read by \[0,4095\], and RUN was trained by the range of their type"),
+        ([0, 4095], [0.0, 4095.0], None),
+        (None, None, None),
+    ],
+)
+def test_images_are_read_by_the_range_of_the_model_or_the_difference_is_said(typed, trained, said):
+    node = {"_target_": "ssl_patches.data.FolderSource", "root": "x", "value_range": typed}
+    cfg = {"data": {key: value for key, value in node.items() if value is not None}, "model": "RUN"}
+    subject = Subject(torch.nn.Identity(), 32, [0.5] * 3, [0.5] * 3, {}, stored_range=trained)
+    data, _ = chosen_data(cfg, subject)
+    assert data.get("value_range") == (typed or trained)
+    (line,) = range_told(cfg["data"], data, subject, "RUN") or [None]
+    assert line is None if said is None else re.search(said, line)

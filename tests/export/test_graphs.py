@@ -17,13 +17,13 @@ from networks import (
     write,
 )
 
-from ssl_patches.data.preprocess import Preprocess
 from ssl_patches.export import (
     Exportable,
     Wanted,
     export_model,
     graphs,
 )
+from ssl_patches.export.load import load_encoder
 
 
 def choosing(model, images):
@@ -86,18 +86,19 @@ def test_a_graph_of_one_position_is_refused_before_anything_is_written(tmp_path)
 
 @pytest.mark.parametrize("stored_range", [(0, 4095), None])
 def test_a_graph_of_stored_values_takes_16_bits_as_they_are(tmp_path, stored_range):
-    """The normalised picture that training made of them gives the same features."""
+    """What load_encoder prepares of them, as training did, gives the same features."""
     images = preprocessing(1, stored_range=stored_range)
     subject = exportable("resnet_gray", preprocessing=images)
-    wanted = Wanted(formats=("onnx",), input="uint16")
+    wanted = Wanted(formats=("timm", "onnx"), input="uint16")
     export_model(subject, tmp_path / "out", wanted=wanted, card={})
     session = onnxruntime.InferenceSession(tmp_path / "out" / "encoder.onnx")
     high = (stored_range or (0, 65535))[1]
     stored = np.random.default_rng(0).integers(0, high + 1, (2, 1, 32, 32)).astype(np.uint16)
     pooled, _ = session.run(["pooled", "dense"], {"image": stored})
-    preprocess = Preprocess(image_size=32, mean=[0.4], std=[0.25], value_range=stored_range)
+    encoder, preprocess = load_encoder(tmp_path / "out")
+    assert preprocess.value_range == (None if stored_range is None else list(stored_range))
     with torch.inference_mode():
-        want = subject.model(torch.stack([preprocess(torch.from_numpy(one)) for one in stored]))
+        want = encoder(torch.stack([preprocess(torch.from_numpy(one)) for one in stored]))
     assert np.abs(pooled - want.numpy()).max() < 1e-4 * want.abs().max()
     text = (tmp_path / "out" / "README.md").read_text()
     assert f"0 black and {high} white" in text
