@@ -3,7 +3,7 @@
 The rule is stated, never taken from an image's own extremes, so that equal values stay equal in all
 images:
 
-* 8-bit values are levels already, with a range or without; one bit is black or white;
+* 8-bit values are levels already, with a range or without;
 * with ``value_range=(low, high)`` low becomes 0, high becomes 255, and what lies beyond is clipped
   to them (a window, as radiologists set one): ``[0, 4095]`` for 12 bits stored in 16,
   ``[-1000, 400]`` for a lung in Hounsfield units;
@@ -89,10 +89,8 @@ def levels(
     ValueError for values that have no known range, or are not finite.
     """
     kind, one_byte = values.dtype.kind, values.dtype.itemsize == 1
-    if kind == "b" or (kind == "u" and one_byte):
-        return values.astype(np.float32) * np.float32(
-            255 if kind == "b" else 255 / (highest or 255)
-        )
+    if kind == "u" and one_byte:
+        return values.astype(np.float32) * np.float32(255 / (highest or 255))
     if kind not in "uif":
         raise ValueError(f"has {values.dtype} pixels: must be whole numbers or floats")
     least, most = values.min(), values.max()
@@ -103,7 +101,7 @@ def levels(
         )
     low, high = value_range or (0, highest or (1.0 if kind == "f" else 65535))
     if value_range is None and (one_byte or not (least >= 0 and most <= high)):
-        beyond = "are bytes with a sign" if one_byte else f"lie outside 0..{high:g}"
+        beyond = "are bytes with a sign" if one_byte else f"lie outside 0..{high}"
         raise ValueError(
             f"pixels {least}..{most} {beyond}: store them as 8 or 16 bits, or give"
             " data.value_range=[LOW,HIGH]"

@@ -253,7 +253,7 @@ def read(
             values = _unmultiplied(values, alpha)
     return Stored(
         values=values,
-        highest=own if own and header.bits not in (1, 8, 16) else None,
+        highest=own if own and header.bits not in (8, 16) else None,
         white_is_zero=header.photometric == WHITE_IS_ZERO,
         alpha=alpha,
         no_data=header.no_data,
@@ -282,6 +282,8 @@ def _samples(file: IO[bytes], header: TiffHeader) -> NDArray[Any]:
             values, axes = pages[0].asarray(), pages[0].axes
     except (tifffile.TiffFileError, RuntimeError) as error:
         raise ValueError(str(error)) from error
+    if values.dtype == bool:
+        values = values.astype(np.uint8)
     if values.ndim == 2:
         return values[None]
     if values.ndim != 3 or "S" not in axes:
