@@ -165,8 +165,8 @@ inverted, and what is transparent is white.
 {parts}
 ## Preprocessing
 
-{channels} channels, opened as above; resize the shorter side to {images["resize_shorter_side"]} px \
-({images["interpolation"]},
+{channels} channels, opened as above; resize the shorter side to \
+{images["resize_shorter_side"]} px ({images["interpolation"]},
 antialiased), crop the centre {height} x {width}, scale to 0..1, subtract mean {images["mean"]}, \
 divide by std
 {images["std"]}.{note}
