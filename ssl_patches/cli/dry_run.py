@@ -29,6 +29,7 @@ from ssl_patches.training.figures import draw_tiles
 from ssl_patches.training.prepare import Prepared, prepare, resolve_run_dir
 from ssl_patches.training.pretrainer import step_seed
 from ssl_patches.training.process import before_training
+from ssl_patches.training.statistics import with_statistics
 
 PICTURE = "dry_run.png"
 ROWS = 4  # images in the picture
@@ -38,7 +39,7 @@ def dry_run(cfg: Mapping[str, Any]) -> str:
     """Describe what a checked configuration would do and cost, in lines for a person. ValueError
     where ``pretrain`` would refuse."""
     before_training()
-    cfg = build_data.with_measured_statistics(cfg)
+    cfg, told = with_statistics(cfg)
     run = prepare(cfg)
     run_dir, checkpoint = resolve_run_dir(cfg, run)
     refuse_used(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
@@ -46,6 +47,7 @@ def dry_run(cfg: Mapping[str, Any]) -> str:
     rows = [
         ("run", f"{run_dir}: {start}" if cfg["run_dir"] else "in runs/, as run_dir= is not given")
     ]
+    rows += [("weights", line) for line in told]
     rows += [*_parts(cfg, run), *_course(run), *_cost(run), ("picture", str(_picture(cfg, run)))]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:{width}}  {text}" for name, text in rows]

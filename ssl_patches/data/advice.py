@@ -13,10 +13,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from statistics import median_low
 
-from PIL import Image
-
-from ssl_patches.data import arrays
-from ssl_patches.data.decode import DAMAGE
+from ssl_patches.data.decode import UnreadableImage, header
 from ssl_patches.data.traits import Traits, traits_of
 from ssl_patches.data.walk import find_images
 
@@ -69,9 +66,7 @@ def facts_of(root: str, *, channels: int) -> Facts | None:
     paths = [os.path.join(root, file.path) for file in find_images(root, most=ENOUGH).images]
     step = max(1, len(paths) // OPENED)
     seen = [(path, traits_of(path)) for path in paths[::step][:OPENED]]
-    readable = [
-        (traits, side) for path, traits in seen if (side := _shorter_side(path, traits, channels))
-    ]
+    readable = [(traits, side) for path, traits in seen if (side := _shorter_side(path, channels))]
     if not readable:
         return None
     deep = sum(_is_deep(traits) for traits, _ in readable)
@@ -143,14 +138,11 @@ def _counted(images: int) -> str:
     return f"{images:,}" if images < ENOUGH else f"{ENOUGH:,} or more"
 
 
-def _shorter_side(path: str, traits: Traits, channels: int) -> int:
+def _shorter_side(path: str, channels: int) -> int:
     """Return pixels of the shorter side; 0 where the header cannot be read."""
     try:
-        if traits.mode == "array":
-            return min(arrays.extent_of(arrays.shape_of(path), channels=channels))
-        with Image.open(path) as image:
-            return min(image.size)
-    except (*DAMAGE, ImportError):
+        return min(header(path, channels=channels))
+    except (UnreadableImage, ImportError):
         return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def other_images(before: str | None, found: ImageSource) -> bool:
     False where one of them cannot be recognised.
     """
     now = found.fingerprint()
-    return bool(before and now) and before != now
+    return bool(before and now) and before not in (now, found.former_fingerprint())
 
 
 def data_name(data: Mapping[str, Any]) -> str:
@@ -106,6 +106,27 @@ def data_name(data: Mapping[str, Any]) -> str:
     """
     name = str(data.get("name") or Path(str(data.get("root") or data.get("path") or "")).stem)
     return name or data["_target_"].rpartition(".")[2].removesuffix("Source").lower()
+
+
+def with_value_range(
+    data: Mapping[str, Any],
+    value_range: Sequence[float] | None,
+    *,
+    allowed: tuple[str, ...] | None = None,
+) -> Mapping[str, Any]:
+    """Return the data node with the range that an encoder was trained with, where it states none.
+
+    A source that draws 8 bits or prepares its images itself takes none, and is left as it is.
+    ``allowed``: as for ``source``.
+    """
+    if value_range is None or data.get("value_range") is not None:
+        return data
+    target = locate(data["_target_"], key="data._target_", allowed=allowed)
+    knobs, _ = signature(target)
+    prepared = isinstance(target, type) and issubclass(target, ImageSource)
+    if "value_range" not in knobs and prepared:
+        return data
+    return {**data, "value_range": list(value_range)}
 
 
 def source(
@@ -122,13 +143,13 @@ def source(
     at the size that crops are cut from. ``allowed``: packages that classes may come from; None:
     any. ``sources``: the Dataset objects that the configuration cannot name, by split.
 
-    A Dataset of the user's own gets what it takes of ``split``, ``image_size``, ``load_size`` and
-    ``channels``; what it returns becomes a source unless it is one already (it has a
-    ``fingerprint``). ValueError for images that are not there or not fit.
+    A Dataset of the user's own gets what it takes of ``split``, ``image_size``, ``load_size``,
+    ``channels`` and ``value_range``; what it returns becomes a source unless it is one already (it
+    has a ``fingerprint``). ValueError for images that are not there or not fit.
     """
     node = {key: value for key, value in cfg["data"].items() if key not in LOADER}
     size, channels = cfg["image_size"], channels_of(cfg)
-    load_size = size if whole else None
+    load_size, value_range = size if whole else None, cfg["data"].get("value_range")
     if sources is not None and node["_target_"] == LIVE:
         return of_datasets(
             sources,
@@ -138,6 +159,7 @@ def source(
             channels=channels,
             load_size=load_size,
             apart=cfg["data"].get("num_workers", 1) > 0,
+            value_range=value_range,
         )
     knobs, _ = signature(locate(node["_target_"], key="data._target_", allowed=allowed))
     derived = {
@@ -145,11 +167,17 @@ def source(
         "image_size": size,
         "load_size": load_size,
         "channels": channels,
+        "value_range": value_range,
     }
     given = {key: value for key, value in derived.items() if key in knobs}
     found = build(node, allowed=allowed, **given)
     workers = cfg["data"].get("num_workers", 1) > 0
     if isinstance(found, ImageSource) or hasattr(found, "fingerprint"):
+        if value_range is not None and "value_range" not in knobs:
+            raise ValueError(
+                f"data.value_range={list(value_range)}: {node['_target_'].rpartition('.')[2]} takes"
+                " none, so it could not be applied; take it out"
+            )
         own = as_source(found)
         own.reads_apart = own.reads_apart and workers
         return own
@@ -162,6 +190,7 @@ def source(
         channels=channels,
         load_size=load_size,
         apart=workers,
+        value_range=None if "value_range" in knobs else value_range,
     )
 
 

@@ -10,8 +10,7 @@ A cache is a folder PLACE/KEY that appears complete and at once: it is written t
 and renamed. So a builder that is killed leaves nothing that could be taken for images, and of two
 builders one works while the other waits (the locks of ``config/locks.py``, which tell the dead
 from the living on other machines too). KEY is a hash of all that decides the pixels: the source's
-configuration and fingerprint, each file's time of change, the shape, and the versions of the
-decoders, Pillow and simplejpeg.
+configuration, each file's size and time of change, the shape, and the versions of the decoders.
 
 Traps: (a) a Dataset of one's own whose *code* changes keeps its key: delete the folder then, or set
 another one; (b) writing through a memory map turns a full disk into a signal that kills the
@@ -21,7 +20,6 @@ whole: the array is opened again there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -32,8 +30,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL
-import simplejpeg
 import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
@@ -41,13 +37,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ssl_patches.config import locks
+from ssl_patches.config.keys import key_of
+from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.module import items_of, ordered_loader
 from ssl_patches.data.source import ImageSource, Item, StoredSource, WrappedSource
 from ssl_patches.types import ImageBatch
 
 LAYOUT = 1  # of the files in a cache; part of every key
-DECODERS = f"{PIL.__version__} {simplejpeg.__version__}"
 MAX_GB = 20.0
 IMAGES, SHOWN, LABELS, ABOUT = "images.npy", "shown.npy", "labels.npy", "about.json"
 WAIT = 1.0  # seconds between two looks at what another process is building
@@ -282,12 +279,10 @@ def folder_of(cache: bool | str) -> Path:
 
 
 def _key(source: ImageSource, identity: str, shape: tuple[int, ...]) -> str:
-    content = hashlib.sha256(
-        f"{LAYOUT} {DECODERS} {shape} {source.fingerprint()} {identity}".encode()
-    )
-    for path in source.paths:
-        content.update(f" {os.stat(path).st_mtime_ns}".encode())
-    return content.hexdigest()[:24]
+    images = source.kept_key() or source.fingerprint()  # of a Dataset of one's own, see trap (a)
+    return key_of(layout=LAYOUT, decoders=DECODERS, shape=shape, images=images, identity=identity)[
+        :24
+    ]
 
 
 def _workers(asked: int) -> int:

@@ -12,11 +12,9 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 from torch.utils.data import Dataset
 
-from ssl_patches.data import arrays
-from ssl_patches.data.decode import DAMAGE, DEEP, UnreadableImage
+from ssl_patches.data.decode import UnreadableImage, samples
 from ssl_patches.data.files import Reading
 
 NO_DATA = (-9999.0, -32768.0, -3.4028234663852886e38, -1.7976931348623157e308)
@@ -78,13 +76,7 @@ def stored_values(path: str, reading: Reading) -> tuple[float, float] | None:
     None for others, and where it cannot be read.
     """
     try:
-        if arrays.is_array(path, channels=reading.channels, value_range=reading.value_range):
-            values = arrays.read_array(path, channels=reading.channels)
-        else:
-            with Image.open(path) as image:
-                if image.mode not in DEEP and not image.mode.startswith("I;16"):
-                    return None
-                values = np.asarray(image)
-        return None if values.dtype == np.uint8 else limits_of(values)
-    except DAMAGE:
+        values = samples(path, channels=reading.channels)
+        return None if values is None else limits_of(values)
+    except (UnreadableImage, ImportError):
         return None

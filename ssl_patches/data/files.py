@@ -11,13 +11,13 @@ import csv
 import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ssl_patches.data import arrays
+from ssl_patches.data import arrays, tiff
 from ssl_patches.data.decode import UnreadableImage, decode, header
 from ssl_patches.data.remarks import of_files
 from ssl_patches.data.source import Request, StoredSource
@@ -53,7 +53,7 @@ class Reading:
                     f"data.channels={self.channels}: {flat[0]} and {len(flat) - 1} more have 1"
                     " (grey) or 3 (RGB), only TIFF and npy hold others; set data.channels=3"
                 )
-        arrays.require_readers(paths, channels=self.channels, value_range=self.value_range)
+        tiff.require_readers(paths, channels=self.channels, value_range=self.value_range)
         return read_headers(paths, reading=self)
 
 
@@ -108,6 +108,8 @@ class FileSource(StoredSource):
             load_size=request.side(extents.values() or [(request.image_size,) * 2]),
             corrupt=corrupt,
             identity=(f"{file.name}\0{_size(file)}\n" for file in readable),
+            files=self.paths,
+            read_as=asdict(reading),
             max_corrupt=max_corrupt,
         )
 

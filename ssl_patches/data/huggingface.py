@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ssl_patches.config.messages import nearest
+from ssl_patches.data.arrays import check_range
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.layout import divide_numbers
 from ssl_patches.data.source import Request, StoredSource
@@ -45,6 +46,7 @@ class HuggingFaceSource(StoredSource):
         image_column: str | None = None,
         label_column: str | None = None,
         channels: int = 3,
+        value_range: Sequence[float] | None = None,
         load_size: int | None = None,
         max_corrupt: float = 0.01,
     ) -> None:
@@ -73,6 +75,7 @@ class HuggingFaceSource(StoredSource):
             )
         self.rows = table.select_columns([name]).cast_column(name, Image(decode=False))
         self.image_column, self.channels = name, channels
+        self.value_range = check_range(value_range)
         labels, classes = _labels(table, label_column, path)
         probed = [self._extent(at) for at in range(0, len(table), max(1, len(table) // PROBED))]
         super().__init__(
@@ -86,6 +89,12 @@ class HuggingFaceSource(StoredSource):
             ),
             corrupt=[],
             identity=[table._fingerprint, split, name],
+            files=[file["filename"] for file in table.cache_files],
+            read_as={
+                "channels": channels,
+                "value_range": value_range,
+                "rows": [split, len(table), name],
+            },
             max_corrupt=max_corrupt,
         )
         self.known_as = [f"{split}/{number}" for number in numbers]
@@ -96,7 +105,13 @@ class HuggingFaceSource(StoredSource):
         if stored is None or not (stored["bytes"] or stored["path"]):
             raise UnreadableImage(self.names[at], "is empty")
         name, content = stored["path"] or self.names[at], stored["bytes"]
-        image = decode(name, channels=self.channels, size=self.load_size, data=content)
+        image = decode(
+            name,
+            channels=self.channels,
+            size=self.load_size,
+            value_range=self.value_range,
+            data=content,
+        )
         return image, int(self.labels[at])
 
     def _extent(self, at: int) -> tuple[int, int] | None:

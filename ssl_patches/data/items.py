@@ -31,7 +31,7 @@ from torch import Tensor
 from ssl_patches.config.messages import shown
 from ssl_patches.data import arrays
 from ssl_patches.data.apart import looked_at
-from ssl_patches.data.decode import UnreadableImage, square_of
+from ssl_patches.data.decode import UnreadableImage, square_of, square_of_array
 from ssl_patches.data.layout import divide_numbers
 from ssl_patches.data.source import Request, StoredSource
 
@@ -186,8 +186,8 @@ class ItemSource(StoredSource):
                 return square_of(
                     image, channels=self.channels, size=self.load_size, value_range=self.value_range
                 )
-            return torch.from_numpy(
-                arrays.square(image, size=self.load_size, value_range=self.value_range)
+            return square_of_array(
+                image, channels=self.channels, size=self.load_size, value_range=self.value_range
             )
         except ValueError as error:
             raise ValueError(f"{self.where}: item {at} {error}") from error

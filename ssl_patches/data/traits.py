@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from ssl_patches.data import arrays
+from ssl_patches.data import arrays, tiff
 from ssl_patches.data.decode import DAMAGE
-
-MOST_PAGES = 64  # that are looked at one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,35 +25,31 @@ def traits_of(path: str) -> Traits:
     """Read the traits of a file; one whose header cannot be read is "unreadable" (never raises)."""
     kind = os.path.splitext(path)[1].lstrip(".").upper() or "file"
     try:
-        if not path.lower().endswith(arrays.NPY):
-            try:
-                with Image.open(path) as image:
-                    pages = _pages(image)
-                    if pages > 1 and image.format == "TIFF":
-                        return Traits("TIFF", "array", pages)
-                    return Traits(
-                        image.format or kind,
-                        image.mode,
-                        len(image.getbands()) - image.has_transparency_data,
-                        pages,
-                    )
-            except Image.UnidentifiedImageError:
-                if not path.lower().endswith(arrays.TIFF):
-                    raise
-        shape = arrays.shape_of(path)
-        return Traits(kind, "array", 1 if len(shape) == 2 else min(shape[0], shape[-1]))
+        if path.lower().endswith(arrays.NPY):
+            shape = arrays.npy_shape(path)
+            return Traits(kind, "array", 1 if len(shape) == 2 else min(shape[0], shape[-1]))
+        if path.lower().endswith(arrays.TIFF):
+            with open(path, "rb") as file:
+                header = tiff.header_of(file)
+            if len(header.pages) > 1:
+                return Traits("TIFF", "array", len(header.pages))
+        return _of_picture(path, kind)
     except (*DAMAGE, ImportError):
         return Traits(kind, "unreadable")
 
 
-def _pages(image: Image.Image) -> int:
-    """Count the pages or frames that are as large as the first; thumbnails are none."""
-    count, size = getattr(image, "n_frames", 1), image.size
-    if count < 2 or image.format != "TIFF":
-        return count
-    alike = 0
-    for at in range(min(count, MOST_PAGES)):
-        image.seek(at)
-        alike += image.size == size
-    image.seek(0)
-    return alike if count <= MOST_PAGES else count
+def _of_picture(path: str, kind: str) -> Traits:
+    """Read the traits that Pillow states; of a TIFF that it does not know, those of its header."""
+    try:
+        with Image.open(path) as image:
+            return Traits(
+                image.format or kind,
+                image.mode,
+                len(image.getbands()) - image.has_transparency_data,
+                1 if image.format == "TIFF" else getattr(image, "n_frames", 1),
+            )
+    except Image.UnidentifiedImageError:
+        if not path.lower().endswith(arrays.TIFF):
+            raise
+    with open(path, "rb") as file:
+        return Traits(kind, "array", tiff.header_of(file).samples)

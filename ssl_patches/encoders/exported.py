@@ -96,6 +96,15 @@ def load_timm_folder(directory: Path) -> tuple[nn.Module, dict[str, Any]]:
     )
 
 
+def stored_range_of(card: Mapping[str, Any]) -> Sequence[float] | None:
+    """Return the stored values that are black and white, as a card says them; None: by their type.
+
+    Cards of before say it in the configuration of the run alone.
+    """
+    data = (card.get("config") or {}).get("data") or {}
+    return (card.get("preprocessing") or {}).get("stored_range", data.get("value_range"))
+
+
 @dataclass(frozen=True)
 class Subject:
     """What is evaluated, and how it wants its images."""
@@ -106,6 +115,8 @@ class Subject:
     std: Sequence[float]
     cfg: Mapping[str, Any] | None  # of the run it comes from
     fingerprint: str | None = None  # of the images it was trained on
+    # stored values that are black and white in images of more than 8 bits; None: by their type
+    stored_range: Sequence[float] | None = None
 
 
 def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
@@ -115,13 +126,15 @@ def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
     if place.is_dir():
         folder = place if (place / CARD).is_file() else place / "encoder"
         net, traits = load_timm_folder(folder)
+        card = read_card(folder)
         return Subject(
             net,
             traits["input_size"][1],
             traits["mean"],
             traits["std"],
-            read_card(folder).get("config"),
-            read_card(folder).get("data_fingerprint"),
+            card.get("config"),
+            card.get("data_fingerprint"),
+            stored_range=stored_range_of(card),
         )
     if not timm.is_model(model):
         near = closest(model, timm.list_models())

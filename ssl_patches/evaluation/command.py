@@ -72,6 +72,11 @@ def evaluate_command(
     )
     if against is not None:
         _check_channels(data, against, cfg["against"])
+    for line in range_told(cfg.get("data"), data, subject, cfg["model"]):
+        say(line)
+    if against is not None:
+        for line in range_told(None, data, against, cfg["against"]):
+            say(line)
     figures = None if cfg["figures"] is None else Path(cfg["figures"])
     options = {
         "num_workers": data["num_workers"],
@@ -135,7 +140,7 @@ def chosen_data(
     another number of channels than the model takes.
     """
     if cfg.get("data"):
-        data, allowed = cfg["data"], None
+        data, allowed = build_data.with_value_range(cfg["data"], subject.stored_range), None
     elif subject.cfg:
         data, allowed = subject.cfg["data"], trusted()
         data = config.overlaid(data, changes, allowed=allowed) if changes else data
@@ -146,6 +151,32 @@ def chosen_data(
         )
     _check_channels(data, subject, cfg["model"])
     return data, allowed
+
+
+def range_told(
+    typed: Mapping[str, Any] | None, data: Mapping[str, Any], subject: Subject, name: str
+) -> list[str]:
+    """Return a line where images are read by the range of the model, or by another one.
+
+    ``typed``: the data that were asked for; ``data``: those that are read. None where they agree.
+    """
+    read, trained = data.get("value_range"), subject.stored_range
+    known = subject.cfg is not None  # timm says nothing of stored values
+    if not known or list(read or ()) == list(trained or ()):
+        taken = typed and read is not None and typed.get("value_range") is None
+        return [f"data.value_range={_range(read)}, as {name} was trained"] if taken else []
+    now, then = _range(read), _range(trained)
+    return [
+        f"images of more than 8 bits are read by {now}, and {name} was trained by {then}"
+        " (data.value_range)"
+    ]
+
+
+def _range(stated: Sequence[float] | None) -> str:
+    """Say a range as it is typed."""
+    if stated is None:
+        return "the range of their type"
+    return f"[{','.join(f'{value:g}' for value in stated)}]"
 
 
 def _check_channels(data: Mapping[str, Any], subject: Subject, name: str) -> None:

@@ -36,7 +36,7 @@ from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.attention import choose_attention
 from ssl_patches.encoders.exported import Subject, open_model
 from ssl_patches.encoders.network import Network, Preprocessing
-from ssl_patches.evaluation.command import chosen_data, say_images
+from ssl_patches.evaluation.command import chosen_data, range_told, say_images
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.floors import digest
 from ssl_patches.evaluation.parquet import Chunks
@@ -64,6 +64,8 @@ def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
         )
     subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
     data, allowed = chosen_data(cfg, subject, changes)
+    for line in range_told(cfg.get("data"), data, subject, cfg["model"]):
+        say(line)
     reader = Reader(subject, tiles=cfg["tiles"], precision=cfg["precision"])
     node = {"data": data, "image_size": subject.image_size}
     sources = {
@@ -179,9 +181,11 @@ def _chunks(
             "image_size": subject.image_size,
             "mean": list(subject.mean),
             "std": list(subject.std),
+            "value_range": data.get("value_range"),
         },
         "data": {"root": str(data.get("root", "")), "name": data_name(data)},
         "fingerprints": {name: source.fingerprint() for name, source in sources.items()},
+        "files": {name: source.kept_key() for name, source in sources.items()},
         "classes": next(
             (list(source.classes) for source in sources.values() if source.classes), []
         ),

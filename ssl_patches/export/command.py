@@ -59,6 +59,7 @@ def export_command(
         image_size=run["image_size"],
         mean=mean,
         std=std,
+        stored_range=run["data"].get("value_range"),
         card={
             **provenance,
             "step": step,

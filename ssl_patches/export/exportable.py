@@ -136,11 +136,12 @@ class ExportRequest:
     """The formats to write, and how.
 
     ``precision``: of the stored weights. ``input``: of the graphs (ONNX, torch.export); uint8 takes
-    the normalisation inside. ``image_size``: in pixels, None: that of the encoder.
+    the normalisation inside, uint16 also the stored range. ``image_size``: in pixels, None: that
+    of the encoder.
     """
 
     formats: Sequence[str] = ("timm",)
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    input: Literal["float32", "uint8"] = "float32"
+    input: Literal["float32", "uint8", "uint16"] = "float32"
     image_size: int | None = None
     license: str | None = None

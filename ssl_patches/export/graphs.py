@@ -1,9 +1,9 @@
 """The encoder as a graph that needs no Python of its own: ONNX, and torch.export's ``.pt2``.
 
 Both give the pooled vector *and* the dense map, take any batch, and any height and width that the
-architecture takes; with ``input=uint8`` scaling and normalisation are inside. Resizing stays
-outside: graphs and image libraries resize differently. Each file carries its preprocessing, so that
-it can be used when it is found alone.
+architecture takes; with ``input=uint8`` and ``uint16`` scaling and normalisation are inside.
+Resizing stays outside: graphs and image libraries resize differently. Each file carries its
+preprocessing, so that it can be used when it is found alone.
 
 Traps: an example batch of one is taken for a constant, and so is a height that equals the width or
 the encoder's own size. The ONNX optimiser folds 16-bit weights back to 32 bits (and takes minutes
@@ -66,14 +66,16 @@ def write_graphs(folder: Path, exportable: Exportable, wanted: ExportRequest) ->
 def _trace(exportable: Exportable, wanted: ExportRequest, precision: str) -> ExportedProgram:
     images = exportable.preprocessing
     net = Network(
-        store_rounded(exportable.dynamic(), precision), images if wanted.input == "uint8" else None
+        store_rounded(exportable.dynamic(), precision),
+        None if wanted.input == "float32" else images,
+        stored=wanted.input == "uint16",
     ).eval()
     height = width = images.image_size
     axes = {0: Dim.DYNAMIC}
     if exportable.any_size:
         height, width = height + 2 * exportable.unit, width + 3 * exportable.unit
         axes |= {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
-    dtype = torch.uint8 if wanted.input == "uint8" else torch.float32
+    dtype = {"uint8": torch.uint8, "uint16": torch.uint16}.get(wanted.input, torch.float32)
     example = torch.zeros(2, images.channels, height, width, dtype=dtype)
     try:
         with torch.no_grad():
@@ -173,7 +175,7 @@ def _store_rounded(graph: Any, precision: str) -> None:
 
 
 def _metadata(exportable: Exportable, wanted: ExportRequest) -> Mapping[str, Any]:
-    preprocessing = exportable.preprocessing.said(inside=wanted.input == "uint8")
+    preprocessing = exportable.preprocessing.said(graph_input=wanted.input)
     return {
         "architecture": exportable.architecture,
         "precision": wanted.precision,

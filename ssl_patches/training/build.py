@@ -51,7 +51,8 @@ def training_source(
     found, data = source(cfg, split, whole=False, sources=sources), cfg["data"]
     if not data.get("cache"):
         return found
-    deciding = {key: value for key, value in data.items() if key not in {*LOADER, "max_corrupt"}}
+    aside = {*LOADER, "max_corrupt"} - {"channels", "value_range"}
+    deciding = {key: value for key, value in data.items() if key not in aside}
     identity = json.dumps({"split": split, **deciding}, sort_keys=True, default=str)
     return CachedSource(
         found,

@@ -93,6 +93,7 @@ def finish(
         "seed": cfg["seed"],
         "data": data_name(cfg["data"]),
         "data_fingerprint": fingerprint,
+        "former_fingerprint": data.train.former_fingerprint(),
         "export": asdict(proof),
         "versions": versions(),
     }
@@ -151,6 +152,7 @@ def _export(
         image_size=cfg["image_size"],
         mean=mean,
         std=std,
+        stored_range=cfg["data"].get("value_range"),
         card={"task": module.name, "commit": commit(), "weights": "trained", **card},
         calibration=build_data.whole_batches(cfg, sources=sources),
         overwrite=True,

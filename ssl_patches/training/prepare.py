@@ -50,7 +50,11 @@ def resolve_run_dir(cfg: Mapping[str, Any], run: Prepared) -> tuple[Path, dict[s
     """
     run_dir = Path(cfg["run_dir"] or default_name(cfg, run.module.name))
     checkpoint = checkpoint_to_resume(
-        run_dir, run.module.origin, resume=cfg["resume"], overwrite=cfg["overwrite"]
+        run_dir,
+        run.module.origin,
+        resume=cfg["resume"],
+        overwrite=cfg["overwrite"],
+        former_fingerprint=run.data.train.former_fingerprint(),
     )
     if checkpoint:
         same_batch(checkpoint, run.module.batch_size, run.data.batch_size)

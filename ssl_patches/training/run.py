@@ -34,6 +34,7 @@ from ssl_patches.training.fit import fit, gathered
 from ssl_patches.training.prepare import Prepared, prepare, resolve_run_dir
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.training.process import before_training
+from ssl_patches.training.statistics import with_statistics
 
 
 class OnFinished(Protocol):
@@ -69,9 +70,11 @@ def pretrain(
     """
     began = time.monotonic()
     before_training()
-    cfg = build_data.with_measured_statistics(cfg, sources=sources)
+    cfg, told = with_statistics(cfg, sources=sources)
     on_finished = partial(finish, words=words, sources=sources)
     run = prepare(cfg, sources=sources)
+    if told and not processes.is_follower():
+        say("\n".join(told))
     return execute(cfg, run, began=began, on_finished=on_finished, say=say)
 
 

@@ -137,3 +137,15 @@ def test_what_is_said_of_images_is_said_once(tmp_path: Path) -> None:
     pair = [build_data.source(node(str(root)), split, whole=True) for split in ("train", "val")]
     assert len(build_data.remarks(*pair, None)) == 1
     assert build_data.remarks(build_data.source(asked(), "train", whole=True)) == []
+
+
+def test_a_range_that_could_not_be_applied_is_refused_and_one_of_a_model_left_out() -> None:
+    cfg = asked("data.value_range=[0,4095]")
+    with pytest.raises(ValueError, match=r"data.value_range=.*EmbeddedSource takes none"):
+        build_data.source(cfg, "train", whole=True)
+    data = asked()["data"]
+    assert build_data.with_value_range(data, (0, 4095)) == data
+    folder = {"_target_": "ssl_patches.data.FolderSource", "root": "x"}
+    assert build_data.with_value_range(folder, (0, 4095))["value_range"] == [0, 4095]
+    stated = {**folder, "value_range": [0, 99]}
+    assert build_data.with_value_range(stated, (0, 4095)) == stated

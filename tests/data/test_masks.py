@@ -184,3 +184,14 @@ def test_masks_that_number_objects_are_no_classes(
         return
     with pytest.raises(ValueError, match=r"data.root: the masks of .* number the objects"):
         found_ids(str(tmp_path / "train"))
+
+
+def test_an_image_that_is_to_be_turned_is_refused_because_its_mask_would_not_be(tmp_path):
+    write(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "train" / "images" / "a.png"
+    with Image.open(path) as image:
+        image.save(path, exif=exif)
+    with pytest.raises(ValueError, match=r"a\.png states an orientation.*store both upright"):
+        folder(tmp_path)

@@ -1,9 +1,11 @@
 """``ssl-patches evaluate`` on a run: what it leaves, and two encoders on the same images."""
 
 import json
+import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ssl_patches import config
@@ -11,7 +13,7 @@ from ssl_patches.cli import main
 from ssl_patches.data import FolderSource
 from ssl_patches.encoders.exported import Subject
 from ssl_patches.evaluation import PROTOCOL, Record
-from ssl_patches.evaluation.command import evaluate_run, say_images
+from ssl_patches.evaluation.command import chosen_data, evaluate_run, range_told, say_images
 from ssl_patches.export import read_card
 
 LIMITS = ("train_images=64", "test_images=32")
@@ -223,3 +225,23 @@ def test_other_images_where_those_of_the_run_lay_are_said(tmp_path):
         assert len(said) == lines
         say_images(said.append, subject, [found], of_run=False)
         assert len(said) == lines
+
+
+@pytest.mark.parametrize(
+    ("typed", "trained", "said"),
+    [
+        (None, [0, 4095], r"data.value_range=\[0,4095\], as RUN was trained"),
+        ([0, 255], [0, 4095], r"read by \[0,255\], and RUN was trained by \[0,4095\]"),
+        ([0, 4095], None, r"read by \[0,4095\], and RUN was trained by the range of their type"),
+        ([0, 4095], [0.0, 4095.0], None),
+        (None, None, None),
+    ],
+)
+def test_images_are_read_by_the_range_of_the_model_or_the_difference_is_said(typed, trained, said):
+    node = {"_target_": "ssl_patches.data.FolderSource", "root": "x", "value_range": typed}
+    cfg = {"data": {key: value for key, value in node.items() if value is not None}, "model": "RUN"}
+    subject = Subject(torch.nn.Identity(), 32, [0.5] * 3, [0.5] * 3, {}, stored_range=trained)
+    data, _ = chosen_data(cfg, subject)
+    assert data.get("value_range") == (typed or trained)
+    (line,) = range_told(cfg["data"], data, subject, "RUN") or [None]
+    assert line is None if said is None else re.search(said, line)

@@ -4,14 +4,17 @@ anything is written."""
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small import REPOSITORY, SMALL
 
 from ssl_patches.config import mixture
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
+from ssl_patches.data import build as build_data
 from ssl_patches.studies import design, planning
 
 
@@ -287,3 +290,35 @@ def test_the_studies_that_come_with_the_package_can_be_planned(name, tmp_path):
     )
     assert {"jigsaw", "relative", "masked"} <= tasks
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_of_before_is_found_and_images_that_changed_are_run_anew(tmp_path, tiny_study):
+    """Names and sizes stay the same."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for at in range(40):
+        np.save(images / f"{at}.npy", np.random.default_rng(at).integers(0, 99, (40, 40, 3)))
+    data = [f"data.root={images}", "data=folder", "data.batch_size=8", "image_size=32"]
+    data += ["data.value_range=[0,99]", "encoder.patch_size=8"]
+    folder = tiny_study(base=data, axes={"task": ["jigsaw"], "seed": [0]})
+    job = planned(folder).runs[0].choices[0]
+    for at in range(40):
+        path = images / f"{at}.npy"
+        np.save(path, 99 - np.load(path))
+    other = planned(folder).runs[0].choices[0]
+    assert job.place != other.place
+    assert not other.former
+    cfg = other.cfg
+    prints = [
+        build_data.source(cfg, split, whole=False).former_fingerprint()
+        for split in ("train", "val")
+    ]
+    before = planning.key_of(cfg, " ".join(prints))
+    at = folder / "out" / "cells" / f"{other.name}-{before[:8]}"
+    at.mkdir(parents=True)
+    (at / "summary.json").write_text(json.dumps({"data_fingerprint": prints[0]}))
+    found = planned(folder).runs[0].choices[0]
+    assert (found.key, found.former) == (before, True)
+    told = {"data_fingerprint": "another", "former_fingerprint": prints[0]}
+    (at / "summary.json").write_text(json.dumps(told))
+    assert planned(folder).runs[0].choices[0] == other
