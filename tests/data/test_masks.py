@@ -169,7 +169,7 @@ def test_a_source_without_masks_is_refused(tmp_path):
         )
 
 
-@pytest.mark.parametrize(("most", "instances"), [(3, False), (60, True), (300, True)])
+@pytest.mark.parametrize(("most", "instances"), [(9, False), (60, True), (300, True)])
 def test_masks_that_number_objects_are_no_classes(
     tmp_path: Path, most: int, instances: bool
 ) -> None:
