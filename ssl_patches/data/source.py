@@ -92,6 +92,14 @@ class ImageSource(Dataset[Item], ABC):
         """
         return self.fingerprint()
 
+    def label_key(self) -> str:
+        """Return a hash of labels and classes, "" where they are not known without reading items.
+
+        It is apart from the fingerprint: labels do not decide what is trained, but what probes
+        find.
+        """
+        return ""
+
     def unreadable(self) -> Damage:
         """Return (name, reason) of every image known to be damaged, in any worker so far."""
         return []
@@ -161,6 +169,10 @@ class WrappedSource(ImageSource):
     def kept_key(self) -> str:
         """Return that of ``source``."""
         return getattr(self.source, "kept_key", self.fingerprint)()
+
+    def label_key(self) -> str:
+        """Return that of ``source``."""
+        return getattr(self.source, "label_key", super().label_key)()
 
     def unreadable(self) -> Damage:
         """Return those of ``source``."""
@@ -345,15 +357,19 @@ class StoredSource(ImageSource):
         """
         if not self._files:
             return ""
-        labels = None if self.labels is None else self.labels.tolist()
         return key_of(
             names=self._names,
             files=state_of(self._files),
             read_as=self._read_as,
             decoders=DECODERS,
-            labels=labels,
-            classes=list(self.classes),
+            labels=self.label_key(),
         )
+
+    def label_key(self) -> str:
+        """Return a hash of labels and classes where they are listed beside files, else ""."""
+        if not self._files or self.labels is None:
+            return ""
+        return key_of(labels=self.labels.tolist(), classes=list(self.classes))
 
     @property
     def _key(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,10 +100,20 @@ def load_timm_folder(directory: Path) -> tuple[nn.Module, dict[str, Any]]:
 def stored_range_of(card: Mapping[str, Any]) -> Sequence[float] | None:
     """Return the stored values that are black and white, as a card says them; None: by their type.
 
-    Cards of before say it in the configuration of the run alone.
+    Cards of before say it in the configuration of the run alone. ExportMismatch where it is no
+    range.
     """
     data = (card.get("config") or {}).get("data") or {}
-    return (card.get("preprocessing") or {}).get("stored_range", data.get("value_range"))
+    said = (card.get("preprocessing") or {}).get("stored_range", data.get("value_range"))
+    if said is None:
+        return None
+    try:
+        low, high = map(float, said)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ExportMismatch(f"{CARD}: stored_range is {said!r}, no two numbers; export again")
+    return low, high
 
 
 @dataclass(frozen=True)

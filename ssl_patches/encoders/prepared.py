@@ -37,7 +37,8 @@ class PreparedFor:
 def prepared_for(weights: str | bool, name: str) -> PreparedFor | None:
     """Return how images were prepared for ``encoder.pretrained=weights``; None where nobody says.
 
-    ``name``: of the encoder, for timm's own weights (true).
+    ``name``: of the encoder, for timm's own weights (true). ExportMismatch for a card that states
+    no range where one is due.
     """
     if weights is True:
         known: Any = timm.get_pretrained_cfg(name)
@@ -46,9 +47,12 @@ def prepared_for(weights: str | bool, name: str) -> PreparedFor | None:
     folders = (place.parent,) if place.name == WEIGHTS else (place / "encoder", place)
     for folder in folders:
         traits = _read(folder / CONFIG).get("pretrained_cfg")
-        if isinstance(traits, Mapping) and traits.get("mean") and traits.get("std"):
-            stored = stored_range_of(_read(folder / CARD))
-            return PreparedFor(tuple(traits["mean"]), tuple(traits["std"]), stored)
+        if isinstance(traits, Mapping):
+            try:
+                mean, std = (tuple(map(float, traits[key])) for key in ("mean", "std"))
+            except (KeyError, TypeError, ValueError):  # told when the weights are loaded
+                return None
+            return PreparedFor(mean, std, stored_range_of(_read(folder / CARD))) if mean else None
     return None
 
 

@@ -1,10 +1,10 @@
 """Plan a study: what runs, under which key, in which directory.
 
 The key of a run is the hash of everything that decides its numbers: the resolved configuration,
-the data's fingerprint and the protocol. What it leaves out (where the run lies, how images are
-loaded, the device, how often is logged) changes no result, so a study may be moved, and machines
-that keep the images elsewhere work on the same runs. A run that is asked for again, from another
-study.yaml too, is recognised and not made twice. Runs of before 0.2 are kept under a key that knew
+the data's fingerprint, their labels and the protocol. What it leaves out (where the run lies, how
+images are loaded, the device, how often is logged) changes no result, so a study may be moved, and
+machines that keep the images elsewhere work on the same runs. A run that is asked for again, from
+another study.yaml too, is recognised and not made twice. Older runs are kept under a key that knew
 names and sizes of images, not their content: they are found under that one, and taken as they are.
 
 A tuned run is one of several ``choices``; the trials that its group shares say which.
@@ -214,7 +214,8 @@ class _Composer:
             ]
             return []
         key, before = key_of(cfg, fingerprint), key_of(cfg, former)
-        if _kept_before(Path(self.out, place := f"{below}/{name}-{before[:8]}"), fingerprint):
+        place = f"{below}/{name}-{before[:8]}"
+        if before != key and _kept_before(Path(self.out, place), fingerprint):
             return [Job(name, words, cfg, before, place, former=True)]
         return [Job(name, words, cfg, key, f"{below}/{name}-{key[:8]}")]
 
@@ -250,8 +251,9 @@ class _Composer:
             if self.design.tuning or supervised.is_supervised(cfg):
                 supervised.classes_of(train)
             self.fitting.add(shape)
+        prints = [train.fingerprint(), val.fingerprint()]
         return (
-            f"{train.fingerprint()} {val.fingerprint()}",
+            " ".join(filter(None, [*prints, train.label_key(), val.label_key()])),
             f"{train.former_fingerprint()} {val.former_fingerprint()}",
         )
 

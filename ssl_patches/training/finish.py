@@ -16,6 +16,7 @@ import torch
 import torchvision
 
 from ssl_patches.config.atomic import write_json
+from ssl_patches.config.keys import key_of
 from ssl_patches.config.messages import Say
 from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.config.version import __version__
@@ -94,10 +95,17 @@ def finish(
         "data": data_name(cfg["data"]),
         "data_fingerprint": fingerprint,
         "former_fingerprint": data.train.former_fingerprint(),
+        "labels_fingerprint": _labels_of(data),
         "export": asdict(proof),
         "versions": versions(),
     }
     write_json(run_dir / SUMMARY, summary)
+
+
+def _labels_of(data: PatchDataModule) -> str:
+    """Return a hash of the labels of both splits, "" where they are not listed."""
+    keys = [source.label_key() for source in (data.train, data.val) if source is not None]
+    return key_of(labels=keys) if any(keys) else ""
 
 
 def versions() -> dict[str, str]:

@@ -65,7 +65,7 @@ def test_a_key_of_what_is_kept_changes_with_all_that_decides_it(tmp_path: Path) 
 
 def test_a_key_of_what_is_kept_knows_the_labels_of_a_list(tmp_path: Path) -> None:
     root = deep_folder(tmp_path / "a")
-    keys = set()
+    keys, label_keys, prints = set(), set(), set()
     for labels in ("abcabc", "abccba", "xyzxyz"):
         lines = [f"{at}.npy,{label}" for at, label in enumerate(labels)]
         (root / "list.csv").write_text("\n".join(["path,label", *lines]))
@@ -77,4 +77,6 @@ def test_a_key_of_what_is_kept_knows_the_labels_of_a_list(tmp_path: Path) -> Non
             label_column="label",
         )
         keys.add(listed.kept_key())
-    assert len(keys) == 3
+        label_keys.add(listed.label_key())
+        prints.add(listed.fingerprint())
+    assert (len(keys), len(label_keys), len(prints)) == (3, 3, 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ssl_patches.encoders.exported import ExportMismatch, stored_range_of
 from ssl_patches.encoders.prepared import PreparedFor, prepared_for
 
 
@@ -38,7 +39,7 @@ def test_a_run_an_export_and_its_weights_bring_theirs(
 ) -> None:
     export(tmp_path / "run" / "encoder", **card)
     found = prepared_for(str(tmp_path / "run" / place), "resnet18")
-    assert found == PreparedFor((0.1,), (0.03,), [0, 4095])
+    assert found == PreparedFor((0.1,), (0.03,), (0, 4095))
 
 
 def test_a_bare_state_dict_says_nothing(tmp_path: Path) -> None:
@@ -52,3 +53,9 @@ def test_for_other_channels_they_are_averaged() -> None:
     found = PreparedFor((0.25, 0.5, 0.75), (0.1, 0.2, 0.3))
     assert found.of(3) == ([0.25, 0.5, 0.75], [0.1, 0.2, 0.3])
     assert found.of(2)[0] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("said", ["0,4095", [5, 5], [0], [0, "x"], {"a": 1}, [float("nan"), 1]])
+def test_a_card_that_states_no_range_is_refused(said: object) -> None:
+    with pytest.raises(ExportMismatch, match=r"stored_range is .*export again"):
+        stored_range_of({"preprocessing": {"stored_range": said}})

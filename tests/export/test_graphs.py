@@ -95,7 +95,7 @@ def test_a_graph_of_stored_values_takes_16_bits_as_they_are(tmp_path):
     stored = np.random.default_rng(0).integers(0, 4096, (2, 1, 32, 32)).astype(np.uint16)
     pooled, _ = session.run(["pooled", "dense"], {"image": stored})
     encoder, preprocess = load_encoder(tmp_path / "out")
-    assert preprocess.value_range == [0, 4095]
+    assert preprocess.value_range == (0, 4095)
     with torch.inference_mode():
         want = encoder(torch.stack([preprocess(torch.from_numpy(one)) for one in stored]))
     assert np.abs(pooled - want.numpy()).max() < 1e-4 * want.abs().max()

@@ -222,6 +222,7 @@ def _protocol(run: FinishedRun, shared: set[str]) -> dict[str, Any]:
     evaluated_on = sorted({row["data"] for row in run.results})
     return {
         "data_fingerprint": run.fingerprint,
+        "labels_fingerprint": run.labels,
         "results.data": evaluated_on,
         "evaluation": evaluation,
         "protocol": run.protocol,
@@ -275,7 +276,7 @@ def _protocols(runs: Sequence[FinishedRun], *, mixed: bool) -> tuple[dict[Path, 
 
 
 def _short(key: str, value: Any) -> str:
-    return str(value)[:12] if key == "data_fingerprint" else shown(value)
+    return str(value)[:12] if key.endswith("_fingerprint") else shown(value)
 
 
 def _runs(lot: Sequence[FinishedRun]) -> str:

@@ -57,6 +57,7 @@ class FinishedRun:
     config: Mapping[str, Any]
     command: str | None = None  # that made it, where it is known
     former_fingerprint: str = ""  # of the data, by the rule of names and sizes alone
+    labels: str = ""  # hash of them; "" where a run does not say
 
     def value(self, model: str, metric: str) -> Mapping[str, Any] | None:
         """Return the row of ``model`` and ``metric``; None where the run has none."""
@@ -87,9 +88,18 @@ def find_runs(places: Sequence[Path]) -> tuple[list[FinishedRun], list[LeftOut]]
 
 
 def _known_again(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
-    """Give runs of before the fingerprint that the same images have in runs of now."""
+    """Give runs of before the fingerprint that the same images have in runs of now; compare labels
+    only where all say which they had."""
     now = {run.former_fingerprint: run.fingerprint for run in runs if run.former_fingerprint}
-    return [replace(run, fingerprint=now.get(run.fingerprint, run.fingerprint)) for run in runs]
+    all_say = all(run.labels for run in runs)
+    return [
+        replace(
+            run,
+            fingerprint=now.get(run.fingerprint, run.fingerprint),
+            labels=run.labels if all_say else "",
+        )
+        for run in runs
+    ]
 
 
 def read_finished(folder: Path) -> FinishedRun:
@@ -137,6 +147,7 @@ def _judged(folder: Path, summary: Mapping[str, Any], settings: Mapping[str, Any
         config=settings,
         command=typed_command(folder, summary, settings),
         former_fingerprint=str(summary.get("former_fingerprint") or ""),
+        labels=str(summary.get("labels_fingerprint") or ""),
     )
 
 
