@@ -5,7 +5,8 @@ What is no image of the user's is counted and told, never taken:
 * what this program wrote: runs, exports, caches, ``dry_run.png``, figures (they carry a mark);
 * what other programs leave: thumbnails (``@eaDir``), ``__MACOSX``, ``._x.jpg``, bins;
 * hidden files and folders. Hidden folders are not looked into;
-* ``masks``, ``labels`` or ``annotations`` beside a folder ``images``;
+* ``masks``, ``labels`` or ``annotations`` beside a folder ``images``; beside other images they are
+  used, and told where their files are called like those;
 * formats that are not read (``.heic``, ``.dcm``, raw files of cameras);
 * ``.npy`` files beside images: what somebody computed from them. Where pictures are the few (one in
   ten of the ``.npy`` files, or one), the ``.npy`` files are the images.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ssl_patches.config.run_dir import CONFIG, LAST
@@ -149,7 +150,8 @@ def find_images(root: str, *, most: int | None = None) -> Found:
             else:  # a broken symlink is an image that cannot be read
                 images.append(_image_file(entry, path))
     images, computed = _without_computed(images, aside)
-    return Found(sorted(images, key=lambda file: file.path)[:most], others + computed, aside.told())
+    left = [*aside.told(), *_maybe_masks(images)]
+    return Found(sorted(images, key=lambda file: file.path)[:most], others + computed, left)
 
 
 def _visible(
@@ -237,6 +239,29 @@ def _without_computed(images: list[ImageFile], aside: _Aside) -> tuple[list[Imag
     for file in arrays:
         aside.add(file.path, "made from the pictures beside them, as it seems", ".npy files")
     return pictures, len(arrays)
+
+
+def _maybe_masks(images: Sequence[ImageFile]) -> list[LeftOut]:
+    """Say where a folder is called like masks and its files are called like images elsewhere."""
+    inside: dict[str, list[str]] = {}
+    for file in images:
+        folder = file.path.rpartition("/")[0]
+        if folder.rpartition("/")[2].lower() in (*MASKS, "mask"):
+            inside.setdefault(folder, []).append(file.path)
+    if not inside:
+        return []
+    those = {path for paths in inside.values() for path in paths}
+    others = {_stem(file.path) for file in images if file.path not in those}
+    why = "called like images elsewhere; if they are masks, give the folder a leading dot"
+    return [
+        LeftOut(len(paths), "images", min(paths), why, "used as images")
+        for paths in inside.values()
+        if 10 * sum(_stem(path) in others for path in paths) >= 9 * len(paths)
+    ]
+
+
+def _stem(path: str) -> str:
+    return path.rpartition("/")[2].partition(".")[0]
 
 
 def _suffix(name: str) -> str:

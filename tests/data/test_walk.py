@@ -106,3 +106,16 @@ def test_remarks_are_short() -> None:
     assert len(lines) == 13
     assert lines[0] == "2 images (0.png, ...) not used: why"
     assert "8 more" in lines[-1]
+
+
+@pytest.mark.parametrize("folder", ["masks", "Labels", "a/annotations"])
+def test_a_folder_that_looks_like_masks_of_the_others_is_told(tmp_path: Path, folder: str) -> None:
+    put(tmp_path, *(f"photos/{at}.jpg" for at in range(5)))
+    put(tmp_path, *(f"{folder}/{at}.png" for at in range(5)))
+    found = find_images(str(tmp_path))
+    assert len(found.images) == 10
+    (line,) = map(str, found.left)
+    assert line.startswith(f"5 images ({folder}/0.png, ...) used as images")
+    for at in range(5):
+        (tmp_path / folder / f"{at}.png").rename(tmp_path / folder / f"other{at}.png")
+    assert find_images(str(tmp_path)).left == []
