@@ -48,6 +48,13 @@ class Encoder(nn.Module, ABC):
         """The tiles of an image see each other at shuffled places; a family that cannot place
         freely takes each alone."""
 
+    def note_training(self, *, placed: bool) -> None:
+        """Note what a training step has shown; who trains calls it before each change of weights.
+
+        ``placed``: tiles with their places; otherwise blind ones only. Of use to encoders whose
+        export depends on it, as that of a ViT with a table of places.
+        """
+
     def keep_table(self) -> None:
         """Take over the position table of weights that were just loaded, where there is one."""
 

@@ -29,7 +29,6 @@ from timm.layers import (
     SEModule,
 )
 from timm.layers.grn import GlobalResponseNorm
-from timm.models._efficientnet_blocks import SqueezeExcite
 from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
 
@@ -37,8 +36,8 @@ SPATIAL = (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, LayerNorm2d)
 """Layers of maps (B, C, h, w) whose output may be other than zero where the input is zero."""
 CHANNELS_LAST = (nn.Linear, LayerNorm)
 """The same for maps (B, h, w, C). A GlobalResponseNorm is of either."""
-SQUEEZE = {SEModule: "fc1", SqueezeExcite: "conv_reduce"}
-"""What takes the mean of a whole map, and the layer in it that gets the mean."""
+SQUEEZE_OF_EFFICIENTNET = ("conv_reduce", "act1", "conv_expand", "gate")
+"""The layers of an EfficientNet's squeeze-and-excitation, whose class timm keeps to itself."""
 ZERO_KEEPING = (
     nn.ReLU,
     nn.ReLU6,
@@ -159,12 +158,23 @@ class VisibleBatchNorm2d(nn.BatchNorm2d):
         running_var += momentum * (variance * count / (count - 1).clamp(min=1) - running_var)
 
 
+def behind_the_mean(module: nn.Module) -> nn.Module | None:
+    """Return the layer in a squeeze-and-excitation that gets the mean of a whole map.
+
+    None where ``module`` is no such thing.
+    """
+    if type(module) is SEModule:
+        return module.fc1
+    layers = dict(module.named_children())
+    return layers["conv_reduce"] if tuple(layers) == SQUEEZE_OF_EFFICIENTNET else None
+
+
 def unmaskable(module: nn.Module) -> str | None:
     """What in ``module`` could carry hidden values or refuse small maps, in words; None when
     nothing does."""
     if type(module) is SEModule:
         return "a squeeze with max-pooling" if module.add_maxpool else None
-    if type(module) in (SqueezeExcite, GlobalResponseNorm):
+    if type(module) is GlobalResponseNorm or behind_the_mean(module) is not None:
         return None
     if type(module) is nn.Sequential and not len(module):
         return None  # a stage without blocks
@@ -199,12 +209,12 @@ def attach(module: nn.Module, visibility: Visibility) -> None:
     """Let every layer below ``module`` obey ``visibility``. State-dict keys and values stay as they
     are."""
     for name, child in module.named_children():
-        if type(child) in SQUEEZE:
-            getattr(child, SQUEEZE[type(child)]).register_forward_pre_hook(visibility.squeeze)
+        if (squeezed := behind_the_mean(child)) is not None:
+            squeezed.register_forward_pre_hook(visibility.squeeze)
         elif isinstance(child, SPATIAL):
             if isinstance(child, nn.BatchNorm2d):
                 child = VisibleBatchNorm2d(child, visibility)
-                setattr(module, name, child)
+                module.set_submodule(name, child)
             child.register_forward_hook(visibility.hide)
         elif isinstance(child, CHANNELS_LAST) or (
             isinstance(child, GlobalResponseNorm) and child.channel_dim == -1

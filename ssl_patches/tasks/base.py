@@ -29,6 +29,10 @@ class PretextTask(nn.Module, ABC):
     """Must tiles not touch, because a line that runs on from one to the next would answer the
     question?"""
 
+    always_blind: bool = False
+    """Does it withhold the place of every tile that it shows? (A ViT then learns no place, and
+    has none in its export.)"""
+
     compares: bool = False
     """Does the task compare several views of an image? (``views`` must then give two or more.)"""
 

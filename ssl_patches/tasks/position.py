@@ -53,6 +53,7 @@ class Position(PretextTask):
         self.keep = keep_count(grid.cells, mask_ratio)
         self.asked = asked_count(self.keep, placed)
         self.places = self.asked < self.keep
+        self.always_blind = not self.places
         if smoothing < 0:
             raise ValueError(
                 f"task.smoothing={smoothing}: 0 (no smoothing) or more cells; set task.smoothing=1"
@@ -97,7 +98,7 @@ class Position(PretextTask):
         )
         asked = torch.rand(count, self.keep, device=device).argsort(1)[:, : self.asked]
         shown = patches.select(visible)
-        encoded = encoder(shown.blind(asked if self.asked < self.keep else None))
+        encoded = encoder(shown.blind(asked if self.places else None))
         logits = self.decoder(encoded.tiles, encoded.prefix)
         return take(logits, asked), take(visible, asked), encoded.tiles
 

@@ -58,6 +58,7 @@ class Relation(PretextTask):
         self.keep = keep_count(grid.cells, mask_ratio) if mask_ratio else grid.cells
         self.asked = asked_count(self.keep, placed)
         self.places = self.asked < self.keep
+        self.always_blind = not self.places
         if self.asked < 2:
             raise ValueError(
                 f"task.mask_ratio={mask_ratio}, task.placed={placed}: leave {self.asked} tile to"
