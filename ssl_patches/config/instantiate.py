@@ -12,7 +12,7 @@ from typing import Any
 from ssl_patches.config.messages import nearest, shown
 from ssl_patches.config.renamed import current
 
-_EMPTY, _KEYWORD = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
+EMPTY, KEYWORD = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
 
 
 def _inside(path: str, packages: Sequence[str]) -> bool:
@@ -111,7 +111,7 @@ def signature(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter],
             continue
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     knobs = {
-        p.name: p.replace(annotation=hints.get(p.name, _EMPTY))
+        p.name: p.replace(annotation=hints.get(p.name, EMPTY))
         for p in parameters
         if p.kind in named
     }
