@@ -1,5 +1,5 @@
-"""Weights to go on from: timm's own, or a file of timm, torchvision, facebookresearch/mae or an
-export of ours.
+"""Load weights to go on from: timm's own, or a file of timm, torchvision, facebookresearch/mae or
+an export of ours.
 
 Strict: every tensor of the encoder is found in the file with its own shape, or the request is
 refused and all that does not fit is listed. What is left out, renamed, resized or adapted to other
@@ -134,7 +134,7 @@ def _ask_hub() -> None:
 
 
 def _read(path: Path) -> tuple[State, str]:
-    """A flat state dict with timm's names, and where it is from in words."""
+    """Read a file into a flat state dict with timm's names, and say where it is from."""
     for folder in (path / "encoder", path):  # of a run; an export
         if (folder / "model.safetensors").is_file():
             return load_file(folder / "model.safetensors"), "an export of ssl_patches or timm"
@@ -190,7 +190,7 @@ def _read(path: Path) -> tuple[State, str]:
 
 
 def _vit_key(key: str) -> str:
-    """torchvision's name -> timm's."""
+    """Translate a name of torchvision's ViT into timm's."""
     key = re.sub(r"^encoder\.layers\.encoder_layer_(\d+)\.", r"blocks.\1.", key)
     for old, new in (
         ("self_attention.in_proj_", "attn.qkv."),
@@ -211,8 +211,10 @@ def _vit_key(key: str) -> str:
 
 
 def _convnext_tensor(key: str, value: Tensor) -> tuple[str, Tensor]:
-    """torchvision's name and tensor -> timm's. Even features are the stem and downsampling, odd
-    ones blocks."""
+    """Translate a name and a tensor of torchvision's ConvNeXt into timm's.
+
+    Even features are the stem and downsampling, odd ones blocks.
+    """
     if key.startswith("classifier.0."):
         return key.replace("classifier.0.", "head.norm."), value
     found = re.match(r"features\.(\d+)\.(\d+)\.(.*)", key)
@@ -236,8 +238,11 @@ def _convnext_tensor(key: str, value: Tensor) -> tuple[str, Tensor]:
 
 
 def _fitted(encoder: Encoder, state: State, source: str | bool) -> tuple[State, list[str]]:
-    """Without heads and decoder, norms and positions as the encoder has them, the stem for its
-    channels; what was done."""
+    """Fit a state to the encoder, and say what was done.
+
+    Heads and decoder go; norms and positions become those of the encoder, the stem that for its
+    channels.
+    """
     own, notes = encoder.model.state_dict(), []
     for old, new in (("head.norm.", "norm_pre."), ("fc_norm.", "norm.")):
         if f"{new}weight" in own and f"{new}weight" not in state and f"{old}weight" in state:
@@ -287,7 +292,7 @@ def _fitted(encoder: Encoder, state: State, source: str | bool) -> tuple[State, 
 
 
 def _placed(encoder: Encoder, state: State, source: str | bool) -> tuple[State, list[str]]:
-    """Positions for the encoder's grid; those of class and register tokens go into these tokens."""
+    """Fit positions to the encoder's grid; those of prefix tokens go into these tokens."""
     model, table = encoder.model, state["pos_embed"]
     rows, cols = model.patch_embed.grid_size
     prefix = [key for key in ("cls_token", "reg_token") if key in state]

@@ -203,8 +203,10 @@ class TokenEncoder(Encoder):
         self.no_place.copy_(self.table.mean(0))  # the place that is least wrong
 
     def _embed(self, patches: PatchBatch) -> Tensor:
-        """(B, K, C, h, w) -> (B, K, n, dim): the patch embedding as one matrix product, positions
-        added."""
+        """Embed tiles as tokens: (B, K, C, h, w) -> (B, K, n, dim), positions added.
+
+        The patch embedding is one matrix product.
+        """
         p, proj = self.patch, self.model.patch_embed.proj
         count, cells, channels, height, width = patches.tiles.shape
         rows, cols = height // p, width // p
@@ -234,8 +236,10 @@ class TokenEncoder(Encoder):
         return tokens + positions
 
     def _positions(self, boxes: Tensor, rows: int, cols: int, size: tuple[int, int]) -> Tensor:
-        """(B, K, 4) -> (B, K, n, dim): each token by its own centre; whole tokens of the view fall
-        on the table."""
+        """Give each token the position of its own centre: boxes (B, K, 4) -> (B, K, n, dim).
+
+        Whole tokens of the view fall on the table.
+        """
         y, x, h, w = boxes[..., None].unbind(2)
         step_y, step_x = (torch.arange(n, device=boxes.device) + 0.5 for n in (rows, cols))
         centre_y = (y + step_y * h / rows) / self.patch - 0.5
@@ -250,8 +254,10 @@ class TokenEncoder(Encoder):
         return sincos(centre_y.flatten(2), centre_x.flatten(2), self.dim)
 
     def _looked_up(self, y: Tensor, x: Tensor) -> Tensor:
-        """(B, K, n) places in tokens -> (B, K, n, dim) of the table, linear between its entries,
-        flat beyond them."""
+        """Look (B, K, n) places in tokens up in the table -> (B, K, n, dim).
+
+        Linear between its entries, flat beyond them.
+        """
         rows, cols = self.model.patch_embed.grid_size
         table = self.table.to(y.device).T.reshape(1, self.dim, rows, cols)
         at = torch.stack([(2 * x + 1) / cols - 1, (2 * y + 1) / rows - 1], -1).reshape(1, -1, 1, 2)
@@ -261,7 +267,10 @@ class TokenEncoder(Encoder):
         return found[0, :, :, 0].T.reshape(*y.shape, self.dim)
 
     def _blocks(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, n, dim) -> prefix (N, P, dim), tokens (N, n, dim), normalised."""
+        """Run tokens (N, n, dim) through the blocks -> prefix (N, P, dim), tokens (N, n, dim).
+
+        Both are normalised.
+        """
         model = self.model
         prefix = [part for part in (model.cls_token, model.reg_token) if part is not None]
         if prefix:
@@ -346,8 +355,10 @@ def _check_sizes(image_size: int, patch_size: int | None, options: dict[str, Any
 
 
 def usual_patch(name: str, image_size: int) -> int:
-    """The patch in the name of a model (16 in vit_tiny_patch16_224), halved until an image has 8 x
-    8 tokens or more."""
+    """Read the patch in the name of a model (16 in vit_tiny_patch16_224), in pixels.
+
+    It is halved until an image has 8 x 8 tokens or more.
+    """
     found = re.search(r"patch(\d+)", name)
     patch = int(found[1]) if found else 16
     while patch > 1 and patch * 8 > image_size:

@@ -54,8 +54,7 @@ HEAD = (nn.AdaptiveAvgPool2d, nn.Flatten)
 
 
 class Visibility:
-    """Which positions of the maps are visible during one forward pass; shared by the layers of one
-    model."""
+    """The positions of maps that are visible in a forward pass; shared by the layers of a model."""
 
     def __init__(self) -> None:
         self.cells: Tensor | None = (
@@ -65,8 +64,10 @@ class Visibility:
 
     @contextmanager
     def only(self, cells: Tensor) -> Iterator[None]:
-        """Within: the layers see no more than ``cells`` (B, 1, rows, cols) bool, at the total
-        stride."""
+        """Let the layers see no more than ``cells`` (B, 1, rows, cols) bool, for the block.
+
+        Cells are at the total stride of the model.
+        """
         self.cells = cells
         try:
             yield
@@ -74,8 +75,10 @@ class Visibility:
             self.cells, self.levels = None, {}
 
     def level(self, x: Tensor) -> Tensor | None:
-        """The mask (B, 1, h, w) for a map ``x`` (B, C, h, w), a multiple of the cells in size
-        (None: no mask)."""
+        """Return the mask (B, 1, h, w) for a map ``x`` (B, C, h, w); None: no mask.
+
+        The size of the map is a multiple of that of the cells.
+        """
         if self.cells is None:
             return None
         key = (*x.shape[-2:], x.dtype)
@@ -97,8 +100,10 @@ class Visibility:
         return out if mask is None else out * mask.permute(0, 2, 3, 1)
 
     def squeeze(self, _: nn.Module, pooled: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Forward pre-hook behind a global mean (B, C, 1, 1): the mean over all positions becomes
-        that over visible."""
+        """Make a mean (B, C, 1, 1) over all positions that over visible ones: a forward pre-hook.
+
+        It belongs to the layer behind a global mean.
+        """
         if self.cells is None:
             return pooled
         share = self.cells.float().mean((2, 3), keepdim=True)
@@ -149,8 +154,10 @@ class VisibleBatchNorm2d(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
-        """As torch does: the running variance is the unbiased one; momentum None means a cumulative
-        average."""
+        """Track the running statistics as torch does.
+
+        The running variance is the unbiased one; momentum None means a cumulative average.
+        """
         counted, running_mean, running_var = self.statistics()
         counted += 1
         momentum = 1 / counted if self.momentum is None else self.momentum
@@ -170,8 +177,7 @@ def behind_the_mean(module: nn.Module) -> nn.Module | None:
 
 
 def unmaskable(module: nn.Module) -> str | None:
-    """What in ``module`` could carry hidden values or refuse small maps, in words; None when
-    nothing does."""
+    """Say what in ``module`` could carry hidden values or refuse small maps; None: nothing does."""
     if type(module) is SEModule:
         return "a squeeze with max-pooling" if module.add_maxpool else None
     if type(module) is GlobalResponseNorm or behind_the_mean(module) is not None:

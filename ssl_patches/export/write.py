@@ -143,6 +143,6 @@ def add_results(directory: Path, results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _write_readme_and_card(folder: Path, card: Mapping[str, Any]) -> None:
-    """The card is last, because it holds the hashes."""
+    """Write the README, and the card last, because it holds the hashes."""
     (folder / README).write_text(readme(card), encoding="utf-8")
     write_card(folder, card)

@@ -1,4 +1,4 @@
-"""Position of every tile: most tiles are hidden, some of the rest are placed, the others say where
+"""Predict the place of tiles: most are hidden, some of the rest are placed, the others say where
 they belong.
 
 After DropPos (Wang et al., NeurIPS 2023): 25 % of the tiles are shown, a quarter of these with
@@ -23,7 +23,9 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
 
 
 class Position(PretextTask):
-    """``mask_ratio``: share of hidden tiles. Why: as DropPos. ``placed``: share of the shown ones
+    """The task that withholds the places of some shown tiles and asks for them.
+
+    ``mask_ratio``: share of hidden tiles. Why: as DropPos. ``placed``: share of the shown ones
     whose place is told. Why: as DropPos; an encoder that never sees a place would export positions
     that mean nothing. ``smoothing``: sigma at the start, in cells. Why: as DropPos; near misses are
     forgiven early. ``depth``: blocks of the decoder. Why: as DropPos. ``width``: of the decoder;
@@ -85,8 +87,11 @@ class Position(PretextTask):
         return TaskOutput(loss, {"accuracy": accuracy, "chance": chance}, features=tiles)
 
     def _locate(self, patches: PatchBatch, encoder: Encoder) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (B, asked, K) and true cells (B, asked) of the shown tiles whose place was
-        withheld; features (B, keep, dim) of all that are shown."""
+        """Score the places of the shown tiles whose place was withheld: logits (B, asked, K).
+
+        Also their true cells (B, asked), and the features (B, keep, dim) of all that are
+        shown.
+        """
         count, device = len(patches.tiles), patches.tiles.device
         visible, _ = visible_cells(
             self.grid.rows,
@@ -103,8 +108,7 @@ class Position(PretextTask):
         return take(logits, asked), take(visible, asked), encoded.tiles
 
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
-        """The tiles whose place was withheld: where they belong, and where the network puts
-        them."""
+        """Show the tiles whose place was withheld: where they belong, and where they are put."""
         logits, cells, _ = self._locate(patches, encoder)
         believed, tiles = logits.argmax(2), take(patches.tiles, cells)
         return (
@@ -114,7 +118,7 @@ class Position(PretextTask):
 
 
 def asked_count(shown: int, placed: float) -> int:
-    """How many of ``shown`` tiles have their place withheld, at least one.
+    """Count how many of ``shown`` tiles have their place withheld, at least one.
 
     ValueError for another share.
     """

@@ -1,4 +1,5 @@
-"""Settings of how a run is executed; apart, because checking a request must not wait for Lightning.
+"""Hold the settings of how a run is executed; apart, because checking a request must not wait for
+Lightning.
 
 A step may be divided: ``accumulate`` shards one after the other on each of ``devices * nodes``
 processes, of ``data.batch_size`` images each. How it is divided changes neither the images of a

@@ -27,7 +27,7 @@ CALIBRATION = 256  # training images that BatchNorm statistics of whole images a
 
 @contextmanager
 def eval_copy(module: Pretrainer) -> Iterator[Pretrainer]:
-    """Within it there is a copy of ``module`` in eval mode, without gradients.
+    """Copy ``module`` for the block, in eval mode and without gradients.
 
     What is drawn from torch's generator within does not move it. The copy has no trainer: Lightning
     leaves it behind when a module is copied.
