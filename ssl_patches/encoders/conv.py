@@ -174,9 +174,8 @@ class ConvEncoder(Encoder):
         return self.alone(patches)
 
     def _together(self, patches: PatchBatch) -> Tensor:
-        if any(
-            getattr(part, "grad_checkpointing", False) for part in self.model.modules()
-        ):  # it would recompute the layers in backward, when the mask is gone
+        # it would recompute the layers in backward, when the mask is gone
+        if any(vars(part).get("grad_checkpointing") for part in self.model.modules()):
             raise ValueError(
                 "encoder: gradient checkpointing cannot be used with placed tiles; switch it off"
             )

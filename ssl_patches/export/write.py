@@ -37,9 +37,9 @@ def check_wanted(wanted: ExportRequest) -> None:
         if name not in FILES:
             raise ValueError(f"formats=[{name}]: no such format; {nearest(name, list(FILES))}")
     for key, known in (("precision", DTYPES), ("input", ("float32", "uint8"))):
-        if getattr(wanted, key) not in known:
+        if vars(wanted)[key] not in known:
             raise ValueError(
-                f"{key}={getattr(wanted, key)}: must be one of {', '.join(known)}; set"
+                f"{key}={vars(wanted)[key]}: must be one of {', '.join(known)}; set"
                 f" {key}={next(iter(known))}"
             )
     if wanted.input == "uint8" and set(wanted.formats) == {"timm"}:
