@@ -13,10 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median_low
 
-from PIL import Image
-
-from ssl_patches.data import arrays
-from ssl_patches.data.decode import DAMAGE
+from ssl_patches.data.decode import UnreadableImage, header
 from ssl_patches.data.examine import Traits, traits_of
 from ssl_patches.data.layout import SUFFIXES
 
@@ -66,9 +63,7 @@ def facts_of(root: str, *, channels: int) -> Facts | None:
     paths = sorted(_some(_images_below(os.path.expanduser(root)), ENOUGH))
     step = max(1, len(paths) // OPENED)
     seen = [(path, traits_of(path)) for path in paths[::step][:OPENED]]
-    readable = [
-        (traits, side) for path, traits in seen if (side := _shorter_side(path, traits, channels))
-    ]
+    readable = [(traits, side) for path, traits in seen if (side := _shorter_side(path, channels))]
     if not readable:
         return None
     deep = sum(_is_deep(traits) for traits, _ in readable)
@@ -152,14 +147,11 @@ def _some(paths: Iterator[str], most: int) -> list[str]:
     return [path for path, _ in zip(paths, range(most), strict=False)]
 
 
-def _shorter_side(path: str, traits: Traits, channels: int) -> int:
+def _shorter_side(path: str, channels: int) -> int:
     """Return pixels of the shorter side; 0 where the header cannot be read."""
     try:
-        if traits.mode == "array":
-            return min(arrays.extent_of(arrays.shape_of(path), channels=channels))
-        with Image.open(path) as image:
-            return min(image.size)
-    except (*DAMAGE, ImportError):
+        return min(header(path, channels=channels))
+    except (UnreadableImage, ImportError):
         return 0
 
 
