@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ssl_patches.config.messages import nearest
 from ssl_patches.data.arrays import check_range
+from ssl_patches.data.datasets_private import fingerprint
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.layout import divide_numbers
 from ssl_patches.data.source import Request, StoredSource
@@ -88,7 +89,7 @@ class HuggingFaceSource(StoredSource):
                 [extent for extent in probed if extent] or [(image_size, image_size)]
             ),
             corrupt=[],
-            identity=[table._fingerprint, split, name],
+            identity=[fingerprint(table), split, name],
             files=[file["filename"] for file in table.cache_files],
             read_as={
                 "channels": channels,

@@ -37,6 +37,7 @@ ASSOCIATED, UNASSOCIATED = 1, (2, 999)  # 999 is what Corel writes
 REDUCED_OR_MASK = 1 | 4  # bits of NewSubfileType
 NO_DATA = 42113
 LIMIT = 100_000  # pages, and values of a tag
+LARGEST = 2**32  # samples of an image
 TAGS = {254, 256, 257, 258, 262, 274, 277, 281, 338, 339, 341, NO_DATA}
 TYPES = {
     **{1: "B", 2: "s", 3: "H", 4: "L", 6: "b", 7: "B", 8: "h", 9: "l", 11: "f", 12: "d"},
@@ -96,6 +97,11 @@ class TiffHeader:
         if self.photometric not in PICTURES or (deep and self.bits > 8 and channels in (1, 3)):
             what = f"{deep} of {self.bits} bits" if deep else kind
             raise ValueError(f"holds {what}, which is not read; store grey or RGB")
+        if self.width * self.height * self.samples > LARGEST:
+            raise ValueError(
+                f"states {self.width} x {self.height} x {self.samples} samples, more than are read;"
+                " cut it into smaller images"
+            )
         pages = len(self.pages)
         if pages > 1 and (self.samples > 1 or pages != channels):
             remedy = f"set data.channels={pages}, or " if self.samples == 1 else ""
@@ -190,7 +196,7 @@ def _directories(file: IO[bytes]) -> Iterator[dict[int, tuple[Any, ...]]]:
     while place and place not in seen and len(seen) < LIMIT:
         seen.add(place)
         file.seek(place)
-        entries = file.read(_unpacked(file, order + count) * entry)
+        entries = file.read(min(_unpacked(file, order + count), LIMIT) * entry)
         place = _unpacked(file, order + number)
         found: dict[int, tuple[Any, ...]] = {}
         for at in range(0, len(entries) - entry + 1, entry):
@@ -280,7 +286,7 @@ def _samples(file: IO[bytes], header: TiffHeader) -> NDArray[Any]:
             if len(header.pages) > 1:
                 return np.stack([pages[number].asarray() for number in header.pages])
             values, axes = pages[0].asarray(), pages[0].axes
-    except (tifffile.TiffFileError, RuntimeError) as error:
+    except (tifffile.TiffFileError, RuntimeError, MemoryError) as error:
         raise ValueError(str(error)) from error
     if values.dtype == bool:
         values = values.astype(np.uint8)

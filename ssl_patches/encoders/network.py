@@ -15,9 +15,11 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """What is done to an image before the network sees it; ``mean``, ``std`` per channel, of pixels
-    in 0..1. ``stored_range``: the stored values that are black and white in images of more than 8
-    bits; None: the range of their type."""
+    """The preparation of an image for a network.
+
+    ``mean``, ``std`` per channel, of pixels in 0..1. ``stored_range``: the stored values that are
+    black and white in images of more than 8 bits; None: the range of their type.
+    """
 
     image_size: int
     mean: Sequence[float]
@@ -60,8 +62,10 @@ class Preprocessing:
         return float(low), float(high)
 
     def said(self, *, graph_input: str = "float32") -> dict[str, Any]:
-        """As every file carries it. ``graph_input``: uint8 and uint16 are scaled and normalised in
-        the graph."""
+        """Describe the preparation as every file carries it.
+
+        ``graph_input``: uint8 and uint16 are scaled and normalised in the graph.
+        """
         low, high = self.whole_range
         inputs = {
             "float32": "float32, scaled to value_range, minus mean, divided by std",
@@ -85,7 +89,9 @@ class Preprocessing:
 
 
 class Network(nn.Module):
-    """images -> pooled (B, dim), dense (B, dim, h, w), or pooled alone without ``maps``.
+    """A timm model that turns images into pooled features and maps.
+
+    images -> pooled (B, dim), dense (B, dim, h, w), or pooled alone without ``maps``.
 
     ``normalise``: images are uint8 and prepared here. ``stored``: they are uint16 as stored, and
     become levels 0..255 here as in training, rounded.

@@ -334,8 +334,11 @@ def _untrained(
     allowed: tuple[str, ...] | None,
     sources: Datasets | None,
 ) -> nn.Module:
-    """The same architecture with the weights that training would start from, calibrated and
-    exported alike: on the images of the run, or, where those cannot be had, on ``data``."""
+    """Build the same architecture with the weights that training would start from.
+
+    Calibrated and exported alike: on the images of the run, or, where those cannot be had, on
+    ``data``.
+    """
     if subject.cfg is None:
         traits: Any = subject.model
         name = traits.pretrained_cfg["architecture"]

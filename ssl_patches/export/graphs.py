@@ -1,4 +1,4 @@
-"""The encoder as a graph that needs no Python of its own: ONNX, and torch.export's ``.pt2``.
+"""Write the encoder as a graph that needs no Python of its own: ONNX, and torch.export's ``.pt2``.
 
 Both give the pooled vector *and* the dense map, take any batch, and any height and width that the
 architecture takes; with ``input=uint8`` and ``uint16`` scaling and normalisation are inside.

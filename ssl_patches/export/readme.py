@@ -193,7 +193,7 @@ proof.
 
 
 def _graph_input(images: Mapping[str, Any]) -> str:
-    """What is put into a graph."""
+    """Say what is put into a graph."""
     kind = images["graph_input"].partition(" ")[0].strip(",")
     given = f"({kind}, B x {images['channels']} x H x W)"
     return {
@@ -204,7 +204,7 @@ def _graph_input(images: Mapping[str, Any]) -> str:
 
 
 def _stored(images: Mapping[str, Any]) -> str:
-    """Which stored values are black and white."""
+    """Say which stored values are black and white."""
     stated = images.get("stored_range")
     if stated is None:
         return (
@@ -220,7 +220,7 @@ def _stored(images: Mapping[str, Any]) -> str:
 
 
 def _lines(images: Mapping[str, Any]) -> str:
-    """The lines that do it."""
+    """Return the lines that open an image."""
     stated = images.get("stored_range")
     whole = '(0, 1 if stored.dtype.kind == "f" else 65535)'
     said = whole if stated is None else f"({stated[0]:g}, {stated[1]:g})"
@@ -246,7 +246,7 @@ def _other_sizes(card: Mapping[str, Any]) -> str:
 
 
 def _settings(card: Mapping[str, Any]) -> str:
-    """The task's own part of the configuration."""
+    """Write the task's own part of the configuration."""
     task = (card.get("config") or {}).get("task")
     return (
         f", `{json.dumps({key: value for key, value in task.items() if key != '_target_'})}`"

@@ -1,4 +1,4 @@
-"""All or nothing: a folder appears under its final name when it is whole, or not at all.
+"""Make a folder appear under its final name when it is whole, or not at all.
 
 It is filled beside its final place (a rename is atomic within one file system only), flushed to the
 disk, then renamed. Trap: a rename without a flush can survive a power cut while what it names does

@@ -10,6 +10,11 @@ from __future__ import annotations
 
 import math
 
+import torch
+from torch import Tensor
+
+from ssl_patches.types import PatchGrid
+
 FUZZ = 1e-6  # px; below it a difference is rounding
 
 
@@ -57,6 +62,13 @@ def fitting(side: int, scale: float, taken: int, multiple: int) -> int:
     It is a multiple of ``multiple``.
     """
     return max(0, int((side - taken) / max(1.0, scale) + FUZZ) // multiple * multiple)
+
+
+def raster_boxes(grid: PatchGrid, device: torch.device | None = None) -> Tensor:
+    """List the boxes (K, 4) of a dense grid in raster order: y, x, h, w in pixels."""
+    rows, cols = (torch.arange(count, device=device) for count in (grid.rows, grid.cols))
+    corners = torch.cartesian_prod(rows, cols) * float(grid.tile)
+    return torch.cat([corners, torch.full_like(corners, grid.tile)], 1)
 
 
 def refuse_misfit(

@@ -185,6 +185,28 @@ def metrics_are_detached_scalars_beside_chance(pair: Pair) -> None:
         )
 
 
+def blindness_is_declared(pair: Pair) -> None:
+    """Check that ``always_blind`` says whether the encoder is told a place.
+
+    It holds where a task asks ``alone`` only, in which places are of no use.
+    """
+    told: list[bool] = []
+    hook = pair.encoder.register_forward_pre_hook(
+        lambda _, given: told.append(bool(given[0].placed.any()))
+    )
+    try:
+        with torch.no_grad():
+            pair.output()
+    finally:
+        hook.remove()
+    _hold(
+        not told or any(told) is not pair.task.always_blind,
+        f"always_blind={pair.task.always_blind}, and {'a place' if any(told) else 'no place'} was"
+        " told to the encoder",
+        f"set always_blind={not any(told)}; a ViT is exported with or without places by it",
+    )
+
+
 def preview_lays_tiles_on_cells(pair: Pair) -> None:
     """Check the pictures of a task at work; it holds for a task without preview."""
     pair.encoder.eval()
@@ -289,6 +311,7 @@ TASK = (
     the_loss_falls,
     draws_follow_torchs_seed,
     metrics_are_detached_scalars_beside_chance,
+    blindness_is_declared,
     preview_lays_tiles_on_cells,
     it_does_not_matter_how_pixels_lie,
 )

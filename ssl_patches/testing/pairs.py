@@ -57,6 +57,7 @@ class Pair:
             loss = self.output().loss
             optimizer.zero_grad()
             loss.backward()
+            self.encoder.note_training(placed=not self.task.always_blind)
             optimizer.step()
             losses.append(loss.item())
         return losses

@@ -85,6 +85,7 @@ class MultiCrop(Augment):
             image_size=small_size or image_size, scale=small_scale, ratio=ratio, flip=flip
         )
         self.large, self.small, self.small_size = large, small, small_size
+        self.crops = large + small
 
     # one crop is a Tensor, several are Views: whoever builds views takes both
     def forward(self, images: Tensor) -> Tensor | Views:  # type: ignore[override]

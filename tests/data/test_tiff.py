@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -201,3 +202,17 @@ def test_a_header_that_circles_ends(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(content)
     with (tmp_path / "a.tif").open("rb") as file:
         assert header_of(file).pages == (0,)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_damaged_header_is_the_one_error(tmp_path: Path, large: bool) -> None:
+    """Any byte of the header may be any other one."""
+    as_tiff(tmp_path / "a.tif", COLOUR.astype(np.uint16), bigtiff=large)
+    content, draw = (tmp_path / "a.tif").read_bytes(), np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(content)
+        for at in draw.integers(0, 300, 2):
+            damaged[at] = draw.integers(0, 256)
+        (tmp_path / "b.tif").write_bytes(damaged)
+        with contextlib.suppress(UnreadableImage):
+            read(tmp_path / "b.tif", channels=3)

@@ -159,8 +159,10 @@ class Health(Observer):
             self.alarms.sound(trainer, "learning_rate", wrong)
 
     def _spacing(self, module: Pretrainer, data: Any, *, bf16: bool) -> int:
-        """Steps between checks that take ``share`` of the compute; BatchNorm statistics are left
-        out of the count."""
+        """Count the steps between checks that take ``share`` of the compute.
+
+        BatchNorm statistics are left out of the count.
+        """
         few = eval_copy.first_images(data.val, REHEARSAL).images
         with eval_copy.eval_copy(module) as copy:
             with FlopCounterMode(display=False) as question:
@@ -227,7 +229,7 @@ class Health(Observer):
 
 
 def _line(row: Mapping[str, float], dim: int, count: int) -> str:
-    """A check in one line."""
+    """Write a check in one line."""
     said = [f"loss {row['held_out_loss']:.3g} (training {row['train_loss']:.3g})"]
     for metric in accuracies(of_split(row, HELD_OUT)):
         beside = f"training {100 * row[TRAIN + metric.name]:.1f}"

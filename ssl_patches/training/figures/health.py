@@ -64,8 +64,10 @@ def draw_health(path: Path, runs: Mapping[str, Path], *, title: str) -> bool:
 
 
 def _wide(axis: Any) -> bool:
-    """Does one line dwarf the others? On a linear axis a loss that has exploded hides all that did
-    not."""
+    """Tell whether one line dwarfs the others.
+
+    On a linear axis a loss that has exploded hides all that did not.
+    """
     values = [value for line in axis.lines for value in line.get_ydata()]
     return min(values, default=0) > 0 and max(values) > 10 * min(values)
 
