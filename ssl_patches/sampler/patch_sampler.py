@@ -27,7 +27,14 @@ from torch import Tensor, nn
 
 from ssl_patches.sampler.colour import ColourTreatment
 from ssl_patches.sampler.cut import dense_tiles, gather_tiles, scaled_tiles
-from ssl_patches.sampler.geometry import FUZZ, cell_sides, filling, refuse_misfit, usual_tile
+from ssl_patches.sampler.geometry import (
+    FUZZ,
+    cell_sides,
+    filling,
+    refuse_misfit,
+    refuse_small,
+    usual_tile,
+)
 from ssl_patches.types import PatchBatch, PatchGrid, Views, channels_last
 
 IMAGENET_MEAN, IMAGENET_STD = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -114,7 +121,7 @@ class PatchSampler(nn.Module):
                 f" {min(self.cell)} px cell with gap {gap}; set sampler.jitter={room}, or null for"
                 " all of it"
             )
-        self.jitter = jitter
+        self.jitter, self.multiple = jitter, multiple
         unused = [
             0 if jitter is None else int(c - self.extents[1] - gap - shift - jitter + FUZZ)
             for c in self.cell
@@ -169,12 +176,7 @@ class PatchSampler(nn.Module):
             return None
         side = views.small.shape[-1]
         tile = side if self.grid.cells == 1 else self.tile
-        if not self.grid.dense or side % tile:
-            below = max(tile, side // tile * tile)
-            raise ValueError(
-                f"views.small_size={side}: small crops are cut into whole tiles of {tile} px that "
-                f"touch; set views.small_size={below}, or sampler=whole"
-            )
+        refuse_small(side, tile, dense=self.grid.dense, multiple=self.multiple)
         if side not in self.smaller:
             smaller = PatchSampler(
                 image_size=side,
