@@ -246,7 +246,9 @@ def test_verify_passes_on_an_export_and_fails_on_one_changed_byte(finished_run, 
     assert "model.safetensors has changed" in capsys.readouterr().err
 
 
-def test_export_writes_what_a_process_without_ssl_patches_loads(finished_run, here, capsys):
+def test_export_writes_what_a_process_without_ssl_patches_loads(
+    finished_run, here, capsys, proven_here
+):
     capsys.readouterr()
     assert main(["export", f"model={finished_run}", "output=mine", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["output"] == "mine"
@@ -314,7 +316,9 @@ def test_compare_for_scripts_and_for_markdown(finished_run, here, capsys):
     assert lines[1].startswith("| --- |")
 
 
-def test_a_run_without_labels_ends_well_and_says_why_it_was_not_evaluated(here, capsys):
+def test_a_run_without_labels_ends_well_and_says_why_it_was_not_evaluated(
+    here, capsys, proven_here
+):
     import numpy as np
     from PIL import Image
 
