@@ -128,7 +128,7 @@ def both_losses(reference: nn.Module, encoder: TokenEncoder, task: Masked) -> tu
 
 def test_the_loss_equals_transformers_mae_with_the_same_weights_and_mask(reference):
     ours, theirs = both_losses(reference, *ours_with_weights_of(reference))
-    assert ours == pytest.approx(theirs, rel=1e-4)  # transformers 5.0 differs by 3e-5, 5.23 by 1e-6
+    assert ours == pytest.approx(theirs, rel=1e-4)  # 5.0 of transformers differs by 3e-5
 
 
 def test_the_comparison_notices_a_position_in_the_wrong_order(reference):
