@@ -287,12 +287,12 @@ def _table(
 
 
 def _amounts(labels: Tensor | None) -> bool:
-    """Whether labels are amounts, not classes."""
+    """Tell whether labels are amounts, not classes."""
     return labels is not None and labels.is_floating_point()
 
 
 def _label(label: float) -> float | None:
-    """A label as a cell: None where there is none."""
+    """Return a label as a cell: None where there is none."""
     if isinstance(label, float):
         return label if math.isfinite(label) else None
     return label if label >= 0 else None
