@@ -9,16 +9,13 @@ told in ``experiments/recipes``.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median_low
 
-from PIL import Image
-
-from ssl_patches.data import arrays
-from ssl_patches.data.decode import DAMAGE
-from ssl_patches.data.examine import Traits, traits_of
-from ssl_patches.data.layout import SUFFIXES
+from ssl_patches.data.decode import UnreadableImage, header
+from ssl_patches.data.traits import Traits, traits_of
+from ssl_patches.data.walk import find_images
 
 ENOUGH = 20_000
 """Images after which counting stops: more change no choice."""
@@ -32,9 +29,17 @@ TRAINED = 0.8
 """Share of the images that is trained on where a fifth is held out."""
 STEPS_AN_EPOCH = 4
 """Least steps in which all images should be seen once."""
-OWN_DESIGN = ("experiment", "encoder", "task", "sampler", "optimizer", "spread", "parts")
+OWN_DESIGN = ("experiment", "encoder", "sampler", "optimizer", "spread", "parts")
 """Whoever types one of these groups has a recipe in mind; no other is put in its place."""
-BATCH = {"small_photographs": 256, "photographs_64": 128, "few_images": 64, "microscopy": 128}
+COMPARING = {"agree": "aerial", "subsets": "microscopy"}
+"""Tasks that compare features of one image, and the recipe of each that changes no colours."""
+BATCH = {
+    "small_photographs": 256,
+    "photographs_64": 128,
+    "few_images": 64,
+    "microscopy": 128,
+    "aerial": 128,
+}
 """Images a step in each recipe, as its file says (tests/data/test_advice.py compares)."""
 USUAL_BATCH = 256
 """Images a step where no recipe is taken, as conf/data says."""
@@ -63,12 +68,13 @@ def facts_of(root: str, *, channels: int) -> Facts | None:
     """Look at the images below ``root``: count them, read the headers of some. None where there are
     no readable ones. ``channels``: those the run takes.
     """
-    paths = sorted(_some(_images_below(os.path.expanduser(root)), ENOUGH))
+    root = os.path.expanduser(root)
+    if not os.path.isdir(root):
+        return None
+    paths = [os.path.join(root, file.path) for file in find_images(root, most=ENOUGH).images]
     step = max(1, len(paths) // OPENED)
     seen = [(path, traits_of(path)) for path in paths[::step][:OPENED]]
-    readable = [
-        (traits, side) for path, traits in seen if (side := _shorter_side(path, traits, channels))
-    ]
+    readable = [(traits, side) for path, traits in seen if (side := _shorter_side(path, channels))]
     if not readable:
         return None
     deep = sum(_is_deep(traits) for traits, _ in readable)
@@ -76,11 +82,20 @@ def facts_of(root: str, *, channels: int) -> Facts | None:
     return Facts(len(paths), side, channels, deep=2 * deep > len(readable))
 
 
-def choose(facts: Facts, *, given: Collection[str]) -> list[Choice]:
-    """Choose what was not typed. ``given``: the keys that were, such as ``data.batch_size``."""
+def choose(facts: Facts, *, given: Mapping[str, str]) -> list[Choice]:
+    """Choose what was not typed. ``given``: the keys that were, such as ``data.batch_size``, and
+    their values as typed.
+    """
     groups = {key.partition(".")[0] for key in given}
-    recipe = None if groups & set(OWN_DESIGN) else _recipe(facts)
-    found = [recipe] if recipe else []
+    own = bool(groups & set(OWN_DESIGN))
+    task = given.get("task")
+    recipe = None
+    found: list[Choice] = []
+    if not own and (task in COMPARING or "task" not in groups):
+        recipe = _recipe(facts, task)
+        found.append(recipe)
+    elif not own:
+        found += WHERE
     if recipe is None and "experiment" not in groups and "image_size" not in given:
         found += _small_views(facts)
     if "experiment" not in groups and "data.batch_size" not in given:
@@ -88,12 +103,18 @@ def choose(facts: Facts, *, given: Collection[str]) -> list[Choice]:
     return found
 
 
-def _recipe(facts: Facts) -> Choice:
-    if facts.channels != 3 or facts.deep:
-        return Choice(
-            "experiment=microscopy",
-            "grey, deep or many channels: parts of one view agree, colours are left alone",
-        )
+WHERE = (
+    Choice("encoder=vit_tiny_6", "the network this kind of task was measured with"),
+    Choice("optimizer.base_lr=2e-3", "short runs; 1.5e-4 goes with MAE's batch of 4,096"),
+    Choice("optimizer.clip=1.0", "costs nothing and saves short runs"),
+)
+"""For tasks that ask where a tile lies or what it shows (experiments/tasks_cifar10)."""
+
+
+def _recipe(facts: Facts, task: str | None) -> Choice:
+    if facts.channels != 3 or facts.deep or task == "subsets":
+        name = COMPARING[task or "subsets"]
+        return Choice(f"experiment={name}", "no colours are changed: grey, deep or many channels")
     if facts.side < SMALL_SIDE:
         return Choice(
             "experiment=small_photographs", f"small images ({facts.side} px): views of 32 px"
@@ -140,26 +161,11 @@ def _counted(images: int) -> str:
     return f"{images:,}" if images < ENOUGH else f"{ENOUGH:,} or more"
 
 
-def _images_below(root: str) -> Iterator[str]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield os.path.join(folder, name)
-
-
-def _some(paths: Iterator[str], most: int) -> list[str]:
-    return [path for path, _ in zip(paths, range(most), strict=False)]
-
-
-def _shorter_side(path: str, traits: Traits, channels: int) -> int:
+def _shorter_side(path: str, channels: int) -> int:
     """Return pixels of the shorter side; 0 where the header cannot be read."""
     try:
-        if traits.mode == "array":
-            return min(arrays.extent_of(arrays.shape_of(path), channels=channels))
-        with Image.open(path) as image:
-            return min(image.size)
-    except (*DAMAGE, ImportError):
+        return min(header(path, channels=channels))
+    except (UnreadableImage, ImportError):
         return 0
 
 

@@ -23,6 +23,7 @@ def embed_request(words: Sequence[str], *, config_dirs: Sequence[Path]) -> dict[
 def _checked(
     command: str, schema: Mapping[str, Any], words: Sequence[str], config_dirs: Sequence[Path]
 ) -> dict[str, Any]:
+    words, _ = config.without_data_keys(words)  # they change the data of the run, see command.py
     data = {"data": LOADER} if any(word.startswith("data=") for word in words) else {}
     return config.request(
         command,

@@ -76,7 +76,7 @@ def doctor(capsys, *words: str) -> dict:
 
 
 def test_the_settings_can_be_pasted_and_fit(mixed: Path, capsys) -> None:
-    found = doctor(capsys, "data.root=images")
+    found = doctor(capsys, "data.root=images", "quarantine=quarantine.csv")
     program, command, *words = shlex.split(found["settings"])
     assert (program, command) == ("ssl-patches", "pretrain")
     cfg = config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN)
