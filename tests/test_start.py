@@ -1,6 +1,7 @@
 """A bad request is told before anything heavy is loaded, and no command loads what it does not use.
 
-A value that a constructor refuses, ``trainer.ema=3``, is told later: the constructor is loaded.
+Told later, with torch loaded: a value that a constructor refuses (``trainer.ema=3``), and what is
+wrong with ``export``, which tells at once what its formats need, too.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ MISTAKES = [
     "pretrain data=folder",  # what is missing
     "evaluate modl=x probes=3",
     "embed modl=x",
-    "export model=x formts=3",
     "doctor data.rot=x",
     "study nowhere",
     "study nowhere workers=abc",
@@ -107,8 +107,8 @@ HEAVY = {"lightning", "timm", "torchvision", "torchmetrics", "transformers", "sc
     [
         (["cli.commands", "training.request", "evaluation.request", "studies.design"], set()),
         (["training.settings", "data.advice", "data.doctor", "studies.listing"], {"torch"}),
-        (["evaluation.command", "evaluation.embed", "export.command"], {"torch", "timm"}),
-        (["training.run", "cli.dry_run"], {"torch", "timm", "torchvision", "lightning"}),
+        (["evaluation.command", "export.command"], {"torch", "timm", "scipy"}),
+        (["training.run", "cli.dry_run"], {"torch", "timm", "scipy", "torchvision", "lightning"}),
     ],
 )
 def test_no_command_loads_what_it_does_not_use(modules, may):
