@@ -117,3 +117,12 @@ def test_no_command_loads_what_it_does_not_use(modules, may):
     loaded = loaded_by(*(f"ssl_patches.{module}" for module in modules))
     assert not loaded & (HEAVY | {"torch"}) - may
     assert may - {"torchvision"} <= loaded  # the walk sees them
+
+
+def test_names_of_evaluation_that_are_imported_when_asked_for_are_all_there():
+    import ssl_patches.evaluation as package
+
+    assert all(getattr(package, name) for name in package.__all__)
+    assert set(package.FILES) | set(package.FORMER) | {"PROBES"} == set(package.__all__)
+    with pytest.raises(AttributeError):
+        _ = package.nowhere
