@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ssl_patches.config.atomic import replacing
 from ssl_patches.data import arrays, tiff
 from ssl_patches.data.decode import UnreadableImage, decode, header
 from ssl_patches.data.source import Request, StoredSource
@@ -182,5 +183,5 @@ def read_skip(path: str | None, known: Collection[str], *, where: str) -> set[st
 
 def write_quarantine(path: Path, rows: Sequence[tuple[str, str]]) -> None:
     """Write (path, reason) as the CSV that ``data.skip`` takes. OSError where it cannot be."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([QUARANTINE_COLUMNS, *rows])

@@ -113,3 +113,25 @@ def refuse_misfit(
         f" cells of {side} px{shifted}{scaled}; set"
         f" {' or '.join([*remedies, f'image_size={needed * max(shape)}'])}"
     )
+
+
+def refuse_small(side: int, tile: int, *, dense: bool, multiple: int) -> None:
+    """Raise ValueError where small crops of ``side`` px are no whole tiles that an encoder takes.
+
+    ``tile``: side of their tiles in pixels; ``dense``: tiles touch and fill the view.
+    """
+    whole = side // multiple * multiple or multiple  # for a sampler that cuts nothing
+    uncut = "sampler=whole" + (f" views.small_size={whole}" if whole != side else "")
+    if not dense:
+        raise ValueError(
+            f"views.small_size={side}: small crops are cut into tiles that touch and fill them,"
+            f" and these tiles lie apart; set {uncut}, or views.small_size=null"
+        )
+    step = math.lcm(tile, multiple) if tile != side else multiple
+    if side % step:
+        below = max(step, side // step * step)
+        others = f", {uncut}" if tile != side else ""
+        raise ValueError(
+            f"views.small_size={side}: small crops are cut into whole tiles of {step} px; set"
+            f" views.small_size={below}{others}, or views.small_size=null"
+        )

@@ -33,6 +33,7 @@ from ssl_patches.sampler.geometry import (
     filling,
     raster_boxes,
     refuse_misfit,
+    refuse_small,
     usual_tile,
 )
 from ssl_patches.types import PatchBatch, PatchGrid, Views, channels_last
@@ -121,7 +122,7 @@ class PatchSampler(nn.Module):
                 f" {min(self.cell)} px cell with gap {gap}; set sampler.jitter={room}, or null for"
                 " all of it"
             )
-        self.jitter = jitter
+        self.jitter, self.multiple = jitter, multiple
         unused = [
             0 if jitter is None else int(c - self.extents[1] - gap - shift - jitter + FUZZ)
             for c in self.cell
@@ -172,12 +173,7 @@ class PatchSampler(nn.Module):
             return None
         side = views.small.shape[-1]
         tile = side if self.grid.cells == 1 else self.tile
-        if not self.grid.dense or side % tile:
-            below = max(tile, side // tile * tile)
-            raise ValueError(
-                f"views.small_size={side}: small crops are cut into whole tiles of {tile} px that "
-                f"touch; set views.small_size={below}, or sampler=whole"
-            )
+        refuse_small(side, tile, dense=self.grid.dense, multiple=self.multiple)
         cells = side // tile
         grid = PatchGrid(cells, cells, tile, channels=self.grid.channels, dense=True)
         boxes = raster_boxes(grid, views.small.device).expand(len(views.small), -1, -1)

@@ -15,7 +15,7 @@ import timm
 import torch
 import torchvision
 
-from ssl_patches.config.atomic import write_json
+from ssl_patches.config.atomic import write_json, write_text
 from ssl_patches.config.keys import key_of
 from ssl_patches.config.messages import Say
 from ssl_patches.config.run_dir import SUMMARY
@@ -176,9 +176,7 @@ def _note_unreadable(run_dir: Path, train: ImageSource, say: Callable[[str], Non
     unreadable = train.unreadable()
     if unreadable:
         path = run_dir / "unreadable.csv"
-        path.write_text(
-            "".join(f"{file},{reason!r}\n" for file, reason in unreadable), encoding="utf-8"
-        )
+        write_text(path, "".join(f"{file},{reason!r}\n" for file, reason in unreadable))
         say(
             f"{len(unreadable)} files could not be read and were left out; they are listed in"
             f" {path}"

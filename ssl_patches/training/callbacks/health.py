@@ -27,8 +27,8 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
+from ssl_patches.training.budget import flop_counter
 from ssl_patches.training.callbacks import eval_copy
 from ssl_patches.training.callbacks.alarms import FILE, Alarms, LossWatch, of_check, of_geometry
 from ssl_patches.training.callbacks.meter import Meter
@@ -165,9 +165,9 @@ class Health(Observer):
         """
         few = eval_copy.first_images(data.val, REHEARSAL).images
         with eval_copy.eval_copy(module) as copy:
-            with FlopCounterMode(display=False) as question:
+            with flop_counter() as question:
                 eval_copy.mean_metrics(copy, few, seed=DRAW)
-            with FlopCounterMode(display=False) as feature:
+            with flop_counter() as feature:
                 eval_copy.pooled_features(copy.encoder, copy, few)
         asked, seen = (min(count or math.inf, len(data.val)) for count in (self.asked, self.images))
         asked = min(asked, seen)
