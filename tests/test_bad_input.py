@@ -361,7 +361,7 @@ def test_a_run_from_elsewhere_cannot_name_code_to_run(refused, run_copy):
     assert "ssl_patches.encoders.create" in text
     settings.write_text(text.replace("ssl_patches.encoders.create", "subprocess.run"))
     (line,) = refused("export", f"model={run_copy}", "output=out")
-    assert "is not from an allowed package" in line
+    assert "is not among what a configuration from elsewhere may name" in line
 
 
 WORDS = [  # other mistakes in commands -> what the message must hold

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ssl_patches.cli.help import ALLOWED_FLAGS, HELP, MAIN_HELP
 from ssl_patches.config.messages import BadRequest, Failed
+from ssl_patches.config.plain_text import escape_what_cannot_be_encoded, tell
 from ssl_patches.training.process import before_torch
 
 GROUPS = {
@@ -54,6 +55,7 @@ class Request:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     before_torch()
+    escape_what_cannot_be_encoded()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(MAIN_HELP, end="")
@@ -84,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _refuse(message: str, *, code: int = 2) -> int:
-    print(message, file=sys.stderr)
+    tell(message, sys.stderr)
     return code
 
 
@@ -144,9 +146,9 @@ def _pretrain(request: Request) -> int:
         request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN
     )
     if dry_run:
-        from ssl_patches.cli.dry_run import dry_run as tell
+        from ssl_patches.cli.dry_run import dry_run as rehearse
 
-        print(tell(cfg))
+        tell(rehearse(cfg))
         return 0
     from ssl_patches.cli.screens import last_screen
     from ssl_patches.training.processes import is_follower
@@ -155,7 +157,7 @@ def _pretrain(request: Request) -> int:
     words = [*request.words, *(f"--config-dir={folder}" for folder in request.config_dirs)]
     run_dir = pretrain(cfg, say=(lambda _: None) if is_follower() else _say, words=words)
     if not is_follower():
-        print(last_screen(run_dir))
+        tell(last_screen(run_dir))
     return 0
 
 
@@ -169,9 +171,9 @@ def _evaluate(request: Request) -> int:
     from ssl_patches.evaluation.record import paired_table
     from ssl_patches.evaluation.rows import DIFFERENCE, table
 
-    print(table([row for row in rows if row.model != DIFFERENCE]))
+    tell(table([row for row in rows if row.model != DIFFERENCE]))
     if pairs:
-        print(f"\nthe first less the second, on the same test images:\n{paired_table(pairs)}")
+        tell(f"\nthe first less the second, on the same test images:\n{paired_table(pairs)}")
     return 0
 
 
@@ -182,7 +184,7 @@ def _export(request: Request) -> int:
     cfg = config.request("export", request.words, schema=EXPORT)
     from ssl_patches.export.command import export_command
 
-    found = export_command(cfg, say=_say)
+    found = export_command(cfg, say=_say, config_dirs=request.config_dirs)
     if "--json" in request.flags:
         print(json.dumps(found))
     return 0
@@ -202,7 +204,7 @@ def _verify(request: Request) -> int:
     if "--json" in request.flags:
         print(json.dumps({"export": str(folder), **asdict(proof)}))
     else:
-        print(
+        tell(
             "\n".join(
                 [
                     (
@@ -270,7 +272,7 @@ def _doctor(request: Request) -> int:
     from ssl_patches.data.doctor_report import page
 
     report = doctor_command(cfg)
-    print(json.dumps(report) if "--json" in request.flags else page(report))
+    tell(json.dumps(report) if "--json" in request.flags else page(report))
     return 0
 
 
@@ -286,13 +288,13 @@ def _list(request: Request) -> int:
     for name, about in conf_files.described(group, config_dirs=request.config_dirs):
         listed = conf_files.LISTED.get(group)
         word = f"{listed}=[{name}]" if listed else f"{group}={name:24}"
-        print(f"{word} {about}".rstrip() + (f" [{origins[name]}]" if name in origins else ""))
+        tell(f"{word} {about}".rstrip() + (f" [{origins[name]}]" if name in origins else ""))
     return 0
 
 
 def _say(text: str) -> None:
     """Print progress to standard error: standard output is for results."""
-    print(text, file=sys.stderr, flush=True)
+    tell(text, sys.stderr)
 
 
 def _version() -> int:

@@ -205,7 +205,7 @@ marked with its name.
 ALLOWED_FLAGS = {
     "pretrain": {"--cfg": False, "--config-dir": True, "--dry-run": False, "--multirun": False},
     "evaluate": {"--json": False, "--config-dir": True},
-    "export": {"--json": False},
+    "export": {"--json": False, "--config-dir": True},
     "verify": {"--json": False},
     "embed": {"--json": False, "--config-dir": True},
     "study": {"--dry-run": False, "--config-dir": True},

@@ -6,9 +6,9 @@ remedy. Nothing is built before. Validation is pydantic's strict mode *for JSON*
 a tuple and 3 a float, but "5" is no number and true no integer. One thing strict mode refuses is
 meant by everyone who types it: ``budget.images=1e6`` is a whole number.
 
-Trap: importing a ``_target_`` runs code. For a configuration that came from someone else give
-``allowed`` packages, as narrow as possible; what the path leads to must be a class or function
-defined there, not merely imported there.
+Trap: importing a ``_target_`` runs code, and so does calling a function of our own with somebody's
+arguments. For a configuration that came from someone else give ``allowed``, the few paths that it
+may name.
 """
 
 from __future__ import annotations

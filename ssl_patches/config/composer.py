@@ -25,14 +25,15 @@ from ssl_patches.config.messages import MISSING, BadRequest, closest, nearest, p
 class Composer:
     """One request for a command: judges overrides one by one and gives what was meant to Hydra.
 
-    ``folders``: where YAML is looked for; ``rules``: ``supplied`` and ``schema`` as for ``check``.
-    ``problems`` has a line for each mistake. BadRequest where there is no such command.
+    ``folders``: where YAML is looked for; ``rules``: ``supplied``, ``schema`` and ``allowed`` as
+    for ``check``. ``problems`` has a line for each mistake. BadRequest where there is no such command.
     """
 
     def __init__(self, command: str, folders: Sequence[Path], **rules: Any) -> None:
         self.command, self.folders = command, folders
         self.problems: list[str] = []
         self.supplied, self.schema = rules.get("supplied") or {}, rules.get("schema") or {}
+        self.allowed: Sequence[str] | None = rules.get("allowed")
         if command not in (commands := names_in(folders)):
             raise BadRequest([f"{command}: no such command; {nearest(command, commands)}"])
         self.groups, self.primary = groups_in(folders), read_yaml(folders, command)
@@ -121,7 +122,7 @@ class Composer:
                 )
                 return None
             if part not in node:
-                known = knobs_of(node) if "_target_" in node else None if knob else ()
+                known = knobs_of(node, self.allowed) if "_target_" in node else None if knob else ()
                 aside = self.schema.get(at[:-1])  # keys of a node that the program reads itself
                 if (
                     known is None

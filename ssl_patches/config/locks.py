@@ -41,6 +41,7 @@ from functools import cache
 from pathlib import Path
 
 from ssl_patches.config.atomic import write_text
+from ssl_patches.config.outside import read_json
 
 HEARTBEAT = 30.0  # seconds
 SILENCE = 20 * HEARTBEAT
@@ -193,7 +194,7 @@ def _newest(directory: Path) -> tuple[int, Owner | None]:
     """Return the highest number and its owner; 0 and None where there never was one."""
     for file in sorted(_files(directory), key=_number, reverse=True):
         try:
-            return _number(file), Owner(**json.loads(file.read_text(encoding="utf-8")))
+            return _number(file), Owner(**read_json(file))
         except FileNotFoundError:  # deleted by the owner of a higher one
             return _newest(directory)
         except (ValueError, TypeError):

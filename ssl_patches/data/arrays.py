@@ -26,6 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ssl_patches.config.outside import check_regular
+from ssl_patches.data.opening import check_bytes, load_npy
+
 NPY, TIFF = (".npy",), (".tif", ".tiff")
 Range = tuple[float, float]
 
@@ -62,11 +65,14 @@ def _tiff(path: str) -> Iterator[Any]:
     """Open the first series of a TIFF; what tifffile and its codecs raise becomes ValueError."""
     import tifffile
 
+    check_regular(path)
     try:
         with tifffile.TiffFile(path) as file:
             if not file.series:
                 raise ValueError("holds no pixels")
-            yield file.series[0]
+            series = file.series[0]
+            check_bytes(series.shape, series.dtype.itemsize)
+            yield series
     except (tifffile.TiffFileError, RuntimeError) as error:
         raise ValueError(str(error)) from error
 
@@ -77,7 +83,7 @@ def shape_of(path: str) -> tuple[int, ...]:
     Raises what its reader raises.
     """
     if path.lower().endswith(NPY):
-        return np.load(path, mmap_mode="r", allow_pickle=False).shape
+        return load_npy(path).shape
     with _tiff(path) as series:
         return tuple(series.shape)
 
@@ -88,7 +94,7 @@ def read_array(path: str, *, channels: int) -> NDArray[Any]:
     Raises what its reader raises; ValueError for another number of channels.
     """
     if path.lower().endswith(NPY):
-        return channels_first(np.load(path, mmap_mode="r", allow_pickle=False), channels=channels)
+        return channels_first(load_npy(path), channels=channels)
     with _tiff(path) as series:
         return channels_first(series.asarray(), channels=channels)
 

@@ -37,7 +37,9 @@ from PIL import ExifTags, Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssl_patches.config.outside import check_regular
 from ssl_patches.data import arrays
+from ssl_patches.data.opening import LARGEST_BYTES, check_extent, open_image
 from ssl_patches.data.truncated import truncated_refused
 
 DEEP = ("I", "F")
@@ -106,7 +108,7 @@ def header(
         if arrays.is_array(path, channels=channels, value_range=value_range):
             width, height = arrays.extent_of(arrays.shape_of(path), channels=channels)
         else:
-            with Image.open(path) as image:
+            with open_image(path) as image:
                 width, height = image.size
     if min(width, height) < 1:
         raise UnreadableImage(path, f"has no pixels ({width}x{height})")
@@ -141,7 +143,7 @@ def decode(
         with (
             truncated_refused(),
             open(path, "rb") if content is None else io.BytesIO(content) as file,
-            Image.open(file) as image,
+            open_image(file) as image,
         ):
             if image.format == "JPEG":
                 # The decoder itself halves large pictures, but never below twice the size asked
@@ -177,8 +179,9 @@ def square_of(
 
 
 def _read_jpeg(path: str) -> bytes | None:
+    check_regular(path)
     with open(path, "rb") as file:
-        return file.read() if file.peek(len(JPEG)).startswith(JPEG) else None
+        return file.read(LARGEST_BYTES) if file.peek(len(JPEG)).startswith(JPEG) else None
 
 
 def _decoded(content: bytes, channels: int, size: int) -> Tensor | None:
@@ -192,11 +195,12 @@ def _decoded(content: bytes, channels: int, size: int) -> Tensor | None:
     if not content.startswith(JPEG):
         return None
     if any(name in content for name in METADATA):
-        with Image.open(io.BytesIO(content)) as image:
+        with open_image(io.BytesIO(content)) as image:
             if orientation(image) is not None:
                 return None
     try:
         height, width, kind, _ = simplejpeg.decode_jpeg_header(content)
+        check_extent(width, height)
         if kind in ("CMYK", "YCCK") or min(height, width) >= 4 * size:
             return None
         pixels = simplejpeg.decode_jpeg(content, "GRAY" if channels == 1 else "RGB")

@@ -16,9 +16,11 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
+from ssl_patches.config.outside import check_regular
 from ssl_patches.data import arrays
 from ssl_patches.data.decode import DAMAGE, DEEP, UnreadableImage
 from ssl_patches.data.files import Reading
+from ssl_patches.data.opening import open_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Examination(Dataset[Examined]):
     def __getitem__(self, index: int) -> Examined:
         path = self.paths[index]
         try:
+            check_regular(path)
             with open(path, "rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
@@ -75,7 +78,7 @@ def traits_of(path: str) -> Traits:
     try:
         if not path.lower().endswith(arrays.NPY):
             try:
-                with Image.open(path) as image:
+                with open_image(path) as image:
                     return Traits(
                         image.format or kind,
                         image.mode,
@@ -99,7 +102,7 @@ def stored_values(path: str, reading: Reading) -> tuple[float, float] | None:
         if arrays.is_array(path, channels=reading.channels, value_range=reading.value_range):
             values = arrays.read_array(path, channels=reading.channels)
         else:
-            with Image.open(path) as image:
+            with open_image(path) as image:
                 if image.mode not in DEEP and not image.mode.startswith("I;16"):
                     return None
                 values = np.asarray(image)

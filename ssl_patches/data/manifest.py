@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from ssl_patches.config.messages import nearest
+from ssl_patches.config.outside import check_regular
 from ssl_patches.data.arrays import check_range
 from ssl_patches.data.files import FileSource, ListedFile, Reading, read_skip
 from ssl_patches.data.layout import HELD_OUT, place
@@ -108,6 +109,7 @@ def read_columns(path: str) -> Columns:
     """
     file = Path(path).expanduser()
     try:
+        check_regular(file)
         if file.suffix.lower() == ".parquet":
             return _parquet(file)
         with file.open(

@@ -20,6 +20,7 @@ import torch
 from tqdm import tqdm
 
 from ssl_patches.config.atomic import write_text
+from ssl_patches.config.outside import read_json
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import ImageSource
 
@@ -40,7 +41,7 @@ def measured(
         folder or cache_folder()
     ) / f"{source.fingerprint()}-{'x'.join(map(str, sample.shape))}.json"
     try:
-        known = json.loads(place.read_text(encoding="utf-8"))
+        known = read_json(place)
         check_statistics(known, len(sample))
     except (OSError, ValueError, TypeError):  # not there, or not what we wrote
         known = _measure(source, num_workers)

@@ -61,7 +61,7 @@ def evaluate_command(
             " give another FILE"
         )
     subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
-    data, allowed = chosen_data(cfg, subject)
+    data, allowed = chosen_data(cfg, subject, config_dirs=config_dirs)
     against = (
         None
         if cfg["against"] is None
@@ -75,6 +75,7 @@ def evaluate_command(
         "allowed": allowed,
         "say": say,
         "sources": sources,
+        "config_dirs": config_dirs,
     }
     record = _evaluate(
         subject, data, cfg, floors=Path("runs") / ".floors", figures=figures, **options
@@ -93,16 +94,18 @@ def evaluate_command(
 
 
 def chosen_data(
-    cfg: Mapping[str, Any], subject: Subject
+    cfg: Mapping[str, Any], subject: Subject, *, config_dirs: Sequence[Path]
 ) -> tuple[Mapping[str, Any], tuple[str, ...] | None]:
-    """Choose the data that were asked for, or those of the run, and whose classes they may name.
+    """Choose the data that were asked for, or those of the run, and the classes they may name.
+
+    ``config_dirs``: the user's own YAML, whose classes the data of a run may name too.
 
     ValueError where there are none, or of another number of channels than the model takes.
     """
     if cfg.get("data"):
         data, allowed = cfg["data"], None
     elif subject.cfg:
-        data, allowed = subject.cfg["data"], trusted()
+        data, allowed = subject.cfg["data"], trusted("data", config_dirs=config_dirs)
     else:
         raise ValueError(
             f"data: missing, {cfg['model']} comes from no run; give data=folder data.root=DIR or"
@@ -183,11 +186,12 @@ def _evaluate(
     say: Say,
     sources: Datasets | None,
     model_name: str = TRAINED,
+    config_dirs: Sequence[Path] = (),
 ) -> Record:
     """``floors``: where they are kept; None does without floors. ``figures``: a folder for what the
     rows allow to draw."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    untrained = None if floors is None else _untrained(subject, sources)
+    untrained = None if floors is None else _untrained(subject, sources, config_dirs)
     probes = probes_named(settings["probes"], settings.get(GROUP))
     for model in filter(None, (subject.model, untrained)):
         choose_attention(model, accelerator=device, precision=settings["precision"])
@@ -255,7 +259,9 @@ def _evaluate(
     return record
 
 
-def _untrained(subject: Subject, sources: Datasets | None) -> nn.Module:
+def _untrained(
+    subject: Subject, sources: Datasets | None, config_dirs: Sequence[Path]
+) -> nn.Module:
     """The same architecture with the weights that training would start from, calibrated and
     exported alike."""
     if subject.cfg is None:
@@ -264,8 +270,10 @@ def _untrained(subject: Subject, sources: Datasets | None) -> nn.Module:
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
             return create(name=name, image_size=subject.image_size).export(subject.image_size)
-    encoder = build_encoders.encoder(subject.cfg, allowed=trusted())
-    encoder.calibrate(build_data.whole_batches(subject.cfg, allowed=trusted(), sources=sources))
+    named = trusted("encoder", config_dirs=config_dirs)
+    encoder = build_encoders.encoder(subject.cfg, allowed=named)
+    named = trusted("data", config_dirs=config_dirs)
+    encoder.calibrate(build_data.whole_batches(subject.cfg, allowed=named, sources=sources))
     return encoder.export(subject.image_size)
 
 

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from ssl_patches import config
 from ssl_patches.config.messages import Say
+from ssl_patches.config.plain_text import as_utf8
 from ssl_patches.config.schema import EMBED, LOADER, SUPPLIED
 from ssl_patches.config.version import __version__
 from ssl_patches.data import build as build_data
@@ -61,7 +62,7 @@ def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
             f"splits={cfg['splits']}: must name each split once; set splits=[train,val]"
         )
     subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
-    data, allowed = chosen_data(cfg, subject)
+    data, allowed = chosen_data(cfg, subject, config_dirs=config_dirs)
     reader = Reader(subject, tiles=cfg["tiles"], precision=cfg["precision"])
     node = {"data": data, "image_size": subject.image_size}
     sources = {
@@ -281,4 +282,4 @@ def _path(source: ImageSource, split: str, index: int) -> str:
     path = Path(source.paths[index])
     if source.root is not None and path.is_relative_to(source.root):
         path = path.relative_to(source.root)
-    return path.as_posix()
+    return as_utf8(path.as_posix())

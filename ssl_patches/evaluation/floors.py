@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from ssl_patches.config.atomic import write_text
+from ssl_patches.config.outside import read_json
 from ssl_patches.evaluation.rows import Row
 
 
@@ -38,9 +39,7 @@ def digest(model: nn.Module) -> str:
 def load(folder: Path, key: Mapping[str, Any]) -> list[Row] | None:
     """Read the rows kept under ``key`` (JSON values); None where they are not there or damaged."""
     try:
-        return [
-            Row(**row) for row in json.loads(_file(folder, key).read_text(encoding="utf-8"))["rows"]
-        ]
+        return [Row(**row) for row in read_json(_file(folder, key))["rows"]]
     # whatever is wrong with a cache, the floor is computed again
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ssl_patches.config.atomic import replacing, write_json
+from ssl_patches.config.outside import read_json
 from ssl_patches.config.run_dir import differences
 
 REQUEST = "request.json"
@@ -58,7 +59,7 @@ class Chunks:
             )
         written = self.folder / REQUEST
         if written.is_file():
-            before = json.loads(written.read_text(encoding="utf-8"))
+            before = read_json(written)
             if not (changed := differences(before, self.request)):
                 return
             if not self.overwrite:

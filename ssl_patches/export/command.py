@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from ssl_patches import config
 from ssl_patches.config import mixture
 from ssl_patches.config.files import trusted
 from ssl_patches.config.messages import BadRequest, Say
+from ssl_patches.config.outside import read_json
 from ssl_patches.config.run_dir import CONFIG, LAST, SUMMARY, read_checkpoint
 from ssl_patches.config.schema import EXPORT
 from ssl_patches.config.words import Place, data_words, words_of_keys
@@ -32,10 +32,15 @@ WEIGHTS = {LAST_WEIGHTS: "encoder.", AVERAGE: "ema."}
 
 
 def export_command(
-    cfg: Mapping[str, Any], *, say: Callable[[str], None], sources: Datasets | None = None
+    cfg: Mapping[str, Any],
+    *,
+    say: Callable[[str], None],
+    sources: Datasets | None = None,
+    config_dirs: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Write ``cfg["output"]`` and return what was proven.
 
+    ``config_dirs``: the user's own YAML, whose classes the run may name.
     ValueError for a bad request, ExportMismatch where a format differs.
     """
     wanted = ExportRequest(
@@ -50,8 +55,11 @@ def export_command(
             " pretrain"
         )
     run, checkpoint = config.load(run_dir / CONFIG), Path(cfg["checkpoint"] or run_dir / LAST)
-    encoder, step = restored(run, checkpoint, weights=cfg["weights"])
-    mean, std = build_data.pixel_statistics(run, allowed=trusted(), sources=sources)
+    encoder, step = restored(
+        run, checkpoint, weights=cfg["weights"], allowed=trusted("encoder", config_dirs=config_dirs)
+    )
+    images = trusted("data", config_dirs=config_dirs)
+    mean, std = build_data.pixel_statistics(run, allowed=images, sources=sources)
     proof = export_encoder(
         encoder,
         output,
@@ -63,7 +71,7 @@ def export_command(
             "step": step,
             "weights": cfg["weights"],
         },
-        calibration=build_data.whole_batches(run, allowed=trusted(), sources=sources),
+        calibration=build_data.whole_batches(run, allowed=images, sources=sources),
         wanted=wanted,
         overwrite=cfg["overwrite"],
     )
@@ -79,11 +87,16 @@ def export_command(
 
 
 def restored(
-    run: Mapping[str, Any], checkpoint: Path, *, weights: str = LAST_WEIGHTS
+    run: Mapping[str, Any],
+    checkpoint: Path,
+    *,
+    weights: str = LAST_WEIGHTS,
+    allowed: tuple[str, ...] | None = None,
 ) -> tuple[Encoder, int]:
     """Build the encoder of a run with the weights of a checkpoint; return it and their step.
 
-    ``weights``: "trained" or "ema". ValueError where the checkpoint does not hold them.
+    ``weights``: "trained" or "ema". ``allowed``: the encoders that the run may name; None: those of
+    ours and of installed packages. ValueError where the checkpoint does not hold them.
     """
     found = read_checkpoint(checkpoint)
     kept = {name: _below(prefix, found["state_dict"]) for name, prefix in WEIGHTS.items()}
@@ -93,7 +106,9 @@ def restored(
             f"weights={weights}: {checkpoint} holds none of that kind; set weights= to one of:"
             f" {held}"
         )
-    encoder = build_encoders.encoder(run, allowed=trusted())
+    encoder = build_encoders.encoder(
+        run, allowed=trusted("encoder") if allowed is None else allowed
+    )
     try:
         encoder.load_state_dict(kept[weights])
     except RuntimeError as error:
@@ -135,7 +150,7 @@ def _provenance(
     summary: dict[str, Any] = {}
     own: dict[str, Any] = {}
     if (run_dir / SUMMARY).is_file():
-        summary = json.loads((run_dir / SUMMARY).read_text(encoding="utf-8"))
+        summary = read_json(run_dir / SUMMARY)
     if (run_dir / "encoder" / CARD).is_file():
         own = read_card(run_dir / "encoder")
     card = {

@@ -16,12 +16,21 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from ssl_patches.encoders.exported import ExportMismatch, check_hashes, read_card
+from ssl_patches.encoders.exported import (
+    CARD,
+    ExportMismatch,
+    check_hashes,
+    check_timm_config,
+    read_card,
+)
+from ssl_patches.export.graphs import ONNX, TORCH_EXPORT
+from ssl_patches.export.pt2 import check_archive
 from ssl_patches.export.reference import REFERENCE, Reference, load_reference
 from ssl_patches.export.rounding import TOLERANCES
 
@@ -65,6 +74,7 @@ def verify(directory: Path) -> Proof:
     directory = Path(directory)
     check_hashes(directory)
     card = read_card(directory)
+    _check_card(directory, card)
     if "onnx" in card.get("formats", ()) and importlib.util.find_spec("onnxruntime") is None:
         raise ValueError(
             f"model={directory}: its ONNX file needs onnxruntime to be verified; install"
@@ -76,6 +86,32 @@ def verify(directory: Path) -> Proof:
         load_reference(directory),
         TOLERANCES[card.get("precision", "fp32")],
     )
+
+
+def _check_card(directory: Path, card: Mapping[str, Any]) -> None:
+    """Refuse, by ExportMismatch, formats that are not ours and files that could run code."""
+    formats, precision = card.get("formats"), card.get("precision", "fp32")
+    if not formats or not set(formats) <= set(CHECKS) or precision not in TOLERANCES:
+        raise ExportMismatch(
+            f"{directory}: {CARD} names formats or a precision that ssl-patches does not write;"
+            " export again"
+        )
+    for name in formats:
+        CHECKS[name](directory)
+
+
+def _check_onnx(directory: Path) -> None:
+    check_hashes(directory, [ONNX])
+
+
+CHECKS: Mapping[str, Callable[[Path], object]] = MappingProxyType(
+    {
+        "timm": check_timm_config,
+        "onnx": _check_onnx,
+        "torch_export": lambda directory: check_archive(directory / TORCH_EXPORT),
+    }
+)
+"""What is checked of each format before its library opens the file."""
 
 
 def compare(

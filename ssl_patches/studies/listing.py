@@ -11,6 +11,7 @@ from typing import Any, get_args
 from ssl_patches.config import locks
 from ssl_patches.config.messages import BadRequest, nearest, shown
 from ssl_patches.config.mixture import nodes
+from ssl_patches.config.plain_text import tell
 from ssl_patches.config.run_dir import CONFIG, differences
 from ssl_patches.studies.run_reader import (
     ERROR,
@@ -70,7 +71,7 @@ def runs_command(words: Sequence[str], *, as_json: bool, yes: bool) -> int:
     else:
         listed = matching(rest)
         found, text = [as_dict(run) for run in listed], _table(listed)
-    print(json.dumps(found) if as_json else text)
+    tell(json.dumps(found) if as_json else text)
     return 0
 
 
@@ -150,7 +151,7 @@ def remove(words: Sequence[str], *, yes: bool) -> int:
             run.path.rename(gone)  # at once no run any more, also when what follows is interrupted
             shutil.rmtree(gone)
             locks.remove(run.path)
-        print(f"removed {run.path}")
+        tell(f"removed {run.path}")
     return 0
 
 

@@ -21,6 +21,7 @@ from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.config.version import __version__
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
+from ssl_patches.data.files import write_quarantine
 from ssl_patches.data.live import Datasets
 from ssl_patches.data.module import PatchDataModule
 from ssl_patches.data.source import ImageSource
@@ -166,9 +167,7 @@ def _note_unreadable(run_dir: Path, train: ImageSource, say: Callable[[str], Non
     unreadable = train.unreadable()
     if unreadable:
         path = run_dir / "unreadable.csv"
-        path.write_text(
-            "".join(f"{file},{reason!r}\n" for file, reason in unreadable), encoding="utf-8"
-        )
+        write_quarantine(path, unreadable)
         say(
             f"{len(unreadable)} files could not be read and were left out; they are listed in"
             f" {path}"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.messages import Failed
+from ssl_patches.config.plain_text import tell
 from ssl_patches.config.run_dir import CONFIG
 from ssl_patches.studies.compare.comparison import Comparison, compare_runs
 from ssl_patches.studies.compare.table import as_csv, pair_rows, render, rows_of
@@ -68,10 +69,7 @@ def compare(places: Sequence[Path], wanted: Wanted) -> int:
     for lost in comparison.left_out:
         _say(f"left out {lost.path}: {lost.reason}")
     rows = rows_of(comparison)
-    print(
-        json.dumps(rows) if wanted.as_json else render(comparison, markdown=wanted.markdown),
-        flush=True,
-    )
+    tell(json.dumps(rows) if wanted.as_json else render(comparison, markdown=wanted.markdown))
     page, results = _files(places, wanted)
     _write(results, RESULTS, lambda: as_csv(rows))
     if pairs := pair_rows(comparison):
@@ -150,4 +148,4 @@ def _write(file: Path | None, kind: str, content) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    tell(text, sys.stderr)
