@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ssl_patches.cli.failures import of_the_machine, own_words
 from ssl_patches.cli.help import ALLOWED_FLAGS, HELP, MAIN_HELP
 from ssl_patches.config.messages import BadRequest, Failed
 from ssl_patches.config.plain_text import escape_what_cannot_be_encoded, tell
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[command](_request(command, rest))
     except ValueError as error:  # raised by whoever knows the rule, BadRequest among them
-        return _refuse(str(error))
+        return _refuse(own_words(error))
     except Failed as error:
         return _refuse(str(error), code=1)
     except KeyboardInterrupt:  # a run that is training says more, see Interrupted
@@ -83,6 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except (OSError, RuntimeError, MemoryError) as error:
+        if (told := of_the_machine(error)) is None:
+            raise
+        return _refuse(f"{command}: {told}", code=1)
 
 
 def _refuse(message: str, *, code: int = 2) -> int:

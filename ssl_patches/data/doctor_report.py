@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ssl_patches.config.words import spelled
 from ssl_patches.data.files import Reading
 
 LARGEST_BATCH = 256
@@ -44,7 +45,7 @@ def settings(report: Report, *, reading: Reading, image_size: int, workers: int)
     """Return a command that trains on this folder, to be pasted."""
     words = [
         "ssl-patches pretrain data=folder",
-        shlex.quote(f"data.root={report.root}"),
+        shlex.quote(f"data.root={spelled(str(report.root))}"),
         f"image_size={image_size}",
     ]
     batch = min(LARGEST_BATCH, 2 ** max(report.train, 1).bit_length() // 2)

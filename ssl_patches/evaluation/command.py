@@ -60,6 +60,8 @@ def evaluate_command(
             f"output={cfg['output']}: there is no folder {Path(cfg['output']).parent}; make it, or"
             " give another FILE"
         )
+    if cfg["output"] is not None and Path(cfg["output"]).exists():
+        _refuse_other_file(Path(cfg["output"]))
     subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
     data, allowed = chosen_data(cfg, subject, config_dirs=config_dirs)
     against = (
@@ -91,6 +93,15 @@ def evaluate_command(
         *other.rows,
         *(row for pair in found for row in pair.rows(data=data_name(data))),
     ], found
+
+
+def _refuse_other_file(output: Path) -> None:
+    try:
+        Record.load(output)
+    except ValueError:
+        raise ValueError(
+            f"output={output}: exists and is no record of evaluate; give another FILE"
+        ) from None
 
 
 def chosen_data(

@@ -39,10 +39,8 @@ from ssl_patches.encoders.network import Network, Preprocessing
 from ssl_patches.evaluation.command import chosen_data
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.floors import digest
-from ssl_patches.evaluation.parquet import Chunks
+from ssl_patches.evaluation.parquet import METADATA, Chunks
 from ssl_patches.types import ImageBatch
-
-METADATA = "ssl_patches"
 
 
 def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say) -> dict[str, Any]:

@@ -51,20 +51,18 @@ def save(folder: Path, key: Mapping[str, Any], rows: list[Row]) -> None:
     write_text(_file(folder, key), text)
 
 
-def prepare(folder: Path) -> None:
-    """Make the folder and try it, before an hour is spent on what goes into it.
+def prepare(folder: Path) -> bool:
+    """Make the folder and try it; tell whether it can be used.
 
-    ValueError when it cannot be used.
+    Floors that cannot be kept are computed each time.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        raise ValueError(
-            f"floors_cache={folder}: cannot be written ({error.strerror}); set another folder or"
-            " null"
-        ) from error
+    except OSError:
+        return False
+    return True
 
 
 def _file(folder: Path, key: Mapping[str, Any]) -> Path:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -138,8 +139,10 @@ def _largest(found: dict[str, Any], form: str, tolerance: float) -> float:
         raise ExportMismatch(
             "export: ssl_patches could be imported where it was to be absent, so nothing is proven"
         )
+    largest = 0.0
     for each in found["found"]:
-        relative = each["difference"] / each["scale"]
+        comparable = 0 < each["scale"] < math.inf
+        relative = each["difference"] / each["scale"] if comparable else math.nan
         if not relative <= tolerance:  # also true of nan
             height, width = each["size"]
             raise ExportMismatch(
@@ -147,7 +150,8 @@ def _largest(found: dict[str, Any], form: str, tolerance: float) -> float:
                 f" {each['scale']:.3g}: {relative:.3g} of it, and {tolerance:.3g} is allowed"
                 f" ({form}, {each['output']}, {height} x {width} px)"
             )
-    return max(each["difference"] / each["scale"] for each in found["found"])
+        largest = max(largest, relative)
+    return largest
 
 
 def _in_another_process(form: str, directory: Path, reference: Path) -> dict[str, Any]:

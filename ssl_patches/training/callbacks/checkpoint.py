@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
+from ssl_patches.config.atomic import flush
 from ssl_patches.config.messages import Failed
 from ssl_patches.training.pretrainer import step_ended
 
@@ -154,7 +156,11 @@ class Checkpoints(L.Callback):
             os.replace(half, path)
             link = self.last.with_suffix(".half")
             link.unlink(missing_ok=True)
-            os.link(path, link)
+            try:
+                os.link(path, link)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(path, link)
+                flush(link)
             os.replace(link, self.last)
             for old in sorted(self.directory.glob("step-*.ckpt"))[: -self.keep]:
                 old.unlink()
