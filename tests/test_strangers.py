@@ -173,6 +173,8 @@ def test_runs_lists_a_folder_of_pipes_bombs_and_names_that_a_terminal_obeys(plac
     (runs / "bomb" / "config.yaml").write_text(bomb)
     (runs / "deep" / "summary.json").write_text("[" * 200_000)
     (runs / "empty" / "config.yaml").write_text("")
+    (runs / ".claims").mkdir()
+    (runs / ".claims" / "good.1").write_text("no lock")
     assert main(["runs", str(runs)]) == 0
     said = capsys.readouterr().out
     assert "\x1b" not in said
@@ -209,3 +211,30 @@ def test_security_md_names_a_test_for_each_promise():
         file, _, test = each.partition("::")
         assert f"def {test}" in (REPOSITORY / file).read_text(encoding="utf-8"), each
     assert textwrap.dedent(text) == text
+
+
+def test_a_damaged_run_is_told_in_a_line_and_hides_no_other(place, capsys, monkeypatch):
+    runs = place / "runs"
+    good = Path(shutil.copytree(BEFORE / "run", runs / "good"))
+    half = Path(shutil.copytree(good, runs / "half"))
+    empty = Path(shutil.copytree(good, runs / "empty"))
+    last = half / "checkpoints" / "last.ckpt"
+    last.parent.mkdir(exist_ok=True)
+    last.write_bytes(b"PK" + bytes(500))
+    (empty / "config.yaml").write_text("")
+    assert "cut off or damaged" in refused(capsys, "export", f"model={half}", "output=out")
+    assert "is empty" in refused(capsys, "export", f"model={empty}", "output=out")
+    (empty / "config.yaml").write_text("seed: 1")
+    assert "has no budget" in refused(capsys, "export", f"model={empty}", "output=out")
+    seen = Path.is_file
+
+    def forbidden(path: Path) -> bool:
+        if path.parent.name == "half":
+            raise PermissionError(13, "Permission denied", str(path))
+        return seen(path)
+
+    monkeypatch.setattr(Path, "is_file", forbidden)
+    assert main(["runs", str(runs), "--json"]) == 0
+    listed = {Path(run["run"]).name: run for run in json.loads(capsys.readouterr().out)}
+    assert listed["good"]["state"] == "finished"
+    assert "Permission denied" in listed["half"]["note"]

@@ -45,9 +45,10 @@ def as_utf8(name: str) -> str:
 
 def cell(text: str) -> str:
     """Return text as a cell of a CSV that no spreadsheet computes; numbers stay numbers."""
-    return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
+    begins = text.lstrip("'").startswith(FORMULA)
+    return f"'{text}" if begins and not NUMBER.fullmatch(text) else text
 
 
 def text_of(cell: str) -> str:
     """Return the text that ``cell`` made a cell of."""
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA) else cell
+    return cell[1:] if cell[:1] == "'" and cell.lstrip("'").startswith(FORMULA) else cell

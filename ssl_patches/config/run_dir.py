@@ -188,6 +188,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, KeyError, ValueError, OSError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        if "PytorchStreamReader" in reason or isinstance(error, EOFError | OSError):
+            reason = f"is cut off or damaged, it has {path.stat().st_size} bytes"
         raise ValueError(
             f"checkpoint={path}: cannot be read ({reason}); delete it, an older step-*.ckpt beside"
             " it may do"

@@ -13,6 +13,7 @@ from ssl_patches.config import mixture
 from ssl_patches.config.files import trusted
 from ssl_patches.config.messages import BadRequest, Say
 from ssl_patches.config.outside import read_json
+from ssl_patches.config.ownership import SETTINGS
 from ssl_patches.config.run_dir import CONFIG, LAST, SUMMARY, read_checkpoint
 from ssl_patches.config.schema import EXPORT
 from ssl_patches.config.words import Place, data_words, words_of_keys
@@ -55,6 +56,10 @@ def export_command(
             " pretrain"
         )
     run, checkpoint = config.load(run_dir / CONFIG), Path(cfg["checkpoint"] or run_dir / LAST)
+    if lost := sorted(SETTINGS - run.keys()):
+        raise ValueError(
+            f"model={run_dir}: {CONFIG} has no {lost[0]}, it is not of a run; restore the file"
+        )
     encoder, step = restored(
         run, checkpoint, weights=cfg["weights"], allowed=trusted("encoder", config_dirs=config_dirs)
     )

@@ -69,6 +69,14 @@ def run_folders(place: Path) -> Iterator[Path]:
 def read_run(directory: Path) -> Run:
     """Read one run; what cannot be read is empty, and the state says so."""
     try:
+        return _read(directory)
+    except (OSError, ValueError) as error:  # may not be read, or a lock of somebody else
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return Run(directory, State("crashed", f"cannot be read ({reason})"), {}, {}, {})
+
+
+def _read(directory: Path) -> Run:
+    try:
         settings = config.load(directory / CONFIG)
     except BadRequest:
         settings = {}

@@ -1,4 +1,4 @@
-"""A folder is a run where its settings, its study or its checkpoint say so; strange names are told."""
+"""A folder is a run where its settings, study or checkpoint say so; strange names are told."""
 
 from __future__ import annotations
 

@@ -37,13 +37,13 @@ def test_a_terminal_of_ascii_shows_any_name(monkeypatch):
     assert raw.getvalue() == rb"gr\xf6\xdfe \x1b \udcfc" + b"\n"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-a.png", "@SUM(A1)", "\t=1"])
+@pytest.mark.parametrize("text", ["=1+1", "'=1", "+cmd", "-a.png", "@SUM(A1)", "\t=1"])
 def test_no_cell_is_a_formula_and_the_text_comes_back(text):
     assert cell(text) == f"'{text}"
     assert text_of(cell(text)) == text
 
 
-@pytest.mark.parametrize("text", ["-0.5", "+1e-3", "-inf", "nan", "a=1", "", "'tis", "'=x"])
+@pytest.mark.parametrize("text", ["-0.5", "+1e-3", "-inf", "nan", "a=1", "", "'tis"])
 def test_numbers_and_other_text_stay(text):
     assert cell(text) == text
 
@@ -53,4 +53,4 @@ def test_every_cell_comes_back_from_a_csv(text):
     out = io.StringIO(newline="")
     csv.writer(out).writerow([cell(text)])
     ((back,),) = list(csv.reader(io.StringIO(out.getvalue(), newline="")))
-    assert text_of(back) == text or text.startswith("'")
+    assert text_of(back) == text

@@ -124,3 +124,18 @@ def test_a_run_normalises_and_exports_what_it_measured(tmp_path: Path) -> None:
     sampler = build_run.components(kept).parts[0].sampler
     assert torch.allclose(sampler.mean.flatten(), torch.tensor(expected["mean"]))
     assert not np.allclose(expected["mean"], IMAGENET_MEAN, atol=1e-3)
+
+
+def test_a_user_without_a_home_or_a_place_to_write_measures_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = measured(embedded(), folder=tmp_path / "kept")
+    (tmp_path / "file").write_text("")
+    assert measured(embedded(), folder=tmp_path / "file" / "below") == expected
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    assert measured(embedded()) == expected
