@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ssl_patches.cli.failures import of_the_machine, own_words
 from ssl_patches.cli.help import ALLOWED_FLAGS, HELP, MAIN_HELP
-from ssl_patches.config.messages import BadRequest, Failed
+from ssl_patches.config.messages import BadRequest, Failed, Say
 from ssl_patches.config.plain_text import escape_what_cannot_be_encoded, tell
 from ssl_patches.training.process import before_torch
 
@@ -127,12 +127,11 @@ def _request(command: str, rest: Sequence[str]) -> Request:
 
 
 def _pretrain(request: Request) -> int:
-    from ssl_patches.config import mixture
-    from ssl_patches.config.schema import PRETRAIN, SUPPLIED
-
     dry_run = "--dry-run" in request.flags
     if "--cfg" in request.flags:
         import yaml
+
+        from ssl_patches.config import mixture
 
         print(
             yaml.safe_dump(
@@ -147,20 +146,23 @@ def _pretrain(request: Request) -> int:
         return sweep_command(
             request.words, config_dirs=request.config_dirs, dry_run=dry_run, say=_say
         )
-    cfg = mixture.request(
-        request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN
-    )
+    from ssl_patches.training.request import request as with_choices
+
+    cfg, chosen = with_choices(request.words, config_dirs=request.config_dirs)
     if dry_run:
         from ssl_patches.cli.dry_run import dry_run as rehearse
 
-        tell(rehearse(cfg))
+        tell("\n".join([*([chosen, ""] if chosen else []), rehearse(cfg)]))
         return 0
     from ssl_patches.cli.screens import last_screen
     from ssl_patches.training.processes import is_follower
     from ssl_patches.training.run import pretrain
 
     words = [*request.words, *(f"--config-dir={folder}" for folder in request.config_dirs)]
-    run_dir = pretrain(cfg, say=(lambda _: None) if is_follower() else _say, words=words)
+    say: Say = (lambda _: None) if is_follower() else _say
+    if chosen:
+        say(chosen)
+    run_dir = pretrain(cfg, say=say, words=words)
     if not is_follower():
         tell(last_screen(run_dir))
     return 0

@@ -1,0 +1,167 @@
+"""Choose how to train on a folder of images: recipe, size of views, batch; each with its reason.
+
+``pretrain`` uses it for what was not typed, and ``doctor`` prints it as a command. A choice
+follows from the number of images, their size and their channels alone, so that the same folder gets
+the same run on every machine. The recipes are files of ``conf/experiment``; where they come from is
+told in ``experiments/recipes``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from statistics import median_low
+
+from PIL import Image
+
+from ssl_patches.data import arrays
+from ssl_patches.data.decode import DAMAGE
+from ssl_patches.data.examine import Traits, traits_of
+from ssl_patches.data.layout import SUFFIXES
+
+ENOUGH = 20_000
+"""Images after which counting stops: more change no choice."""
+OPENED = 24
+"""Headers that are read to learn size and channels."""
+SMALL_SIDE = 48
+"""px; below it a recipe for views of 32 px is taken."""
+FEW = 5_000
+"""Images below which a small batch is taken."""
+TRAINED = 0.8
+"""Share of the images that is trained on where a fifth is held out."""
+STEPS_AN_EPOCH = 4
+"""Least steps in which all images should be seen once."""
+OWN_DESIGN = ("experiment", "encoder", "task", "sampler", "optimizer", "spread", "parts")
+"""Whoever types one of these groups has a recipe in mind; no other is put in its place."""
+BATCH = {"small_photographs": 256, "photographs_64": 128, "few_images": 64, "microscopy": 128}
+"""Images a step in each recipe, as its file says (tests/data/test_advice.py compares)."""
+USUAL_BATCH = 256
+"""Images a step where no recipe is taken, as conf/data says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a choice follows from. ``images``: how many, counted up to ``ENOUGH``; ``side``: median
+    of the shorter sides in pixels; ``deep``: are most files of more than 8 bits?"""
+
+    images: int
+    side: int
+    channels: int
+    deep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A setting as it would be typed, and the reason for it."""
+
+    word: str
+    why: str
+
+
+def facts_of(root: str, *, channels: int) -> Facts | None:
+    """Look at the images below ``root``: count them, read the headers of some. None where there are
+    no readable ones. ``channels``: those the run takes.
+    """
+    paths = sorted(_some(_images_below(os.path.expanduser(root)), ENOUGH))
+    step = max(1, len(paths) // OPENED)
+    seen = [(path, traits_of(path)) for path in paths[::step][:OPENED]]
+    readable = [
+        (traits, side) for path, traits in seen if (side := _shorter_side(path, traits, channels))
+    ]
+    if not readable:
+        return None
+    deep = sum(_is_deep(traits) for traits, _ in readable)
+    side = median_low([side for _, side in readable])
+    return Facts(len(paths), side, channels, deep=2 * deep > len(readable))
+
+
+def choose(facts: Facts, *, given: Collection[str]) -> list[Choice]:
+    """Choose what was not typed. ``given``: the keys that were, such as ``data.batch_size``."""
+    groups = {key.partition(".")[0] for key in given}
+    recipe = None if groups & set(OWN_DESIGN) else _recipe(facts)
+    found = [recipe] if recipe else []
+    if recipe is None and "experiment" not in groups and "image_size" not in given:
+        found += _small_views(facts)
+    if "experiment" not in groups and "data.batch_size" not in given:
+        found += _batch(facts, recipe)
+    return found
+
+
+def _recipe(facts: Facts) -> Choice:
+    if facts.channels != 3 or facts.deep:
+        return Choice(
+            "experiment=microscopy",
+            "grey, deep or many channels: parts of one view agree, colours are left alone",
+        )
+    if facts.side < SMALL_SIDE:
+        return Choice(
+            "experiment=small_photographs", f"small images ({facts.side} px): views of 32 px"
+        )
+    if facts.images < FEW:
+        return Choice(
+            "experiment=few_images",
+            f"{facts.images:,} images: a small batch, so that a short run still takes many steps",
+        )
+    return Choice(
+        "experiment=photographs_64",
+        f"{_counted(facts.images)} images of {facts.side} px: two crops agree, views of 64 px",
+    )
+
+
+def _small_views(facts: Facts) -> list[Choice]:
+    if facts.side >= SMALL_SIDE:
+        return []
+    return [Choice("image_size=32", f"the images have {facts.side} px; larger views are enlarged")]
+
+
+def _batch(facts: Facts, recipe: Choice | None) -> list[Choice]:
+    usual = BATCH[recipe.word.partition("=")[2]] if recipe else USUAL_BATCH
+    trained = max(1, int(TRAINED * facts.images))
+    fitting = 1 << max(0, (trained // STEPS_AN_EPOCH).bit_length() - 1)
+    if fitting >= usual:
+        return []
+    return [
+        Choice(
+            f"data.batch_size={fitting}",
+            f"about {trained:,} images to train on: at least {STEPS_AN_EPOCH} steps an epoch",
+        )
+    ]
+
+
+def lines_of(choices: Iterable[Choice]) -> list[str]:
+    """Lay choices out for a person: a line each, the word and its reason."""
+    choices = list(choices)
+    width = max((len(choice.word) for choice in choices), default=0)
+    return [f"  {choice.word:{width}}  {choice.why}" for choice in choices]
+
+
+def _counted(images: int) -> str:
+    return f"{images:,}" if images < ENOUGH else f"{ENOUGH:,} or more"
+
+
+def _images_below(root: str) -> Iterator[str]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                yield os.path.join(folder, name)
+
+
+def _some(paths: Iterator[str], most: int) -> list[str]:
+    return [path for path, _ in zip(paths, range(most), strict=False)]
+
+
+def _shorter_side(path: str, traits: Traits, channels: int) -> int:
+    """Return pixels of the shorter side; 0 where the header cannot be read."""
+    try:
+        if traits.mode == "array":
+            return min(arrays.extent_of(arrays.shape_of(path), channels=channels))
+        with Image.open(path) as image:
+            return min(image.size)
+    except (*DAMAGE, ImportError):
+        return 0
+
+
+def _is_deep(traits: Traits) -> bool:
+    return traits.mode == "array" or traits.mode.startswith("I") or traits.mode == "F"
