@@ -296,7 +296,7 @@ def test_overwrite_never_deletes_what_is_no_run(refused, here):
     (here / "thesis").mkdir()
     (here / "thesis" / "chapter.tex").write_text("years of work")
     (line,) = refused("pretrain", *SMALL, "run_dir=thesis", "overwrite=true")
-    assert "replaces runs only" in line
+    assert "is not a run of ssl-patches" in line
 
 
 def test_run_directories_that_cannot_be_one(refused, here):

@@ -70,9 +70,11 @@ class Composer:
         if not bare:
             self.problems.append(f"{text}: must be KEY=VALUE; give a key")
         elif parsed.is_sweep_override():
+            number = re.fullmatch(r"[\d.,+eE-]+", raw)
+            name = "" if number else f"a name with a comma is {typed(key, raw)}, "
             self.problems.append(
-                f"{text}: must be one value; a name with a comma is {typed(key, raw)}, a list is"
-                f" '{key}=[{raw}]', for several runs add -m"
+                f"{text}: must be one value; {name}a list is '{key}=[{raw}]', for several runs add"
+                " -m"
             )
         elif re.match(r"hydra[./]", bare):
             self.problems.append(

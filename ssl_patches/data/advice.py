@@ -13,12 +13,11 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median_low
 
-from PIL import Image
-
 from ssl_patches.data import arrays
 from ssl_patches.data.decode import DAMAGE
 from ssl_patches.data.examine import Traits, traits_of
 from ssl_patches.data.layout import SUFFIXES
+from ssl_patches.data.opening import open_image
 
 ENOUGH = 20_000
 """Images after which counting stops: more change no choice."""
@@ -157,7 +156,7 @@ def _shorter_side(path: str, traits: Traits, channels: int) -> int:
     try:
         if traits.mode == "array":
             return min(arrays.extent_of(arrays.shape_of(path), channels=channels))
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return min(image.size)
     except (*DAMAGE, ImportError):
         return 0

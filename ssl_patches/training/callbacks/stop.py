@@ -49,10 +49,10 @@ class Stop(L.Callback):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in SIGNALS}
+        before: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
         if before[signal.SIGHUP] is signal.SIG_IGN:  # under nohup
             del before[signal.SIGHUP]
-        self._before = dict(before)
+        self._before = before
         self._listen()
         try:
             yield
