@@ -189,7 +189,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except (RuntimeError, EOFError, KeyError, ValueError, OSError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         if "PytorchStreamReader" in reason or isinstance(error, EOFError | OSError):
-            reason = f"is cut off or damaged, it has {path.stat().st_size} bytes"
+            reason = f"it is cut off or damaged, with {path.stat().st_size} bytes"
+        elif isinstance(error, pickle.UnpicklingError):  # whose advice is to run what is in it
+            reason = "it holds more than tensors and plain values, or is damaged"
         raise ValueError(
             f"checkpoint={path}: cannot be read ({reason}); delete it, an older step-*.ckpt beside"
             " it may do"

@@ -90,6 +90,7 @@ def source(
     """
     node = {key: value for key, value in cfg["data"].items() if key not in LOADER}
     if allowed is not None:
+        allowed = (*allowed, LIVE)  # which does nothing but refuse
         node = _of_somebody(node, allowed)
     size, channels = cfg["image_size"], channels_of(cfg)
     load_size = size if whole else None
@@ -126,8 +127,6 @@ def source(
 
 def _of_somebody(node: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
     """Check a node that came with a folder; return it without what would fetch or write."""
-    if node.get("_target_") == LIVE:
-        return dict(node)
     checked: dict[str, Any] = check(
         {"data": node}, supplied={"data": SUPPLIED["data"]}, allowed=allowed
     )["data"]

@@ -159,6 +159,8 @@ def _tensors(path: Path) -> Any:
         ValueError,
     ) as error:
         reason = " ".join(str(error).split())[:120]
+        if isinstance(error, pickle.UnpicklingError):  # whose advice is to run what is in it
+            reason = "it holds other objects, or is damaged"
         raise ValueError(
             f"encoder.pretrained={path}: must hold tensors only, and cannot be read as such"
             f" ({reason}); save its state_dict as .safetensors"
