@@ -36,7 +36,7 @@ _ssl_patches() {{
     [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace
 }}
 COMP_WORDBREAKS=${{COMP_WORDBREAKS//=/}}
-{before}complete -F _ssl_patches ssl-patches
+{before}complete -o default -F _ssl_patches ssl-patches
 """
 
 
@@ -96,33 +96,30 @@ def _refuse(message: str, *, code: int = 2) -> int:
 
 
 def _request(command: str, rest: Sequence[str]) -> Request:
+    """Divide what was typed. BadRequest with everything that is wrong with the flags."""
     words: list[str] = []
     folders: list[Path] = []
     flags: dict[str, str] = {}
+    wrong: list[str] = []
     allowed = ALLOWED_FLAGS[command]
     waiting = iter(rest)
     for word in waiting:
         word = {"-m": "--multirun"}.get(word, word)
+        flag, sign, value = word.partition("=")
         if not word.startswith("--"):
             words.append(word)
-            continue
-        flag, sign, value = word.partition("=")
-        if flag not in allowed:
+        elif flag not in allowed:
             near = difflib.get_close_matches(flag, allowed, n=1)
-            raise BadRequest(
-                [
-                    f"{word}: unknown flag of {command}; "
-                    + (f"did you mean {near[0]}?" if near else "see --help")
-                ]
-            )
-        if allowed[flag] and not sign:
-            value = next(waiting, "")
-        if allowed[flag] and not value:
-            raise BadRequest([f"{flag}: needs a value; give {flag} DIR"])
-        if flag == "--config-dir":
+            remedy = f"did you mean {near[0]}?" if near else "see --help"
+            wrong.append(f"{word}: unknown flag of {command}; {remedy}")
+        elif allowed[flag] and not (value := value if sign else next(waiting, "")):
+            wrong.append(f"{flag}: needs a value; give {flag} VALUE")
+        elif flag == "--config-dir":
             folders.append(Path(value))
         else:
             flags[flag] = value
+    if wrong:
+        raise BadRequest(wrong)
     return Request(words, folders, flags)
 
 
@@ -318,6 +315,9 @@ def _completion(rest: Sequence[str]) -> int:
         typed = list(rest[1:])
         if len(typed) <= 1:
             print("\n".join(name for name in COMMANDS if name.startswith("".join(typed))))
+        elif typed[-1].startswith("-"):
+            flags = [*ALLOWED_FLAGS.get(typed[0], ()), "--help"]
+            print("\n".join(flag for flag in flags if flag.startswith(typed[-1])))
         elif typed[0] in ("pretrain", "evaluate", "embed", "export", "doctor"):
             print("\n".join(complete(typed)))
         elif typed[0] == "list":

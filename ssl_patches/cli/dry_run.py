@@ -1,5 +1,5 @@
-"""``ssl-patches pretrain --dry-run``: all that a run would do but training, so that what it costs
-is known before.
+"""Do all that a run would do but training, so that its cost is known before: ``ssl-patches pretrain
+--dry-run``.
 
 Everything is composed, checked and built as for the run, and refused alike. Time is measured on a
 step of few images, memory counted on fewer. The only thing written is a picture of the tiles, in
@@ -52,7 +52,7 @@ def dry_run(cfg: Mapping[str, Any]) -> str:
 
 
 def _parts(cfg: Mapping[str, Any], run: Prepared) -> list[tuple[str, str]]:
-    """Encoder, then task and tiles of each part, then data."""
+    """Describe the encoder, then task and tiles of each part, then data."""
     module, train = run.module, run.data.train
     encoder = module.encoder
     rows = [
@@ -157,7 +157,7 @@ def _cost(run: Prepared) -> list[tuple[str, str]]:
 
 
 def _picture(cfg: Mapping[str, Any], run: Prepared) -> Path:
-    """Views and tiles as training draws them, of images over all of the training set."""
+    """Draw views and tiles as training draws them, of images over all of the training set."""
     train, count = run.data.train, min(ROWS, len(run.data.train))
     images: Tensor = torch.stack([train[index * len(train) // count][0] for index in range(count)])
     module, path = run.module.cpu().train(), _free(Path(PICTURE))

@@ -1,4 +1,5 @@
-"""The text of ``--help``: what each command does, with examples, and the flags that it takes."""
+"""Write the text of ``--help``: what each command does, with examples, and the flags that it
+takes."""
 
 from __future__ import annotations
 

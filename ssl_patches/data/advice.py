@@ -9,7 +9,7 @@ told in ``experiments/recipes``.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median_low
 
@@ -31,9 +31,17 @@ TRAINED = 0.8
 """Share of the images that is trained on where a fifth is held out."""
 STEPS_AN_EPOCH = 4
 """Least steps in which all images should be seen once."""
-OWN_DESIGN = ("experiment", "encoder", "task", "sampler", "optimizer", "spread", "parts")
+OWN_DESIGN = ("experiment", "encoder", "sampler", "optimizer", "spread", "parts")
 """Whoever types one of these groups has a recipe in mind; no other is put in its place."""
-BATCH = {"small_photographs": 256, "photographs_64": 128, "few_images": 64, "microscopy": 128}
+COMPARING = {"agree": "aerial", "subsets": "microscopy"}
+"""Tasks that compare features of one image, and the recipe of each that changes no colours."""
+BATCH = {
+    "small_photographs": 256,
+    "photographs_64": 128,
+    "few_images": 64,
+    "microscopy": 128,
+    "aerial": 128,
+}
 """Images a step in each recipe, as its file says (tests/data/test_advice.py compares)."""
 USUAL_BATCH = 256
 """Images a step where no recipe is taken, as conf/data says."""
@@ -75,11 +83,20 @@ def facts_of(root: str, *, channels: int) -> Facts | None:
     return Facts(len(paths), side, channels, deep=2 * deep > len(readable))
 
 
-def choose(facts: Facts, *, given: Collection[str]) -> list[Choice]:
-    """Choose what was not typed. ``given``: the keys that were, such as ``data.batch_size``."""
+def choose(facts: Facts, *, given: Mapping[str, str]) -> list[Choice]:
+    """Choose what was not typed. ``given``: the keys that were, such as ``data.batch_size``, and
+    their values as typed.
+    """
     groups = {key.partition(".")[0] for key in given}
-    recipe = None if groups & set(OWN_DESIGN) else _recipe(facts)
-    found = [recipe] if recipe else []
+    own = bool(groups & set(OWN_DESIGN))
+    task = given.get("task")
+    recipe = None
+    found: list[Choice] = []
+    if not own and (task in COMPARING or "task" not in groups):
+        recipe = _recipe(facts, task)
+        found.append(recipe)
+    elif not own:
+        found += WHERE
     if recipe is None and "experiment" not in groups and "image_size" not in given:
         found += _small_views(facts)
     if "experiment" not in groups and "data.batch_size" not in given:
@@ -87,12 +104,18 @@ def choose(facts: Facts, *, given: Collection[str]) -> list[Choice]:
     return found
 
 
-def _recipe(facts: Facts) -> Choice:
-    if facts.channels != 3 or facts.deep:
-        return Choice(
-            "experiment=microscopy",
-            "grey, deep or many channels: parts of one view agree, colours are left alone",
-        )
+WHERE = (
+    Choice("encoder=vit_tiny_6", "the network this kind of task was measured with"),
+    Choice("optimizer.base_lr=2e-3", "short runs; 1.5e-4 goes with MAE's batch of 4,096"),
+    Choice("optimizer.clip=1.0", "costs nothing and saves short runs"),
+)
+"""For tasks that ask where a tile lies or what it shows (experiments/tasks_cifar10)."""
+
+
+def _recipe(facts: Facts, task: str | None) -> Choice:
+    if facts.channels != 3 or facts.deep or task == "subsets":
+        name = COMPARING[task or "subsets"]
+        return Choice(f"experiment={name}", "no colours are changed: grey, deep or many channels")
     if facts.side < SMALL_SIDE:
         return Choice(
             "experiment=small_photographs", f"small images ({facts.side} px): views of 32 px"

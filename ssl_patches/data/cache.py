@@ -7,11 +7,11 @@ images that ``resample.py`` resizes one by one lie with their channels last, whi
 than half the time.
 
 A cache is a folder PLACE/KEY that appears complete and at once: it is written to PLACE/.KEY.partial
-and renamed. So a builder that is killed leaves nothing that could be taken for images, and of two
-builders one works while the other waits (the locks of ``config/locks.py``, which tell the dead
-from the living on other machines too). KEY is a hash of all that decides the pixels: the source's
-configuration and fingerprint, each file's time of change, the shape, and the versions of the
-decoders, Pillow and simplejpeg.
+and renamed (``config/atomic.py``). So a builder that is killed leaves nothing that could be taken
+for images, and of two builders one works while the other waits (the locks of ``config/locks.py``,
+which tell the dead from the living on other machines too). KEY is a hash of all that decides the
+pixels: the source's configuration and fingerprint, each file's time of change, the shape, and the
+versions of the decoders, Pillow and simplejpeg.
 
 Traps: (a) a Dataset of one's own whose *code* changes keeps its key: delete the folder then, or set
 another one; (b) writing through a memory map turns a full disk into a signal that kills the
@@ -41,6 +41,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ssl_patches.config import locks
+from ssl_patches.config.atomic import replacing_folder
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import ImageSource, Item, StoredSource, WrappedSource
@@ -199,19 +200,14 @@ class CachedSource(WrappedSource):
         return True
 
     def _make(self, num_workers: int) -> None:
-        half = self.folder.with_name(f".{self.folder.name}.partial")
-        # of a builder that was killed; a cache that cannot be opened
-        for left in (half, self.folder):
-            shutil.rmtree(left, ignore_errors=True)
-        try:
-            half.mkdir(parents=True)
+        shutil.rmtree(self.folder, ignore_errors=True)  # it cannot be opened; its room is needed
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = self.folder.with_name(f".{self.folder.name}.partial")
+        with replacing_folder(self.folder, durable=True, aside=aside) as half:
             shown, labels = self._decode(half / IMAGES, num_workers)
             np.save(half / SHOWN, shown)
             np.save(half / LABELS, labels)
             (half / ABOUT).write_text(json.dumps(self.about, indent=1) + "\n", encoding="utf-8")
-            os.replace(half, self.folder)
-        finally:
-            shutil.rmtree(half, ignore_errors=True)
 
     def _decode(self, path: Path, num_workers: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Write all images; return for each which one is shown, (N,), and its label, (N,)."""
@@ -239,8 +235,6 @@ class CachedSource(WrappedSource):
                 readable[batch.index], labels[batch.index] = True, batch.labels
                 bar.update(len(batch.index))
             file.truncate(begin + count * size)
-            file.flush()
-            os.fsync(file.fileno())
         shown = np.flatnonzero(readable)[
             np.searchsorted(np.flatnonzero(readable), np.arange(count)) % readable.sum()
         ]

@@ -148,8 +148,10 @@ def _report(
 
 
 def _checked(cfg: Mapping[str, Any], root: str, target: Path) -> int:
-    """The number of worker processes; ValueError for what cannot be done, before anything is
-    read."""
+    """Check a request before anything is read, and return the number of worker processes.
+
+    ValueError for what cannot be done.
+    """
     if not os.path.isdir(root):
         what = (
             "is a file; unpack it and name the folder" if os.path.isfile(root) else "does not exist"
@@ -249,7 +251,7 @@ def _counted(names: Sequence[str]) -> dict[str, int]:
 
 
 def _copies(examined: Mapping[str, Examined], side_of: Mapping[str, str]) -> list[list[str]]:
-    """Groups of readable files with equal bytes, the one to keep first."""
+    """Group readable files with equal bytes, the one to keep first."""
     groups = defaultdict(list)
     for path, result in examined.items():
         if result.reason is None:

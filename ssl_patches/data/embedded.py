@@ -169,8 +169,10 @@ def _background(scene: Scene, size: int) -> Array:
 
 
 def _paint_body(canvas: Array, scene: Scene, offset: Array) -> None:
-    """The robot without its parts: shadow on the ground, two feet, an aerial, a rounded body with a
-    dark rim."""
+    """Paint the robot without its parts.
+
+    A shadow on the ground, two feet, an aerial, a rounded body with a dark rim.
+    """
     size = canvas.shape[-1]
     y, x = _axes(size)
     scale, sin, cos = scene["scale"][0], np.sin(scene["rotation"][0]), np.cos(scene["rotation"][0])

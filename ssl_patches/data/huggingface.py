@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ssl_patches.config.messages import nearest
+from ssl_patches.data.datasets_private import fingerprint
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.layout import divide_numbers
 from ssl_patches.data.opening import open_image
@@ -86,7 +87,7 @@ class HuggingFaceSource(StoredSource):
                 [extent for extent in probed if extent] or [(image_size, image_size)]
             ),
             corrupt=[],
-            identity=[table._fingerprint, split, name],
+            identity=[fingerprint(table), split, name],
             max_corrupt=max_corrupt,
         )
 

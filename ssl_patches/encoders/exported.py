@@ -30,11 +30,11 @@ LARGEST_SIDE = 2**14  # pixels
 
 
 class ExportMismatch(Failed):
-    """An export is not what was trained, or not what was written."""
+    """Raised where an export is not what was trained, or not what was written."""
 
 
 def as_json(value: Any, key: str) -> str:
-    """``value`` as strict JSON. ValueError, naming ``key``, where it has none."""
+    """Write ``value`` as strict JSON. ValueError, naming ``key``, where it has none."""
     try:
         return json.dumps(value, indent=2, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
@@ -50,8 +50,10 @@ def sha256(path: Path) -> str:
 
 
 def read_card(directory: Path) -> dict[str, Any]:
-    """What ``ssl_patches.json`` says. ValueError when ``directory`` is not an export of ours;
-    ExportMismatch: damaged."""
+    """Read ``ssl_patches.json``, the card of an export.
+
+    ValueError when ``directory`` is not an export of ours; ExportMismatch: damaged.
+    """
     path = Path(directory) / CARD
     if not path.is_file():
         raise ValueError(
@@ -78,8 +80,10 @@ def _names_files(files: Any) -> bool:
 
 
 def check_hashes(directory: Path, names: Iterable[str] | None = None) -> None:
-    """ExportMismatch, naming the files, unless each (or each of ``names``) is byte for byte what
-    was written."""
+    """Raise ExportMismatch, naming the files, unless each is byte for byte what was written.
+
+    ``names``: of these files only.
+    """
     directory, written = Path(directory), read_card(directory)["files"]
     wrong = []
     for name in written if names is None else names:
@@ -150,7 +154,7 @@ def check_timm_config(directory: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated, and how it wants its images."""
+    """A model to evaluate, and how it wants its images."""
 
     model: nn.Module
     image_size: int
@@ -160,8 +164,10 @@ class Subject:
 
 
 def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
-    """The model that a word names: a run, an export, or one of timm's. ValueError when it is none
-    of them."""
+    """Open the model that a word names: a run, an export, or one of timm's.
+
+    ValueError when it is none of them.
+    """
     place = Path(model)
     if place.is_dir():
         folder = place if (place / CARD).is_file() else place / "encoder"

@@ -15,8 +15,10 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """What is done to an image before the network sees it; ``mean``, ``std`` per channel, of pixels
-    in 0..1."""
+    """The preparation of an image for a network.
+
+    ``mean``, ``std`` per channel, of pixels in 0..1.
+    """
 
     image_size: int
     mean: Sequence[float]
@@ -52,7 +54,10 @@ class Preprocessing:
         return len(self.mean)
 
     def said(self, *, inside: bool) -> dict[str, Any]:
-        """As every file carries it. ``inside``: scaling and normalisation are part of the graph."""
+        """Describe the preparation as every file carries it.
+
+        ``inside``: scaling and normalisation are part of the graph.
+        """
         return {
             "channels": self.channels,
             "height": self.image_size,
@@ -73,7 +78,9 @@ class Preprocessing:
 
 
 class Network(nn.Module):
-    """images -> pooled (B, dim), dense (B, dim, h, w), or pooled alone without ``maps``.
+    """A timm model that turns images into pooled features and maps.
+
+    images -> pooled (B, dim), dense (B, dim, h, w), or pooled alone without ``maps``.
 
     ``normalise``: images are uint8 and prepared here.
     """

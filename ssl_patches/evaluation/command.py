@@ -273,8 +273,10 @@ def _evaluate(
 def _untrained(
     subject: Subject, sources: Datasets | None, config_dirs: Sequence[Path]
 ) -> nn.Module:
-    """The same architecture with the weights that training would start from, calibrated and
-    exported alike."""
+    """Build the same architecture with the weights that training would start from.
+
+    Calibrated and exported alike.
+    """
     if subject.cfg is None:
         traits: Any = subject.model
         name = traits.pretrained_cfg["architecture"]

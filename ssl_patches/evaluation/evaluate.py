@@ -299,7 +299,7 @@ def _floor_keys(
 
 
 def _recall(folder: Path | None, keys: Keys, data_name: str) -> Rows:
-    """The rows of the floors that are kept, under today's name of the data."""
+    """Read the rows of the floors that are kept, under today's name of the data."""
     if folder is None:
         return {}
     found = {which: kept.load(folder, key) for which, key in keys.items()}

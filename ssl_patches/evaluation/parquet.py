@@ -39,7 +39,7 @@ def _is_ours(output: Path) -> bool:
 
 
 def _strange(folder: Path) -> list[str]:
-    """The names in a folder of chunks that are none of ours, sorted."""
+    """Return the names in a folder of chunks that are none of ours, sorted."""
     names = [place.name for place in folder.iterdir()] if folder.is_dir() else []
     return sorted(
         name

@@ -150,8 +150,10 @@ def commit() -> str | None:
 def _provenance(
     cfg: Mapping[str, Any], run_dir: Path, run: Mapping[str, Any], checkpoint: Path
 ) -> dict[str, Any]:
-    """What the run knows about itself. Its results are those of its last weights at its own image
-    size: no others get them."""
+    """Collect what the run knows about itself.
+
+    Its results are those of its last weights at its own image size: no others get them.
+    """
     summary: dict[str, Any] = {}
     own: dict[str, Any] = {}
     if (run_dir / SUMMARY).is_file():

@@ -1,4 +1,5 @@
-"""What is exported: a plain timm model, how to rebuild it, and how its images are prepared.
+"""Describe what is exported: a plain timm model, how to rebuild it, and how its images are
+prepared.
 
 Traps: timm interpolates a position table silently when a model is built at another size, so a ViT
 is asked for by its own ``img_size`` and, for other sizes, by ``dynamic_img_size=True``, which

@@ -1,9 +1,9 @@
-"""The encoder as a graph that needs no Python of its own: ONNX, and torch.export's ``.pt2``.
+"""Write the encoder as a graph that needs no Python of its own: ONNX, and torch.export's ``.pt2``.
 
 Both give the pooled vector *and* the dense map, take any batch, and any height and width that the
 architecture takes; with ``input=uint8`` scaling and normalisation are inside. Resizing stays
 outside: graphs and image libraries resize differently. Each file carries its preprocessing, so that
-it can be used when it is found alone.
+it can be used when it is found alone, and nothing of the machine that wrote it.
 
 Traps: an example batch of one is taken for a constant, and so is a height that equals the width or
 the encoder's own size. The ONNX optimiser folds 16-bit weights back to 32 bits (and takes minutes
@@ -77,11 +77,21 @@ def _trace(exportable: Exportable, wanted: ExportRequest, precision: str) -> Exp
     example = torch.zeros(2, images.channels, height, width, dtype=dtype)
     try:
         with torch.no_grad():
-            return torch.export.export(net, (example,), dynamic_shapes=(axes,))
+            program = torch.export.export(net, (example,), dynamic_shapes=(axes,))
     except REFUSALS as error:
         raise _told(
             exportable, wanted, "onnx or torch_export", _first_line(error), "timm"
         ) from error
+    _forget_source_lines(program)
+    return program
+
+
+def _forget_source_lines(program: ExportedProgram) -> None:
+    """Take out of every node where it was called: paths of this machine are nobody else's."""
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                node.meta.pop("stack_trace", None)
 
 
 def _told(
@@ -147,9 +157,18 @@ def write_onnx(
         raise _told(exportable, wanted, "onnx", _first_line(error), "timm,torch_export") from error
     if wanted.precision != "fp32":
         _store_rounded(model.graph, wanted.precision)
+    _forget_nodes_origin(model)
     onnx.helper.set_model_props(model, {METADATA: json.dumps(_metadata(exportable, wanted))})
     onnx.checker.check_model(model)
     onnx.save(model, folder / ONNX)
+
+
+def _forget_nodes_origin(model: Any) -> None:
+    """Take out what the exporter notes for those who debug it: source lines with their paths."""
+    for nodes in (model.graph.node, *(function.node for function in model.functions)):
+        for node in nodes:
+            del node.metadata_props[:]
+            node.ClearField("doc_string")
 
 
 def _store_rounded(graph: Any, precision: str) -> None:

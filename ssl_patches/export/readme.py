@@ -145,7 +145,7 @@ def _other_sizes(card: Mapping[str, Any]) -> str:
 
 
 def _settings(card: Mapping[str, Any]) -> str:
-    """The task's own part of the configuration."""
+    """Write the task's own part of the configuration."""
     task = (card.get("config") or {}).get("task")
     return (
         f", `{json.dumps({key: value for key, value in task.items() if key != '_target_'})}`"

@@ -1,4 +1,4 @@
-"""A folder that timm loads by itself: weights, how to rebuild the network, and how to prepare
+"""Write a folder that timm loads by itself: weights, how to rebuild the network, how to prepare
 images.
 
 ``timm.create_model("local-dir:DIR", pretrained=True)`` is all that a user needs; ssl_patches is

@@ -38,9 +38,9 @@ def check_wanted(wanted: ExportRequest) -> None:
         if name not in FILES:
             raise ValueError(f"formats=[{name}]: no such format; {nearest(name, list(FILES))}")
     for key, known in (("precision", DTYPES), ("input", ("float32", "uint8"))):
-        if getattr(wanted, key) not in known:
+        if vars(wanted)[key] not in known:
             raise ValueError(
-                f"{key}={getattr(wanted, key)}: must be one of {', '.join(known)}; set"
+                f"{key}={vars(wanted)[key]}: must be one of {', '.join(known)}; set"
                 f" {key}={next(iter(known))}"
             )
     if wanted.input == "uint8" and set(wanted.formats) == {"timm"}:
@@ -144,6 +144,6 @@ def add_results(directory: Path, results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _write_readme_and_card(folder: Path, card: Mapping[str, Any]) -> None:
-    """The card is last, because it holds the hashes."""
+    """Write the README, and the card last, because it holds the hashes."""
     (folder / README).write_text(as_utf8(readme(card)), encoding="utf-8")
     write_card(folder, card)

@@ -148,7 +148,7 @@ def sweep(words: Sequence[str], *, name: str, config_dirs: Sequence[Path | str] 
 def changed(
     design: Design, words: Sequence[str], *, config_dirs: Sequence[Path | str] = ()
 ) -> Design:
-    """``design`` as words of the command line change it."""
+    """Change ``design`` as words of the command line say."""
     base, axes, budget = list(design.base), dict(design.axes), design.budget
     for text, values in config.sweeps(words, config_dirs=config_dirs):
         key, _, raw = text.partition("=") if values is None else (text, "", "")
@@ -170,13 +170,13 @@ def changed(
 
 
 def budget_words(design: Design, share: float = 1.0) -> list[str]:
-    """The overrides that set the budget, or ``share`` of it."""
+    """Write the overrides that set the budget, or ``share`` of it."""
     key, amount = design.budget or (None, 0.0)
     return _only(key, spelled(amount * share)) if key else []
 
 
 def _only(key: str, amount: str) -> list[str]:
-    """This budget and no other: an experiment in ``base`` may set another one."""
+    """Set this budget and no other: an experiment in ``base`` may set another one."""
     return [f"budget.{other}={amount if other == key else 'null'}" for other in BUDGETS]
 
 
@@ -187,8 +187,7 @@ def _words(base: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...]:
 
 
 def _value(key: str, value: Any, problems: list[str]) -> Value:
-    """A plain value of the axis, or a mapping with one name and the overrides that it stands
-    for."""
+    """Read a plain value of the axis, or a mapping with one name and its overrides."""
     if not isinstance(value, Mapping) or "." in key:
         return Value(spelled(value), (f"{key}={spelled(value)}",))
     label, words = next(iter(value.items()), ("", None))
@@ -234,8 +233,7 @@ def _tuning(given: Mapping[str, Any] | None) -> Tuning | None:
 
 
 def _clashes(design: Design) -> list[str]:
-    """What cannot be meant: axes without values or with one twice, a key that is set in two
-    places."""
+    """List what cannot be meant: an axis without values or one twice, a key set twice."""
     problems, set_by = [], {_key(word): "base" for word in design.base}
     for key, values in design.axes.items():
         labels = [value.label for value in values]

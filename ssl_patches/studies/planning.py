@@ -217,7 +217,7 @@ class _Composer:
         return cfg
 
     def job(self, name: str, words: Sequence[str], *, below: str) -> list[Job]:
-        """The one job, or none after saying why."""
+        """Return the one job, or none after saying why."""
         wanted = supervised.WORD in words
         words = [*self.design.base, *(word for word in words if word != supervised.WORD)]
         try:
@@ -236,8 +236,10 @@ class _Composer:
         return [Job(name, words, cfg, key, f"{below}/{name}-{key[:8]}")]
 
     def check(self, cfg: Mapping[str, Any]) -> str:
-        """The fingerprint of the data, after making sure that the parts of the run fit each other
-        and the data."""
+        """Return the fingerprint of the data.
+
+        Before, make sure that the parts of the run fit each other and the data.
+        """
         for key in ("run_dir", "resume", "overwrite"):
             if cfg[key]:
                 raise ValueError(
@@ -281,7 +283,7 @@ def _files_and_references(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _filled_in(cfg: Mapping[str, Any], plain: Mapping[str, str]) -> dict[str, Any]:
-    """A copy of ``cfg`` with the seed and the budget of ``plain``."""
+    """Copy ``cfg`` with the seed and the budget of ``plain``."""
     filled = copy.deepcopy(dict(cfg))
     for key, value in plain.items():
         if key == "seed":
@@ -310,7 +312,7 @@ def _hash(content: Any) -> str:
 
 
 def _labels(chosen: Mapping[str, Value], *, but: str | None = None) -> list[str]:
-    """What tells runs apart: tasks and encoders by their names, everything else with its key."""
+    """Name what tells runs apart: tasks and encoders by names, everything else with its key."""
     named = ("task", "encoder", "data", "views", "sampler")
     return [
         value.label if axis in named else f"{axis}={value.label}"
@@ -334,7 +336,7 @@ def _without_name(problem: str) -> str:
 
 
 def _twice(runs: Sequence[StudyRun]) -> list[str]:
-    """Combinations that are the same run under two names."""
+    """List combinations that are the same run under two names."""
     seen: dict[str, str] = {}
     problems: list[str] = []
     for run in runs:

@@ -25,6 +25,7 @@ from ssl_patches.encoders.build import next_encoder, seeded
 from ssl_patches.training.optim import OptimizerConfig
 from ssl_patches.training.pretrainer import Part
 from ssl_patches.training.spread import Spread
+from ssl_patches.views.module import crops_of, small_size_of
 from ssl_patches.views.resample import BY_PRODUCTS
 
 
@@ -106,16 +107,16 @@ def components(cfg: Mapping[str, Any]) -> Components:
 
 def _nothing_to_compare(views: nn.Module, parts: list[Part]) -> str | None:
     """Say what is wrong where a task compares views and each image has one."""
-    crops = getattr(views, "large", 1) + getattr(views, "small", 0)
+    crops, small_size = crops_of(views), small_size_of(views)
     for part in parts:
         if part.task.compares and crops < 2:
             return (
                 f"task={part.name}: compares views, and each image has one; set views=two_crops,"
                 " or task=subsets, which compares parts of one view"
             )
-    if getattr(views, "small_size", None) and not all(part.task.compares for part in parts):
+    if small_size and not all(part.task.compares for part in parts):
         return (
-            f"views.small_size={views.small_size}: small crops are for tasks that compare views; "
+            f"views.small_size={small_size}: small crops are for tasks that compare views; "
             "set views.small_size=null"
         )
     return None

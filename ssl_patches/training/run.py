@@ -123,7 +123,7 @@ def _remove_results(run_dir: Path, module: Pretrainer) -> None:
 
 
 def _as_kept(cfg: Mapping[str, Any], run_dir: Path, run: Prepared) -> dict[str, Any]:
-    """The configuration as ``config.yaml`` keeps it: with the directory and precision chosen."""
+    """Return the configuration as ``config.yaml`` keeps it: with directory and precision chosen."""
     trainer = {**cfg["trainer"], "precision": run.settings.resolved_precision()[0]}
     kept = {"run_dir": str(run_dir), "resume": False, "overwrite": False, "trainer": trainer}
     return {**cfg, **kept}

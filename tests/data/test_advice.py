@@ -10,12 +10,14 @@ import pytest
 import yaml
 from PIL import Image
 
+from ssl_patches.config import mixture
 from ssl_patches.config.files import conf_dir
 from ssl_patches.data.advice import BATCH, Choice, Facts, choose, facts_of, lines_of
 
 
 def words(facts: Facts, *given: str) -> list[str]:
-    return [choice.word for choice in choose(facts, given=["data", "data.root", *given])]
+    typed = dict(word.partition("=")[::2] for word in ("data", "data.root", *given))
+    return [choice.word for choice in choose(facts, given=typed)]
 
 
 @pytest.mark.parametrize(
@@ -42,9 +44,18 @@ def test_no_batch_is_larger_than_the_images(images: int, typed: tuple[str, ...])
     assert batch & (batch - 1) == 0
 
 
-@pytest.mark.parametrize("key", ["experiment", "encoder.name", "task", "optimizer.base_lr"])
+@pytest.mark.parametrize("key", ["experiment", "encoder.name", "sampler.gap", "optimizer.base_lr"])
 def test_who_designs_the_run_gets_no_recipe(key: str) -> None:
     assert not any(word.startswith("experiment=") for word in words(Facts(600, 160, 1), key))
+
+
+@pytest.mark.parametrize("task", ["agree", "subsets"])
+@pytest.mark.parametrize("facts", [Facts(600, 160, 1), Facts(50_000, 32, 3), Facts(600, 99, 3)])
+def test_a_recipe_has_the_task_that_was_typed(facts: Facts, task: str) -> None:
+    (name,) = [w.partition("=")[2] for w in words(facts, f"task={task}") if "experiment" in w]
+    cfg = mixture.compose([f"experiment={name}", f"task={task}", "data=folder", "data.root=x"])
+    assert cfg["task"]["_target_"].lower().endswith(task)
+    assert words(facts, "task=jigsaw")[:1] == ["encoder=vit_tiny_6"]
 
 
 def test_typed_keys_are_never_chosen() -> None:

@@ -92,7 +92,7 @@ def test_numbers_that_do_not_fit_are_refused(stated: dict) -> None:
         check_statistics(stated, 3)
 
 
-def test_a_run_normalises_and_exports_what_it_measured(tmp_path: Path) -> None:
+def test_a_run_normalises_and_exports_what_it_measured(tmp_path: Path, proven_here) -> None:
     """From the words of the command to the folder that timm loads; and the run's own config needs
     no cache later."""
     words = [

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ssl_patches import config
+from ssl_patches.config import mixture
 from ssl_patches.config.messages import BadRequest
+from ssl_patches.config.run_dir import CONFIG
+from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.training.request import request
 
 
@@ -34,7 +38,22 @@ def test_what_is_typed_wins(folder: Path) -> None:
     cfg, said = request(words, config_dirs=())
     assert cfg["task"]["_target_"].endswith("Jigsaw")
     assert cfg["data"]["batch_size"] == 4
-    assert said == ""
+    assert cfg["optimizer"]["base_lr"] == 2e-3
+    assert "batch_size" not in said
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_resumed_run_keeps_what_it_began_with(folder: Path, tmp_path: Path, chosen: bool) -> None:
+    """Also a run of before there were choices."""
+    words = ["data=folder", f"data.root={folder}", "task=relative", "data.batch_size=8"]
+    words += [f"run_dir={tmp_path}"]
+    begun, _ = request(words, config_dirs=())
+    if not chosen:
+        begun = mixture.request(words, supplied=SUPPLIED, schema=PRETRAIN)
+    config.save(begun, tmp_path / CONFIG)
+    resumed, _ = request([*words, "resume=true"], config_dirs=())
+    assert resumed["optimizer"] == begun["optimizer"]
+    assert resumed["encoder"] == begun["encoder"]
 
 
 def test_other_sources_are_taken_as_they_come() -> None:

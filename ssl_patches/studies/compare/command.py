@@ -1,4 +1,4 @@
-"""``ssl-patches compare``: the table first, then the files beside it.
+"""Run ``ssl-patches compare``: the table first, then the files beside it.
 
 For a person the page and the CSV are written into the folder that was named; for a script
 (``--json``, ``--markdown``) only what it asks for. A file that is already there is replaced only
