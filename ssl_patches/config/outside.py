@@ -60,7 +60,7 @@ def read_plain_yaml(path: Path | str, *, aliases: bool = False) -> str:
     text = read_text(path, largest=LARGEST_YAML)
     depth, events = 0, 0
     try:
-        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent) and not aliases:
                 raise ValueError("has an alias (*NAME), which is not read here")
             events += 1

@@ -129,7 +129,8 @@ def load_timm_folder(directory: Path) -> tuple[nn.Module, dict[str, Any]]:
 def check_timm_config(directory: Path) -> dict[str, Any]:
     """Check that ``config.json`` describes a network and nothing else; return ``pretrained_cfg``.
 
-    ExportMismatch where it does not: timm would follow a name to other files or to its hub.
+    ExportMismatch where it does not (every ValueError on the way becomes one): timm would follow a
+    name to other files or to its hub.
     """
     try:
         config = read_json(directory / CONFIG)

@@ -150,7 +150,11 @@ def reference_of(exportable: Exportable, count: int) -> Reference:
 
 
 def load_reference(directory: Path) -> Reference:
-    """Read the reference of an export. ValueError when the folder carries none."""
+    """Read the reference of an export.
+
+    ValueError when the folder carries none, or one of before (KeyError inside becomes it);
+    ExportMismatch where it is damaged.
+    """
     path = Path(directory) / REFERENCE
     if not path.is_file():
         raise ValueError(
