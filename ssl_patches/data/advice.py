@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from statistics import median_low
 
 from ssl_patches.data.decode import UnreadableImage, header
+from ssl_patches.data.layout import select
 from ssl_patches.data.traits import Traits, traits_of
 from ssl_patches.data.walk import find_images
 
@@ -25,8 +26,6 @@ SMALL_SIDE = 48
 """px; below it a recipe for views of 32 px is taken."""
 FEW = 5_000
 """Images below which a small batch is taken."""
-TRAINED = 0.8
-"""Share of the images that is trained on where a fifth is held out."""
 STEPS_AN_EPOCH = 4
 """Least steps in which all images should be seen once."""
 OWN_DESIGN = ("experiment", "encoder", "sampler", "optimizer", "spread", "parts")
@@ -47,8 +46,9 @@ USUAL_BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a choice follows from. ``images``: how many, counted up to ``ENOUGH``; ``side``: median
-    of the shorter sides in pixels; ``deep``: are most files of more than 8 bits?"""
+    """What a choice follows from. ``images``: how many to train on, counted up to ``ENOUGH``;
+    ``side``: median of the shorter sides in pixels; ``deep``: are most files of more than 8 bits?
+    """
 
     images: int
     side: int
@@ -64,14 +64,21 @@ class Choice:
     why: str
 
 
-def facts_of(root: str, *, channels: int) -> Facts | None:
-    """Look at the images below ``root``: count them, read the headers of some. None where there are
-    no readable ones. ``channels``: those the run takes.
+def facts_of(root: str, *, channels: int, split_folders: bool | None = None) -> Facts | None:
+    """Look at the images below ``root``: count those to train on, read the headers of some.
+
+    None where there are no readable ones, or where the source itself will refuse the folder.
+    ``channels``: those the run takes; ``split_folders``: as ``data.split_folders``.
     """
     root = os.path.expanduser(root)
     if not os.path.isdir(root):
         return None
-    paths = [os.path.join(root, file.path) for file in find_images(root, most=ENOUGH).images]
+    try:
+        found = find_images(root, most=ENOUGH).images
+        train = select(found, "train", split_folders=split_folders, max_conflicts=len(found))
+    except ValueError:
+        return None
+    paths = [os.path.join(root, file.path) for file in train.files]
     step = max(1, len(paths) // OPENED)
     seen = [(path, traits_of(path)) for path in paths[::step][:OPENED]]
     readable = [(traits, side) for path, traits in seen if (side := _shorter_side(path, channels))]
@@ -138,14 +145,13 @@ def _small_views(facts: Facts) -> list[Choice]:
 
 def _batch(facts: Facts, recipe: Choice | None) -> list[Choice]:
     usual = BATCH[recipe.word.partition("=")[2]] if recipe else USUAL_BATCH
-    trained = max(1, int(TRAINED * facts.images))
-    fitting = 1 << max(0, (trained // STEPS_AN_EPOCH).bit_length() - 1)
+    fitting = 1 << max(0, (facts.images // STEPS_AN_EPOCH).bit_length() - 1)
     if fitting >= usual:
         return []
     return [
         Choice(
             f"data.batch_size={fitting}",
-            f"about {trained:,} images to train on: at least {STEPS_AN_EPOCH} steps an epoch",
+            f"{facts.images:,} images to train on: at least {STEPS_AN_EPOCH} steps an epoch",
         )
     ]
 

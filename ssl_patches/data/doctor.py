@@ -27,7 +27,8 @@ from typing import Any
 from tqdm import tqdm
 
 from ssl_patches.data import arrays
-from ssl_patches.data.doctor_report import Report, settings
+from ssl_patches.data.advice import lines_of
+from ssl_patches.data.doctor_report import Report, choices, settings
 from ssl_patches.data.examine import Examination, Examined
 from ssl_patches.data.files import QUARANTINE_COLUMNS, Extent, Reading, write_quarantine
 from ssl_patches.data.layout import Selection, select
@@ -107,12 +108,12 @@ def doctor_command(cfg: Mapping[str, Any]) -> dict[str, Any]:
     suggested = settings(
         report,
         reading=survey.reading,
-        image_size=survey.image_size,
         workers=workers,
         split_folders=cfg["data"].get("split_folders"),
         corrupt=0 if report.quarantine else _corrupt(survey),
     )
-    return asdict(report) | {"settings": suggested}
+    chosen = lines_of(choices(report, channels=survey.reading.channels))
+    return asdict(report) | {"settings": suggested, "chosen": chosen}
 
 
 def _corrupt(survey: Survey) -> float:
@@ -202,6 +203,7 @@ def _report(
         duplicates_across_classes=_mixed(groups, survey.class_of),
         images_per_second_per_core=_rate(survey.examined),
         quarantine=str(target) if listed and target is not None else None,
+        chosen=[],
         settings="",
     )
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ssl_patches.config.words import spelled
+from ssl_patches.data.advice import Choice, Facts, choose
 from ssl_patches.data.files import Reading
 
-LARGEST_BATCH = 256
 MAX_CORRUPT = 0.01  # the default of data.max_corrupt
 SHOWN = 5  # files named of each kind
 
@@ -42,6 +42,7 @@ class Report:
     duplicates_across_classes: int
     images_per_second_per_core: float
     quarantine: str | None
+    chosen: list[str]  # settings and the reason for each
     settings: str
 
 
@@ -49,7 +50,6 @@ def settings(
     report: Report,
     *,
     reading: Reading,
-    image_size: int,
     workers: int,
     split_folders: bool | None = None,
     corrupt: float = 0,
@@ -62,11 +62,8 @@ def settings(
     words = [
         "ssl-patches pretrain data=folder",
         shlex.quote(f"data.root={spelled(report.root)}"),
-        f"image_size={image_size}",
-    ]
-    batch = min(LARGEST_BATCH, 2 ** max(report.train, 1).bit_length() // 2)
-    words += [f"data.batch_size={batch}"] * (batch < LARGEST_BATCH) + [
-        f"data.num_workers={max(workers, 1)}"
+        *(choice.word for choice in choices(report, channels=reading.channels)),
+        f"data.num_workers={max(workers, 1)}",
     ]
     if reading.channels != 3:
         words.append(f"data.channels={reading.channels}")
@@ -74,7 +71,7 @@ def settings(
         low, high = value_range
         words.append(f"'data.value_range=[{low:g},{high:g}]'")
     if 2 * report.deep > report.train + report.val or reading.channels not in (1, 3):
-        words += ["data.statistics=measured", "views=microscopy"]
+        words.append("data.statistics=measured")
     if split_folders is not None:
         words.append(f"data.split_folders={str(split_folders).lower()}")
     if report.quarantine:
@@ -82,6 +79,13 @@ def settings(
     elif corrupt > MAX_CORRUPT:
         words.append(f"data.max_corrupt={min(0.99, math.ceil(1000 * corrupt) / 1000)}")
     return " ".join(words)
+
+
+def choices(report: Report, *, channels: int) -> list[Choice]:
+    """Choose how to train on this folder, as ``pretrain`` does."""
+    deep = 2 * report.deep > report.train + report.val
+    facts = Facts(report.train, report.shorter_side["median"], channels, deep=deep)
+    return choose(facts, given={"data": "folder"})
 
 
 def page(report: Mapping[str, Any]) -> str:
@@ -127,7 +131,7 @@ def page(report: Mapping[str, Any]) -> str:
         )
     elif damaged or groups:
         lines.append("quarantine quarantine=FILE makes a list of them, for data.skip=FILE")
-    return "\n".join([*lines, "", report["settings"]])
+    return "\n".join([*lines, "", *report["chosen"], "", report["settings"]])
 
 
 def counts_of(labels: Mapping[str, int], most: int = 12) -> str:

@@ -29,7 +29,10 @@ def request(words: Sequence[str], *, config_dirs: Sequence[Path]) -> tuple[dict[
         return cfg, ""
     from ssl_patches.data.advice import choose, facts_of, lines_of
 
-    facts = facts_of(cfg["data"]["root"], channels=channels_of(cfg))
+    data = cfg["data"]
+    facts = facts_of(
+        data["root"], channels=channels_of(cfg), split_folders=data.get("split_folders")
+    )
     choices = choose(facts, given=_given(words)) if facts else []
     if not choices:
         return cfg, ""

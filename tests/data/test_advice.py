@@ -12,6 +12,7 @@ from PIL import Image
 
 from ssl_patches.config import mixture
 from ssl_patches.config.files import conf_dir
+from ssl_patches.data import FolderSource
 from ssl_patches.data.advice import BATCH, Choice, Facts, choose, facts_of, lines_of
 
 
@@ -75,9 +76,11 @@ def test_headers_are_read_and_what_is_unreadable_is_passed_over(tmp_path: Path) 
         Image.fromarray(np.zeros((40, 60 + at, 3), np.uint8)).save(tmp_path / f"{at}.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     (tmp_path / "notes.txt").write_text("not an image")
-    assert facts_of(str(tmp_path), channels=3) == Facts(6, 40, 3)
-    np.save(tmp_path / "deep.npy", np.zeros((8, 9), np.uint16))
-    assert facts_of(str(tmp_path), channels=3).images == 6  # npy beside pictures is no image
+    found = facts_of(str(tmp_path), channels=3)
+    trained = FolderSource(root=str(tmp_path), split="train", image_size=32, max_corrupt=0.5)
+    assert found is not None
+    assert (found.side, found.channels) == (40, 3)
+    assert len(trained) <= found.images <= len(trained) + 1, "a broken one counts, a held-out not"
 
 
 def test_a_line_holds_word_and_reason() -> None:

@@ -137,7 +137,7 @@ def test_deep_files_have_their_range_and_channels_suggested(
         "data.channels=5",
         "data.value_range=[0,4095]",
         "data.statistics=measured",
-        "views=microscopy",
+        "experiment=microscopy",
     } <= set(words)
     cfg = config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN)
     assert build_data.source(cfg, "train", whole=True)[0][0].shape == (5, 32, 32)
