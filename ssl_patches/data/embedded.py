@@ -1,19 +1,21 @@
-"""The embedded images: drawn on the fly, so that everything runs offline and a class is nothing but
-an arrangement.
+"""The embedded images: robots of ten kinds, drawn on the fly, so that everything runs offline.
 
-Every image shows one robot on a plain under a sky. The robot wears the same five parts in every
-class, each once; only
-*where* the parts sit (four corners and the middle) says the class. Colours, textures, light, pose, background and grain
-are random and know nothing of the class, so pixels, colour histograms and untrained networks say
-little about it, while the light from the upper left, the sky above the darker ground and the
-robot's outline make the place of a tile partly readable from its content, as in photographs.
+Every image shows one robot on a plain under a sky. Its kind, the class, is which five of ten parts
+it wears, and where (four corners and the middle). Colours, textures, light, pose, background and
+grain are random and know nothing of the class, and all robots have the same outline: pixels, colour
+histograms and untrained networks say little about the class, a supervised network reads it, and an
+encoder that was asked how parts look and where they lie has what it takes.
 
-Arrangements: class (a, b), a in {1, 2}, b in 0..4, puts part ``(a * slot + b) % 5`` into ``slot``.
-Affine maps of a prime field are sharply 2-transitive, so two classes agree on at most one slot (the
-places of any two parts tell the class) and every part visits every slot in exactly two classes. The
-slots are numbered so that a horizontal flip is ``slot -> 4 - slot``, that is ``a -> -a``: a flipped
-image belongs to no class and is as far from the nine others as an upright one, so flips in
-augmentation never confuse two classes.
+What makes them worth pretraining on: a kind of part belongs to a *pair* of slots, the disc to upper
+left and upper right. Five slots have ten pairs, so each kind of part lies in one of two slots, and
+no two kinds in the same two: telling where a tile was cut *is* telling what part it shows. A class
+is a way round the five slots: each slot wears the part of the pair that it forms with the next. Of
+the twelve ways round (a way and its reverse are one) the ten are taken that are no pentagon; they
+are the images of one of them under the maps ``a * slot + b`` of the field of five, a in {1, 2}. So
+every part is worn by five classes, and two classes share two parts on average and three at most.
+
+Trap: flips. A flipped robot wears the same parts in slots which are not theirs, so tasks that ask
+where a tile lies learn more without (``views.flip=0``).
 
 Trap: pinned pixels. Only the raw words of PCG64 are used (numpy guarantees those, not the
 distributions), all is float64 until one final rounding. Whoever changes the drawing changes
@@ -36,31 +38,33 @@ from torch.utils.data import Dataset
 Array = NDArray[np.float64]
 Scene = dict[str, Array]
 
-DRAWING = 1
-KINDS = ("disc", "ring", "triangle", "cross", "bars")  # part id in a mask = position here + 1
-SLOTS = np.array(
-    [(-1, -1), (1, -1), (0, 0), (1, 1), (-1, 1)], dtype=np.float64
-)  # y, x; a flip is slot -> 4 - slot
-SPREAD, RADIUS = (
-    0.235,
-    0.14,
-)  # centre of the robot to a slot along an axis, and size of a part, in image sides
+DRAWING = 2
+KINDS = (  # part id in a mask = position here + 1
+    "disc", "ring", "triangle", "cross", "bars", "square", "moon", "chevron", "star", "hourglass",
+)  # fmt: skip
+PAIRS = ((0, 1), (1, 2), (2, 3), (3, 4), (0, 4), (0, 2), (1, 3), (2, 4), (0, 3), (1, 4))
+"""The two slots in which each of ``KINDS`` is worn: all pairs of five slots."""
+NEXT = (1, 3, 4, 2, 0)  # slot -> the next one, in the way round that all classes come from
+# centre of each slot from the centre of the robot, y and x, in SPREADs; a flip is slot -> 4 - slot
+SLOTS = np.array([(-1, -1), (1, -1), (0, 0), (1, 1), (-1, 1)], dtype=np.float64)
+SPREAD, RADIUS = 0.262, 0.155  # in image sides; RADIUS: size of a part
 # how far a part of a robot of scale 1 can get from the robot's centre along an axis, in image sides
-REACH = 0.446
+REACH = 0.48
 
 # Everything random about an image: name -> (how many values, low, high). Lengths in image sides,
 # angles in radians.
 RANGES: dict[str, tuple[int, float, float]] = {
-    "shift": (2, -1.0, 1.0), "scale": (1, 0.75, 1.1), "rotation": (1, -0.14, 0.14),
-    "light": (1, 3.6, 4.3), "light_depth": (1, 0.2, 0.45), "brightness": (1, 0.85, 1.15), "grain": (1, 0.01, 0.07),
+    "shift": (2, -1.0, 1.0), "scale": (1, 0.78, 1.03), "rotation": (1, -0.14, 0.14),
+    "light": (1, 3.6, 4.3), "light_depth": (1, 0.05, 0.25), "brightness": (1, 0.85, 1.15),
+    "grain": (1, 0.01, 0.04),
     "sky_hue": (2, 0.0, 1.0), "sky_value": (1, 0.55, 0.85), "horizon": (1, 0.1, 0.3),
     "ground_hue": (1, 0.0, 1.0), "ground_value": (1, 0.2, 0.42),
-    "wave": (8, -22.0, 22.0), "wave_phase": (4, 0.0, 6.28), "wave_depth": (4, 0.0, 0.08),
+    "wave": (8, -22.0, 22.0), "wave_phase": (4, 0.0, 6.28), "wave_depth": (4, 0.0, 0.06),
     "blob_at": (12, -0.5, 0.5), "blob_width": (6, 0.04, 0.12), "blob_colour": (18, -0.3, 0.3),
     "body_hue": (1, 0.0, 1.0), "body_value": (1, 0.42, 0.62), "body_taper": (1, -0.08, 0.08),
     "part_at": (10, -0.015, 0.015), "part_size": (5, 0.94, 1.06), "part_turn": (5, -0.2, 0.2),
     "part_hue": (5, 0.0, 1.0), "part_chroma": (5, 0.05, 0.25), "part_contrast": (5, -0.14, 0.14),
-    "stripe": (10, -9.0, 9.0), "stripe_phase": (5, 0.0, 6.28), "stripe_depth": (5, 0.0, 0.07),
+    "stripe": (10, -9.0, 9.0), "stripe_phase": (5, 0.0, 6.28), "stripe_depth": (5, 0.0, 0.05),
 }  # fmt: skip
 _COUNTS = np.array([count for count, _, _ in RANGES.values()])
 _LOW, _HIGH = (np.repeat([r[k] for r in RANGES.values()], _COUNTS) for k in (1, 2))
@@ -71,16 +75,18 @@ _PARTS = {
 
 
 def arrangement(label: int) -> list[int]:
-    """The kind of part (position in ``KINDS``) in each of the five slots, for class ``label``
-    0..9."""
+    """Return the kind of part (position in ``KINDS``) in each of the five slots, for class
+    ``label`` 0..9."""
     a, b = 1 + label // 5, label % 5
-    return [(a * slot + b) % 5 for slot in range(5)]
+    following = {(a * slot + b) % 5: (a * NEXT[slot] + b) % 5 for slot in range(5)}
+    pairs = [(min(slot, following[slot]), max(slot, following[slot])) for slot in range(5)]
+    return [PAIRS.index(pair) for pair in pairs]
 
 
 def class_name(label: int) -> str:
-    """The parts at the robot's upper left and upper right, which tell the class: "disc-bars"."""
+    """Return the parts in the robot's upper left, upper right and middle: "disc-bars-chevron"."""
     kinds = arrangement(label)
-    return f"{KINDS[kinds[0]]}-{KINDS[kinds[4]]}"
+    return "-".join(KINDS[kinds[slot]] for slot in (0, 4, 2))
 
 
 def draw(
@@ -176,8 +182,8 @@ def _paint_body(canvas: Array, scene: Scene, offset: Array) -> None:
     keep = np.minimum(np.maximum(keep, 0.45), 1.0)
     side, down = np.abs(u), np.abs(v)
     edge_x, edge_y = (
-        np.maximum(side + scene["body_taper"] * v - 0.31, 0.0),
-        np.maximum(down - 0.31, 0.0),
+        np.maximum(side + scene["body_taper"] * v - 0.345, 0.0),
+        np.maximum(down - 0.345, 0.0),
     )
     body = np.sqrt(edge_x * edge_x + edge_y * edge_y) - 0.09
     feet = np.maximum(np.abs(side - 0.2) - 0.07, np.abs(v - 0.42) - 0.05)
@@ -202,19 +208,29 @@ def _shape(kind: str, v: Array, u: Array, distance: Array) -> Array:
         return np.abs(distance - 0.70) - 0.25
     if kind == "triangle":
         return np.maximum(v - 0.66, 0.866 * np.abs(u) - 0.5 * v - 0.42)
+    if kind == "moon":
+        return np.maximum(distance - 0.95, 0.75 - np.sqrt((u - 0.45) ** 2 + (v + 0.1) ** 2))
+    side, down = np.abs(u), np.abs(v)
     if kind == "cross":
-        u, v = np.abs(u), np.abs(v)
-        return np.maximum(np.minimum(u, v) - 0.28, np.maximum(u, v) - 0.95)
-    return np.maximum(np.abs(np.abs(u) - 0.53) - 0.26, np.abs(v) - 0.77)
+        return np.maximum(np.minimum(side, down) - 0.28, np.maximum(side, down) - 0.95)
+    if kind == "bars":
+        return np.maximum(np.abs(side - 0.53) - 0.26, down - 0.77)
+    if kind == "square":
+        return np.abs(np.maximum(side, down) - 0.56) - 0.24
+    if kind == "chevron":
+        return np.maximum(np.abs(v + 0.9 * side - 0.25) - 0.34, side - 0.85)
+    if kind == "star":
+        return distance - 0.68 - 0.27 * np.cos(5.0 * np.arctan2(u, -v))
+    return np.maximum(0.8 * (side - down) - 0.12, np.maximum(down, side) - 0.8)
 
 
 def _paint_parts(canvas: Array, scene: Scene, offset: Array, label: int) -> NDArray[np.uint8]:
     """All five parts, worked out in one stack of small windows (5, n, n); row k belongs to
-    ``KINDS[k]``."""
+    slot k."""
     size, scale = canvas.shape[-1], scene["scale"][0]
     sin, cos = np.sin(scene["rotation"][0]), np.cos(scene["rotation"][0])
-    slot = np.argsort(arrangement(label))
-    sy, sx = (SLOTS[slot] * SPREAD + scene["part_at"].reshape(5, 2)).T * scale
+    kinds = arrangement(label)
+    sy, sx = (SLOTS * SPREAD + scene["part_at"].reshape(5, 2)).T * scale
     centre = np.stack([cos * sy + sin * sx, cos * sx - sin * sy], 1) + offset[None]
     radius = RADIUS * scale * scene["part_size"]
     n = min(size, int(2.6 * RADIUS * size) + 3)  # 2 * the largest scale, part and extent of a shape
@@ -226,7 +242,9 @@ def _paint_parts(canvas: Array, scene: Scene, offset: Array, label: int) -> NDAr
     turn = (scene["part_turn"] + scene["rotation"])[:, None, None]
     v, u = np.cos(turn) * dy - np.sin(turn) * dx, np.cos(turn) * dx + np.sin(turn) * dy
     distance = np.sqrt(v * v + u * u)
-    inside = np.stack([_shape(kind, v[k], u[k], distance[k]) for k, kind in enumerate(KINDS)])
+    inside = np.stack(
+        [_shape(KINDS[kind], v[k], u[k], distance[k]) for k, kind in enumerate(kinds)]
+    )
     cover = np.minimum(np.maximum(0.5 - inside * (radius * size)[:, None, None], 0.0), 1.0)
     contrast = scene["part_contrast"]
     value = scene["body_value"] + contrast + np.where(contrast < 0, -0.2, 0.2)
@@ -242,7 +260,7 @@ def _paint_parts(canvas: Array, scene: Scene, offset: Array, label: int) -> NDAr
     for k, (top, left) in enumerate(corner):
         window = canvas[:, top : top + n, left : left + n]
         window += cover[k] * (painted[k] - window)
-        mask[top : top + n, left : left + n][cover[k] > 0.5] = k + 1
+        mask[top : top + n, left : left + n][cover[k] > 0.5] = kinds[k] + 1
     return mask
 
 
