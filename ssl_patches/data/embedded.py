@@ -47,23 +47,24 @@ PAIRS = ((0, 1), (1, 2), (2, 3), (3, 4), (0, 4), (0, 2), (1, 3), (2, 4), (0, 3),
 NEXT = (1, 3, 4, 2, 0)  # slot -> the next one, in the way round that all classes come from
 # centre of each slot from the centre of the robot, y and x, in SPREADs; a flip is slot -> 4 - slot
 SLOTS = np.array([(-1, -1), (1, -1), (0, 0), (1, 1), (-1, 1)], dtype=np.float64)
-SPREAD, RADIUS = 0.262, 0.155  # in image sides; RADIUS: size of a part
+SPREAD, RADIUS = 0.245, 0.155  # in image sides; RADIUS: size of a part
 # how far a part of a robot of scale 1 can get from the robot's centre along an axis, in image sides
-REACH = 0.48
+REACH = 0.497
 
 # Everything random about an image: name -> (how many values, low, high). Lengths in image sides,
 # angles in radians.
 RANGES: dict[str, tuple[int, float, float]] = {
-    "shift": (2, -1.0, 1.0), "scale": (1, 0.78, 1.03), "rotation": (1, -0.14, 0.14),
+    "shift": (2, -1.0, 1.0), "scale": (1, 0.68, 1.0), "rotation": (1, -0.22, 0.22),
     "light": (1, 3.6, 4.3), "light_depth": (1, 0.05, 0.25), "brightness": (1, 0.85, 1.15),
     "grain": (1, 0.01, 0.04),
     "sky_hue": (2, 0.0, 1.0), "sky_value": (1, 0.55, 0.85), "horizon": (1, 0.1, 0.3),
     "ground_hue": (1, 0.0, 1.0), "ground_value": (1, 0.2, 0.42),
     "wave": (8, -22.0, 22.0), "wave_phase": (4, 0.0, 6.28), "wave_depth": (4, 0.0, 0.06),
-    "blob_at": (12, -0.5, 0.5), "blob_width": (6, 0.04, 0.12), "blob_colour": (18, -0.3, 0.3),
+    "blob_at": (12, -0.5, 0.5), "blob_width": (6, 0.04, 0.12), "blob_colour": (18, -0.35, 0.35),
     "body_hue": (1, 0.0, 1.0), "body_value": (1, 0.42, 0.62), "body_taper": (1, -0.08, 0.08),
-    "part_at": (10, -0.015, 0.015), "part_size": (5, 0.94, 1.06), "part_turn": (5, -0.2, 0.2),
-    "part_hue": (5, 0.0, 1.0), "part_chroma": (5, 0.05, 0.25), "part_contrast": (5, -0.14, 0.14),
+    "part_at": (10, -0.025, 0.025), "part_size": (5, 0.94, 1.06), "part_turn": (5, -0.2, 0.2),
+    "trim_hue": (1, 0.0, 1.0), "trim_contrast": (1, -0.14, 0.14),
+    "part_hue": (5, -0.08, 0.08), "part_chroma": (5, 0.05, 0.2), "part_contrast": (5, -0.04, 0.04),
     "stripe": (10, -9.0, 9.0), "stripe_phase": (5, 0.0, 6.28), "stripe_depth": (5, 0.0, 0.05),
 }  # fmt: skip
 _COUNTS = np.array([count for count, _, _ in RANGES.values()])
@@ -246,9 +247,9 @@ def _paint_parts(canvas: Array, scene: Scene, offset: Array, label: int) -> NDAr
         [_shape(KINDS[kind], v[k], u[k], distance[k]) for k, kind in enumerate(kinds)]
     )
     cover = np.minimum(np.maximum(0.5 - inside * (radius * size)[:, None, None], 0.0), 1.0)
-    contrast = scene["part_contrast"]
-    value = scene["body_value"] + contrast + np.where(contrast < 0, -0.2, 0.2)
-    colour = _colour(scene["part_hue"], value, scene["part_chroma"])
+    trim = scene["trim_contrast"] + np.where(scene["trim_contrast"] < 0, -0.2, 0.2)
+    value = scene["body_value"] + trim + scene["part_contrast"]
+    colour = _colour(scene["trim_hue"] + scene["part_hue"], value, scene["part_chroma"])
     ky, kx = scene["stripe"].reshape(2, 5, 1, 1)
     p, q = ky * dy + scene["stripe_phase"][:, None, None], kx * dx
     depth = scene["stripe_depth"][:, None, None]
