@@ -6,7 +6,7 @@ RUNS ?= runs/quickstart
 
 .PHONY: quickstart test test-all docs lint format bench bench-quick bench-gpu clean
 
-quickstart: $(VENV)/installed ## three tasks on the embedded images at equal FLOPs, evaluated and exported, one table
+quickstart: $(VENV)/installed ## four tasks on the embedded images at equal FLOPs, evaluated and exported, one table
 	$(BIN)/ssl-patches study experiments/tasks_embedded out=$(RUNS)
 	@echo; $(BIN)/ssl-patches compare $(RUNS)
 
