@@ -4,27 +4,48 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUNS ?= runs/quickstart
 
-.PHONY: quickstart test test-all docs lint format bench bench-quick bench-gpu clean
+LOWEST ?= .venv-lowest
+FAST := -m "not slow and not gpu"
+
+.PHONY: help quickstart test test-all test-lowest coverage types docs map lint format bench bench-quick bench-gpu clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 quickstart: $(VENV)/installed ## four tasks on the embedded images at equal FLOPs, evaluated and exported, one table
 	$(BIN)/ssl-patches study experiments/tasks_embedded out=$(RUNS)
 	@echo; $(BIN)/ssl-patches compare $(RUNS)
 
 test: $(VENV)/installed ## what every push runs
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(FAST)
 
 test-all: $(VENV)/installed ## the slow and GPU tests too
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+coverage: $(VENV)/installed ## the tests of every push, and the lines that they leave out
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(FAST) --cov=ssl_patches --cov-report=term:skip-covered
+
+test-lowest: ## the tests of every push with the oldest versions that pyproject.toml allows
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e ".[dev]"
+	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile $(FAST)
+
+types: $(VENV)/installed ## mypy; rooms that are not clean yet are listed in pyproject.toml
+	$(BIN)/mypy
+
+map: $(VENV)/installed ## write docs/architecture.md and its map again
+	$(BIN)/python docs/architecture_page.py
 
 docs: $(VENV)/installed ## the pages in docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(VENV)/installed
+format: $(VENV)/installed ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -50,5 +71,5 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[dev]"
 	@touch $@
 
-clean:
-	rm -rf $(VENV) runs dist build docs/_build
+clean: ## remove the environments, runs and what was built
+	rm -rf $(VENV) $(LOWEST) runs dist build docs/_build

@@ -22,7 +22,7 @@ import torch
 
 from ssl_patches.data import FolderSource
 from ssl_patches.encoders.attention import choose_attention
-from ssl_patches.evaluation import Bench, evaluate_model
+from ssl_patches.evaluation import EvalData, evaluate_model
 from ssl_patches.evaluation.probes.knn import knn_classes
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.sampler.patch_sampler import IMAGENET_MEAN, IMAGENET_STD
@@ -77,14 +77,24 @@ def cifar10(root: Path, limit: int | None) -> None:
     ]
     for model in models:
         choose_attention(model, accelerator="cpu", precision="bf16")
-    bench = Bench(train=train, test=test, batch_size=256, num_workers=0, mean=IMAGENET_MEAN, std=IMAGENET_STD, image_size=32,
-                  limit_train=limit, limit_test=limit and limit // 5, precision="bf16")  # fmt: skip
+    eval_data = EvalData(
+        train=train,
+        test=test,
+        batch_size=256,
+        num_workers=0,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        image_size=32,
+        limit_train=limit,
+        limit_test=limit and limit // 5,
+        precision="bf16",
+    )
     count = f"{limit or len(train):,} + {limit // 5 if limit else len(test):,}"
     for what, floor in (("floors known", None), ("with the random-init floor", models[1])):
         marks, began = [], Clock.now()
         evaluate_model(
             models[0],
-            bench,
+            eval_data,
             random_init=floor,
             floors=floor is not None,
             tell=lambda said, marks=marks: marks.append((said, Clock.now())),

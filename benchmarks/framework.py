@@ -41,8 +41,16 @@ from ssl_patches.training.prepare import prepare
 from ssl_patches.training.pretrainer import step_seed
 
 STEPS, BATCH = 40, 8
-TOY = ("task=masked", "encoder.options={depth:2,embed_dim:48,num_heads:3}", "encoder.patch_size=8", "image_size=32",
-       "data.count=64", "data.num_workers=0", f"data.batch_size={BATCH}", "trainer.precision=fp32")  # fmt: skip
+TOY = (
+    "task=masked",
+    "encoder.options={depth:2,embed_dim:48,num_heads:3}",
+    "encoder.patch_size=8",
+    "image_size=32",
+    "data.count=64",
+    "data.num_workers=0",
+    f"data.batch_size={BATCH}",
+    "trainer.precision=fp32",
+)
 
 
 def prepared(steps: int, callbacks: str):
@@ -58,7 +66,9 @@ def bare(steps: int) -> float:
         for step, batch in enumerate(islice(run.data.train_dataloader(), steps)):
             torch.manual_seed(step_seed(0, step, 0))
             for group in optimizer.param_groups:
-                group["lr"] = module.recipe.peak(BATCH) * module.recipe.factor(step / steps)
+                group["lr"] = module.recipe.peak_lr(BATCH) * module.recipe.lr_multiplier(
+                    step / steps
+                )
             loss, _ = module.losses(batch.images)
             optimizer.zero_grad()
             loss.backward()
@@ -127,8 +137,9 @@ if __name__ == "__main__":
     given = parser.parse_args()
     if given.cifar10:
         found = shares(given.cifar10, given.images)
-        print(", ".join(f"{name} {value:.0f} s" if name == "seconds" else f"{name} {100 * value:.2f} %"
-                        for name, value in found.items()))  # fmt: skip
+        seconds = {name: f"{value:.0f} s" for name, value in found.items() if name == "seconds"}
+        written = {name: f"{100 * value:.2f} %" for name, value in found.items()} | seconds
+        print(", ".join(f"{name} {value}" for name, value in written.items()))
         write(
             given.out.with_name("watching.json"),
             {"machine": machine(), "images": given.images, "shares": found},
@@ -158,8 +169,9 @@ if __name__ == "__main__":
         for before, name in zip(ways, list(ways)[1:], strict=False)
     }
     for name, found in over.items():
-        print(f"{name}: {found['median']:.2f} ms ({found['low']:.2f} to {found['high']:.2f}) a step, "
-              f"{100 * found['median'] / whole:.2f} % of a step of {whole:.0f} ms")  # fmt: skip
+        bounds = f"{found['low']:.2f} to {found['high']:.2f}"
+        share = f"{100 * found['median'] / whole:.2f} % of a step of {whole:.0f} ms"
+        print(f"{name}: {found['median']:.2f} ms ({bounds}) a step, {share}")
     write(
         given.out,
         {"machine": machine(), "milliseconds_over": over, "milliseconds_of_a_step": whole},

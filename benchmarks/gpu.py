@@ -2,7 +2,7 @@
 in bf16. No network.
 
     python benchmarks/gpu.py [--lines ...] [--batch N] [--rounds N] [--out FILE]
-    python benchmarks/gpu.py --tiny        every path once on the CPU at toy size: shows that the script runs, times nothing
+    python benchmarks/gpu.py --tiny        every path once on the CPU at toy size, without times
 
 The reference as shipped is its re-statement (peers.py) under autocast with products and softmax as
 timm 0.3.2 has them; its strongest setting has fused attention and torch.compile. Ours: bare, and

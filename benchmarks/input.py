@@ -31,7 +31,7 @@ from torchvision import io
 from torchvision import transforms as T
 from torchvision.transforms import v2
 
-from ssl_patches.data import FolderSource
+from ssl_patches.data import FolderSource, ImageSource
 from ssl_patches.data.cache import CachedSource
 from ssl_patches.data.module import PatchDataModule
 from ssl_patches.sampler import PatchSampler
@@ -54,7 +54,7 @@ def textures(count: int, size: int) -> Tensor:
     return (total.clamp(0, 1) * 255).to(torch.uint8)
 
 
-class Decoded(Dataset[Item]):
+class Decoded(ImageSource):
     """Images in memory, as torchvision's CIFAR10 has them; ``transform``: from PIL, or None for the
     bytes."""
 
@@ -76,7 +76,7 @@ class Decoded(Dataset[Item]):
         return f"textures {tuple(self.images.shape)}"
 
 
-class Files(Dataset[Item]):
+class Files(ImageSource):
     def __init__(self, paths: list[str], read: Callable[[str], Tensor]) -> None:
         self.paths, self.read = paths, read
 
@@ -142,7 +142,7 @@ def ours_whole(dataset: Dataset[Item], out: int) -> Callable[[], int]:
     return lambda: len(normalised(views(next(stream).images), mean, std))
 
 
-def cached(source: Dataset[Item], place: Path) -> CachedSource:
+def cached(source: ImageSource, place: Path) -> CachedSource:
     found = CachedSource(source, identity="benchmark", place=place)
     found.fill_cache(num_workers=0)
     return found

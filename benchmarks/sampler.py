@@ -9,14 +9,14 @@ on top of grey with probability 0.66. The others, as shipped, are re-stated here
 after:
 
 * VISSL: configs/config/pretrain/jigsaw/jigsaw_8gpu_resnet.yaml with
-  ssl_transforms/img_patches_tensor.py and
-  shuffle_img_patches.py (facebookresearch/vissl): PIL grey, ToTensor, Normalize of the whole image, nine slices, stack;
+  ssl_transforms/img_patches_tensor.py and shuffle_img_patches.py (facebookresearch/vissl): PIL
+  grey, ToTensor, Normalize of the whole image, nine slices, stack;
 * lightly: the package's own ``lightly.transforms.jigsaw.Jigsaw`` where it is installed, else
-  re-stated after lightly
-  1.6: nine numpy slices, each a PIL image through ToTensor, its default transform: no grey and no normalisation;
+  re-stated after lightly 1.6: nine numpy slices, each a PIL image through ToTensor, its default
+  transform: no grey and no normalisation;
 * mmselfsup: RandomPatchWithLabels of mmselfsup/datasets/transforms/processing.py and
-  RelativeLocDataPreprocessor, with
-  numpy slices for mmcv.imcrop: nine crops, packed to tensors, normalised in the batch, the centre beside each of eight.
+  RelativeLocDataPreprocessor, with numpy slices for mmcv.imcrop: nine crops, packed to tensors,
+  normalised in the batch, the centre beside each of eight.
 """
 
 from __future__ import annotations

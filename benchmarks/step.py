@@ -1,7 +1,8 @@
 """A whole MAE step side by side with peers at equal architecture and loss: images per CPU second of
 one thread.
 
-    OMP_NUM_THREADS=1 python benchmarks/step.py [--lines "ViT-T/4 @32"] [--batch N] [--rounds N] [--compile] [--hugging-face]
+    OMP_NUM_THREADS=1 python benchmarks/step.py [--lines "ViT-T/4 @32"] [--batch N] [--rounds N]
+        [--compile] [--hugging-face]
 
 Contenders run in turns (see timing.py), peers in a process as torch starts it and ours in one as a
 run of ours sets it (see ssl_patches/training/malloc.py); one line is ours without that. Peers get

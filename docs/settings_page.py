@@ -48,6 +48,7 @@ GROUPS = (
     "encoder",
     "data",
     "views",
+    "spread",
     "optimizer",
     "trainer",
     "callbacks",

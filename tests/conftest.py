@@ -32,6 +32,17 @@ def finished_run(tmp_path_factory) -> Path:
     return run_dir
 
 
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory) -> Path:
+    """A run of SMALL up to its end, with a checkpoint of each step: never write into it."""
+    run_dir = tmp_path_factory.mktemp("runs") / "trained"
+    words = ("trainer.log_every=1", "trainer.checkpoint_steps=1", "trainer.checkpoints_kept=9")
+    with pytest.MonkeyPatch.context() as patch:
+        make_end_quick(patch)
+        assert main(["pretrain", *SMALL, *words, "callbacks=none", f"run_dir={run_dir}"]) == 0
+    return run_dir
+
+
 @pytest.fixture
 def run_copy(finished_run, tmp_path) -> Path:
     """The finished run, to be damaged."""
@@ -41,6 +52,10 @@ def run_copy(finished_run, tmp_path) -> Path:
 @pytest.fixture
 def quick_end(monkeypatch) -> None:
     """Runs in this process end without figures, export and probes."""
+    make_end_quick(monkeypatch)
+
+
+def make_end_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     from ssl_patches.export import Proof
     from ssl_patches.training import finish
 

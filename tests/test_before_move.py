@@ -108,8 +108,21 @@ def test_twenty_steps_give_the_losses_of_before(task, family, before, only_train
         "data.batch_size=8",
     )
     run = before / "again"
-    assert main(["pretrain", *words, *data, f"task={task}", "budget.images=160", "trainer.log_every=1", "callbacks=none",
-                 f"run_dir={run}"]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "pretrain",
+                *words,
+                *data,
+                f"task={task}",
+                "budget.images=160",
+                "trainer.log_every=1",
+                "callbacks=none",
+                f"run_dir={run}",
+            ]
+        )
+        == 0
+    )
     found, expected = losses(run), committed["losses"][f"{task}-{family}"]
     if arithmetic() == committed["arithmetic"]:
         assert found == expected

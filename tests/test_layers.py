@@ -1,20 +1,21 @@
-"""The house stays tidy: floors, no circles, few rooms; the offending line is named.
+"""Rooms stand on floors, files form no circle, every file has its test.
 
 A room is an entry of ``ssl_patches/``. A file imports from lower floors or from its own room, late
-imports included, and no files form a circle. docs/architecture.md draws the same table.
+imports included; the offending line is named. docs/architecture.md draws the same table.
 """
 
 from __future__ import annotations
 
-import ast
-from functools import cache
+import subprocess
+import sys
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from small import REPOSITORY
 
-PACKAGE = REPOSITORY / "ssl_patches"
+sys.path.insert(0, str(REPOSITORY / "docs"))
+from architecture_page import arrows, floors, imports, modules, room
+
 FLOORS = {
     "types": 1,
     "config": 1,
@@ -34,46 +35,8 @@ FLOORS = {
 }
 """Room -> floor: the way of the data upwards, from the records to the command line."""
 
-
-@cache
-def modules() -> dict[str, Path]:
-    """Dotted name -> file of every module of the package; a folder is its ``__init__``."""
-    found = {}
-    for file in sorted(PACKAGE.rglob("*.py")):
-        parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
-    return found
-
-
-@cache
-def imports() -> list[tuple[str, str, str]]:
-    """(importing module, imported module, "file:line: statement") of every import in the package,
-    late ones too."""
-    found = []
-    for name, file in modules().items():
-        text = file.read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Import):
-                targets = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{file}:{node.lineno}: imports are written in full"
-                targets = [f"{node.module}.{alias.name}" for alias in node.names]
-            else:
-                continue
-            for target in targets:
-                while target and target not in modules():
-                    target = target.rpartition(".")[0]
-                if target and target != name:
-                    line = (ast.get_source_segment(text, node) or "").splitlines()[0]
-                    found.append(
-                        (name, target, f"{file.relative_to(REPOSITORY)}:{node.lineno}: {line}")
-                    )
-    return found
-
-
-def room(module: str) -> str:
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 else "__init__"
+UNTESTED: set[str] = set()
+"""Modules without a test file at the mirrored path. May only shrink; the aim is none."""
 
 
 def test_every_room_stands_on_a_floor() -> None:
@@ -89,6 +52,10 @@ def test_no_file_imports_from_above_or_beside() -> None:
         if room(module) != room(target) and FLOORS[room(target)] >= FLOORS[room(module)]
     ]
     assert not upward, "\n".join(["these import from a floor that is not below:", *upward])
+
+
+def test_the_page_draws_the_rooms_on_these_floors() -> None:
+    assert floors(arrows()) == FLOORS
 
 
 def test_no_circles_between_files() -> None:
@@ -111,9 +78,18 @@ def test_no_circles_between_files() -> None:
         visit(module, [])
 
 
-def test_importing_the_package_loads_no_torch() -> None:
-    import subprocess
-    import sys
+def test_every_module_has_its_test_file() -> None:
+    """The test of ``ssl_patches/a/b.py`` is ``tests/a/test_b.py``."""
+    missing = set()
+    for file in modules().values():
+        path = file.relative_to(REPOSITORY / "ssl_patches")
+        mirror = REPOSITORY / "tests" / path.with_name(f"test_{path.name}")
+        if not path.name.startswith("__") and not mirror.is_file():
+            missing.add(str(path))
+    new = sorted(missing - UNTESTED)
+    assert not new, "\n".join(["these have no tests/FOLDER/test_NAME.py:", *new])
 
+
+def test_importing_the_package_loads_no_torch() -> None:
     code = "import sys, ssl_patches; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,9 +13,11 @@ FOLDER = REPOSITORY / "experiments" / "plain_loop"
 PROGRAM = """
 import importlib, json, sys
 
+REFUSED = {"hydra", "omegaconf", "lightning", "pytorch_lightning", "pydantic"}
+
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"hydra", "omegaconf", "lightning", "pytorch_lightning", "pydantic"}:
+        if name.split(".")[0] in REFUSED:
             raise ImportError(f"{name} is not to be had here")
 
 sys.meta_path.insert(0, Refuse())
@@ -32,7 +34,8 @@ source = EmbeddedSource(split="train", image_size=48, count=40)
 images = torch.stack([source[index][0] for index in range(40)])
 labels = torch.tensor([source[index][1] for index in range(40)])
 normalised = images.float().div(255).sub(0.5).div(0.25)
-tiles = torch.stack([normalised[..., y:y + 16, x:x + 16] for y in (0, 16, 32) for x in (0, 16, 32)], 1)
+corners = [(y, x) for y in (0, 16, 32) for x in (0, 16, 32)]
+tiles = torch.stack([normalised[..., y:y + 16, x:x + 16] for y, x in corners], 1)
 import loop, sampler_alone, encoder_alone, task_alone
 model, losses = loop.train(images, steps=12)
 found = {
@@ -42,7 +45,8 @@ found = {
     "task_alone": task_alone.train(tiles, steps=60, lr=3e-3)[-1],
 }
 made_by = type(model).__module__.split(".")[0]
-print(json.dumps({"refused": refused, "losses": found, "made_by": made_by, "features": list(model.eval()(normalised[:2]).shape)}))
+features = list(model.eval()(normalised[:2]).shape)
+print(json.dumps({"refused": refused, "losses": found, "made_by": made_by, "features": features}))
 """
 
 

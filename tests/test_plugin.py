@@ -17,8 +17,10 @@ from small import REPOSITORY, SMALL
 from ssl_patches.cli import main
 from ssl_patches.config import files as conf_files
 from ssl_patches.config.files import trusted
+from ssl_patches.evaluation import PROTOCOL, Record
 
 EXAMPLE = REPOSITORY / "experiments" / "plugin_example"
+ROLES = REPOSITORY / "experiments" / "patch_roles"
 TINY = [word for word in SMALL if not word.startswith("encoder.")] + [
     "encoder.depth=2",
     "encoder.dim=48",
@@ -29,14 +31,17 @@ import sys
 from ssl_patches.cli import main
 run = sys.argv[1]
 assert main(["list", "tasks"]) == 0
-assert main(["pretrain", "task=counting", "encoder=vit_registers", *sys.argv[2:], f"run_dir={run}"]) == 0
-assert main(["evaluate", f"model={run}", "probes=[knn]", "train_images=32", "test_images=16"]) == 0
+assert main(["list", "probes"]) == 0
+words = ["task=counting", "encoder=vit_registers", *sys.argv[2:], f"run_dir={run}"]
+assert main(["pretrain", *words]) == 0
+words = [f"model={run}", "probes=[knn,roles]", "train_images=32", "test_images=16"]
+assert main(["evaluate", *words, "output=rows.npz", "figures=drawn"]) == 0
 """
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    """A folder for PYTHONPATH with the example in it, as pip installs it."""
+    """A folder for PYTHONPATH with both packages in it, as pip installs them."""
     folder = tmp_path_factory.mktemp("site")
     offline = [
         "--no-index",
@@ -45,7 +50,7 @@ def site(tmp_path_factory) -> Path:
         "--disable-pip-version-check",
         "--quiet",
     ]
-    command = [sys.executable, "-m", "pip", "install", *offline, "--target", folder, EXAMPLE]
+    command = [sys.executable, "-m", "pip", "install", *offline, "--target", folder, EXAMPLE, ROLES]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return folder
@@ -56,7 +61,7 @@ def run(site, tmp_path_factory) -> Path:
     """A run of the example's task on its encoder, in a process of its own, and what that said."""
     place = tmp_path_factory.mktemp("plugin")
     command = [sys.executable, "-c", PROGRAM, str(place / "run"), *TINY]
-    env = {**os.environ, "PYTHONPATH": str(site)}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(REPOSITORY)])}
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=place, env=env)
     assert done.returncode == 0, done.stderr
     (place / "said").write_text(done.stdout, encoding="utf-8")
@@ -82,14 +87,29 @@ def test_it_trains_is_exported_and_evaluated_like_ours(run):
     assert "knn5_top1" in (run.parent / "said").read_text().partition("load it")[2]
 
 
-def test_its_own_tests_pass_where_it_is_installed(site, tmp_path):
-    command = [sys.executable, "-m", "pytest", str(EXAMPLE / "tests")]
-    env = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
+def test_a_probe_of_a_package_is_named_like_ours_and_its_numbers_are_stored(run):
+    said = (run.parent / "said").read_text()
+    assert re.search(r"^probes=\[roles\] .*\[patch-roles 0.1.0\]$", said, flags=re.MULTILINE)
+    record = Record.load(run.parent / "rows.npz")
+    models = {row.model for row in record.rows if row.metric == "relation_top1"}
+    assert models == {"trained", "random_init"}
+    assert json.loads(json.dumps(PROTOCOL["roles"])) == record.protocol["roles"]
+    drawn = {path.name for path in (run.parent / "drawn").iterdir()}
+    assert drawn == {"tiles.png", "sizes.png", "invariance.png", "attention.png"}
+
+
+def test_their_own_tests_pass_where_they_are_installed(site, tmp_path):
+    command = [sys.executable, "-m", "pytest", str(EXAMPLE / "tests"), str(ROLES / "tests")]
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(site), str(REPOSITORY)]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=600, cwd=tmp_path, env=env
     )
     assert done.returncode == 0, done.stdout
-    assert "5 passed" in done.stdout
+    assert "27 passed" in done.stdout
 
 
 def test_its_classes_are_trusted_for_its_entry_point_not_for_being_importable(
@@ -111,12 +131,14 @@ def test_its_classes_are_trusted_for_its_entry_point_not_for_being_importable(
         assert "patch_counting" not in sys.modules
     with monkeypatch.context() as patch:
         patch.syspath_prepend(site)
-        assert trusted() == (*conf_files.OURS, "patch_counting")
+        assert trusted() == (*conf_files.OURS, "patch_counting", "patch_roles")
     assert trusted() == conf_files.OURS
 
 
 def test_a_package_whose_folder_is_missing_is_named(site, tmp_path, monkeypatch, capsys):
-    shutil.copytree(next(site.glob("*.dist-info")), tmp_path / "patch_counting-0.1.0.dist-info")
+    shutil.copytree(
+        next(site.glob("patch_counting*.dist-info")), tmp_path / "patch_counting-0.1.0.dist-info"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     assert main(["list", "tasks"]) == 2
     assert capsys.readouterr().err.startswith(

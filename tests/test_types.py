@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ssl_patches.types import PatchBatch, PatchGrid, colours_together, take
+from ssl_patches.types import PatchBatch, PatchGrid, channels_last, take
 
 
 @st.composite
@@ -67,8 +67,8 @@ def test_select_leaves_colours_together_that_are(patches: PatchBatch, data: st.D
     cells = some_cells(patches, data, repeats=True)
     together = replace(patches, tiles=patches.tiles.movedim(2, -1).contiguous().movedim(-1, 2))
     assert torch.equal(together.select(cells).tiles, patches.select(cells).tiles)
-    assert colours_together(together.select(cells).tiles)
-    assert not colours_together(patches.select(cells).tiles)
+    assert channels_last(together.select(cells).tiles)
+    assert not channels_last(patches.select(cells).tiles)
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

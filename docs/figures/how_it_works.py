@@ -25,8 +25,10 @@ from ssl_patches.tasks.relative import DIRECTIONS
 from ssl_patches.views.resample import as_float, crop_resize
 
 SIZE = 96  # px of image and view
-WIDTH, HEIGHT = 8.6, 7.4  # inches
+WIDTH, HEIGHT = 11.8, 7.4  # inches
 QUESTIONS = {
+    "agree": "Do two crops get\nthe same feature?",
+    "subsets": "Do disjoint parts get\nthe same feature?",
     "jigsaw": "In which of 72 orders\ndo the tiles lie?",
     "relative": "In which of 8 directions\nlies the second tile?",
     "masked": "What do the hidden\ntokens look like?",
@@ -117,7 +119,22 @@ def shown_by_tasks(view: Tensor, tiles: Tensor, theme: Theme) -> dict[str, Tenso
     relation = laid(
         apart[shuffled], grid_corners(64, cols=8, pitch=12, inset=1), side=SIZE, empty=empty
     )
+    boxes = torch.tensor([[2.0, 6.0, 70.0, 70.0], [20.0, 20.0, 74.0, 74.0]])
+    crops = crop_resize(view[None].expand(2, -1, -1, -1), boxes, out=46)
+    crops = torch.stack([0.75 * crops[0] + 0.25 * crops[0].roll(1, 0), crops[1].flip(-1)])
+    both = laid(crops, [(25, 1), (25, SIZE - 47)], side=SIZE, empty=empty)
+    order = torch.randperm(64, generator=torch.manual_seed(2)).tolist()
+    halves = (
+        [(y // 2 + 24, x // 2) for y, x in corners],
+        [(y // 2 + 24, x // 2 + 48) for y, x in corners],
+    )
+    cells = order[:16], order[16:32]
+    parts = torch.cat([half[some] for some in cells])
+    places = [where[cell] for where, some in zip(halves, cells, strict=True) for cell in some]
+    subsets = laid(parts, places, side=SIZE, empty=empty)
     return {
+        "agree": both,
+        "subsets": subsets,
         "jigsaw": puzzle,
         "relative": pair,
         "masked": masked,
@@ -194,7 +211,7 @@ def draw(theme: Theme) -> Figure:
 
     # 1: image -> view -> tiles
     side, bottom = 1.75, 5.24
-    lefts = (0.55, 3.42, 6.3)
+    lefts = (2.15, 5.02, 7.9)
     first = show(figure, (lefts[0], bottom, side), image.permute(1, 2, 0) / 255)
     y, x, h, w = crop[0].tolist()
     first.add_patch(
@@ -257,7 +274,7 @@ def draw(theme: Theme) -> Figure:
         fontsize=12,
         fontweight="bold",
     )
-    step, side = (WIDTH - 0.4) / 5, 1.42
+    step, side = (WIDTH - 0.4) / len(QUESTIONS), 1.42
     for at, (name, picture) in enumerate(shown_by_tasks(view, tiles, theme).items()):
         left = 0.2 + at * step + (step - side) / 2
         axis = show(figure, (left, 2.38, side), picture)
@@ -278,10 +295,21 @@ def draw(theme: Theme) -> Figure:
     # 3: encoder -> export
     arrow(figure, (WIDTH / 4, 1.77), (WIDTH / 4, 1.48), theme)
     for left, width, title, about in (
-        (0.2, 4.5, "encoder=", "a ViT or CNN of timm: one feature per tile;\nthe place of a tile only where the task tells it.\n"
-         "The task's head learns with it, and is dropped."),
-        (5.55, WIDTH - 5.75, "RUN/encoder", "a plain timm model for whole\nimages, proven equal to what\nwas trained, to 1e-5"),
-    ):  # fmt: skip
+        (
+            0.2,
+            4.5,
+            "encoder=",
+            "a ViT or CNN of timm: one feature per tile;\n"
+            "the place of a tile only where the task tells it.\n"
+            "The task's head learns with it, and is dropped.",
+        ),
+        (
+            5.55,
+            WIDTH - 5.75,
+            "RUN/encoder",
+            "a plain timm model for whole\nimages, proven equal to what\nwas trained, to 1e-5",
+        ),
+    ):
         card(figure, left, 0.15, width, 1.31, theme)
         words(figure, left + width / 2, 1.36, title, theme, fontsize=13, fontweight="bold")
         words(figure, left + width / 2, 1.02, about, theme, fontsize=10.2, linespacing=1.45)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ssl_patches import config
 from ssl_patches.config.run_dir import LAST
 from ssl_patches.training import prepare
-from ssl_patches.training.callbacks import twin
+from ssl_patches.training.callbacks import eval_copy
 from ssl_patches.types import PatchBatch
 
 IMAGES = 2048
@@ -61,8 +61,8 @@ def accuracies(run_dir: Path) -> dict[str, float]:
     made = prepare.prepare(config.load(run_dir / "config.yaml"))
     state = torch.load(run_dir / LAST, weights_only=True, map_location="cpu")["state_dict"]
     made.module.load_state_dict(state, strict=True)
-    images = twin.held(made.data.val, IMAGES).images
-    with twin.twin(made.module) as module:
+    images = eval_copy.first_images(made.data.val, IMAGES).images
+    with eval_copy.eval_copy(made.module) as module:
         (name, sampler), *_ = module.samplers.items()
         side = sampler.grid.tile
         masks = {"nothing": torch.zeros(side, side, dtype=torch.bool)}
@@ -75,7 +75,7 @@ def accuracies(run_dir: Path) -> dict[str, float]:
         found = {}
         for what, mask in masks.items():
             module.samplers[name] = Exchanged(sampler, mask)
-            found[what] = twin.mean_metrics(module, images, seed=0)["accuracy"]
+            found[what] = eval_copy.mean_metrics(module, images, seed=0)["accuracy"]
     return found
 
 

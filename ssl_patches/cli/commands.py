@@ -1,4 +1,4 @@
-"""The command line: one function per command, thin; torch is imported only where a command works.
+"""Run commands: one thin function for each; torch is imported only where a command works.
 
 Exit codes: 0 done, 1 failed or stopped, 2 bad request (one line per problem on standard error,
 nothing written).
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ssl_patches.cli.help import ALLOWED_FLAGS, HELP, MAIN_HELP
 from ssl_patches.config.messages import BadRequest, Failed
+from ssl_patches.training.process import before_torch
 
 GROUPS = {
     "tasks": "task",
@@ -25,6 +26,7 @@ GROUPS = {
     "views": "views",
     "optimizers": "optimizer",
     "experiments": "experiment",
+    "probes": "probe",
 }
 COMPLETION = """\
 _ssl_patches() {{
@@ -42,14 +44,16 @@ class Request:
 
     words: list[str]  # KEY=VALUE and plain words
     config_dirs: list[Path]
-    flags: dict[str, str | bool]
+    flags: dict[str, str]  # "" where the flag takes no value
+
+    def value(self, flag: str) -> str | None:
+        """Return the value of a flag; None where it was not given."""
+        return self.flags.get(flag)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code."""
-    # a spinning team of threads stands still whenever a loader worker takes one of its cores; read
-    # when torch is loaded
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """Run one command and return the exit code."""
+    before_torch()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(MAIN_HELP, end="")
@@ -85,7 +89,10 @@ def _refuse(message: str, *, code: int = 2) -> int:
 
 
 def _request(command: str, rest: Sequence[str]) -> Request:
-    words, folders, flags, allowed = [], [], {}, ALLOWED_FLAGS[command]
+    words: list[str] = []
+    folders: list[Path] = []
+    flags: dict[str, str] = {}
+    allowed = ALLOWED_FLAGS[command]
     waiting = iter(rest)
     for word in waiting:
         word = {"-m": "--multirun"}.get(word, word)
@@ -108,7 +115,7 @@ def _request(command: str, rest: Sequence[str]) -> Request:
         if flag == "--config-dir":
             folders.append(Path(value))
         else:
-            flags[flag] = value or True
+            flags[flag] = value
     return Request(words, folders, flags)
 
 
@@ -142,11 +149,12 @@ def _pretrain(request: Request) -> int:
         print(tell(cfg))
         return 0
     from ssl_patches.cli.screens import last_screen
-    from ssl_patches.training.processes import follows
+    from ssl_patches.training.processes import is_follower
     from ssl_patches.training.run import pretrain
 
-    run_dir = pretrain(cfg, say=(lambda _: None) if follows() else _say)
-    if not follows():
+    words = [*request.words, *(f"--config-dir={folder}" for folder in request.config_dirs)]
+    run_dir = pretrain(cfg, say=(lambda _: None) if is_follower() else _say, words=words)
+    if not is_follower():
         print(last_screen(run_dir))
     return 0
 
@@ -159,9 +167,9 @@ def _evaluate(request: Request) -> int:
         print(json.dumps([row.as_dict() for row in rows]))
         return 0
     from ssl_patches.evaluation.record import paired_table
-    from ssl_patches.evaluation.rows import table
+    from ssl_patches.evaluation.rows import DIFFERENCE, table
 
-    print(table([row for row in rows if row.model != "difference"]))
+    print(table([row for row in rows if row.model != DIFFERENCE]))
     if pairs:
         print(f"\nthe first less the second, on the same test images:\n{paired_table(pairs)}")
     return 0
@@ -239,15 +247,18 @@ def _runs(request: Request) -> int:
 def _compare(request: Request) -> int:
     from ssl_patches.studies.compare.command import Wanted, compare
 
-    files = {
-        key: Path(str(request.flags[flag]))
-        for key, flag in (("page", "--report"), ("results", "--csv"))
-        if flag in request.flags
-    }
-    metric = str(request.flags["--metric"]) if "--metric" in request.flags else None
-    flags = ("as_json", "markdown", "mixed", "wandb", "tensorboard")
-    asked = {key: f"--{key.removeprefix('as_')}" in request.flags for key in flags}
-    return compare([Path(word) for word in request.words], Wanted(metric=metric, **files, **asked))
+    metric, page, results = (request.value(flag) for flag in ("--metric", "--report", "--csv"))
+    wanted = Wanted(
+        metric=metric,
+        mixed="--mixed" in request.flags,
+        as_json="--json" in request.flags,
+        markdown="--markdown" in request.flags,
+        wandb="--wandb" in request.flags,
+        tensorboard="--tensorboard" in request.flags,
+        page=Path(page) if page else None,
+        results=Path(results) if results else None,
+    )
+    return compare([Path(word) for word in request.words], wanted)
 
 
 def _doctor(request: Request) -> int:
@@ -273,15 +284,14 @@ def _list(request: Request) -> int:
     group = GROUPS[request.words[0]]
     origins = conf_files.origins(group, config_dirs=request.config_dirs)
     for name, about in conf_files.described(group, config_dirs=request.config_dirs):
-        print(
-            f"{group}={name:24} {about}".rstrip()
-            + (f" [{origins[name]}]" if name in origins else "")
-        )
+        listed = conf_files.LISTED.get(group)
+        word = f"{listed}=[{name}]" if listed else f"{group}={name:24}"
+        print(f"{word} {about}".rstrip() + (f" [{origins[name]}]" if name in origins else ""))
     return 0
 
 
 def _say(text: str) -> None:
-    """What a command tells on the way goes to standard error: standard output is for results."""
+    """Print progress to standard error: standard output is for results."""
     print(text, file=sys.stderr, flush=True)
 
 

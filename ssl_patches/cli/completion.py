@@ -1,5 +1,5 @@
-"""Candidates for shell completion: read from the YAML and the sources, nothing is imported, so it
-answers at once."""
+"""Complete what is typed in a shell: names are read from YAML and sources, nothing is imported, so
+the answer comes at once."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def _static_knobs(target: str) -> Iterator[str]:
     module, _, name = target.rpartition(".")
     top, *rest = module.split(".")
     spec = importlib.util.find_spec(top) if top else None
-    places = [
-        Path(place, *rest)
-        for place in (spec and (spec.submodule_search_locations or [spec.origin[:-3]])) or ()
-    ]
+    if spec is None:
+        return
+    roots = spec.submodule_search_locations or [(spec.origin or "").removesuffix(".py")]
+    places = [Path(root, *rest) for root in roots]
     files = [
         file
         for place in places
@@ -40,8 +40,8 @@ def _static_knobs(target: str) -> Iterator[str]:
 
 
 def complete(words: Sequence[str], *, commands: Sequence[str] = ()) -> list[str]:
-    """What the last of ``words`` (those after ``ssl-patches``, the unfinished one included) may
-    become."""
+    """List what the last of ``words`` may become: those after ``ssl-patches``, the unfinished one
+    included."""
     *before, last = words or [""]
     own = [after for word, after in pairwise(before) if word == "--config-dir"]
     folders = folders_of([place for place in own if Path(place).is_dir()])

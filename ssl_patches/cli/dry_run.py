@@ -25,19 +25,21 @@ from ssl_patches.training import cost
 from ssl_patches.training.callbacks.alarms import TRY, of_geometry
 from ssl_patches.training.cost import duration, seconds_per_image
 from ssl_patches.training.figures import draw_tiles
-from ssl_patches.training.prepare import Prepared, place, prepare
+from ssl_patches.training.prepare import Prepared, prepare, resolve_run_dir
 from ssl_patches.training.pretrainer import step_seed
+from ssl_patches.training.process import before_training
 
 PICTURE = "dry_run.png"
 ROWS = 4  # images in the picture
 
 
 def dry_run(cfg: Mapping[str, Any]) -> str:
-    """What ``cfg`` (checked) would do and cost, in lines for a person. ValueError where
-    ``pretrain`` would refuse."""
-    cfg = build_data.settled(cfg)
+    """Describe what a checked configuration would do and cost, in lines for a person. ValueError
+    where ``pretrain`` would refuse."""
+    before_training()
+    cfg = build_data.with_measured_statistics(cfg)
     run = prepare(cfg)
-    run_dir, checkpoint = place(cfg, run)
+    run_dir, checkpoint = resolve_run_dir(cfg, run)
     refuse_used(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
     start = f"goes on at step {checkpoint['global_step']}" if checkpoint else "starts anew"
     rows = [
@@ -62,11 +64,9 @@ def _parts(cfg: Mapping[str, Any], run: Prepared) -> list[tuple[str, str]]:
             ),
         )
     ]
-    for (name, node), task in zip(mixture.nodes(cfg).items(), module.tasks.values(), strict=True):
-        sampler, weight = (
-            module.samplers[name],
-            f", weight {node['weight']:g}" if len(module.tasks) > 1 else "",
-        )
+    nodes = mixture.nodes(cfg)
+    for name, sampler, task in module.named_parts():
+        weight = f", weight {nodes[name]['weight']:g}" if len(module.tasks) > 1 else ""
         grid = sampler.grid
         touching = "touching" if grid.dense else f"at least {sampler.distance:g} px apart"
         rows.append(("task", f"{name}: head of {_count(task)} parameters, not exported{weight}"))
@@ -83,7 +83,7 @@ def _parts(cfg: Mapping[str, Any], run: Prepared) -> list[tuple[str, str]]:
             ("ALARM", f"{wrong}. Try: {TRY[alarm]}") for alarm, wrong in of_geometry(task, sampler)
         ]
     held = f", {len(run.data.val):,} held out" if run.data.val is not None else ""
-    size = f", loaded at {train.load_size} px" if hasattr(train, "load_size") else ""
+    size = f", loaded at {train.load_size} px" if train.load_size else ""
     return [
         *rows,
         ("data", f"{data_name(cfg['data'])}: {len(train):,} images to train on{held}{size}"),
@@ -95,9 +95,9 @@ def _course(run: Prepared) -> list[tuple[str, str]]:
     module, settings, recipe = run.module, run.settings, run.module.recipe
     shards = settings.processes * settings.accumulate
     divided = f" = {shards} shards of {run.data.batch_size}" if shards > 1 else ""
-    precision, why = settings.numbers()
+    precision, why = settings.resolved_precision()
     rate = (
-        f"{recipe.peak(module.batch_size):.3g} at its peak (base_lr {recipe.base_lr:g} x"
+        f"{recipe.peak_lr(module.batch_size):.3g} at its peak (base_lr {recipe.base_lr:g} x"
         f" {module.batch_size} / 256)"
     )
     return [
@@ -121,9 +121,11 @@ def _cost(run: Prepared) -> list[tuple[str, str]]:
         [run.data.train[index % len(run.data.train)][0] for index in range(2 * cost.FEW)]
     ).to(device)
     module.to(device)
-    needed = cost.estimate(module, sample, bf16=settings.numbers()[0] == "bf16")
+    needed = cost.estimate(module, sample, bf16=settings.resolved_precision()[0] == "bf16")
     seconds = seconds_per_image(run) / settings.processes
-    images = module.steps * module.batch_size if module.steps else module.seconds / seconds
+    images = float(
+        module.steps * module.batch_size if module.steps else (module.seconds or 0) / seconds
+    )
     epochs = images / len(run.data.train)
     steps = f"{module.steps:,} steps, " if module.steps else "about "
     where = "on this GPU" if device == "cuda" else "on this CPU"
@@ -166,7 +168,7 @@ def _picture(cfg: Mapping[str, Any], run: Prepared) -> Path:
                 path,
                 images=images,
                 views=module.views,
-                samplers=dict(module.samplers.items()),
+                samplers={name: sampler for name, sampler, _ in module.named_parts()},
                 title=f"{module.name}: tiles as training cuts them, drawn anew at every step",
             )
         except OSError as error:
@@ -193,4 +195,5 @@ def _count(module: nn.Module) -> str:
 
 
 def size_of(count: float) -> str:
+    """Write a number of bytes in MB or GB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,5 +1,4 @@
-"""What `--help` prints: for each command what it does, and examples; and the flags that it
-takes."""
+"""The text of ``--help``: what each command does, with examples, and the flags that it takes."""
 
 from __future__ import annotations
 
@@ -8,13 +7,13 @@ ssl-patches: self-supervised pretraining on image patches.
 
   ssl-patches pretrain [KEY=VALUE ...]              pretrain an encoder, export and evaluate it
   ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME   probes of a frozen encoder, floors beside it
-  ssl-patches export   model=RUN output=DIR         the encoder for timm, ONNX, torch.export, proven equal
+  ssl-patches export   model=RUN output=DIR         the encoder for timm or ONNX, proven equal
   ssl-patches verify   EXPORT                       prove an export again, in other processes
   ssl-patches embed    model=... output=FILE        features of a folder of images as a Parquet file
-  ssl-patches study    STUDY [KEY=VALUE ...]        run the cells of a study that are missing
+  ssl-patches study    STUDY [KEY=VALUE ...]        make what is missing of a study
   ssl-patches runs     [list|diff|remove] ...       what is in a folder of runs
-  ssl-patches compare  RUN_OR_DIR [...]             runs side by side: a table, report.html, results.csv
-  ssl-patches doctor   data.root=DIR                what is in a folder of images, what is broken, what to set
+  ssl-patches compare  RUN_OR_DIR [...]             runs side by side: table, page, CSV
+  ssl-patches doctor   data.root=DIR                what is in a folder of images, what is broken
   ssl-patches list     tasks|encoders|samplers|data|views|optimizers|experiments
 
 Each has --help with examples. Completion: eval "$(ssl-patches completion bash)".
@@ -25,48 +24,54 @@ HELP = {
         """\
 ssl-patches pretrain [KEY=VALUE ...] [--dry-run] [-m|--multirun] [--config-dir DIR]
 
-Pretrains an encoder, exports it to RUN/encoder and, where there are labels, evaluates it. Without data the images that
-the package draws are used.
+Pretrains an encoder, exports it to RUN/encoder and, where there are labels, evaluates it.
+Without data the images that the package draws are used.
 
   ssl-patches pretrain task=jigsaw
   ssl-patches pretrain task=masked data=folder data.root=my_images image_size=128
-  ssl-patches pretrain task=relative encoder=resnet18 data=folder data.root=my_images budget.epochs=50
-  ssl-patches pretrain task=jigsaw+masked parts.masked.weight=0.5  several tasks on one encoder, a part each
+  ssl-patches pretrain task=relative encoder=resnet18 data=folder data.root=DIR budget.epochs=50
+  ssl-patches pretrain task=jigsaw+masked parts.masked.weight=0.5  two tasks on one encoder
   ssl-patches pretrain task=jigsaw run_dir=runs/a resume=true      go on after a kill
-  ssl-patches pretrain -m task=jigsaw,masked seed=0,1 run_dir=runs/both     each combination, nothing twice
+  ssl-patches pretrain -m task=jigsaw,masked seed=0,1 run_dir=runs/both   each combination
 
-Images come from data=folder|torchvision|manifest|huggingface, or data=own data._target_=module.Class, a Dataset of yours.
+Images come from data=folder|torchvision|manifest|huggingface, or data=own
+data._target_=module.Class, a Dataset of yours.
 
-Often set: task= encoder= encoder.name= data= data.root= data.batch_size= image_size= budget.images= (or epochs, flops,
-seconds) optimizer.base_lr= trainer.precision=auto|fp32|bf16 views=photo|microscopy|satellite|none sampler.tile=
-sampler.gap= seed= run_dir= resume= overwrite= logger=wandb. `ssl-patches list tasks` and so on show what there is;
---cfg prints the composed settings. --dry-run composes, checks and builds without training: parameters, FLOPs, memory and
-time, and a picture of the tiles, dry_run.png here.
+Often set: task= encoder= encoder.name= data= data.root= data.batch_size= image_size=
+budget.images= (or epochs, flops, seconds) optimizer.base_lr= trainer.precision=auto|fp32|bf16
+views=photo|microscopy|satellite|none sampler.tile= sampler.gap= seed= run_dir= resume=
+overwrite= logger=wandb. `ssl-patches list tasks` and so on show what there is; --cfg prints the
+composed settings. --dry-run composes, checks and builds without training: parameters, FLOPs,
+memory and time, and a picture of the tiles, dry_run.png here.
 """
     ),
     "evaluate": (
         """\
 ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME [data=... KEY=VALUE ...] [--json] [--config-dir DIR]
 
-Probes of the frozen encoder, beside random initialisation and raw pixels, with 95 % intervals. The data are those of
-the run unless given. probes=[knn,linear] unless others are named:
+Probes of the frozen encoder, beside random initialisation and raw pixels, with 95 % intervals.
+The data are those of the run unless given. probes=[knn,linear] unless others are named:
 
   knn        weighted k-nearest neighbours, k = 1, 5, 20, 200, T = 0.07
-  linear     logistic (or ridge) regression of the exported feature, its strength chosen on a part of train
+  linear     logistic (or ridge) regression of the exported feature, strength chosen on train
   layers     the same for every layer and the last four together, by mean and by class token
   attentive  one learned query over the tokens of the last layer
   lowshot    linear from 1, 5, 10, 50 images per class, and 1 % and 10 %, five draws each
-  segmentation  k-NN and linear segmentation of the feature map, on images with masks: data=camvid, data=embedded
+  segmentation  k-NN and linear segmentation of the feature map, on images with masks
   finetune   the whole encoder trained on for 10 epochs, and the same recipe from random weights
-  roles      tiles averaged, input and tile size, invariance, attention on objects, relations, FLOPs and speed
+  roles      tiles, sizes, invariance, attention: a package, pip install experiments/patch_roles
 
-Labels may be classes (accuracy), several yes/no labels (mean average precision) or numbers (variance explained, error);
-labels=class|multilabel|value overrules what their type says. against=OTHER compares two encoders image by image: the
-difference with its bootstrap interval, and McNemar's test.
+`ssl-patches list probes` names them and those of installed packages; probe/NAME.yaml in a
+--config-dir adds your own.
+
+Labels may be classes (accuracy), several yes/no labels (mean average precision) or numbers
+(variance explained, error); labels=class|multilabel|value overrules what their type says.
+against=OTHER compares two encoders image by image: the difference with its bootstrap interval,
+and McNemar's test.
 
   ssl-patches evaluate model=runs/a
   ssl-patches evaluate model=runs/a probes=[knn,linear,layers,attentive,lowshot] precision=bf16
-  ssl-patches evaluate model=runs/a probes=[segmentation,roles] data=camvid data.root=DIR figures=DIR
+  ssl-patches evaluate model=runs/a probes=[segmentation] data=camvid data.root=DIR figures=DIR
   ssl-patches evaluate model=runs/a against=runs/b
   ssl-patches evaluate model=runs/a/encoder data=folder data.root=labelled_images output=a.npz
   ssl-patches evaluate model=resnet18 data=embedded --json
@@ -76,16 +81,18 @@ difference with its bootstrap interval, and McNemar's test.
         """\
 ssl-patches export model=RUN output=DIR [formats=[timm,onnx,torch_export]] [KEY=VALUE ...] [--json]
 
-Writes the encoder of a run (or of one of its checkpoints) in formats that need no ssl_patches: a folder that timm and
-transformers load, ONNX, torch.export. Each is proven equal in a process of its own before the folder gets its name.
+Writes the encoder of a run (or of one of its checkpoints) in formats that need no ssl_patches:
+a folder that timm and transformers load, ONNX, torch.export. Each is proven equal in a process
+of its own before the folder gets its name.
 
   ssl-patches export model=runs/a output=encoder_a
   ssl-patches export model=runs/a output=encoder_b "formats=[timm,onnx,torch_export]" input=uint8
   ssl-patches export model=runs/a output=encoder_c image_size=128 precision=fp16 license=apache-2.0
 
-Also checkpoint=FILE, weights=ema (where the checkpoint holds them), precision=bf16, overwrite=true. input=uint8 takes
-scaling and normalisation into the graphs; resizing stays outside. Differences to 1e-5 of the largest feature pass with
-weights in fp32, 5e-3 in fp16, 5e-2 in bf16.
+Also checkpoint=FILE, weights=ema (where the checkpoint holds them), precision=bf16,
+overwrite=true. input=uint8 takes scaling and normalisation into the graphs; resizing stays
+outside. Differences to 1e-5 of the largest feature pass with weights in fp32, 5e-3 in fp16,
+5e-2 in bf16.
 
   python -c "import timm; timm.create_model('local-dir:encoder_a', pretrained=True)"
 """
@@ -94,8 +101,9 @@ weights in fp32, 5e-3 in fp16, 5e-2 in bf16.
         """\
 ssl-patches verify EXPORT [--json]
 
-Checks the files of an export and repeats its proof: each format is loaded in a process that cannot import ssl_patches
-(ONNX: nor torch), and gives for 64 images at three sizes the pooled and dense features of the trained encoder.
+Checks the files of an export and repeats its proof: each format is loaded in a process that
+cannot import ssl_patches (ONNX: nor torch), and gives for 64 images at three sizes the pooled
+and dense features of the trained encoder.
 
   ssl-patches verify encoder_a
   ssl-patches verify runs/a/encoder --json
@@ -103,32 +111,36 @@ Checks the files of an export and repeats its proof: each format is loaded in a 
     ),
     "embed": (
         """\
-ssl-patches embed model=RUN|EXPORT|TIMM_NAME output=FILE.parquet [data=... KEY=VALUE ...] [--json] [--config-dir DIR]
+ssl-patches embed model=RUN|EXPORT|TIMM_NAME output=FILE.parquet [KEY=VALUE ...] [--json]
+                  [--config-dir DIR]
 
-One row per image: path, split, label, vector. With tiles=N one row for each of N x N tiles, and its box (y, x, h, w in
-pixels of the prepared image). Killed, the same command goes on where it was; the file appears when it is whole.
+One row per image: path, split, label, vector. With tiles=N one row for each of N x N tiles, and
+its box (y, x, h, w in pixels of the prepared image). Killed, the same command goes on where it
+was; the file appears when it is whole.
 
   ssl-patches embed model=runs/a output=features.parquet
-  ssl-patches embed model=encoder_a data=folder data.root=my_images output=tiles.parquet tiles=4 precision=bf16
+  ssl-patches embed model=encoder_a data=folder data.root=DIR output=tiles.parquet tiles=4
 """
     ),
     "study": (
         """\
 ssl-patches study STUDY [KEY=VALUE ...] [--dry-run] [--config-dir DIR]
 
-Runs what is missing of a study: tasks x encoders x seeds, or whatever the axes in its study.yaml are, at one budget. Give
-the same command again, on this machine or on another one that sees OUT, and it goes on; nothing is run twice.
---dry-run shows every cell, how it stands and how long it takes.
+Runs what is missing of a study: tasks x encoders x seeds, or whatever the axes in its
+study.yaml are, at one budget. Give the same command again, on this machine or on another one
+that sees OUT, and it goes on; nothing is run twice. --dry-run shows every run, its state and
+how long it takes.
 
   ssl-patches study experiments/tasks_embedded
   ssl-patches study experiments/tasks_cifar10 data.root=DIR workers=2
-  ssl-patches study experiments/tasks_cifar10 data.root=DIR task=masked,jigsaw seed=0     a part of it
-  ssl-patches study my_study.yaml out=runs/mine launcher=slurm workers=4 slurm.partition=gpu slurm.timeout_min=600
+  ssl-patches study experiments/tasks_cifar10 data.root=DIR task=masked,jigsaw seed=0   a part
+  ssl-patches study my_study.yaml out=runs/mine launcher=slurm workers=4 slurm.timeout_min=600
 
-out=DIR (runs/NAME), workers=N (processes, or tasks of the Slurm array), launcher=local|slurm and slurm.SETTING are about
-the study; a key of an axis replaces its values; all others are settings of each run, as in `pretrain`. What failed
-leaves its traceback in error.txt of the run, and is tried again by the next command. Ctrl-C saves the step in progress;
-a second one does not.
+out=DIR (runs/NAME), workers=N (processes, or tasks of the Slurm array), launcher=local|slurm
+and slurm.SETTING are about the study; a key of an axis replaces its values; all others are
+settings of each run, as in `pretrain`. What failed leaves its traceback in error.txt of the
+run, and is tried again by the next command. Ctrl-C saves the step in progress; a second one
+does not.
 """
     ),
     "runs": (
@@ -137,9 +149,10 @@ ssl-patches runs [list] [DIR ...] [KEY=VALUE ...] [--json]
 ssl-patches runs diff A B [--json]
 ssl-patches runs remove RUN [...] [--yes]
 
-Lists the runs below DIR (runs): finished, running, failed, stopped or crashed, what they used and what they reached.
-KEY=VALUE keeps those that fit: state, task, encoder, data, seed. `diff` shows the settings, budgets and results in which
-two runs differ. `remove` deletes runs, and nothing that is no run or is running.
+Lists the runs below DIR (runs): finished, running, failed, stopped or crashed, what they used
+and what they reached. KEY=VALUE keeps those that fit: state, task, encoder, data, seed. `diff`
+shows the settings, budgets and results in which two runs differ. `remove` deletes runs, and
+nothing that is no run or is running.
 
   ssl-patches runs
   ssl-patches runs list runs/tasks_cifar10 state=failed
@@ -149,14 +162,15 @@ two runs differ. `remove` deletes runs, and nothing that is no run or is running
     ),
     "compare": (
         """\
-ssl-patches compare STUDY_OR_DIR_OF_RUNS [...] [--metric NAME] [--mixed] [--report FILE] [--csv FILE]
-                    [--json | --markdown] [--wandb] [--tensorboard]
+ssl-patches compare STUDY_OR_DIR_OF_RUNS [...] [--metric NAME] [--mixed] [--report FILE]
+                    [--csv FILE] [--json | --markdown] [--wandb] [--tensorboard]
 
-Finished runs side by side. Runs that differ in nothing but the seed are one line, with mean and 95 % t-interval over
-seeds; each pair gets a sentence (Welch's t-test over seeds, Holm-corrected), the floors too. For one folder the page
-report.html, results.csv and pairs.csv are written into it; --json and --markdown write only the files that are named. A failed,
-unfinished or unreadable run is listed and left out. Runs of other data or another evaluation are refused unless --mixed
-is given, and then marked and not tested against each other.
+Finished runs side by side. Runs that differ in nothing but the seed are one line, with mean and
+95 % t-interval over seeds; each pair gets a sentence (Welch's t-test over seeds,
+Holm-corrected), the floors too. For one folder the page report.html, results.csv and pairs.csv
+are written into it; --json and --markdown write only the files that are named. A failed,
+unfinished or unreadable run is listed and left out. Runs of other data or another evaluation
+are refused unless --mixed is given, and then marked and not tested against each other.
 
   ssl-patches compare runs
   ssl-patches compare runs --metric knn20_top1
@@ -169,11 +183,12 @@ is given, and then marked and not tested against each other.
         """\
 ssl-patches doctor data.root=DIR [quarantine=FILE] [overwrite=true] [KEY=VALUE ...] [--json]
 
-Counts, sizes, modes, channels; files that are damaged, found by decoding every one as training does, and copies (equal
-bytes); decode rate of a core; and a line of settings to paste. Damaged files and copies are listed in quarantine.csv.
+Counts, sizes, modes, channels; files that are damaged, found by decoding every one as training
+does, and copies (equal bytes); decode rate of a core; and a line of settings to paste. Damaged
+files and copies are listed in quarantine.csv.
 
   ssl-patches doctor data.root=my_images
-  ssl-patches doctor data.root=my_tiffs data.channels=5 data.value_range=[0,4095] quarantine=bad.csv --json
+  ssl-patches doctor data.root=my_tiffs data.channels=5 data.value_range=[0,4095] quarantine=bad.csv
   ssl-patches pretrain data=folder data.root=my_images data.skip=quarantine.csv
 """
     ),
@@ -181,7 +196,8 @@ bytes); decode rate of a core; and a line of settings to paste. Damaged files an
         """\
 ssl-patches list tasks|encoders|samplers|data|views|optimizers|experiments [--config-dir DIR]
 
-What can be chosen, as it is typed. What an installed package or a folder of yours adds is marked with its name.
+What can be chosen, as it is typed. What an installed package or a folder of yours adds is
+marked with its name.
 """
     ),
 }

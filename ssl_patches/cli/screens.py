@@ -1,17 +1,16 @@
-"""What a person sees at the end of a run: how good the encoder is, where it lies, how to load it,
-what to type next."""
+"""Write the last screen of a run: results, where the encoder lies, how to load it, what to type."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.evaluation.rows import Row, table
+from ssl_patches.studies.run_reader import read_summary
 
 
 def last_screen(run_dir: Path) -> str:
-    summary = json.loads((run_dir / SUMMARY).read_text(encoding="utf-8"))
+    """Return the last screen of a finished run. ValueError where its summary cannot be read."""
+    summary = read_summary(run_dir)
     used, folder = summary["budget_used"], run_dir / "encoder"
     lines = [""]
     if summary["results"]:

@@ -1,5 +1,5 @@
-"""From words typed to plain containers: find conf/, compose it, say everything that is wrong with
-the request.
+"""Compose words as typed on the command line into a configuration of plain containers, and name
+everything that is wrong with it.
 
 The only importer of hydra and omegaconf, and of both only inside functions: help and completion
 answer without them, and without torch. Hydra stops at the first mistake and lets others pass; here
@@ -19,9 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ssl_patches.config import files as conf_files
 from ssl_patches.config.check import check
 from ssl_patches.config.composer import Composer, about
-from ssl_patches.config.files import folders_of, names_in
+from ssl_patches.config.files import LISTED, folders_of, names_in, read_yaml
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.renamed import with_current_names
 from ssl_patches.config.saved import load, save
@@ -32,8 +33,9 @@ __all__ = ["BadRequest", "compose", "load", "request", "save", "sweeps"]
 def compose(
     command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = ()
 ) -> dict[str, Any]:
-    """conf/COMMAND.yaml with the overrides, as plain containers. Raises BadRequest with all that is
-    wrong.
+    """Compose conf/COMMAND.yaml with the overrides into plain containers.
+
+    Raises BadRequest with all that is wrong.
 
     ``config_dirs``: folders of the user's own, shaped like conf/; a name that is in both is taken
     from there.
@@ -45,14 +47,35 @@ def _composed(composer: Composer, overrides: Sequence[str]) -> dict[str, Any]:
     found = composer.run(overrides)
     if composer.problems:
         raise BadRequest(composer.problems, found)
-    return with_current_names(found)
+    return with_current_names(_with_own_nodes(found, composer.folders))
+
+
+def _with_own_nodes(found: dict[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
+    """Put the files that lists name in the user's own folders beside those lists, under the group's
+    name, since whoever opens the run later does not know the folders."""
+    own = folders[: folders.index(conf_files.conf_dir())]
+    for node in (found, found.get("evaluation")):
+        for group, key in LISTED.items():
+            if not isinstance(node, dict):
+                continue
+            names = node.get(key)
+            nodes = {
+                name: read_yaml(own, f"{group}/{name}")
+                for name in names_in(own, group)
+                if isinstance(names, list) and name in names
+            }
+            if nodes:
+                node[group] = nodes
+    return found
 
 
 def request(
     command: str, overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = (), **rules: Any
 ) -> dict[str, Any]:
-    """``compose``, then ``check`` with ``rules`` (supplied, schema, allowed); the problems of both
-    in one BadRequest."""
+    """Compose as ``compose``, then ``check`` with ``rules`` (supplied, schema, allowed).
+
+    Raises one BadRequest with the problems of both.
+    """
     composer = Composer(command, folders_of(config_dirs), **rules)
     try:
         found = _composed(composer, overrides)
@@ -73,14 +96,18 @@ def request(
 def sweeps(
     overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = ()
 ) -> list[tuple[str, list[str] | None]]:
-    """Key and values of each override that stands for several in Hydra's syntax (``seed=0,1``,
-    ``range(0,3)``, ``task=glob(*)``); the whole override and None for any other, also where it
-    cannot be read: composing says so.
+    """Split overrides into those that stand for several values and those that do not.
+
+    Returns key and values of each in Hydra's syntax of sweeps (``seed=0,1``, ``range(0,3)``,
+    ``task=glob(*)``); the whole override and None for any other, also where it cannot be read:
+    composing says so. Raises BadRequest for a sweep that names no single values (an interval).
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Glob
     from hydra.errors import HydraException
 
-    folders, found = folders_of(config_dirs), []
+    folders = folders_of(config_dirs)
+    found: list[tuple[str, list[str] | None]] = []
     for text in overrides:
         try:
             parsed = OverridesParser.create().parse_override(text)
@@ -88,16 +115,16 @@ def sweeps(
             parsed = None
         if parsed is None or not parsed.is_sweep_override():
             found.append((text, None))
-        elif not parsed.is_discrete_sweep() and not hasattr(parsed.value(), "filter"):
+        elif isinstance(value := parsed.value(), Glob):  # over the names of a group
+            group = text.partition("=")[0]
+            found.append((group, value.filter(names_in(folders, group))))
+        elif not parsed.is_discrete_sweep():
             raise BadRequest(
                 [
                     f"{text}: names no single values; give them one by one,"
                     f" {text.partition('=')[0]}=A,B"
                 ]
             )
-        elif hasattr(parsed.value(), "filter"):  # a glob over the names of a group
-            group = text.partition("=")[0]
-            found.append((group, parsed.value().filter(names_in(folders, group))))
         else:
             found.append((text.partition("=")[0], list(parsed.sweep_string_iterator())))
     return found

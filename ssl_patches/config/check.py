@@ -1,5 +1,4 @@
-"""The constructor's signature is the schema: check a plain configuration against it, then build
-from it.
+"""Check a plain configuration against the signatures of the constructors that it names.
 
 ``check`` binds every node that has a ``_target_`` to the signature of what it names, validates each
 value against its annotation, and lists *all* problems at once, each in one line: key, value, rule,
@@ -36,7 +35,7 @@ from ssl_patches.config.messages import (
 
 
 def live(supplied: Mapping[str, Collection[str]], key: str) -> set[str]:
-    """What the program gives later to the node at ``key``."""
+    """Return the names that the program gives later to the node at ``key``."""
     return {
         name for path, names in supplied.items() if fnmatch.fnmatchcase(key, path) for name in names
     }
@@ -58,12 +57,14 @@ def _whole(value: Any) -> Any:
 
 
 def _adapters(annotation: Any) -> tuple[list[Any], list[str], bool]:
-    """Validators of what plain data can be, words for classes it can only name by a node, and is
-    there anything else?"""
+    """Return validators of what plain data can be, words for the classes that only a node can name,
+    and whether there is anything else."""
     from pydantic import PydanticUserError, TypeAdapter
 
     union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
-    adapters, nodes, unknown = [], [], False
+    adapters: list[Any] = []
+    nodes: list[str] = []
+    unknown = False
     for part in typing.get_args(annotation) if union else (annotation,):
         if isinstance(part, type) and dataclasses.is_dataclass(part):
             nodes.append(f"a mapping with the _target_ of a {part.__name__}")
@@ -85,9 +86,11 @@ class _Check:
     def __init__(
         self, supplied: Mapping[str, Collection[str]], allowed: Sequence[str] | None
     ) -> None:
-        self.supplied, self.allowed, self.problems = supplied, allowed, []
+        self.supplied, self.allowed = supplied, allowed
+        self.problems: list[str] = []
 
     def value(self, value: Any, key: str, annotation: Any, default: Any = _EMPTY) -> Any:
+        """Check one value, or the node in its place, against an annotation."""
         from pydantic import ValidationError
 
         if isinstance(value, str) and value == MISSING:
@@ -113,14 +116,16 @@ class _Check:
                     return candidate
         if unknown:
             return value
-        rule = " or ".join(filter(None, [describe(annotation) or (adapters and reason), *nodes]))
+        rule = " or ".join(
+            filter(None, [describe(annotation) or (reason if adapters else None), *nodes])
+        )
         self.problems.append(
             f"{key}={shown(value)}: must be {rule}; {example(value, key, annotation, default)}"
         )
         return value
 
     def inner(self, value: Any, key: str) -> Any:
-        """A container that holds nodes somewhere."""
+        """Check the nodes of a container, wherever they are in it."""
         if isinstance(value, Mapping):
             if "_target_" in value:
                 return self.target(value, key)
@@ -134,8 +139,11 @@ class _Check:
     def target(
         self, node: Mapping[str, Any], key: str, aside: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """A node; ``aside``: name -> annotation of what the program reads there itself and the
-        target does not get."""
+        """Check a node.
+
+        ``aside``: name -> annotation of what the program reads there itself and the target does not
+        get.
+        """
         at = f"{key}." if key else ""
         given = {name: value for name, value in node.items() if name != "_target_"}
         try:
@@ -172,6 +180,7 @@ class _Check:
         return {"_target_": node["_target_"], **checked}
 
     def record(self, node: Any, schema: Mapping[str, Any], key: str) -> Any:
+        """Check a mapping against key -> annotation, or -> a mapping of those."""
         at = f"{key}." if key else ""
         if not isinstance(node, Mapping):
             first = next(iter(schema))
@@ -206,8 +215,9 @@ def check(
     schema: Mapping[str, Any] | None = None,
     allowed: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Raises BadRequest with every problem of ``cfg``; returns it with whole floats as ints where
-    ints are due.
+    """Check ``cfg`` and return it with whole floats as ints where ints are due.
+
+    Raises BadRequest with every problem.
 
     ``supplied``: key path of a node -> names that the program gives later (``{"task": {"dim",
     "grid"}}``; ``*`` in a path matches anything, a list counts from 0: ``parts.*.task``).

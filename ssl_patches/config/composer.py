@@ -1,4 +1,4 @@
-"""Hydra at work for one request: every override is judged by itself, and what was meant goes on.
+"""Compose one request with Hydra: every override is judged by itself, and what was meant goes on.
 
 Hydra stops at the first mistake and lets others pass. Here ``problems`` grows, one line per
 mistake, and composing goes on as if the nearest name had been meant, so that all mistakes of a
@@ -9,68 +9,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ssl_patches.config import files as conf_files
 from ssl_patches.config.check import live
 from ssl_patches.config.files import chosen_by_default, groups_in, names_in, read_yaml
+from ssl_patches.config.hydra_paths import hydra_in
+from ssl_patches.config.hydra_refusals import refusal, without_refused
 from ssl_patches.config.instantiate import knobs_of
 from ssl_patches.config.messages import MISSING, BadRequest, closest, nearest, placeholder, shown
 
 
-@cache
-def _search_path() -> Any:
-    """One plugin class for the process: it cannot be taken back, but does nothing while it holds no
-    folders."""
-    from hydra.core.plugins import Plugins
-    from hydra.plugins.search_path_plugin import SearchPathPlugin
-
-    class Folders(SearchPathPlugin):
-        before: Sequence[Path] = ()
-        after: Sequence[Path] = ()
-
-        def manipulate_search_path(self, search_path: Any) -> None:
-            for place in self.before:
-                search_path.prepend("ssl_patches", f"file://{place}", "main")
-            for place in self.after:
-                search_path.append("ssl_patches", f"file://{place}")
-
-    Plugins.instance().register(Folders)
-    return Folders
-
-
-@contextmanager
-def _hydra_in(folders: Sequence[Path]) -> Iterator[None]:
-    """Hydra looks in ``folders``, in that order; a Hydra program that we may run in is left as it
-    was."""
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    ours, plugin, outer = (
-        folders.index(conf_files.conf_dir()),
-        _search_path(),
-        GlobalHydra.instance().hydra,
-    )
-    GlobalHydra.instance().clear()
-    plugin.before, plugin.after = folders[:ours], folders[ours + 1 :]
-    try:
-        with initialize_config_dir(str(conf_files.conf_dir()), version_base="1.3"):
-            yield
-    finally:
-        plugin.before = plugin.after = ()
-        GlobalHydra.instance().hydra = outer
-
-
 class Composer:
-    """One request: overrides are judged one by one, ``problems`` grows, and what was meant goes on
-    to Hydra."""
+    """One request for a command: judges overrides one by one and gives what was meant to Hydra.
+
+    ``folders``: where YAML is looked for; ``rules``: ``supplied`` and ``schema`` as for ``check``.
+    ``problems`` has a line for each mistake. BadRequest where there is no such command.
+    """
 
     def __init__(self, command: str, folders: Sequence[Path], **rules: Any) -> None:
-        self.command, self.folders, self.problems = command, folders, []
+        self.command, self.folders = command, folders
+        self.problems: list[str] = []
         self.supplied, self.schema = rules.get("supplied") or {}, rules.get("schema") or {}
         if command not in (commands := names_in(folders)):
             raise BadRequest([f"{command}: no such command; {nearest(command, commands)}"])
@@ -78,7 +39,7 @@ class Composer:
         self.tops = {*self.groups, *self.primary} - {"defaults"}
 
     def parse(self, text: str) -> tuple[str, Any] | None:
-        """The key and the value of an override; None where it is no good, after saying why."""
+        """Return the key and the value of an override; None, and a problem, where it is no good."""
         from hydra.core.override_parser.overrides_parser import OverridesParser
         from hydra.errors import HydraException
 
@@ -115,8 +76,10 @@ class Composer:
         return None
 
     def choice(self, group: str, value: Any) -> str:
-        """``GROUP=NAME`` with a name that exists: the nearest, or the default, where it does
-        not."""
+        """Return ``GROUP=NAME`` with a name that exists.
+
+        Where it does not that is a problem, and the nearest or the default is taken.
+        """
         offered, names = (
             names_in(self.folders, group),
             list(value) if isinstance(value, list) else [value],
@@ -140,13 +103,12 @@ class Composer:
         return f"{group}={json.dumps(names) if isinstance(value, list) else names[0]}"
 
     def place(self, key: str, raw: str, tree: Any) -> str | None:
-        """``KEY=VALUE`` as Hydra shall see it, given what the groups compose to; None where it has
-        no place."""
-        node, parts, knob = (
-            tree,
-            key.split("."),
-            False,
-        )  # knob: below a knob, keys are the constructor's business
+        """Return ``KEY=VALUE`` as Hydra shall see it, given what the groups compose to.
+
+        None, and a problem, where the tree has no such key.
+        """
+        node, parts = tree, key.split(".")
+        knob = False  # below a knob, keys are the constructor's business
         for depth, part in enumerate(parts):
             at = "".join(f"{name}." for name in parts[:depth])
             if isinstance(node, list):
@@ -176,6 +138,7 @@ class Composer:
         return f"{'.'.join(parts)}={raw}"
 
     def unknown(self, at: str, part: str, offered: Collection[str]) -> str | None:
+        """Note an unknown key ``part`` below ``at``; return the one that was probably meant."""
         if not at and part in self.groups:
             names = ", ".join(names_in(self.folders, part))
             self.problems.append(
@@ -187,8 +150,10 @@ class Composer:
         return closest(part, offered)
 
     def hydra(self, overrides: list[str]) -> Any:
-        """Composed by Hydra; what it refuses is told and dropped from ``overrides``, and the rest
-        composed again."""
+        """Let Hydra compose ``overrides``, without those that it refuses: each is a problem.
+
+        BadRequest where it refuses something else than an override.
+        """
         import yaml
         from hydra import compose
         from hydra.errors import HydraException
@@ -196,27 +161,29 @@ class Composer:
 
         while True:
             try:
-                with _hydra_in(self.folders):
+                with hydra_in(self.folders, conf_files.conf_dir()):
                     return compose(self.command, overrides)
             except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-                self.problems.append(_told(error, self))
-                culprits = {
-                    word.lstrip("+~").partition("=")[0]
-                    for word in re.findall(r"'([^']+)'", str(error))
-                }
-                kept = [
-                    text
-                    for text in overrides
-                    if text.lstrip("+~").partition("=")[0] not in culprits
-                ]
+                self.problems.append(
+                    refusal(
+                        error,
+                        command=self.command,
+                        primary=self.primary,
+                        tops=self.tops,
+                        folders=self.folders,
+                    )
+                )
+                kept = without_refused(overrides, error)
                 if len(kept) == len(overrides):
                     raise BadRequest(self.problems) from error
                 overrides[:] = kept
 
     def run(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """Return the composed configuration as plain containers; see ``problems`` afterwards."""
         from omegaconf import OmegaConf
 
-        choices, values = [], []
+        choices: list[str] = []
+        values: list[str] = []
         for text in overrides:
             if (parsed := self.parse(text)) is None:
                 continue
@@ -236,55 +203,31 @@ class Composer:
             else:
                 (choices if key in self.groups else values).append(text)
         tree = OmegaConf.to_container(self.hydra(choices), resolve=False)
-        placed = [
-            text if text[0] in "+~" else self.place(*text.split("=", 1), tree) for text in values
-        ]
+        placed = []
+        for text in values:
+            key, _, raw = text.partition("=")
+            placed.append(text if text[0] in "+~" else self.place(key, raw, tree))
         return plain(self.hydra([*choices, *filter(None, placed)]), "", self.problems)
 
 
-def _told(error: Exception, composer: Composer) -> str:
-    """A refusal of Hydra in one line."""
-    text, names = str(error), sorted({*chosen_by_default(composer.primary)})
-    if found := re.match(r"Could not override '([^']+)'\.\s*No match in the defaults list", text):
-        return (
-            f"{found[1]}: {composer.command} takes no {found[1]}=; take it out (it takes:"
-            f" {', '.join(names)})"
-        )
-    if found := re.match(r"Could not delete from config\. '([^']+)' does not exist", text):
-        return f"~{found[1]}: there is none to leave out; {nearest(found[1], composer.tops)}"
-    if found := re.match(r"In '([^']+)': Could not override '(\w+)@\w+\.\2'", text):
-        return (
-            f"{found[1]}.yaml: cannot override /{found[2]}; write 'override"
-            f" /{found[2]}@_global_.{found[2]}: NAME'"
-        )
-    if missing := getattr(error, "missing_cfg_file", None):
-        group, _, name = str(missing).rpartition("/")
-        line = re.compile(rf"\b{re.escape(group)}\b[^:\n]*:\s*{re.escape(name)}\b")
-        files = [file for folder in composer.folders for file in folder.rglob("*.yaml")]
-        where = ", ".join(
-            str(file) for file in files if line.search(file.read_text(encoding="utf-8"))
-        )
-        hint = nearest(name, getattr(error, "options", None) or ())
-        return f"{missing}: no such file in conf/, named in {where or 'a defaults list'}; {hint}"
-    lines = [line.strip() for line in text.splitlines() if line.strip() and "https://" not in line]
-    return " ".join(line for line in lines if not line.startswith("To append"))
-
-
 def about(problem: str) -> str:
-    """The key that a problem is about."""
+    """Return the key that a problem begins with."""
     return re.split(r"[=:]", problem)[0]
 
 
 def plain(node: Any, key: str, problems: list[str]) -> Any:
-    """OmegaConf -> dict, list and scalars, interpolations resolved; what cannot be resolved is a
-    problem."""
+    """Turn OmegaConf into dict, list and scalars, with interpolations resolved.
+
+    What cannot be resolved is added to ``problems``.
+    """
     from omegaconf import DictConfig, ListConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     if not isinstance(node, DictConfig | ListConfig):
         return node
     result: dict[Any, Any] = {}
-    for name in node if isinstance(node, DictConfig) else range(len(node)):
+    names: Sequence[Any] = list(node) if isinstance(node, DictConfig) else range(len(node))
+    for name in names:
         inner = f"{key}.{name}".lstrip(".")
         try:
             missing = OmegaConf.is_missing(node, name)

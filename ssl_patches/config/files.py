@@ -1,5 +1,5 @@
-"""The YAML files of a configuration as they lie in folders: ours, the user's own, those of
-installed packages."""
+"""Find the YAML files of a configuration in folders: ours, the user's own, those of installed
+packages."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ ENTRY_POINTS = "ssl_patches.conf"
 """Group in which an installed package names its folder of YAML: ``acme = "acme.conf"``."""
 OURS = ("ssl_patches.data", "ssl_patches.encoders")
 """Where of this package the classes lie that a configuration found in a run directory may name."""
+LISTED = {"probe": "probes"}
+"""Groups whose files are named in a list (``probes=[knn,linear]``), not by ``GROUP=NAME``."""
 
 
 def conf_dir() -> Path:
-    """The wheel's copy of conf/, or the checkout's own."""
+    """Return the wheel's copy of conf/, or the checkout's own; FileNotFoundError without either."""
     here = Path(__file__).resolve().parents[1]
     for place in (here / "conf", here.parent / "conf"):
         if (place / "pretrain.yaml").is_file():
@@ -30,8 +32,10 @@ def conf_dir() -> Path:
 
 
 def folders_of(config_dirs: Sequence[Path | str] = ()) -> list[Path]:
-    """Where YAML is looked for, first match wins: the user's own, ours, those of installed
-    packages."""
+    """Return the folders where YAML is looked for; the first match wins.
+
+    The user's own, ours, those of installed packages. BadRequest for one that is not there.
+    """
     own = [Path(place).resolve() for place in config_dirs]
     if lost := [place for place in own if not place.is_dir()]:
         raise BadRequest(
@@ -53,7 +57,10 @@ class Plugin:
 
 
 def plugins() -> list[Plugin]:
-    """In the order of their entry points' names. BadRequest for one whose folder is not there."""
+    """Return the installed packages that bring YAML, by the names of their entry points.
+
+    BadRequest for one whose folder is not there.
+    """
     found = []
     for entry in sorted(
         importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name
@@ -75,28 +82,36 @@ def plugins() -> list[Plugin]:
 
 
 def groups_in(folders: Sequence[Path]) -> set[str]:
+    """Return the names of the groups: the folders in ``folders`` that hold YAML."""
     inner = {
         place
         for folder in folders
         for place in folder.iterdir()
         if place.is_dir() and place.name != "hydra"
     }
-    return {place.name for place in inner if any(place.glob("*.yaml"))}
+    return {place.name for place in inner if any(place.glob("*.yaml"))} - LISTED.keys()
 
 
 def names_in(folders: Sequence[Path], group: str = "") -> list[str]:
+    """Return the names that a group offers, sorted; those of commands without a group."""
     return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
 
 
 def options(group: str, *, config_dirs: Sequence[Path | str] = ()) -> list[str]:
-    """The names that ``GROUP=`` takes, those of ``config_dirs`` and of installed packages
-    included."""
+    """Return the names that ``GROUP=`` takes.
+
+    Those of ``config_dirs`` and of installed packages are among them.
+    """
     return names_in(folders_of(config_dirs), group)
 
 
 def described(group: str, *, config_dirs: Sequence[Path | str] = ()) -> list[tuple[str, str]]:
-    """The same names, each with the comment that its file begins with, or nothing."""
-    folders, found = folders_of(config_dirs), []
+    """Return the names of ``options``, each with the comment that its file begins with, or "".
+
+    Packages' own directives (``# @package``) are no comment.
+    """
+    folders = folders_of(config_dirs)
+    found: list[tuple[str, str]] = []
     for name in names_in(folders, group):
         file = next(
             file for folder in folders if (file := folder / group / f"{name}.yaml").is_file()
@@ -113,10 +128,11 @@ def described(group: str, *, config_dirs: Sequence[Path | str] = ()) -> list[tup
 
 
 def origins(group: str, *, config_dirs: Sequence[Path | str] = ()) -> dict[str, str]:
-    """Name -> where it comes from, for those that are not ours, and whose it hides where several
-    have it."""
+    """Return name -> where it comes from, for names that are not ours, and whose it hides where
+    several have it."""
     installed = {folder: plugin.distribution for plugin in plugins() for folder in plugin.folders}
-    folders, ours, found = folders_of(config_dirs), conf_dir(), {}
+    folders, ours = folders_of(config_dirs), conf_dir()
+    found: dict[str, str] = {}
     for name in names_in(folders, group):
         first, *hidden = [
             folder for folder in folders if (folder / group / f"{name}.yaml").is_file()
@@ -136,8 +152,10 @@ def origins(group: str, *, config_dirs: Sequence[Path | str] = ()) -> dict[str, 
 
 
 def read_yaml(folders: Sequence[Path], name: str) -> dict[str, Any]:
-    """One YAML as it stands, not composed; empty where there is none or it cannot be read (Hydra
-    will say)."""
+    """Read one YAML as it stands, not composed.
+
+    Empty where there is none or it cannot be read: Hydra says so when it composes.
+    """
     import yaml
 
     for folder in folders:
@@ -151,7 +169,7 @@ def read_yaml(folders: Sequence[Path], name: str) -> dict[str, Any]:
 
 
 def chosen_by_default(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Group -> chosen name, from a command's defaults list."""
+    """Return group -> chosen name, from a command's defaults list."""
     lines = [line for line in tree.get("defaults") or [] if isinstance(line, dict)]
     return {
         str(group).removeprefix("optional ").strip(): name
@@ -161,6 +179,8 @@ def chosen_by_default(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def trusted() -> tuple[str, ...]:
-    """Packages whose classes a configuration found in a run directory may name: ours, and those
-    that somebody installed to add to ours (``plugins``)."""
+    """Return the packages whose classes a configuration found in a run directory may name.
+
+    Ours, and those that somebody installed to add to ours (``plugins``).
+    """
     return (*OURS, *(plugin.package for plugin in plugins()))

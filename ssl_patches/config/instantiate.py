@@ -90,15 +90,17 @@ def locate(
 
 
 def signature(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
-    """What may be given by keyword (annotations evaluated where they can be), and whether anything
-    else may be too."""
+    """Return what may be given to ``target`` by keyword, and whether any other keyword may be too.
+
+    Annotations are evaluated where they can be.
+    """
     try:
         parameters = inspect.signature(target).parameters.values()
     except ValueError:  # written in C, without a signature
         return {}, True
     function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
     space = getattr(function, "__globals__", {})
-    hints = {}
+    hints: dict[str, Any] = {}
     for name, annotation in getattr(function, "__annotations__", {}).items():
         lone = type("lone", (), {"__annotations__": {name: annotation}})
         try:  # one by one: a name that exists for type checkers only must not hide the others
@@ -117,8 +119,10 @@ def signature(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter],
 
 
 def knobs_of(node: Mapping[str, Any]) -> Collection[str] | None:
-    """Names that the ``_target_`` of a node takes; None where that cannot be said (``check`` will
-    say why)."""
+    """Return the names that the ``_target_`` of a node takes.
+
+    None where that cannot be said (``check`` says why).
+    """
     try:
         knobs, anything = signature(locate(node["_target_"]))
     except ValueError:

@@ -1,20 +1,26 @@
-"""Who works in a run directory: at most one process, on this machine or another one that sees the
-same folder.
+"""Lock a run directory: at most one process works in it, on this machine or on another one that
+sees the same folder.
 
-A claim is a file ``.claims/NAME.N`` beside the directory NAME that says host, process and when it
-began. N counts the owners so far; the file with the highest N is the claim in force, and it is
-never deleted while NAME is there: to take over from an owner that is gone means to make N + 1. A
-file appears complete and at once (written aside, then
-``os.link``, which fails where the name exists; atomic on NFS too), so of any number of processes
-that find the same owner gone exactly one succeeds. That is all the locking there is.
+The lock of the directory NAME is a file ``.claims/NAME.N`` beside it that says host, process and
+when it began. N counts the owners so far; the file with the highest N is the lock in force, and it
+is never deleted while NAME is there: to take over from an owner that is gone means to make N + 1. A
+file appears complete and at once (written aside, then ``os.link``, which fails where the name
+exists; atomic on NFS too), so of any number of processes that find the same owner gone exactly one
+succeeds. That is all the locking there is.
 
 An owner is gone when it said so, when it ran on this machine and its process is no more (a pid used
 again has another start time), or when it ran elsewhere and its heartbeat, the file's time of
 change, is older than ``SILENCE``. Ages are told by the file server's clock alone: that of two
 machines may differ.
 
-The trap: delete a stale claim and make a new one. A second process that judged the old claim stale
+The trap: delete a stale lock and make a new one. A second process that judged the old lock stale
 then deletes the new one, and both run.
+
+Why no library (filelock 4.2 and flufl.lock 10.0 were tried): filelock takes over from a killed
+process at once, but names no owner, cannot tell one that was killed from one that ended, and leaves
+other machines to the file server. flufl.lock believes an owner that was killed until its lifetime
+is over, a zombie too, compares the clocks of machines, and breaks an expired lock by deleting it,
+which is the trap above.
 """
 
 from __future__ import annotations
@@ -34,6 +40,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
+from ssl_patches.config.atomic import write_text
+
 HEARTBEAT = 30.0  # seconds
 SILENCE = 20 * HEARTBEAT
 FOLDER = ".claims"
@@ -41,8 +49,10 @@ FOLDER = ".claims"
 
 @dataclass(frozen=True)
 class Owner:
-    """Who claimed a directory. ``machine`` tells apart what has the same host name; ``began``: Unix
-    time."""
+    """The process that locked a directory.
+
+    ``machine`` tells apart machines and containers of the same host name; ``began``: Unix time.
+    """
 
     host: str
     machine: str
@@ -55,32 +65,35 @@ class Owner:
         return f"process {self.pid} on {self.host}"
 
 
-def holder(directory: Path) -> Owner | None:
-    """Who works in ``directory`` now, or None."""
-    number, owner = _newest(directory)
-    return owner if owner and _alive(owner, _file(directory, number)) else None
+def owner(directory: Path) -> Owner | None:
+    """Return the process that works in ``directory`` now, or None.
+
+    ValueError where the lock is a file that we did not write.
+    """
+    number, last = _newest(directory)
+    return last if last and _alive(last, _file(directory, number)) else None
 
 
 def left_behind(directory: Path) -> bool:
-    """The last owner of ``directory`` is gone without having said so: it was killed."""
-    _, owner = _newest(directory)
-    return owner is not None and not owner.released and holder(directory) is None
+    """Tell whether the last owner of ``directory`` is gone without a word: it was killed."""
+    _, last = _newest(directory)
+    return last is not None and not last.released and owner(directory) is None
 
 
 def refuse_others(directory: Path) -> None:
-    """ValueError while another process works in ``directory``."""
-    owner = holder(directory)
-    if owner is not None and directory.resolve() not in _ours:
+    """Raise ValueError while another process works in ``directory``."""
+    other = owner(directory)
+    if other is not None and directory.resolve() not in _ours:
         raise ValueError(
-            f"run_dir={directory}: {owner} works in it; wait for it or stop it, or set another"
+            f"run_dir={directory}: {other} works in it; wait for it or stop it, or set another"
             " run_dir"
         )
 
 
 @contextmanager
-def alone_in(directory: Path) -> Iterator[None]:
-    """``held``, which raises ValueError instead of yielding False."""
-    with held(directory) as ours:
+def exclusive(directory: Path) -> Iterator[None]:
+    """Lock ``directory`` for the block, as ``locked``; ValueError while another process has it."""
+    with locked(directory) as ours:
         if not ours:
             refuse_others(directory)
             raise ValueError(f"run_dir={directory}: another process has just used it; try again")
@@ -88,17 +101,16 @@ def alone_in(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def held(directory: Path) -> Iterator[bool]:
-    """Works in ``directory`` alone: yields False, and nothing is claimed, while another process
-    does.
+def locked(directory: Path) -> Iterator[bool]:
+    """Lock ``directory`` for the block; yield False, without the lock, while another process has
+    it.
 
-    The claim ends with the block. Within this process, a block inside the block of the same
-    directory is part of it.
+    Within this process, a block inside the block of the same directory is part of it.
     """
     if (place := directory.resolve()) in _ours:
         yield True
         return
-    file = _take(directory)
+    file = _acquire(directory)
     if file is None:
         yield False
         return
@@ -112,25 +124,25 @@ def held(directory: Path) -> Iterator[bool]:
         stop.set()
         beat.join()
         _ours.discard(place)
-        with suppress(FileNotFoundError):  # the directory was removed together with its claims
+        with suppress(FileNotFoundError):  # the directory was removed together with its locks
             _release(file)
 
 
 _ours: set[Path] = set()
 
 
-def forget(directory: Path) -> None:
-    """Delete the claims of a directory that is no more."""
+def remove(directory: Path) -> None:
+    """Delete the locks of a directory that is no more."""
     for file in _files(directory):
         file.unlink(missing_ok=True)
-    with suppress(OSError):  # others are claimed beside it
+    with suppress(OSError):  # others are locked beside it
         (directory.parent / FOLDER).rmdir()
 
 
-def _take(directory: Path) -> Path | None:
-    """The claim file that is now ours, or None when ``directory`` is someone else's."""
-    number, owner = _newest(directory)
-    if owner and _alive(owner, _file(directory, number)):
+def _acquire(directory: Path) -> Path | None:
+    """Return the lock file that is now ours, or None when ``directory`` is someone else's."""
+    number, last = _newest(directory)
+    if last and _alive(last, _file(directory, number)):
         return None
     file, me = _file(directory, number + 1), asdict(_myself())
     aside = file.with_name(f".{uuid.uuid4().hex}")
@@ -141,7 +153,7 @@ def _take(directory: Path) -> Path | None:
             os.link(aside, file)
         except FileExistsError:
             return None
-        except FileNotFoundError:  # ``forget`` took the folder away
+        except FileNotFoundError:  # ``remove`` took the folder away
             continue
         finally:
             aside.unlink(missing_ok=True)
@@ -159,13 +171,7 @@ def _take(directory: Path) -> Path | None:
 
 def _release(file: Path) -> None:
     """Say that the owner is gone; the number stays taken."""
-    content = json.loads(file.read_text(encoding="utf-8")) | {"released": True}
-    aside = file.with_name(f".{uuid.uuid4().hex}")
-    try:
-        aside.write_text(json.dumps(content), encoding="utf-8")
-        os.replace(aside, file)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_text(file, json.dumps(json.loads(file.read_text(encoding="utf-8")) | {"released": True}))
 
 
 def _beat(directory: Path, file: Path, stop: threading.Event) -> None:
@@ -184,7 +190,7 @@ def _beat(directory: Path, file: Path, stop: threading.Event) -> None:
 
 
 def _newest(directory: Path) -> tuple[int, Owner | None]:
-    """The highest number and its owner; 0 and None where there never was one."""
+    """Return the highest number and its owner; 0 and None where there never was one."""
     for file in sorted(_files(directory), key=_number, reverse=True):
         try:
             return _number(file), Owner(**json.loads(file.read_text(encoding="utf-8")))
@@ -192,7 +198,7 @@ def _newest(directory: Path) -> tuple[int, Owner | None]:
             return _newest(directory)
         except (ValueError, TypeError):
             raise ValueError(
-                f"{file}: is no claim of ssl-patches; delete it when nothing works in {directory}"
+                f"{file}: is no lock of ssl-patches; delete it when nothing works in {directory}"
             ) from None
     return 0, None
 
@@ -210,11 +216,11 @@ def _number(file: Path) -> int:
     return int(file.suffix[1:])
 
 
-def _alive(owner: Owner, file: Path) -> bool:
-    if owner.released:
+def _alive(last: Owner, file: Path) -> bool:
+    if last.released:
         return False
-    if owner.machine == _machine():
-        return _start_of(owner.pid) == owner.start
+    if last.machine == _machine():
+        return _start_of(last.pid) == last.start
     probe = file.with_name(f".{uuid.uuid4().hex}")
     try:
         probe.touch()  # what time is it where the heartbeat is written?
@@ -235,7 +241,7 @@ def _myself() -> Owner:
 
 @cache
 def _machine() -> str:
-    """Equal for two processes exactly when one can look up the other's pid."""
+    """Return what is equal for two processes exactly when one can look up the other's pid."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
@@ -244,8 +250,8 @@ def _machine() -> str:
 
 
 def _start_of(pid: int) -> str | None:
-    """When the process began, in the system's own words; None when there is none (a zombie is
-    none)."""
+    """Return when a process began, in the system's own words; None where it is no more (or a
+    zombie)."""
     if sys.platform == "linux":
         try:
             after_name = (

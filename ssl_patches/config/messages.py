@@ -1,5 +1,5 @@
-"""How a bad request is told: key, value, rule, remedy, in one line, with the nearest name that
-there is."""
+"""Word what is wrong with a request: key, value, rule, remedy, in one line, with the nearest name
+that there is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 Say = Callable[[str], None]
-"""Takes a line that a command tells on the way."""
+"""A function that takes a line of progress from a command, such as ``print``."""
 
 MISSING = "???"
 EMPTY = inspect.Parameter.empty
@@ -41,7 +41,7 @@ _EXAMPLES = {
 
 
 class BadRequest(ValueError):
-    """What the user asked for cannot be done; ``problems`` says why, one line each.
+    """Raised when a request cannot be carried out; ``problems`` has one line for each reason.
 
     ``guess`` is the configuration that was meant if every nearest name was: good for judging the
     rest, not to be run.
@@ -56,12 +56,14 @@ class BadRequest(ValueError):
 
 
 class Failed(RuntimeError):
-    """What the user asked for was tried and did not come to its end; the message is all that there
-    is to say."""
+    """Raised when a valid request fails at run time.
+
+    The command line prints the message without a traceback and exits with 1.
+    """
 
 
 def closest(name: str, offered: Iterable[str]) -> str | None:
-    """The one name that was probably meant, or None."""
+    """Return the one name that was probably meant, or None."""
     offered = sorted(offered)
     lower = {other.lower(): other for other in offered}
     if found := difflib.get_close_matches(name, offered, n=1) or difflib.get_close_matches(
@@ -76,15 +78,17 @@ def closest(name: str, offered: Iterable[str]) -> str | None:
 def nearest(
     name: str, offered: Collection[str], *, prefix: str = "", otherwise: str = "take it out"
 ) -> str:
-    """A remedy for a name that is not among those offered."""
+    """Return the remedy for a name that is not among those offered."""
     if guess := closest(name, offered):
         return f"did you mean '{prefix}{guess}'?"
     return f"choose among: {', '.join(sorted(offered))}" if offered else otherwise
 
 
 def shown(value: Any) -> str:
-    """A value as it is typed; text that would read as something else is quoted; long ones are
-    cut."""
+    """Return a value as it is typed on the command line, cut to 80 characters.
+
+    Text that would read as something else is quoted.
+    """
     if isinstance(value, str):
         plain = (
             value and value.isprintable() and value == value.strip() and _reads_as(value) is value
@@ -96,7 +100,7 @@ def shown(value: Any) -> str:
 
 
 def _reads_as(text: str) -> Any:
-    """What the command line makes of unquoted text."""
+    """Return what the command line makes of unquoted text."""
     if text.lower() in ("true", "false", "null"):
         return {"true": True, "false": False, "null": None}[text.lower()]
     for number in (int, float):
@@ -108,7 +112,7 @@ def _reads_as(text: str) -> Any:
 
 
 def describe(annotation: Any) -> str | None:
-    """An annotation in words, or None where there are none for it."""
+    """Put an annotation into words; None where there are none for it."""
     if isinstance(annotation, type) and annotation in _NAMES:
         return _NAMES[annotation]
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
@@ -124,7 +128,7 @@ def describe(annotation: Any) -> str | None:
     if None in parts and Any not in args:
         return None
     if origin is tuple and ... not in args:
-        return f"a list of {len(parts)}: {', '.join(parts)}"
+        return f"a list of {len(parts)}: {', '.join(map(str, parts))}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return "a mapping of keys to values" + (f", each {parts[1]}" if parts[1] else "")
     if isinstance(origin, type) and issubclass(origin, Collection | Sequence):
@@ -133,7 +137,7 @@ def describe(annotation: Any) -> str | None:
 
 
 def placeholder(key: str, annotation: Any) -> str:
-    """What stands for the value in ``give KEY=...``."""
+    """Return what stands for the value in ``give KEY=...``."""
     name = key.rpartition(".")[2]
     if name in ("root", "dir", "folder", "output") or name.endswith(("_dir", "_root")):
         return "DIR"
@@ -143,7 +147,7 @@ def placeholder(key: str, annotation: Any) -> str:
 
 
 def example(value: Any, key: str, annotation: Any, default: Any = EMPTY) -> str:
-    """The remedy for a value of the wrong kind."""
+    """Return the remedy for a value of the wrong kind."""
     kinds = {annotation, *typing.get_args(annotation)}
     choices = [choice for choice in typing.get_args(annotation) if isinstance(choice, str)]
     if (

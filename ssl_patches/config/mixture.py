@@ -1,5 +1,5 @@
-"""Several pretext tasks on one encoder: ``task=jigsaw+masked``, each with its own sampler, knobs
-and weight.
+"""Mix several pretext tasks on one encoder: ``task=jigsaw+masked``, each with its own sampler,
+knobs and weight.
 
 A mixture is composed once per task, as if that task were alone, so every YAML, default and check
 stays what it is; the ``task`` and ``sampler`` of each composition become ``parts.NAME``, the rest
@@ -27,15 +27,20 @@ OWN = ("task", "sampler")
 def request(
     overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = (), **rules: Any
 ) -> dict[str, Any]:
-    """``config.request("pretrain", ...)`` for one task or several. Raises BadRequest with all that
-    is wrong."""
+    """Compose and check ``pretrain`` for one task or several, as ``config.request``.
+
+    Raises BadRequest with all that is wrong.
+    """
     return _each(
         lambda words: config.request("pretrain", words, config_dirs=config_dirs, **rules), overrides
     )
 
 
 def compose(overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = ()) -> dict[str, Any]:
-    """``config.compose("pretrain", ...)``, likewise: nothing is checked but what Hydra checks."""
+    """Compose ``pretrain`` for one task or several, as ``config.compose``.
+
+    Nothing is checked but what Hydra checks. Raises BadRequest with all that is wrong.
+    """
     return _each(
         lambda words: config.compose("pretrain", words, config_dirs=config_dirs), overrides
     )
@@ -76,8 +81,10 @@ def _each(
 
 
 def nodes(cfg: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Name -> task, sampler and weight of each part of a checked configuration; a single task is
-    one part."""
+    """Return name -> task, sampler and weight of each part of a checked configuration.
+
+    A single task is one part.
+    """
     if "parts" in cfg:
         return dict(cfg["parts"])
     name = cfg["task"]["_target_"].rpartition(".")[2].lower()
@@ -85,7 +92,7 @@ def nodes(cfg: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _mixed(overrides: Sequence[str]) -> list[str] | None:
-    """The tasks that ``task=a+b`` names, None for one task. BadRequest for the same twice."""
+    """Return the tasks that ``task=a+b`` names; None for one. BadRequest for the same twice."""
     values = [word.partition("=")[2] for word in overrides if word.startswith("task=")]
     if not values or "+" not in values[-1]:
         return None
@@ -108,8 +115,14 @@ def _refuse_parts(overrides: Sequence[str]) -> None:
 def _sorted(
     overrides: Sequence[str], names: Sequence[str]
 ) -> tuple[list[str], dict[str, list[str]], dict[str, float]]:
-    """Words for all parts, words for each, and weights. BadRequest for words that fit no part."""
-    common, own, weights, problems = [], {name: [] for name in names}, {}, []
+    """Sort words into those for all parts, those for each, and weights.
+
+    BadRequest for words that fit no part.
+    """
+    common: list[str] = []
+    own: dict[str, list[str]] = {name: [] for name in names}
+    weights: dict[str, float] = {}
+    problems: list[str] = []
     for word in overrides:
         if word.startswith("task="):
             continue
@@ -147,6 +160,6 @@ def _weight(word: str, problems: list[str]) -> float:
 
 
 def _renamed(problem: str, name: str) -> str:
-    """A problem of a composition in the words of the mixture: its own keys lie below
+    """Reword a problem of one composition for the mixture: its own keys lie below
     ``parts.NAME``."""
     return re.sub(r"(?<![\w./@])(task|sampler)(?=\.)", rf"parts.{name}.\1", problem)

@@ -2,8 +2,8 @@
 name them.
 
 The package was rearranged once: a ``_target_`` of before the move means the class at its new place.
-Keys of studies are hashes of configurations, so they are computed with the former names: a cell
-that was run before the move stays finished.
+Keys of studies are hashes of configurations, so they are computed with the former names: what was
+run before the move stays finished.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ def with_current_names(tree: Any) -> Any:
 
 
 def with_former_names(tree: Any) -> Any:
-    """Return a copy of a configuration whose ``_target_``s are the paths of before the move, for
-    keys of studies."""
+    """Return a copy of a configuration whose ``_target_``s are the paths of before the move.
+
+    Keys of studies are computed with those.
+    """
     return _each_target(tree, lambda path: _replaced(path, FORMER))
 
 

@@ -1,5 +1,5 @@
-"""The directory of a run: claimed once, never overwritten unasked, resumed only by the run that
-wrote it."""
+"""Claim the directory of a run once, never overwrite it unasked, resume only the run that wrote
+it."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ CONFIG, LAST, SUMMARY = "config.yaml", Path("checkpoints") / "last.ckpt", "summa
 
 
 def default_name(cfg: Mapping[str, Any], part: str) -> Path:
-    """runs/TASK-ENCODER-TIME"""
+    """Return runs/TASK-ENCODER-TIME; ``part`` names the task or the tasks of a mixture."""
     return Path("runs") / f"{part}-{cfg['encoder'].get('name', 'encoder')}-{stamp()}"
 
 
 def stamp() -> str:
-    """The time to the microsecond: two runs, or sweeps, of one second do not collide."""
+    """Return the time to the microsecond, so that two runs of one second do not collide."""
     now = time.time()
     return time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{int(now % 1 * 1e6):06d}"
 
 
 def refuse_used(directory: Path, *, resume: bool, overwrite: bool) -> None:
-    """ValueError when ``directory`` is in use and neither key allows it."""
+    """Raise ValueError when ``directory`` is in use and neither key allows it."""
     if directory.exists() and not directory.is_dir():
         raise ValueError(
             f"run_dir={directory}: is a file; set run_dir=DIR to a new or empty folder"
@@ -78,8 +78,10 @@ def claim(directory: Path, *, resume: bool, overwrite: bool) -> None:
 def checkpoint_to_resume(
     directory: Path, origin: Mapping[str, Any], *, resume: bool, overwrite: bool
 ) -> dict[str, Any] | None:
-    """What ``last.ckpt`` holds, or None when there is nothing to resume. ValueError when another
-    run wrote it."""
+    """Return what ``last.ckpt`` holds, or None when there is nothing to resume.
+
+    ValueError when another run wrote it, or when both keys are set.
+    """
     if resume and overwrite:
         raise ValueError(
             "resume=true, overwrite=true: one continues the run and the other deletes it; set only"
@@ -101,8 +103,10 @@ def checkpoint_to_resume(
 
 
 def same_batch(checkpoint: Mapping[str, Any], batch_size: int, shard: int) -> None:
-    """ValueError when the run resumed had another number of images per step: its schedule and its
-    budget count steps."""
+    """Raise ValueError when the run resumed had another number of images per step.
+
+    Its schedule and its budget count steps. ``shard``: images that one process takes at a time.
+    """
     before = checkpoint.get("batch_size", shard)
     if before != batch_size:
         together = f"make trainer.accumulate * trainer.devices * trainer.nodes {before // shard}"
@@ -113,8 +117,10 @@ def same_batch(checkpoint: Mapping[str, Any], batch_size: int, shard: int) -> No
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint as plain containers and tensors. ValueError when there is none or it is no
-    checkpoint of ours."""
+    """Read a checkpoint as plain containers and tensors.
+
+    ValueError when there is none, when it cannot be read or is no checkpoint of ours.
+    """
     if not path.is_file():
         raise ValueError(
             f"checkpoint={path}: no such file; name a .ckpt in a run's checkpoints folder"
@@ -136,7 +142,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def origin_of(cfg: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
-    """What a checkpoint remembers of its run: everything that decides what its weights mean."""
+    """Return the settings that decide what the weights of a run mean; checkpoints hold them."""
     kept = {key: value for key, value in cfg.items() if key not in FREE_TO_CHANGE}
     if not kept.get("spread"):  # as runs of before there was such a setting
         kept.pop("spread", None)
@@ -145,7 +151,7 @@ def origin_of(cfg: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
 
 
 def differences(before: Any, now: Any, key: str = "") -> dict[str, tuple[Any, Any]]:
-    """Key path -> (before, now), for every leaf that differs; an absent one is None."""
+    """Return key path -> (before, now) for every leaf that differs; an absent one is None."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         found: dict[str, tuple[Any, Any]] = {}
         for name in sorted({*before, *now}):

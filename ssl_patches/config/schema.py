@@ -1,5 +1,5 @@
-"""What the commands take besides nodes with a ``_target_``, and what the program gives to those;
-imports no torch."""
+"""List what the commands take besides nodes with a ``_target_``, and what the program gives to
+those; imports no torch."""
 
 from __future__ import annotations
 
@@ -132,4 +132,5 @@ DOCTOR = {
 
 
 def channels_of(cfg: Mapping[str, Any]) -> int:
+    """Return the number of channels of the images, 3 where the configuration does not say."""
     return cfg["data"].get("channels") or 3

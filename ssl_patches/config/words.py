@@ -12,10 +12,14 @@ from ssl_patches.config import files as conf_files
 from ssl_patches.config.messages import BadRequest, shown
 
 Place = str | os.PathLike
+"""A path as users give it."""
 
 
 def data_words(data: Any) -> tuple[list[str], Mapping[str, Any] | None]:
-    """The words for ``data``, and the Dataset objects where it is one or two."""
+    """Return the words for ``data=``, and the Dataset objects by split where it is one or two.
+
+    BadRequest for an unknown split, or a path where a Dataset is due.
+    """
     if data is None:
         return [], None
     if isinstance(data, str) and (
@@ -51,8 +55,10 @@ def data_words(data: Any) -> tuple[list[str], Mapping[str, Any] | None]:
 
 
 def words_of_keys(keys: Mapping[str, Any], settings: Mapping[str, Any] | None) -> list[str]:
-    """KEY=VALUE for each, a mapping among ``keys`` as KEY.NAME=VALUE. BadRequest for what cannot be
-    written down."""
+    """Return KEY=VALUE for each key, a mapping among them as KEY.NAME=VALUE.
+
+    BadRequest for values that are no plain data.
+    """
     given: dict[str, Any] = {}
     for key, value in keys.items():
         given |= (
@@ -75,7 +81,7 @@ def words_of_keys(keys: Mapping[str, Any], settings: Mapping[str, Any] | None) -
 
 
 def _live(value: Any) -> str | None:
-    """The name of the first class found in ``value`` that is no plain data."""
+    """Return the name of the first class found in ``value`` that is no plain data."""
     if isinstance(value, Mapping | list | tuple):
         inside = value.values() if isinstance(value, Mapping) else value
         return next(filter(None, map(_live, inside)), None)
@@ -85,12 +91,14 @@ def _live(value: Any) -> str | None:
 
 
 def spelled(value: Any) -> str:
-    """A value as Hydra's override grammar reads it back."""
+    """Spell a value so that Hydra's grammar of overrides reads it back."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{spelled(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(spelled, value)) + "]"
-    if not isinstance(value, str) or (re.fullmatch(r"[\w./+\-]+", value) and shown(value) == value):
+    # the grammar knows letters and digits of ASCII only without quotes
+    plain = isinstance(value, str) and re.fullmatch(r"[\w./+\-]+", value, re.ASCII)
+    if not isinstance(value, str) or (plain and shown(value) == value):
         return shown(value)
     inside = re.sub(r'(\\*)"', r"\1\1\\" + '"', value)
     return '"' + inside + "\\" * (len(inside) - len(inside.rstrip("\\"))) + '"'

@@ -1,5 +1,5 @@
-"""Where images come from. A source's item is (uint8 (C, H, W), label with -1 = none, index of the
-image shown)."""
+"""Sources of images. An item is (uint8 (C, S, S), label with -1 = none, index of the image
+shown)."""
 
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.embedded import EmbeddedSource
@@ -8,12 +8,14 @@ from ssl_patches.data.huggingface import HuggingFaceSource
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.manifest import ManifestSource
 from ssl_patches.data.masks import MaskFolder, WithMasks
+from ssl_patches.data.source import ImageSource
 from ssl_patches.data.torchvision import TorchvisionSource
 
 __all__ = [
     "EmbeddedSource",
     "FolderSource",
     "HuggingFaceSource",
+    "ImageSource",
     "ItemSource",
     "ManifestSource",
     "MaskFolder",

@@ -1,13 +1,13 @@
-"""Values as stored -> levels 0..255: 16 bits and more, floats, and any number of channels (TIFF
-through tifffile, npy).
+"""Turn values as stored into levels 0..255: 16 bits and more, floats, and any number of channels
+(TIFF through tifffile, npy).
 
 The rule is stated, never taken from an image's own extremes, so that equal values stay equal in all
 images:
 
 * 8-bit values are levels already;
 * with ``value_range=(low, high)`` low becomes 0, high becomes 255, and what lies beyond is clipped
-  to them (a window,
-  as radiologists set one): ``[0, 4095]`` for 12 bits stored in 16, ``[-1000, 400]`` for a lung in Hounsfield units;
+  to them (a window, as radiologists set one): ``[0, 4095]`` for 12 bits stored in 16,
+  ``[-1000, 400]`` for a lung in Hounsfield units;
 * without one integers are 0..65535 and floats 0..1, and values beyond have no known range and are
   refused.
 
@@ -31,8 +31,10 @@ Range = tuple[float, float]
 
 
 def is_array(path: str, *, channels: int, value_range: Sequence[float] | None) -> bool:
-    """Is the file read as an array? npy always, TIFF where Pillow would lose channels or the bits
-    of a stated range."""
+    """Tell whether a file is read as an array rather than by Pillow.
+
+    npy always, TIFF where Pillow would lose channels or the bits of a stated range.
+    """
     return path.lower().endswith(NPY) or (
         path.lower().endswith(TIFF) and (channels not in (1, 3) or value_range is not None)
     )
@@ -41,7 +43,7 @@ def is_array(path: str, *, channels: int, value_range: Sequence[float] | None) -
 def require_readers(
     paths: Sequence[str], *, channels: int, value_range: Sequence[float] | None
 ) -> None:
-    """ValueError when files are there that only tifffile reads, and tifffile is not."""
+    """Raise ValueError where files are there that only tifffile reads, and tifffile is not."""
     tiff = [path for path in paths if path.lower().endswith(TIFF)]
     if not any(is_array(path, channels=channels, value_range=value_range) for path in tiff[:1]):
         return
@@ -57,7 +59,7 @@ def require_readers(
 
 @contextmanager
 def _tiff(path: str) -> Iterator[Any]:
-    """The first series of a TIFF; what tifffile and its codecs raise becomes ValueError."""
+    """Open the first series of a TIFF; what tifffile and its codecs raise becomes ValueError."""
     import tifffile
 
     try:
@@ -70,7 +72,10 @@ def _tiff(path: str) -> Iterator[Any]:
 
 
 def shape_of(path: str) -> tuple[int, ...]:
-    """The shape that a file states, without reading its pixels. Raises what its reader raises."""
+    """Return the shape that a file states, without reading its pixels.
+
+    Raises what its reader raises.
+    """
     if path.lower().endswith(NPY):
         return np.load(path, mmap_mode="r", allow_pickle=False).shape
     with _tiff(path) as series:
@@ -78,8 +83,10 @@ def shape_of(path: str) -> tuple[int, ...]:
 
 
 def read_array(path: str, *, channels: int) -> NDArray[Any]:
-    """(C, H, W) as stored. Raises what its reader raises; ValueError for another number of
-    channels."""
+    """Read an array file as (C, H, W), values as stored.
+
+    Raises what its reader raises; ValueError for another number of channels.
+    """
     if path.lower().endswith(NPY):
         return channels_first(np.load(path, mmap_mode="r", allow_pickle=False), channels=channels)
     with _tiff(path) as series:
@@ -87,15 +94,18 @@ def read_array(path: str, *, channels: int) -> NDArray[Any]:
 
 
 def extent_of(shape: Sequence[int], *, channels: int) -> tuple[int, int]:
-    """Width and height of an array. ValueError for another number of channels."""
+    """Return width and height of an array. ValueError for another number of channels."""
     axis = _channel_axis(shape, channels, last=True)
     height, width = (side for at, side in enumerate(shape) if at != axis)
     return width, height
 
 
 def channels_first(values: NDArray[Any], *, channels: int, last: bool = True) -> NDArray[Any]:
-    """(H, W), (H, W, C) or (C, H, W) -> (C, H, W). ``last``: which of the two is meant where both
-    would fit."""
+    """Bring (H, W), (H, W, C) or (C, H, W) into the order (C, H, W).
+
+    ``last``: the channels are the last axis where both would fit. ValueError for another number of
+    channels.
+    """
     axis = _channel_axis(values.shape, channels, last=last)
     return values[None] if axis is None else np.moveaxis(values, axis, 0)
 
@@ -121,26 +131,26 @@ def _channel_axis(shape: Sequence[int], channels: int, *, last: bool) -> int | N
 
 
 def levels(values: NDArray[Any], value_range: Sequence[float] | None) -> NDArray[np.float32]:
-    """Stored values -> 0..255 by the rule above, not rounded. ValueError for values that have no
-    known range."""
+    """Scale stored values, of any shape, to levels 0..255 by the rule above, not rounded.
+
+    ValueError for values that have no known range, or are not finite.
+    """
     if values.dtype == np.uint8:
         return values.astype(np.float32)
     if values.dtype.kind not in "uif":
         raise ValueError(f"has {values.dtype} pixels: must be whole numbers or floats")
     low, high = value_range or (0, 1.0 if values.dtype.kind == "f" else 65535)
     least, most = values.min(), values.max()
-    if value_range is None and not (
-        least >= 0 and most <= high
-    ):  # so written that NaN is refused too
+    # so written that NaN is refused too
+    if value_range is None and not (least >= 0 and most <= high):
         raise ValueError(
             f"pixels {least}..{most} lie outside 0..{high}: store them as 8 or 16 bits, or give"
             " data.value_range=[LOW,HIGH]"
         )
     if not (np.isfinite(least) and np.isfinite(most)):
         raise ValueError("holds pixels that are not finite: replace them")
-    wide = (
-        np.float32 if values.dtype.itemsize <= 2 else np.float64
-    )  # 24 bits hold every 16-bit value
+    # 24 bits hold every 16-bit value
+    wide: type[Any] = np.float32 if values.dtype.itemsize <= 2 else np.float64
     scaled = (values.astype(wide) - wide(low)) * wide(255 / (high - low))
     return np.clip(scaled, 0, 255).astype(np.float32)
 
@@ -148,8 +158,11 @@ def levels(values: NDArray[Any], value_range: Sequence[float] | None) -> NDArray
 def square(
     values: NDArray[Any], *, size: int, value_range: Sequence[float] | None
 ) -> NDArray[np.uint8]:
-    """(C, H, W) as stored -> (C, size, size) levels: the central square, resized as Pillow resizes
-    (antialiased)."""
+    """Make uint8 (C, size, size) of (C, H, W) as stored: the central square, in levels 0..255.
+
+    Resized as Pillow resizes, antialiased. ValueError for an image without pixels, and as for
+    ``levels``.
+    """
     side = min(values.shape[1:])
     if side < 1:
         raise ValueError(f"has no pixels (shape {values.shape})")
@@ -165,7 +178,7 @@ def square(
 
 
 def check_range(value_range: Sequence[float] | None) -> Range | None:
-    """ValueError unless it is two numbers, the first one lower."""
+    """Return ``data.value_range`` as floats; ValueError unless it is two numbers, low < high."""
     if value_range is None:
         return None
     if len(value_range) != 2 or not value_range[0] < value_range[1]:

@@ -1,5 +1,4 @@
-"""Decoded once: the images of a source as one memory-mapped array of bytes, made before training
-and shared by runs.
+"""Decode the images of a source once, into a memory-mapped array of bytes that runs share.
 
 What is kept is what the source gives, its uint8 squares (their side is ``load_size``: between
 ``image_size`` and twice that, so that a random crop has real pixels to work on), and for each image
@@ -9,7 +8,7 @@ than half the time.
 
 A cache is a folder PLACE/KEY that appears complete and at once: it is written to PLACE/.KEY.partial
 and renamed. So a builder that is killed leaves nothing that could be taken for images, and of two
-builders one works while the other waits (the claims of ``config/locks.py``, which tell the dead
+builders one works while the other waits (the locks of ``config/locks.py``, which tell the dead
 from the living on other machines too). KEY is a hash of all that decides the pixels: the source's
 configuration and fingerprint, each file's time of change, the shape, and the versions of the
 decoders, Pillow and simplejpeg.
@@ -39,13 +38,12 @@ import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ssl_patches.config import locks
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.module import ordered_loader
-from ssl_patches.data.source import ImageSource
+from ssl_patches.data.source import ImageSource, Item, StoredSource, WrappedSource
 from ssl_patches.types import ImageBatch
 
 LAYOUT = 1  # of the files in a cache; part of every key
@@ -55,27 +53,27 @@ IMAGES, SHOWN, LABELS, ABOUT = "images.npy", "shown.npy", "labels.npy", "about.j
 WAIT = 1.0  # seconds between two looks at what another process is building
 
 
-class CachedSource(Dataset[tuple[Tensor, int, int]]):
-    """``source`` with its images from a cache; all else (labels, names, fingerprint, ...) is the
-    source's own.
+class CachedSource(WrappedSource):
+    """A source with its images from a cache; all else (labels, fingerprint, ...) is its own.
 
     ``identity``: text that decides the images beside the source's fingerprint. ``place``: the
-    folder of caches.
-    ``max_gb``: ValueError when the images need more. ``channels_last``: keep the colours of a pixel
-    together in memory (RGB only). Until ``fill_cache`` has been called images come from the source.
+    folder of caches. ``max_gb``: ValueError when the images need more. ``channels_last``: keep them
+    channels-last in memory (RGB only). Until ``fill_cache`` has been called images come from the
+    source.
     """
 
     def __init__(
         self,
-        source: Any,
+        source: ImageSource,
         *,
         identity: str,
         place: Path,
         max_gb: float = MAX_GB,
         channels_last: bool = False,
     ) -> None:
+        super().__init__(source)
         sample, _, _ = source[0]
-        self.source, self.shape = source, (len(source), *sample.shape)
+        self.shape: tuple[int, ...] = (len(source), *sample.shape)
         self.channels_last = channels_last and len(sample) == 3
         self.folder = place / _key(source, identity, self.shape)
         self.images: NDArray[np.uint8] | None = None
@@ -95,21 +93,21 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
         self._refuse_too_large(max_gb)
 
     def fill_cache(self, *, num_workers: int) -> None:
-        """Open the cache; make it first, or wait for the process that does, where it is not there.
+        """Open the cache; where it is not there, make it or wait for the process that does.
 
         ValueError where it cannot be written. Ctrl-C leaves nothing behind.
         """
         told = False
         try:
             while not self._open():
-                with locks.held(self.folder) as ours:
+                with locks.locked(self.folder) as ours:
                     if ours:
                         if not self._open():  # it may have been finished between the two looks
                             self._make(num_workers)
                         continue
                 if not told:
                     print(
-                        f"{self.folder}: {locks.holder(self.folder)} decodes these images; waiting"
+                        f"{self.folder}: {locks.owner(self.folder)} decodes these images; waiting"
                         " for it",
                         file=sys.stderr,
                     )
@@ -124,19 +122,24 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        """As the source: (uint8 (C, S, S), label, index of the image shown)."""
+    def __getitem__(self, index: int) -> Item:
+        """Return (uint8 (C, S, S), label, index of the image shown), as the source does."""
         if self.images is None:
             return self.source[index]
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
-        batch = self.__getitems__([index])
-        return batch.images[0], int(batch.labels[0]), int(batch.index[0])
+        images, labels, shown = self._batch([index])
+        return images[0], int(labels[0]), int(shown[0])
 
-    def __getitems__(self, indices: Sequence[int]) -> ImageBatch | list[tuple[Tensor, int, int]]:
-        """A batch at once; torch's DataLoader asks for it by this name."""
+    def __getitems__(self, indices: Sequence[int]) -> ImageBatch | list[Item]:
+        """Return a batch at once; torch's DataLoader asks for it by this name."""
         if self.images is None:
             return [self.source[index] for index in indices]
+        return self._batch(indices)
+
+    def _batch(self, indices: Sequence[int]) -> ImageBatch:
+        if self.images is None or self.shown is None:
+            raise RuntimeError(f"{self.folder}: is not open; call fill_cache first")
         shown = self.shown[indices]
         index = torch.from_numpy(shown)
         images = torch.from_numpy(self.images.take(shown, axis=0))
@@ -145,13 +148,6 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
             self._labels()[index],
             index,
         )
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "source" or name.startswith(
-            "__"
-        ):  # asked while this is being unpickled, before there is one
-            raise AttributeError(name)
-        return getattr(self.source, name)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "images": None, "opened": self.images is not None}
@@ -170,9 +166,13 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
         return (count, height, width, channels) if self.channels_last else self.shape
 
     def _labels(self) -> Tensor:
-        """The source's own where it lists them: a manifest may have been labelled anew."""
-        listed = hasattr(self.source, "labels") and not isinstance(self.source, ItemSource)
-        return self.source.labels if listed else self.stored_labels
+        """Return (N,): the source's own where it lists them, as a manifest may be labelled anew."""
+        listed = None if isinstance(self.source, ItemSource) else self.source.labels
+        if listed is None:
+            listed = self.stored_labels
+        if listed is None:
+            raise RuntimeError(f"{self.folder}: is not open; call fill_cache first")
+        return listed
 
     def _open(self) -> bool:
         try:
@@ -194,16 +194,14 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
             shown,
             torch.from_numpy(labels),
         )
-        if isinstance(self.source, ImageSource):
+        if isinstance(self.source, StoredSource):
             self.source.leave_out(torch.from_numpy(shown != np.arange(len(shown))))
         return True
 
     def _make(self, num_workers: int) -> None:
         half = self.folder.with_name(f".{self.folder.name}.partial")
-        for left in (
-            half,
-            self.folder,
-        ):  # of a builder that was killed; a cache that cannot be opened
+        # of a builder that was killed; a cache that cannot be opened
+        for left in (half, self.folder):
             shutil.rmtree(left, ignore_errors=True)
         try:
             half.mkdir(parents=True)
@@ -216,7 +214,7 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
             shutil.rmtree(half, ignore_errors=True)
 
     def _decode(self, path: Path, num_workers: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Write all images, and say for each which one is shown, and its label."""
+        """Write all images; return for each which one is shown, (N,), and its label, (N,)."""
         count, size, shape = len(self), int(np.prod(self.shape[1:])), self._stored_shape()
         readable, labels = np.zeros(count, bool), np.full(count, -1)
         loader = ordered_loader(self.source, batch_size=64, num_workers=_workers(num_workers))
@@ -275,7 +273,7 @@ class CachedSource(Dataset[tuple[Tensor, int, int]]):
 
 
 def folder_of(cache: bool | str) -> Path:
-    """``data.cache``: true is the user's cache folder, anything else the folder itself."""
+    """Return the folder that ``data.cache`` means: true is the user's cache folder."""
     if isinstance(cache, str):
         return Path(cache).expanduser()
     return (
@@ -283,17 +281,17 @@ def folder_of(cache: bool | str) -> Path:
     )
 
 
-def _key(source: Any, identity: str, shape: tuple[int, ...]) -> str:
+def _key(source: ImageSource, identity: str, shape: tuple[int, ...]) -> str:
     content = hashlib.sha256(
         f"{LAYOUT} {DECODERS} {shape} {source.fingerprint()} {identity}".encode()
     )
-    for path in getattr(source, "paths", ()):
+    for path in source.paths:
         content.update(f" {os.stat(path).st_mtime_ns}".encode())
     return content.hexdigest()[:24]
 
 
 def _workers(asked: int) -> int:
-    """None where the user wants none, otherwise a process per core."""
+    """Return 0 where the user wants none, otherwise a process per core."""
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
@@ -301,5 +299,5 @@ def _workers(asked: int) -> int:
 
 
 def _above(gigabytes: float) -> str:
-    """A round number above."""
+    """Return a round number above."""
     return f"{np.ceil(gigabytes):.0f}" if gigabytes > 1 else f"{np.ceil(gigabytes * 1000) / 1000:g}"

@@ -1,4 +1,4 @@
-"""One image file -> one uint8 square, or one error.
+"""Decode one image file into one uint8 square, or raise one error.
 
 The square is what the exported preprocessing makes: shorter side to ``size`` (bilinear,
 antialiased), centre crop. An image that already has that size keeps its pixels.
@@ -6,21 +6,19 @@ antialiased), centre crop. An image that already has that size keeps its pixels.
 How files that are not 8-bit RGB are read:
 
 * transparency (RGBA, LA, palette or ``tRNS``) is composited on white, the page such pictures are
-  drawn for; dropping
-  the alpha channel instead would show whatever colour the file hides under it;
+  drawn for; dropping the alpha channel instead would show whatever colour the file hides under it;
 * 16 bits are scaled by their range, 65535 -> 255, or by ``value_range``, never by the image's own
-  extremes, so that
-  equal values stay equal in all images (12-bit data stored in 16 bits get dark without ``value_range=(0, 4095)``);
+  extremes, so that equal values stay equal in all images (12-bit data stored in 16 bits get dark
+  without ``value_range=(0, 4095)``);
 * ``I`` (Pillow's 32-bit integers) is read as 16 bits and ``F`` (floats) as 0..1; values beyond have
-  no known range and
-  are refused unless one is given. npy and TIFF with other than 1 or 3 channels are read as arrays, see ``arrays.py``;
+  no known range and are refused unless one is given. npy and TIFF with other than 1 or 3 channels
+  are read as arrays, see ``arrays.py``;
 * CMYK and palettes become RGB, grey becomes RGB by repetition, colour becomes grey by ITU-R 601
   luma;
 * the EXIF orientation is applied; of several frames the first counts.
 
-The trap: a damaged file must never turn into a grey picture that is trained on. Pillow does that
-when any import in the process sets ``ImageFile.LOAD_TRUNCATED_IMAGES``, so it is unset here. What
-remains undetected is damage inside a JPEG whose data does not end early: libjpeg decodes it to
+The trap: a damaged file must never turn into a grey picture that is trained on (``truncated.py``).
+What remains undetected is damage inside a JPEG whose data does not end early: libjpeg decodes it to
 wrong pixels without an error.
 """
 
@@ -35,18 +33,17 @@ from contextlib import contextmanager
 import numpy as np
 import simplejpeg
 import torch
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_patches.data import arrays
+from ssl_patches.data.truncated import truncated_refused
 
 DEEP = ("I", "F")
 JPEG = b"\xff\xd8\xff"  # how such a file begins
-METADATA = (
-    b"Exif\0\0",
-    b"http://ns.adobe.com/xap/",
-)  # how what may state an orientation begins in it: EXIF, XMP
+# how what may state an orientation begins in it: EXIF, XMP
+METADATA = (b"Exif\0\0", b"http://ns.adobe.com/xap/")
 TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -74,7 +71,10 @@ DAMAGE = (
 
 
 class UnreadableImage(Exception):
-    """A file that names itself an image and cannot be read. Attributes ``path`` and ``reason``."""
+    """Raised for a file that is named an image and cannot be read.
+
+    Attributes ``path`` and ``reason``.
+    """
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(path, reason)
@@ -98,8 +98,10 @@ def _reading(path: str) -> Iterator[None]:
 def header(
     path: str, *, channels: int = 3, value_range: Sequence[float] | None = None
 ) -> tuple[int, int]:
-    """Width and height as the file states them, without decoding pixels. Raises
-    ``UnreadableImage``."""
+    """Return width and height in pixels as the file states them, without decoding.
+
+    ``channels``: those that an array file must have. Raises ``UnreadableImage``.
+    """
     with _reading(path):
         if arrays.is_array(path, channels=channels, value_range=value_range):
             width, height = arrays.extent_of(arrays.shape_of(path), channels=channels)
@@ -119,13 +121,11 @@ def decode(
     value_range: Sequence[float] | None = None,
     data: bytes | None = None,
 ) -> Tensor:
-    """The image of a file as uint8 (channels, size, size), the colours of a pixel together in
-    memory. Raises ``UnreadableImage``.
+    """Decode the image of a file into uint8 (C, S, S), channels-last in memory.
 
-    ``channels``: 1 or 3, or what an array file holds. ``data``: the file's content, where ``path``
-    only names it.
+    S is ``size``. Raises ``UnreadableImage``. ``channels``: 1 or 3, or what an array file holds.
+    ``data``: the file's content, where ``path`` only names it.
     """
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # see the docstring above
     if data is None and arrays.is_array(path, channels=channels, value_range=value_range):
         with _reading(path):
             return torch.from_numpy(
@@ -139,6 +139,7 @@ def decode(
         if pixels is not None:
             return _square(pixels, size)
         with (
+            truncated_refused(),
             open(path, "rb") if content is None else io.BytesIO(content) as file,
             Image.open(file) as image,
         ):
@@ -161,8 +162,11 @@ def square_of(
     value_range: Sequence[float] | None = None,
     turn: Image.Transpose | None = None,
 ) -> Tensor:
-    """A decoded picture as uint8 (channels, size, size), channels 1 or 3, turned by ``turn``.
-    Raises as Pillow does."""
+    """Make uint8 (C, S, S) of a decoded picture: its central square, turned by ``turn``.
+
+    S is ``size``. ``channels``: 1 or 3. Raises as Pillow does; ValueError for values without a
+    known range.
+    """
     image = _eight_bits(_central_square(image), "L" if channels == 1 else "RGB", value_range)
     if image.width != size:
         image = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
@@ -178,8 +182,9 @@ def _read_jpeg(path: str) -> bytes | None:
 
 
 def _decoded(content: bytes, channels: int, size: int) -> Tensor | None:
-    """(channels, H, W) of a JPEG that Pillow would give as it is: of full size, upright, RGB or
-    grey. None for any other.
+    """Decode a JPEG into uint8 (C, H, W) where Pillow would give it as it is; None for any other.
+
+    As it is means of full size, upright, RGB or grey.
 
     simplejpeg gives Pillow's pixels in half the time: Pillow's goes into the way to an array. None
     too for what it refuses, damage above all: Pillow says what is wrong.
@@ -201,8 +206,10 @@ def _decoded(content: bytes, channels: int, size: int) -> Tensor | None:
 
 
 def _square(pixels: Tensor, size: int) -> Tensor:
-    """``square_of`` for decoded bytes (C, H, W): at most one level of 255 away from it where it is
-    resized."""
+    """Make uint8 (C, size, size) of decoded bytes (C, H, W), as ``square_of`` does.
+
+    At most one level of 255 away from it where it is resized.
+    """
     height, width = pixels.shape[1:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -224,8 +231,10 @@ def _central_square(image: Image.Image) -> Image.Image:
 
 
 def orientation(image: Image.Image) -> Image.Transpose | None:
-    """What turns the stored picture upright. Damaged metadata beside sound pixels counts as
-    none."""
+    """Return what turns the stored picture upright, or None.
+
+    Damaged metadata beside sound pixels counts as none.
+    """
     try:
         return TRANSPOSE.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except DAMAGE:
@@ -233,7 +242,7 @@ def orientation(image: Image.Image) -> Image.Transpose | None:
 
 
 def _eight_bits(image: Image.Image, mode: str, value_range: Sequence[float] | None) -> Image.Image:
-    """Any of Pillow's modes -> "L" or "RGB"."""
+    """Convert any of Pillow's modes to "L" or "RGB"."""
     if image.mode in DEEP or image.mode.startswith("I;16"):
         image = Image.fromarray(
             np.rint(arrays.levels(np.asarray(image), value_range)).astype(np.uint8)
@@ -242,9 +251,7 @@ def _eight_bits(image: Image.Image, mode: str, value_range: Sequence[float] | No
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    elif image.mode in (
-        "P",
-        "CMYK",
-    ):  # straight to grey would skip the palette's or the ink's colour conversion
+    # straight to grey would skip the palette's or the ink's colour conversion
+    elif image.mode in ("P", "CMYK"):
         image = image.convert("RGB")
     return image if image.mode == mode else image.convert(mode)

@@ -1,4 +1,4 @@
-"""``ssl-patches doctor data.root=DIR``: what is in a folder of images, what is broken, what to set.
+"""Examine a folder of images: what is in it, what is broken, what to set (``ssl-patches doctor``).
 
 Every header is read, then every file is decoded *as training decodes it*, by one process per core:
 what is damaged here is exactly what a run would leave out. Files are taken for copies when their
@@ -38,7 +38,7 @@ VIEW_SIZES = (32, 48, 64, 96, 128, 160, 224)
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What looking at the files of a folder told, by path below it."""
+    """The findings about the files of a folder, by path below it."""
 
     chosen: Mapping[str, Selection]  # of train and val
     images: int
@@ -52,12 +52,15 @@ class Survey:
 
     @property
     def side_of(self) -> dict[str, str]:
+        """Return path -> train or val."""
         return {file.path: split for split, part in self.chosen.items() for file in part.files}
 
 
 def doctor_command(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """Examines ``data.root``, writes the quarantine list, returns a ``Report``. ValueError for a
-    bad request."""
+    """Examine ``data.root``, write the quarantine list, return a ``Report`` as a mapping.
+
+    ValueError for a bad request.
+    """
     root, target = os.path.expanduser(cfg["data"]["root"]), Path(cfg["quarantine"])
     workers = _checked(cfg, root, target)
     survey = look(
@@ -81,7 +84,10 @@ def doctor_command(cfg: Mapping[str, Any]) -> dict[str, Any]:
 def look(
     root: str, *, channels: int | None, value_range: Sequence[float] | None, workers: int
 ) -> Survey:
-    """Every header, then every file. ValueError for a folder without one readable image."""
+    """Read every header, then decode every file in ``workers`` processes.
+
+    ValueError for a folder without one readable image.
+    """
     value_range = arrays.check_range(value_range)
     found, others = find_images(root)
     if not found:
@@ -169,11 +175,9 @@ def _checked(cfg: Mapping[str, Any], root: str, target: Path) -> int:
             f"num_workers={workers}: must be 0 (no process of its own) or more; leave it out for"
             " one per core"
         )
-    return (
-        len(os.sched_getaffinity(0))
-        if workers is None and hasattr(os, "sched_getaffinity")
-        else workers or 0
-    )
+    if workers is None:  # where the system does not tell its cores: no process of its own
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return int(workers)
 
 
 def _first_row(path: Path) -> list[str]:
@@ -220,9 +224,11 @@ def _bar(what: str) -> dict[str, Any]:
 
 
 def _usual_channels(traits: Sequence[Traits]) -> int:
-    """What most array files hold; 1 where all pictures are grey, 3 otherwise."""
+    """Return the channels of most array files; 1 where all pictures are grey, 3 otherwise."""
     counts = Counter(trait.channels for trait in traits if trait.channels)
-    arrays_only = Counter(trait.channels for trait in traits if trait.mode == "array")
+    arrays_only = Counter(
+        trait.channels for trait in traits if trait.mode == "array" and trait.channels is not None
+    )
     if arrays_only and sum(arrays_only.values()) == sum(counts.values()):
         return arrays_only.most_common(1)[0][0]
     return 1 if set(counts) == {1} else 3

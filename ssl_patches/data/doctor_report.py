@@ -1,4 +1,4 @@
-"""What ``ssl-patches doctor`` says: for scripts, for people, and as a command to paste."""
+"""Report what ``ssl-patches doctor`` found: for scripts, for people, and as a command to paste."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN = 5  # files named of each kind
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What ``doctor --json`` prints. Paths are relative to ``root``."""
+    """The report of a folder, as ``doctor --json`` prints it. Paths are relative to ``root``."""
 
     root: str
     images: int
@@ -41,7 +41,7 @@ class Report:
 
 
 def settings(report: Report, *, reading: Reading, image_size: int, workers: int) -> str:
-    """A command that trains on this folder, to be pasted."""
+    """Return a command that trains on this folder, to be pasted."""
     words = [
         "ssl-patches pretrain data=folder",
         shlex.quote(f"data.root={report.root}"),
@@ -53,8 +53,8 @@ def settings(report: Report, *, reading: Reading, image_size: int, workers: int)
     ]
     if reading.channels != 3:
         words.append(f"data.channels={reading.channels}")
-    if reading.value_range or report.value_range:
-        low, high = reading.value_range or report.value_range
+    if value_range := reading.value_range or report.value_range:
+        low, high = value_range
         words.append(f"'data.value_range=[{low:g},{high:g}]'")
     if 2 * report.deep > report.train + report.val or reading.channels not in (1, 3):
         words += ["data.statistics=measured", "views=microscopy"]
@@ -64,7 +64,7 @@ def settings(report: Report, *, reading: Reading, image_size: int, workers: int)
 
 
 def page(report: Mapping[str, Any]) -> str:
-    """A report for people."""
+    """Lay out a report for people."""
     sides, damaged, groups = report["shorter_side"], report["damaged"], report["duplicates"]
     deep = report["value_range"]
     lines = [

@@ -33,7 +33,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+
+from ssl_patches.data.source import ImageSource
 
 Array = NDArray[np.float64]
 Scene = dict[str, Array]
@@ -93,8 +94,10 @@ def class_name(label: int) -> str:
 def draw(
     *, seed: int, split: int, index: int, label: int, size: int
 ) -> tuple[Array, NDArray[np.uint8]]:
-    """One image as float64 (3, size, size) in about 0..255 and its part ids as uint8 (size, size);
-    0 = no part."""
+    """Draw one image: float64 (3, size, size) in about 0..255, and uint8 (size, size) of part ids.
+
+    An id of 0 is no part. ``split``: 0 for train, 1 for val; ``label``: the class, 0..9.
+    """
     stream = np.random.PCG64(np.random.SeedSequence((seed, split, index)))
     words = stream.random_raw(_ENDS[-1] + (size * size + 7) // 8)
     uniform = (words[: _ENDS[-1]] >> np.uint64(11)) * 2.0**-53
@@ -265,17 +268,20 @@ def _paint_parts(canvas: Array, scene: Scene, offset: Array, label: int) -> NDAr
     return mask
 
 
-class EmbeddedSource(Dataset[tuple[Tensor, int, int]]):
-    """Map-style source: ``source[i]`` -> (image uint8 (C, H, W), label, i).
+class EmbeddedSource(ImageSource):
+    """The embedded images: ``source[i]`` -> (image uint8 (C, S, S), label, i).
 
     Image i is a function of seed, split, i and image_size only: the same on every machine, whatever
-    ``count`` is.
+    ``count`` is. ValueError for sides other than 32 to 256 px, and numbers out of range.
+
     ``count``: images of the split; None: 4000 for train, 1000 for val. ``channels``: 3 = red,
     green, blue; 1 = their mean; any other number lies evenly along the line red - green - blue,
     which stands in for a deeper image.
     ``load_size``: side at which images are drawn; None: ``image_size``. ``seed``: other images of
     the same classes. Why: everybody gets the same ones.
     """
+
+    labels: Tensor  # (N,) int64, 0..9
 
     def __init__(
         self,
@@ -347,7 +353,7 @@ class EmbeddedSource(Dataset[tuple[Tensor, int, int]]):
         return self.count
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        """(image uint8 (C, H, W), label 0..9, index)."""
+        """Return (image uint8 (C, S, S), label 0..9, index). IndexError beyond ``count``."""
         canvas, _ = self._draw(index)
         if self.channels != 3:
             canvas = np.einsum("dc,cyx->dyx", self._mix, canvas)
@@ -356,11 +362,11 @@ class EmbeddedSource(Dataset[tuple[Tensor, int, int]]):
         return torch.from_numpy(pixels), int(self.labels[index]), index
 
     def mask(self, index: int) -> Tensor:
-        """Part ids of image ``index``, uint8 (H, W): 0 = no part, k = ``KINDS[k - 1]``."""
+        """Return the part ids of an image, uint8 (S, S): 0 = no part, k = ``KINDS[k - 1]``."""
         return torch.from_numpy(self._draw(index)[1])
 
     def fingerprint(self) -> str:
-        """Hash of all that decides the images: parameters and drawing."""
+        """Return a hash of all that decides the images: parameters and drawing."""
         what: dict[str, Any] = {
             "drawing": DRAWING,
             "kinds": KINDS,

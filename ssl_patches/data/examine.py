@@ -1,4 +1,4 @@
-"""One image file looked at in full: what its header says, its bytes, and what decoding it costs and
+"""Examine one image file in full: what its header says, its bytes, and what decoding it costs and
 finds.
 
 The work of one loader worker for ``doctor``; results are a line each, so memory does not grow with
@@ -23,7 +23,7 @@ from ssl_patches.data.files import Reading
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a header says; ``mode`` is Pillow's, or the dtype of an array."""
+    """The traits that a header states; ``mode`` is Pillow's, or "array"."""
 
     format: str
     mode: str
@@ -32,18 +32,20 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What decoding one file told."""
+    """The findings of decoding one file."""
 
     digest: str  # sha256 of its bytes
     reason: str | None = None  # why it cannot be read
     seconds: float = 0.0  # CPU time of decoding
-    values: tuple[float, float] | None = (
-        None  # least and most stored value of a file of more than 8 bits
-    )
+    # least and most stored value of a file of more than 8 bits
+    values: tuple[float, float] | None = None
 
 
 class Examination(Dataset[Examined]):
-    """Item i: file i, decoded as training decodes it, to squares of ``size``."""
+    """A data set whose item i is what decoding file i found, as training decodes it.
+
+    ``size``: side in pixels of the squares.
+    """
 
     def __init__(self, paths: list[str], *, reading: Reading, size: int) -> None:
         self.paths, self.reading, self.size = paths, reading, size
@@ -68,7 +70,7 @@ class Examination(Dataset[Examined]):
 
 
 def traits_of(path: str) -> Traits:
-    """Never raises: a file whose header cannot be read is "unreadable"."""
+    """Read the traits of a file; one whose header cannot be read is "unreadable" (never raises)."""
     kind = os.path.splitext(path)[1].lstrip(".").upper() or "file"
     try:
         if not path.lower().endswith(arrays.NPY):
@@ -89,8 +91,10 @@ def traits_of(path: str) -> Traits:
 
 
 def stored_values(path: str, reading: Reading) -> tuple[float, float] | None:
-    """Least and most value in a file of more than 8 bits, None in others and where it cannot be
-    read."""
+    """Return least and most value in a file of more than 8 bits.
+
+    None for others, and where it cannot be read.
+    """
     try:
         if arrays.is_array(path, channels=reading.channels, value_range=reading.value_range):
             values = arrays.read_array(path, channels=reading.channels)

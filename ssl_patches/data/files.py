@@ -1,4 +1,4 @@
-"""Image files as sources have them: how one becomes a square, which can be opened at all, and which
+"""Read image files as sources do: how one becomes a square, which can be opened at all, and which
 are to be skipped.
 
 Damage is found in two stages: headers are read before training, and what fails is left out and
@@ -8,35 +8,43 @@ listed; pixels are decoded only when asked for.
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ssl_patches.data import arrays
 from ssl_patches.data.decode import UnreadableImage, decode, header
+from ssl_patches.data.source import Request, StoredSource
 
-Extent = tuple[int, int]
+Extent = tuple[int, int]  # width, height in pixels
 QUARANTINE_COLUMNS = ("path", "reason")
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How files become squares: ``channels`` (1 or 3, or those of array files) and the stated range
-    of deep pixels."""
+    """How files become squares.
+
+    ``channels``: 1 or 3, or those of array files. ``value_range``: the stored values that become
+    0 and 255 in files of more than 8 bits; None: the range of their type.
+    """
 
     channels: int = 3
     value_range: tuple[float, float] | None = None
 
     def square(self, path: str, size: int) -> Tensor:
-        """uint8 (channels, size, size). Raises ``UnreadableImage``."""
+        """Decode a file into uint8 (C, S, S), S = ``size``. Raises ``UnreadableImage``."""
         return decode(path, channels=self.channels, size=size, value_range=self.value_range)
 
     def headers(self, paths: Sequence[str]) -> tuple[dict[str, Extent], list[tuple[str, str]]]:
-        """``read_headers``. ValueError where ``paths`` need what is not installed or cannot have so
-        many channels."""
+        """Read headers as ``read_headers``.
+
+        ValueError where ``paths`` need what is not installed or cannot have so many channels.
+        """
         if self.channels not in (1, 3):
             flat = [path for path in paths if not path.lower().endswith(arrays.NPY + arrays.TIFF)]
             if flat:
@@ -51,20 +59,78 @@ class Reading:
 PLAIN = Reading()
 
 
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """An image file as a folder or a list names it."""
+
+    name: str  # below the root; part of the fingerprint
+    path: str  # where it is opened
+    label: int  # -1 = none
+    bytes: int | None = None  # its size; None: not looked up yet
+
+
+class FileSource(StoredSource):
+    """Images that are files, each with a label; what ``FolderSource`` and ``ManifestSource`` share.
+
+    Files whose header cannot be read are left out and listed in ``corrupt``.
+    """
+
+    paths: list[str]
+    labels: Tensor
+
+    def __init__(
+        self,
+        files: Sequence[ListedFile],
+        *,
+        where: str,
+        root: str,
+        request: Request,
+        reading: Reading,
+        classes: Sequence[str],
+        split_rule: str,
+        max_corrupt: float,
+    ) -> None:
+        listed = {file.path: file for file in files}
+        extents, corrupt = reading.headers(list(listed))
+        readable = [listed[path] for path in extents]
+        self.root, self.reading, self.paths = root, reading, list(extents)
+        super().__init__(
+            where=where,
+            names=self.paths,
+            labels=torch.tensor([file.label for file in readable], dtype=torch.int64),
+            classes=classes,
+            split_rule=split_rule,
+            # where none can be read there is no side, and ValueError is raised
+            load_size=request.side(extents.values() or [(request.image_size,) * 2]),
+            corrupt=corrupt,
+            identity=(f"{file.name}\0{_size(file)}\n" for file in readable),
+            max_corrupt=max_corrupt,
+        )
+
+    def read(self, at: int) -> tuple[Tensor, int]:
+        """Return image ``at`` as uint8 (C, S, S), and its label. Raises ``UnreadableImage``."""
+        return self.reading.square(self.paths[at], self.load_size), int(self.labels[at])
+
+
+def _size(file: ListedFile) -> int:
+    return os.path.getsize(file.path) if file.bytes is None else file.bytes
+
+
 def read_headers(
     paths: Sequence[str], *, reading: Reading = PLAIN
 ) -> tuple[dict[str, Extent], list[tuple[str, str]]]:
-    """The extent (width, height) of each readable file, in the order given, and (path, reason) of
-    the others."""
+    """Return the (width, height) of each readable file, and (path, reason) of the others.
+
+    Both are in the order given.
+    """
     extents: dict[str, Extent] = {}
     corrupt: list[tuple[str, str]] = []
 
     def some(at: int) -> list[Extent | UnreadableImage]:
         return [_extent(path, reading) for path in paths[at : at + 256]]
 
-    with ThreadPoolExecutor(
-        4
-    ) as pool:  # a network file system answers slowly; a local disk is as fast with one
+    # a network file system answers slowly; a local disk is as fast with one
+    with ThreadPoolExecutor(4) as pool:
         for at, found in zip(
             range(0, len(paths), 256), pool.map(some, range(0, len(paths), 256)), strict=True
         ):
@@ -84,11 +150,11 @@ def _extent(path: str, reading: Reading) -> Extent | UnreadableImage:
 
 
 def read_skip(path: str | None, known: Collection[str], *, where: str) -> set[str]:
-    """Which of ``known`` a quarantine list names: a CSV with a column ``path`` (as ``doctor``
-    writes it), or a path a line.
+    """Return those of ``known`` that a quarantine list names.
 
-    ValueError for a list that cannot be read, or that names none of ``known``: it belongs to other
-    images.
+    The list is a CSV with a column ``path``, as ``doctor`` writes it, or a path a line; None names
+    nothing. ValueError for a list that cannot be read, or that names none of ``known``: it belongs
+    to other images.
     """
     if path is None:
         return set()
@@ -113,5 +179,6 @@ def read_skip(path: str | None, known: Collection[str], *, where: str) -> set[st
 
 
 def write_quarantine(path: Path, rows: Sequence[tuple[str, str]]) -> None:
+    """Write (path, reason) as the CSV that ``data.skip`` takes. OSError where it cannot be."""
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([QUARANTINE_COLUMNS, *rows])

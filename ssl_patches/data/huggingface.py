@@ -1,4 +1,4 @@
-"""Data sets of Hugging Face saved on disk (Arrow): ``data=huggingface data.path=DIR``, what
+"""Read data sets of Hugging Face saved on disk (Arrow): ``data=huggingface data.path=DIR``, what
 ``save_to_disk`` wrote.
 
 Images stay the encoded files that they are in Arrow and go through the same decoder as any file:
@@ -9,6 +9,7 @@ needed. Needs ``ssl-patches[hf]``.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -17,19 +18,23 @@ from torch import Tensor
 from ssl_patches.config.messages import nearest
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.layout import divide_numbers
-from ssl_patches.data.source import ImageSource, check_sizes, choose_load_size
+from ssl_patches.data.source import Request, StoredSource
 
 HELD_SPLITS = ("val", "validation", "valid", "test")
 PROBED = 64  # images whose size decides the load size
 
 
-class HuggingFaceSource(ImageSource):
-    """``path``: a folder that ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk`` wrote.
+class HuggingFaceSource(StoredSource):
+    """The images of one split of a data set of Hugging Face on disk; ValueError without them.
+
+    ``path``: a folder that ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk`` wrote.
 
     ``image_column``: None takes the first column of images. ``label_column``: None: no labels. The
     rest as for ``FolderSource``. Of several splits ``train`` and the first of validation and test
     are taken; a single one is divided 80/20 by the number of a row.
     """
+
+    labels: Tensor
 
     def __init__(
         self,
@@ -43,7 +48,9 @@ class HuggingFaceSource(ImageSource):
         load_size: int | None = None,
         max_corrupt: float = 0.01,
     ) -> None:
-        check_sizes(split=split, image_size=image_size, channels=channels, load_size=load_size)
+        request = Request(
+            split=split, image_size=image_size, channels=channels, load_size=load_size
+        )
         if channels not in (1, 3):
             raise ValueError(
                 f"data.channels={channels}: images in Arrow have 1 (grey) or 3 (RGB); set"
@@ -54,7 +61,7 @@ class HuggingFaceSource(ImageSource):
 
         columns = [name for name, feature in table.features.items() if isinstance(feature, Image)]
         name = image_column or next(iter(columns), None)
-        if name not in columns:
+        if name is None or name not in columns:
             hint = nearest(
                 str(name),
                 columns,
@@ -68,37 +75,38 @@ class HuggingFaceSource(ImageSource):
         self.image_column, self.channels = name, channels
         labels, classes = _labels(table, label_column, path)
         probed = [self._extent(at) for at in range(0, len(table), max(1, len(table) // PROBED))]
-        self.load_size = load_size or choose_load_size(
-            [extent for extent in probed if extent] or [(image_size,) * 2], image_size
-        )
         super().__init__(
             where=f"data.path={path}",
             names=[f"{split} row {at}" for at in range(len(table))],
             labels=labels,
             classes=classes,
+            split_rule=rule,
+            load_size=request.side(
+                [extent for extent in probed if extent] or [(image_size, image_size)]
+            ),
             corrupt=[],
             identity=[table._fingerprint, split, name],
             max_corrupt=max_corrupt,
         )
-        self.split_rule = rule
 
     def read(self, at: int) -> tuple[Tensor, int]:
-        cell = self.rows[at][self.image_column]
-        if cell is None or not (cell["bytes"] or cell["path"]):
+        """Return image ``at`` as uint8 (C, S, S), and its label. Raises ``UnreadableImage``."""
+        stored = self.rows[at][self.image_column]
+        if stored is None or not (stored["bytes"] or stored["path"]):
             raise UnreadableImage(self.names[at], "is empty")
-        name = cell["path"] or self.names[at]
-        return decode(name, channels=self.channels, size=self.load_size, data=cell["bytes"]), int(
-            self.labels[at]
-        )
+        name, content = stored["path"] or self.names[at], stored["bytes"]
+        image = decode(name, channels=self.channels, size=self.load_size, data=content)
+        return image, int(self.labels[at])
 
     def _extent(self, at: int) -> tuple[int, int] | None:
         import io
 
         from PIL import Image
 
-        cell = self.rows[at][self.image_column]
+        stored = self.rows[at][self.image_column]
         try:
-            with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as image:
+            content = io.BytesIO(stored["bytes"]) if stored["bytes"] else stored["path"]
+            with Image.open(content) as image:
                 return image.size
         except (OSError, TypeError):  # told when it is asked for
             return None
@@ -123,8 +131,8 @@ def _open(path: str) -> Any:
 
 
 def _split(found: Any, split: str, path: str) -> tuple[Any, str]:
-    """The rows of a split, and in words how they were chosen."""
-    if hasattr(found, "keys"):
+    """Return the rows of a split, and in words how they were chosen."""
+    if isinstance(found, Mapping):  # a DatasetDict
         wanted = ("train",) if split == "train" else HELD_SPLITS
         name = next((name for name in wanted if name in found), None)
         if name is not None and "train" in found:

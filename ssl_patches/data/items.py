@@ -1,5 +1,5 @@
-"""Anybody's map-style Dataset as a source: an item is an image, (image, label, ...) or a dict of
-them.
+"""Take anybody's map-style Dataset as a source: an item is an image, (image, label, ...) or a dict
+of them.
 
 An image is a PIL image, an array (H, W[, C] or C, H, W) or a tensor (C, H, W or H, W[, C]): whole
 numbers of 8 or 16 bits or floats in 0..1, the scaling rule of ``arrays.py``. It becomes the same
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,15 +30,15 @@ from ssl_patches.config.messages import shown
 from ssl_patches.data import arrays
 from ssl_patches.data.decode import UnreadableImage, square_of
 from ssl_patches.data.layout import divide_numbers
-from ssl_patches.data.source import ImageSource, check_sizes, choose_load_size
+from ssl_patches.data.source import Request, StoredSource
 
 IMAGE_KEYS, LABEL_KEYS = ("image", "img", "pixels"), ("label", "labels", "target", "class", "y")
 LABEL_ATTRIBUTES = ("targets", "labels", "_labels", "y")
 PROBED = 16  # items looked at for the load size and the fingerprint
 
 
-class ItemSource(ImageSource):
-    """The images of any map-style Dataset.
+class ItemSource(StoredSource):
+    """The images of any map-style Dataset. ValueError, which says what was expected, for another.
 
     ``dataset``: has ``__len__`` and ``__getitem__``. ``where``: the key and value that errors begin
     with.
@@ -54,7 +54,7 @@ class ItemSource(ImageSource):
         dataset: Any,
         *,
         where: str,
-        split: Literal["train", "val"],
+        split: str,
         image_size: int,
         channels: int = 3,
         load_size: int | None = None,
@@ -62,7 +62,9 @@ class ItemSource(ImageSource):
         value_range: Sequence[float] | None = None,
         identity: str | None = None,
     ) -> None:
-        check_sizes(split=split, image_size=image_size, channels=channels, load_size=load_size)
+        request = Request(
+            split=split, image_size=image_size, channels=channels, load_size=load_size
+        )
         self._labels: Tensor | None = None
         missing = [name for name in ("__len__", "__getitem__") if not hasattr(dataset, name)]
         if missing:
@@ -89,26 +91,29 @@ class ItemSource(ImageSource):
                 " others"
             )
         images = [self._image(at, item) for at, item in probed.items()]
-        self.load_size = load_size or choose_load_size(map(_extent, images), image_size)
         known, (first, item) = _known_labels(dataset), next(iter(probed.items()))
-        agree = self._item_label(first, item) == (None if known is None else int(known[first]))
-        self._square(first, item)
+        label = self._item_label(first, item)
+        agree = known is not None and label == int(known[first])
+        how = "divided 80/20 by the number of an item" if divide else "split by the dataset itself"
         super().__init__(
             where=where,
             names=[f"item {at}" for at in self.indices],
-            labels=known[torch.tensor(self.indices)] if agree else None,
+            labels=known[torch.tensor(self.indices)] if known is not None and agree else None,
             classes=_classes(dataset),
+            split_rule=f"{where}, {how}",
+            load_size=request.side(map(_extent, images)),
             corrupt=[],
             identity=[f"{where} {len(self.indices)} {split}", identity or _digest(images)],
             max_corrupt=0.01,
         )
-        how = "divided 80/20 by the number of an item" if divide else "split by the dataset itself"
-        self.split_rule = f"{where}, {how}"
+        self._square(first, item)
 
     @property
     def labels(self) -> Tensor:
-        """(N,) int64, -1 = none; read from the items, once, where the dataset does not list
-        them."""
+        """Return labels (N,) int64, -1 = none.
+
+        They are read from the items, once, where the dataset lists none.
+        """
         if self._labels is None:
             read = [self._item_label(at, self.dataset[at]) for at in self.indices]
             self._labels = torch.tensor(read, dtype=torch.int64)
@@ -116,23 +121,25 @@ class ItemSource(ImageSource):
 
     @labels.setter
     def labels(self, labels: Tensor) -> None:
+        """Take labels (N,) int64 as they are given, -1 = none."""
         self._labels = labels
 
     def read(self, at: int) -> tuple[Tensor, int]:
+        """Return image ``at`` as uint8 (C, S, S), and its label. Raises ``UnreadableImage``."""
         number = self.indices[at]
         item = self._item(number)
         return self._square(number, item), self._item_label(number, item)
 
     def _item(self, number: int) -> Any:
-        """What the dataset gives; what it cannot read from disk is damage, any other error is the
-        dataset's own."""
+        """Return what the dataset gives; what it cannot read from disk is damage, any other error
+        is the dataset's own."""
         try:
             return self.dataset[number]
         except OSError as error:  # Pillow's UnidentifiedImageError is one
             raise UnreadableImage(f"item {number}", str(error)) from error
 
     def _probe(self) -> tuple[dict[int, Any], list[UnreadableImage]]:
-        """A few items over all of the dataset by number, and what was wrong with the others."""
+        """Return a few items spread over the dataset, by number, and what was wrong with others."""
         found, broken = {}, []
         for number in self.indices[:: max(1, len(self.indices) // PROBED)][:PROBED]:
             try:
@@ -155,8 +162,10 @@ class ItemSource(ImageSource):
             raise ValueError(f"{self.where}: item {at} {error}") from error
 
     def _image(self, at: int, item: Any) -> Image.Image | np.ndarray:
-        """The image of an item: of Pillow, or an array (C, H, W). ValueError that says what is
-        missing."""
+        """Return the image of an item: of Pillow, or an array (C, H, W).
+
+        ValueError says what is missing.
+        """
         if isinstance(item, Mapping):
             key = next((key for key in IMAGE_KEYS if key in item), None)
             if key is None:
@@ -214,7 +223,7 @@ class ItemSource(ImageSource):
 
 
 def _known_labels(dataset: Any) -> Tensor | None:
-    """The labels that a dataset lists by itself, whole numbers, one for each item."""
+    """Return the labels (N,) that a dataset lists by itself, whole numbers, one for each item."""
     for name in LABEL_ATTRIBUTES:
         values = getattr(dataset, name, None)
         if isinstance(values, list | tuple | np.ndarray | Tensor) and len(values) == len(dataset):

@@ -1,11 +1,12 @@
-"""Which files of a folder are images, on which side of train and val they stand, and what their
-folders say.
+"""Find the images of a folder, the side of train and val on which each stands, and the classes that
+their folders name.
 
 * ``DIR/train`` and ``DIR/val`` (or ``DIR/test``) are the splits. Anything else below DIR is not
   used;
 * otherwise (``DIR/train`` alone counts as DIR) an image is held out when
-  ``int(sha256(path below DIR).hexdigest()[:8], 16) % 100 < P``, P = 20 with labels and 5 without. The rule looks at one
-  path at a time, so an image never changes sides when others are added. A part that gets none is given one image;
+  ``int(sha256(path below DIR).hexdigest()[:8], 16) % 100 < P``, P = 20 with labels and 5 without.
+  The rule looks at one path at a time, so an image never changes sides when others are added. A
+  side that gets none is given one image;
 * images that all lie at exactly ``CLASS/file``, in two classes or more, are labelled; every other
   nesting is unlabelled;
 * a ``masks``, ``labels`` or ``annotations`` folder beside an ``images`` folder is neither a class
@@ -28,21 +29,8 @@ from dataclasses import dataclass
 from ssl_patches.data.arrays import NPY
 
 SUFFIXES = (
-    *(
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".avif",
-        ".tif",
-        ".tiff",
-        ".jp2",
-    ),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".npy"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff"),
+    *(".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".npy"),
 )
 SPLITS = ("train", "val", "test")
 MASKS = ("masks", "annotations", "labels")
@@ -51,6 +39,8 @@ HELD_OUT = {True: 20, False: 5}  # percent, with labels or without
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
+    """An image file found in a folder."""
+
     path: str  # below the root, parts joined by "/"
     bytes: int
 
@@ -66,7 +56,7 @@ class Selection:
 
 
 def find_images(root: str) -> tuple[list[ImageFile], int]:
-    """All image files below ``root``, sorted by path, and the number of other visible files.
+    """Find all image files below ``root``, sorted by path, and count other visible files.
 
     Raises ``ValueError`` for a folder that may not be listed.
     """
@@ -112,8 +102,10 @@ def _visible(folder: str) -> list[os.DirEntry[str]]:
 
 
 def class_names(paths: list[str]) -> list[str]:
-    """The classes of ``paths`` when each is CLASS/file and there are two or more, otherwise
-    none."""
+    """Return the classes of ``paths`` when each is CLASS/file and there are two or more.
+
+    Otherwise none.
+    """
     parts = [path.split("/") for path in paths]
     names = {part[0] for part in parts}
     labelled = (
@@ -123,14 +115,12 @@ def class_names(paths: list[str]) -> list[str]:
 
 
 def place(path: str) -> int:
-    """Where a path stands in 0..99, for holding out: uniform over paths, the same on every
-    machine."""
+    """Map a path to 0..99, for holding out: uniform over paths, the same on every machine."""
     return int(hashlib.sha256(os.fsencode(path)).hexdigest()[:8], 16) % 100
 
 
 def divide_numbers(count: int, split: str) -> list[int]:
-    """The train or val part of items that have numbers for names: 80/20 by the hash of the
-    number."""
+    """Return the numbers of ``split`` among 0..count-1: divided 80/20 by the hash of each."""
     held = {at for at in range(count) if place(str(at)) < HELD_OUT[True]}
     if count > 1 and len(held) in (0, count):
         held ^= {min(range(count), key=lambda at: place(str(at)))}
@@ -138,7 +128,7 @@ def divide_numbers(count: int, split: str) -> list[int]:
 
 
 def divide(files: list[ImageFile], prefix: str, split: str) -> Selection:
-    """The train or val part of files that came without a division."""
+    """Select the files of ``split`` among those that came without a division."""
     below = {file: file.path.removeprefix(prefix) for file in files}
     classes = class_names(list(below.values()))
     percent = HELD_OUT[bool(classes)]
@@ -155,8 +145,10 @@ def divide(files: list[ImageFile], prefix: str, split: str) -> Selection:
 
 
 def select(files: list[ImageFile], split: str, *, divided: bool) -> Selection:
-    """The files of ``split``. ``divided``: there is a folder ``train``. Raises ``ValueError`` on an
-    unknown class."""
+    """Select the files of ``split``. ``divided``: there is a folder ``train``.
+
+    Raises ``ValueError`` for a held-out class that train has not.
+    """
     if not divided:
         return divide(files, "", split)
     parts = {name: [file for file in files if file.path.startswith(f"{name}/")] for name in SPLITS}

@@ -1,32 +1,22 @@
-"""A Dataset object of the Python API as a source: ``ssl_patches.pretrain(data=my_dataset)``.
+"""Take Dataset objects of the Python API as sources: ``ssl_patches.pretrain(data=my_dataset)``.
 
-A configuration is plain data, so it names ``live_source`` and the object stands aside for the time
-of the call. After that, or in another process, the object is gone and has to be given again: a run
-directory never holds it, and two runs can never take each other's. Loader workers are forked and
-have it.
+A configuration is plain data, so it names ``live_source`` and the objects are passed beside it, as
+``sources``, to whatever builds images. In another process or later they have to be given again: a
+run directory never holds them. Loader workers are forked and have them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, NoReturn
 
 from ssl_patches.data.items import ItemSource
 
-_STANDING: ContextVar[Mapping[str, Any] | None] = ContextVar("datasets of the call", default=None)
+LIVE = "ssl_patches.data.live.live_source"
+"""The ``_target_`` of images that were given as Dataset objects."""
 
-
-@contextmanager
-def standing(datasets: Mapping[str, Any] | None) -> Iterator[None]:
-    """Within: ``live_source`` finds these, ``train`` and perhaps ``val``; without ``val`` it
-    divides ``train`` 80/20."""
-    token = _STANDING.set(datasets)
-    try:
-        yield
-    finally:
-        _STANDING.reset(token)
+Datasets = Mapping[str, Any]
+"""Map-style Datasets by split: ``train`` and perhaps ``val``."""
 
 
 def live_source(
@@ -36,16 +26,32 @@ def live_source(
     image_size: int,
     channels: int = 3,
     load_size: int | None = None,
+) -> NoReturn:
+    """Refuse images that nobody gave; ``build.source`` takes ``of_datasets`` where they are given.
+
+    ``name``: what they were called in errors and tables. Raises ValueError always.
+    """
+    raise ValueError(
+        f"data={name}: was a Dataset object of the program that trained, and is not kept with"
+        " the run; give data= again, to ssl_patches.evaluate or ssl_patches.export the object,"
+        " to a command data=folder data.root=DIR or the like"
+    )
+
+
+def of_datasets(
+    datasets: Datasets,
+    *,
+    name: str,
+    split: str,
+    image_size: int,
+    channels: int = 3,
+    load_size: int | None = None,
 ) -> ItemSource:
-    """The images of the Dataset that stands aside. ``name``: what it is called in errors and
-    tables."""
-    datasets = _STANDING.get()
-    if datasets is None:
-        raise ValueError(
-            f"data={name}: was a Dataset object of the program that trained, and is not kept with"
-            " the run; give data= again, to ssl_patches.evaluate or ssl_patches.export the object,"
-            " to a command data=folder data.root=DIR or the like"
-        )
+    """Return the images of a split; without ``val``, 20 % of ``train`` are held out.
+
+    ``name``: what they are called in errors and tables. ``image_size``, ``load_size``: sides in
+    pixels. ValueError for what is no map-style Dataset of images.
+    """
     return ItemSource(
         datasets.get(split, datasets["train"]),
         where=f"data={name}",

@@ -1,5 +1,5 @@
-"""Images listed in a file: ``data=manifest data.path=FILE``, a list of paths, a CSV or TSV with a
-header, or Parquet.
+"""Read images listed in a file: ``data=manifest data.path=FILE``, a list of paths, a CSV or TSV
+with a header, or Parquet.
 
 Paths are relative to ``data.root``, or to the folder of the list where none is given. Labels are
 text or numbers and are numbered in sorted order (as numbers where all are numbers) over *both*
@@ -15,14 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import torch
-from torch import Tensor
-
 from ssl_patches.config.messages import nearest
 from ssl_patches.data.arrays import check_range
-from ssl_patches.data.files import Reading, read_skip
+from ssl_patches.data.files import FileSource, ListedFile, Reading, read_skip
 from ssl_patches.data.layout import HELD_OUT, place
-from ssl_patches.data.source import ImageSource, check_sizes, choose_load_size
+from ssl_patches.data.source import Request
 
 SIDES = {
     "train": "train",
@@ -36,13 +33,13 @@ IMAGE_COLUMNS = ("image", "path", "file", "filename", "image_path", "file_name")
 Columns = dict[str, list[str]]
 
 
-class ManifestSource(ImageSource):
-    """``path``: the list. ``image_column``: None takes the first of ``IMAGE_COLUMNS`` that there
-    is, or the only column.
+class ManifestSource(FileSource):
+    """The images that a list names, one a row; ValueError where it cannot be read as told.
 
-    ``label_column``, ``split_column``: None = there are none. ``root``: what paths are relative to;
-    None: the folder of the list. A split column with both ``val`` and ``test`` evaluates on
-    ``val``. The rest as for ``FolderSource``.
+    ``path``: the list. ``image_column``: None takes the first of ``IMAGE_COLUMNS`` that there is,
+    or the only column. ``label_column``, ``split_column``: None = there are none. ``root``: what
+    paths are relative to; None: the folder of the list. A split column with both ``val`` and
+    ``test`` evaluates on ``val``. The rest as for ``FolderSource``.
     """
 
     def __init__(
@@ -61,15 +58,17 @@ class ManifestSource(ImageSource):
         skip: str | None = None,
         max_corrupt: float = 0.01,
     ) -> None:
-        check_sizes(split=split, image_size=image_size, channels=channels, load_size=load_size)
-        self.reading, where = Reading(channels, check_range(value_range)), f"data.path={path}"
+        request = Request(
+            split=split, image_size=image_size, channels=channels, load_size=load_size
+        )
+        reading, where = Reading(channels, check_range(value_range)), f"data.path={path}"
         columns = read_columns(path)
         images = columns[_image_column(image_column, columns, path)]
         labels = _column("label_column", label_column, columns, path)
-        self.classes = class_order(labels or [])
-        number = {name: at for at, name in enumerate(self.classes)}
+        classes = class_order(labels or [])
+        number = {name: at for at, name in enumerate(classes)}
         sides, rule = _sides(
-            images, _column("split_column", split_column, columns, path), bool(self.classes), where
+            images, _column("split_column", split_column, columns, path), bool(classes), where
         )
         skipped = read_skip(skip, images, where=where)
         rows = [at for at, side in enumerate(sides) if side == split and images[at] not in skipped]
@@ -78,41 +77,35 @@ class ManifestSource(ImageSource):
                 f"{where}: must list images for {split}, but has {len(images)} rows ({rule}); list"
                 " some"
             )
-        self.split_rule = (
-            f"{len(self.classes)} classes; {rule}" if self.classes else f"unlabelled; {rule}"
-        )
-
         base = (
             os.path.expanduser(root)
             if root
             else os.path.dirname(os.path.abspath(os.path.expanduser(path)))
         )
-        full = {os.path.join(base, images[at]): at for at in rows}
-        extents, corrupt = self.reading.headers(list(full))
-        self.paths = list(extents)
-        rows = [full[file] for file in self.paths]
         super().__init__(
+            [
+                ListedFile(
+                    name=images[at],
+                    path=os.path.join(base, images[at]),
+                    label=number.get(labels[at], -1) if labels else -1,
+                )
+                for at in rows
+            ],
             where=where,
-            names=self.paths,
-            labels=torch.tensor(
-                [number.get(labels[at], -1) if labels else -1 for at in rows], dtype=torch.int64
-            ),
-            classes=self.classes,
-            corrupt=corrupt,
-            identity=(
-                f"{images[at]}\0{os.path.getsize(os.path.join(base, images[at]))}\n" for at in rows
-            ),
+            root=base,
+            request=request,
+            reading=reading,
+            classes=classes,
+            split_rule=f"{len(classes)} classes; {rule}" if classes else f"unlabelled; {rule}",
             max_corrupt=max_corrupt,
         )
-        self.load_size = load_size or choose_load_size(extents.values(), image_size)
-
-    def read(self, at: int) -> tuple[Tensor, int]:
-        return self.reading.square(self.paths[at], self.load_size), int(self.labels[at])
 
 
 def read_columns(path: str) -> Columns:
-    """Name -> values as text, of a list (one column, ``image``), CSV, TSV or Parquet. ValueError
-    when it cannot be read."""
+    """Return name -> values as text, of a list (one column, ``image``), CSV, TSV or Parquet.
+
+    ValueError when it cannot be read.
+    """
     file = Path(path).expanduser()
     try:
         if file.suffix.lower() == ".parquet":
@@ -189,7 +182,10 @@ def _image_column(name: str | None, columns: Columns, path: str) -> str:
 
 
 def class_order(labels: Sequence[str]) -> list[str]:
-    """The classes, sorted: as numbers where all are whole numbers ("10" after "9")."""
+    """Sort the classes: as numbers where all are whole numbers ("10" after "9").
+
+    An empty label is no class.
+    """
     names = set(labels) - {""}
     return (
         sorted(names, key=int)
@@ -201,7 +197,7 @@ def class_order(labels: Sequence[str]) -> list[str]:
 def _sides(
     images: list[str], splits: list[str] | None, labelled: bool, where: str
 ) -> tuple[list[str], str]:
-    """For each row "train", "val" or something else, and the rule in words."""
+    """Return "train", "val" or something else for each row, and the rule in words."""
     if splits is None:
         percent = HELD_OUT[labelled]
         held = [place(image) < percent for image in images]

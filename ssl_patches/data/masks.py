@@ -1,13 +1,14 @@
-"""Images with a class per pixel: what dense probes and the attention of a ViT are held against.
+"""Read images with a class per pixel: what dense probes and the attention of a ViT are held
+against.
 
 A source *has masks* when ``source.mask(i)`` gives the ids of image i, ``source.mask_classes`` their
 names and ``source.objects`` the ids that are things rather than background: the embedded images
 have, and ``MaskFolder`` has. To pretraining both look like any other source; ``WithMasks`` puts the
 mask where the label stands.
 
-* The image is the exported preprocessing's square. The mask is cut to the same square but keeps
-  *its own* resolution,
-  so that predictions are enlarged to the mask and never the mask shrunk to the prediction;
+* the image is the exported preprocessing's square. The mask is cut to the same square but keeps
+  *its own* resolution, so that predictions are enlarged to the mask and never the mask shrunk to
+  the prediction;
 * a mask's pixels are ids as stored: a palette is not applied, and an id is never interpolated;
 * ids that mean "unlabelled" become -1, as a missing label does everywhere else.
 
@@ -24,70 +25,67 @@ import os
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from statistics import median_low
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from ssl_patches.data.decode import DAMAGE, UnreadableImage, decode
 from ssl_patches.data.files import Extent, read_headers
 from ssl_patches.data.layout import find_images
+from ssl_patches.data.source import HasMasks, ImageSource, WrappedSource, choose_load_size
 
 LARGEST_ID = 2**15 - 1
 
 
-@runtime_checkable
-class HasMasks(Protocol):
-    """What a source offers besides its items when it knows the class of every pixel."""
+class WithMasks(ImageSource):
+    """The images of a source with their masks as labels: item -> (uint8 (C, S, S), int16 (H, W),
+    index).
 
-    mask_classes: list[str]  # the name of each id
-    objects: list[int]  # ids of things, as against what surrounds them
-
-    def mask(self, index: int) -> Tensor:
-        """(H, W) integer ids of image ``index``; -1 = unlabelled. Square, of any size, the same for
-        all images."""
-
-
-class WithMasks(Dataset[tuple[Tensor, Tensor, int]]):
-    """The same images with their masks as labels: item -> (uint8 (C, S, S), int16 (H, W), index).
-
-    ValueError for a source without masks.
+    ``classes``: the names of the ids. ValueError for a source without masks.
     """
 
-    def __init__(self, source: Dataset[tuple[Tensor, int, int]]) -> None:
+    def __init__(self, source: ImageSource) -> None:
         if not isinstance(source, HasMasks):
+            owner = source.source if isinstance(source, WrappedSource) else source
             raise ValueError(
-                f"data: {type(source).__name__} has no masks, and segmentation needs a class per"
+                f"data: {type(owner).__name__} has no masks, and segmentation needs a class per"
                 " pixel; name a folder of DIR/{train,test}/{images,masks} as data=camvid"
                 " data.root=DIR, or data=embedded"
             )
-        self.source, self.classes, self.objects = source, source.mask_classes, source.objects
-        if hasattr(source, "fingerprint"):
-            self.fingerprint = source.fingerprint
+        self.source, self.masks = source, source.mask
+        self.classes, self.objects = source.mask_classes, source.objects
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
+        """Return (image uint8 (C, S, S), mask int16 (H, W) with -1 = unlabelled, index)."""
         image, _, shown = self.source[index]
-        return image, self.source.mask(shown).to(torch.int16), shown
+        return image, self.masks(shown).to(torch.int16), shown
+
+    def fingerprint(self) -> str:
+        """Return that of the source."""
+        return self.source.fingerprint()
 
 
-class MaskFolder(Dataset[tuple[Tensor, int, int]]):
-    """``root``/{train,val,test}/{images,masks}/NAME.*: one mask per image, of the same name up to
-    the suffix.
+class MaskFolder(ImageSource):
+    """A folder of images and masks: one mask per image, of the same name up to the suffix.
 
-    ``root``: the folder. ``held_out``: the folder that ``split="val"`` is, or the other of val and
-    test where that is not there. Why: papers report on test. ``void``: ids that mean unlabelled.
-    Why: 255 in most data sets. ``objects``: ids of things, what attention is held against. Why:
-    nobody can guess them. ``root/classes.txt`` names the ids, ``ID NAME`` a line; without it the
-    ids of the training masks are looked up. ``load_size`` as for ``FolderSource``. ValueError for
-    an image without a mask, for files that cannot be read, for a mask of another shape than its
-    image, and for ids without a name.
+    The files are ``root``/{train,val,test}/{images,masks}/NAME.*. ``root``: the folder.
+    ``held_out``: the folder that ``split="val"`` is, or the other of val and test where that is not
+    there. Why: papers report on test. ``void``: ids that mean unlabelled. Why: 255 in most data
+    sets. ``objects``: ids of things, what attention is held against. Why: nobody can guess them.
+    ``root/classes.txt`` names the ids, ``ID NAME`` a line; without it the ids of the training masks
+    are looked up. ``load_size`` as for ``FolderSource``. ValueError for an image without a mask,
+    for files that cannot be read, for a mask of another shape than its image, and for ids without a
+    name.
     """
+
+    root: str
+    load_size: int
 
     def __init__(
         self,
@@ -122,9 +120,7 @@ class MaskFolder(Dataset[tuple[Tensor, int, int]]):
         extents, mask_extents = readable(self.paths), readable(self.mask_paths)
         for path, own, other in zip(self.mask_paths, mask_extents, extents, strict=True):
             _check_shape(path, own, other)
-        self.load_size = load_size or min(
-            max(median_low(map(min, extents)), image_size), 2 * image_size
-        )
+        self.load_size = load_size or choose_load_size(extents, image_size)
         self.mask_size = median_low(map(min, mask_extents))
         self.mask_classes = self._names()
         self.objects = [label for label in objects if self._known(label)]
@@ -134,7 +130,10 @@ class MaskFolder(Dataset[tuple[Tensor, int, int]]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        """(image uint8 (C, S, S), -1, index)."""
+        """Return (image uint8 (C, S, S), -1, index).
+
+        IndexError beyond the images; ValueError for an image that cannot be read.
+        """
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         try:
@@ -145,22 +144,26 @@ class MaskFolder(Dataset[tuple[Tensor, int, int]]):
             ) from error
 
     def mask(self, index: int) -> Tensor:
-        """Ids of image ``index``, int16 (mask_size, mask_size); -1 = unlabelled."""
+        """Return the ids of image ``index``, int16 (H, W), -1 = unlabelled.
+
+        Both are ``mask_size``. ValueError for an id without a name.
+        """
         ids = ids_of(self.mask_paths[index], size=self.mask_size)
         ids = torch.where(torch.isin(ids, torch.tensor(self.void, dtype=ids.dtype)), -1, ids)
         if ids.max() >= len(self.mask_classes) or ids.min() < -1:
-            at = f"{self.mask_paths[index]} holds id {int(ids.max())}"
-            raise ValueError(f"data.void={self.void}: {at}, but the classes are 0..{len(self.mask_classes) - 1}; add it to "
-                             "classes.txt, or to data.void when it means unlabelled")  # fmt: skip
+            raise ValueError(
+                f"data.void={self.void}: {self.mask_paths[index]} holds id {int(ids.max())}, but"
+                f" the classes are 0..{len(self.mask_classes) - 1}; add it to classes.txt, or to"
+                " data.void when it means unlabelled"
+            )
         return ids
 
     def fingerprint(self) -> str:
-        """sha256 over the names and sizes of images and masks, and over what counts as
-        unlabelled."""
+        """Return the sha256 of names and sizes of images and masks, and of what is unlabelled."""
         return hashlib.sha256(os.fsencode(f"{self._lines}{self.void}")).hexdigest()
 
     def _names(self) -> list[str]:
-        """The class of each id from 0; ids that nobody named are called after their number."""
+        """Return the class of each id from 0; ids without a name are called after their number."""
         listed = os.path.join(self.root, "classes.txt")
         if os.path.isfile(listed):
             with open(listed, encoding="utf-8") as file:
@@ -177,8 +180,10 @@ class MaskFolder(Dataset[tuple[Tensor, int, int]]):
             }
         used = {label: name for label, name in named.items() if label not in self.void}
         if len(used) < 2:
-            raise ValueError(f"data.void={self.void}: leaves {len(used)} of {len(named)} classes; at least 2 are needed, "
-                             "set data.void to the ids that mean unlabelled")  # fmt: skip
+            raise ValueError(
+                f"data.void={self.void}: leaves {len(used)} of {len(named)} classes; at least 2 are"
+                " needed, set data.void to the ids that mean unlabelled"
+            )
         return [used.get(label, f"class {label}") for label in range(max(used) + 1)]
 
     def _known(self, label: int) -> bool:
@@ -191,20 +196,26 @@ class MaskFolder(Dataset[tuple[Tensor, int, int]]):
 
 
 def paired(folder: str) -> tuple[list[str], list[str], str]:
-    """Images and masks of a split in the order of their names, and a line per pair. ValueError
-    where one is missing."""
+    """Return images and masks of a split in the order of their names, and a line per pair.
+
+    ValueError where one is missing.
+    """
     sides = []
     for side in ("images", "masks"):
         if not os.path.isdir(os.path.join(folder, side)):
-            raise ValueError(f"data.root: {os.path.join(folder, side)} does not exist; masks need DIR/train/images, "
-                             "DIR/train/masks, DIR/test/images and DIR/test/masks")  # fmt: skip
+            raise ValueError(
+                f"data.root: {os.path.join(folder, side)} does not exist; masks need"
+                " DIR/train/images, DIR/train/masks, DIR/test/images and DIR/test/masks"
+            )
         found, _ = find_images(os.path.join(folder, side))
         sides.append({str(PurePosixPath(file.path).with_suffix("")): file for file in found})
     images, masks = sides
     if alone := sorted(images.keys() ^ masks.keys()):
         side = "masks" if alone[0] in images else "images"
-        raise ValueError(f"data.root: {os.path.join(folder, side)} has no {alone[0]}.* ({len(alone)} such); each image needs "
-                         "one mask of the same name")  # fmt: skip
+        raise ValueError(
+            f"data.root: {os.path.join(folder, side)} has no {alone[0]}.* ({len(alone)} such); each"
+            " image needs one mask of the same name"
+        )
     if not images:
         raise ValueError(
             f"data.root: {os.path.join(folder, 'images')} holds no images; set data.root to another"
@@ -219,7 +230,7 @@ def paired(folder: str) -> tuple[list[str], list[str], str]:
 
 
 def readable(paths: list[str]) -> list[Extent]:
-    """(width, height) of every file. ValueError when one has no readable header."""
+    """Return (width, height) of every file. ValueError when one has no readable header."""
     extents, corrupt = read_headers(paths)
     if corrupt:
         raise ValueError(
@@ -230,8 +241,11 @@ def readable(paths: list[str]) -> list[Extent]:
 
 
 def ids_of(path: str, *, size: int | None = None) -> Tensor:
-    """The stored ids of a mask file as int16: its central square, brought to ``size`` by nearest
-    pixel; None: all of it."""
+    """Read the ids of a mask file: int16 (size, size), its central square by nearest pixel.
+
+    ``size`` None: int16 (H, W), all of it as stored. ValueError where the file cannot be read, and
+    for colours or ids beyond 0..32767.
+    """
     try:
         with Image.open(path) as image:
             if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
@@ -250,21 +264,24 @@ def ids_of(path: str, *, size: int | None = None) -> Tensor:
     if size is not None:
         side = min(ids.shape)
         top, left = ((extent - side) // 2 for extent in ids.shape)
-        nearest = (
-            (2 * np.arange(size) + 1) * side // (2 * size)
-        )  # the pixel under the centre of each
+        # the pixel under the centre of each
+        nearest = (2 * np.arange(size) + 1) * side // (2 * size)
         ids = ids[top + nearest][:, left + nearest]
     return torch.from_numpy(ids.astype(np.int16))
 
 
 def found_ids(folder: str) -> set[int]:
-    """All ids in the masks of a split."""
+    """Return all ids in the masks of a split. ValueError as for ``paired`` and ``ids_of``."""
     return {label for path in paired(folder)[1] for label in ids_of(path).unique().tolist()}
 
 
 def _check_shape(path: str, own: Extent, image: Extent) -> None:
-    """A mask may have another size than its image, but shows the same rectangle (up to a rounded
-    pixel)."""
+    """Raise ValueError where a mask does not show the rectangle of its image.
+
+    Its size may be another one, up to a rounded pixel.
+    """
     if abs(own[0] * image[1] - own[1] * image[0]) > max(*own, *image):
-        raise ValueError(f"data.root: {path} is {own[0]}x{own[1]} and its image {image[0]}x{image[1]}: a mask must have its "
-                         "image's proportions; store both upright and uncropped")  # fmt: skip
+        raise ValueError(
+            f"data.root: {path} is {own[0]}x{own[1]} and its image {image[0]}x{image[1]}: a mask"
+            " must have its image's proportions; store both upright and uncropped"
+        )

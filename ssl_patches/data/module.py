@@ -1,4 +1,4 @@
-"""An endless stream of batches whose batch number i is a function of (seed, i), and one ordered
+"""Load batches: an endless stream whose batch number i is a function of (seed, i), and one ordered
 pass for evaluation.
 
 The stream is one permutation of the images after the other; batches are cut from it without regard
@@ -29,17 +29,15 @@ import numpy as np
 import torch
 from lightning import LightningDataModule
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from ssl_patches.data.source import ImageSource, Item, as_source
 from ssl_patches.types import ImageBatch
-
-Item = tuple[Tensor, int, int]  # uint8 (C, H, W), label, index
 
 
 @lru_cache(maxsize=2)
 def permutation(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order in which ``epoch`` visits ``length`` images.
+    """Return the order (length,) int64 in which ``epoch`` visits ``length`` images.
 
     Sorted raw words of PCG64: numpy guarantees those for ever, and its own or torch's shuffling it
     does not.
@@ -54,12 +52,12 @@ def permutation(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 class EndlessBatches(Sampler[list[int]]):
-    """Batches of indices without end: batch i of rank r is a function of (length, batch_size,
-    world, seed, i, r).
+    """Batches of indices without end.
 
-    All ranks together take ``batch_size * world`` images per batch, rank r the r-th part of them.
-    ``start``: the number of the first batch. Raises ``ValueError`` when a batch would need more
-    images than there are.
+    Batch i of rank r is a function of (length, batch_size, world, seed, i, r). All ranks together
+    take ``batch_size * world`` images per batch, rank r the r-th part of them. ``start``: the
+    number of the first batch. Raises ``ValueError`` when a batch would need more images than there
+    are.
     """
 
     def __init__(
@@ -99,39 +97,41 @@ class EndlessBatches(Sampler[list[int]]):
 
 
 class PatchDataModule(LightningDataModule):
-    """The training stream of built sources. ``batch_size`` is per process; ``train`` and ``val``
-    stay attributes.
+    """The training stream of built sources, for Lightning.
 
-    ``val`` is read by callbacks and probes through ``ordered_loader``; training does not look at
-    it. Set ``start_batch`` before ``fit`` to continue a run after that many batches.
+    ``batch_size`` is per process, in images; ``train`` and ``val`` stay attributes. ``val`` is read
+    by callbacks and probes through ``ordered_loader``; training does not look at it. Set
+    ``start_batch`` before ``fit`` to continue a run after that many batches.
     """
 
     def __init__(
         self,
         *,
-        train: Dataset[Item],
-        val: Dataset[Item] | None,
+        train: ImageSource,
+        val: ImageSource | None,
         batch_size: int,
         num_workers: int,
         seed: int,
     ) -> None:
         super().__init__()
-        EndlessBatches(
-            length=len(train), batch_size=batch_size, seed=seed
-        )  # refuses what cannot be drawn, now
+        # refuses what cannot be drawn, now
+        EndlessBatches(length=len(train), batch_size=batch_size, seed=seed)
         _check_workers(num_workers)
-        self.train, self.val = train, val
+        self.train, self.val = as_source(train), None if val is None else as_source(val)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.start_batch = 0
 
     def store(self) -> None:
-        """Fill the caches of decoded images where they were asked for (``data.cache``); before
-        ``fit``, in each process."""
+        """Fill the caches of decoded images where there are (``data.cache``).
+
+        To be called before ``fit``, in each process.
+        """
         for source in (self.train, self.val):
-            if hasattr(source, "fill_cache"):
+            if source is not None:
                 source.fill_cache(num_workers=self.num_workers)
 
     def train_dataloader(self) -> DataLoader[ImageBatch]:
+        """Return the loader of the stream from ``start_batch`` on, of this process's share."""
         batches = EndlessBatches(
             length=len(self.train),
             batch_size=self.batch_size,
@@ -150,20 +150,20 @@ class PatchDataModule(LightningDataModule):
 
 
 def ordered_loader(
-    source: Dataset[Item],
+    source: ImageSource,
     *,
     batch_size: int,
     num_workers: int,
     limit: int | None = None,
     start: int = 0,
 ) -> DataLoader[ImageBatch]:
-    """Every image once, in order; the last batch may be smaller.
+    """Return a loader of every image once, in order; the last batch may be smaller.
 
     ``limit``: at most so many images, the first ones of a fixed permutation, sorted. Being drawn at
     random they hold the classes in about their proportions, and a smaller subset lies within a
     larger one. Images that the source replaced because they cannot be decoded are left out rather
-    than counted twice, so ``index`` may have holes.
-    ``start``: leave out so many at the beginning.
+    than counted twice, so ``index`` may have holes. ``start``: leave out so many at the beginning.
+    ValueError for ``batch_size`` or ``limit`` below 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: must be at least 1; set batch_size=256")
@@ -182,7 +182,7 @@ def ordered_loader(
 
 
 def ordered_items(dataset: Dataset[Any], *, num_workers: int) -> Iterator[Any]:
-    """The items of any dataset in order, made by worker processes, a few at a time."""
+    """Yield the items of any dataset in order, made by worker processes, a few at a time."""
     _check_workers(num_workers)
     return chain.from_iterable(
         _loader(dataset, batch_size=8, num_workers=num_workers, collate_fn=list)
@@ -193,7 +193,7 @@ class _Asked(Dataset[tuple[int, Item]]):
     """Items together with the index that was asked for, which differs from the item's where it is a
     replacement."""
 
-    def __init__(self, source: Dataset[Item], chosen: NDArray[np.int64]) -> None:
+    def __init__(self, source: ImageSource, chosen: NDArray[np.int64]) -> None:
         self.source, self.chosen = source, chosen
 
     def __len__(self) -> int:
@@ -205,29 +205,31 @@ class _Asked(Dataset[tuple[int, Item]]):
 
 
 def collate(items: list[Item] | ImageBatch) -> ImageBatch:
-    """Images whose colours of a pixel lie together in memory, as decoders leave them, lie so in the
-    batch too."""
+    """Make a batch of items; images that lie channels-last in memory do so in the batch too.
+
+    Items are (uint8 (C, H, W), label, index); a batch that a source made itself is returned as it
+    is.
+    """
     if isinstance(items, ImageBatch):
         return items
-    together = all(
-        image.dim() == 3 and image.permute(1, 2, 0).is_contiguous() for image, _, _ in items
-    )
+    last = all(image.dim() == 3 and image.permute(1, 2, 0).is_contiguous() for image, _, _ in items)
     batch = ImageBatch(
         *default_collate(
-            [(image.permute(1, 2, 0), *rest) for image, *rest in items] if together else items
+            [(image.permute(1, 2, 0), *rest) for image, *rest in items] if last else items
         )
     )
-    return batch._replace(images=batch.images.permute(0, 3, 1, 2)) if together else batch
+    return batch._replace(images=batch.images.permute(0, 3, 1, 2)) if last else batch
 
 
 def collate_asked(pairs: list[tuple[int, Item]]) -> ImageBatch:
+    """Make a batch of (index asked for, item), without the items that show another image."""
     batch = collate([item for _, item in pairs])
     own = batch.index == torch.tensor([index for index, _ in pairs])
     return batch if own.all() else ImageBatch(*(part[own] for part in batch))
 
 
 def one_thread(worker: int) -> None:
-    """Each worker is one of many: threads of its own would only fight over the cores.
+    """Set up a worker process: one of many, whose own threads would only fight over the cores.
 
     Ctrl-C reaches the whole process group and is the main process's to answer: it still needs
     batches to end its step.

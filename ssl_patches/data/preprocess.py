@@ -1,5 +1,4 @@
-"""From an image to what an encoder takes, as evaluation prepares it: the central square, resized,
-normalised."""
+"""Prepare an image for an encoder as evaluation does: the central square, resized, normalised."""
 
 from __future__ import annotations
 
@@ -18,11 +17,12 @@ from ssl_patches.data.decode import decode, orientation, square_of
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
-    """``preprocess(image)`` -> (C, S, S) float32. ``mean``, ``std`` per channel, of pixels in 0..1.
+    """Preprocessing of one image: ``preprocess(image)`` -> (C, S, S) float32, normalised.
 
-    An image is a file's path, a PIL image, an array (H, W[, C] or C, H, W) or a tensor (C, H, W);
-    pixels are read by the rules of ``data.decode`` and ``data.arrays`` (8 or 16 bits, floats in
-    0..1), by ``value_range`` where it is given.
+    ``image_size``: S in pixels. ``mean``, ``std`` per channel, of pixels as shares 0..1. An image
+    is a file's path, a PIL image, an array (H, W[, C] or C, H, W) or a tensor (C, H, W); pixels are
+    read by the rules of ``data.decode`` and ``data.arrays`` (8 or 16 bits, floats in 0..1), by
+    ``value_range`` where it is given.
     """
 
     image_size: int
@@ -40,13 +40,19 @@ class Preprocess:
 
     def _square(self, image: str | os.PathLike | Image.Image | np.ndarray | Tensor) -> Tensor:
         """uint8 (C, S, S)."""
-        channels, shape = len(self.mean), {"size": self.image_size, "value_range": self.value_range}
+        channels, size, value_range = len(self.mean), self.image_size, self.value_range
         if isinstance(image, str | os.PathLike):
-            return decode(os.fspath(image), channels=channels, **shape)
+            return decode(os.fspath(image), channels=channels, size=size, value_range=value_range)
         if isinstance(image, Image.Image):
-            return square_of(image, channels=channels, turn=orientation(image), **shape)
+            return square_of(
+                image,
+                channels=channels,
+                size=size,
+                value_range=value_range,
+                turn=orientation(image),
+            )
         values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
         values = arrays.channels_first(
             values, channels=channels, last=not isinstance(image, Tensor)
         )
-        return torch.from_numpy(arrays.square(values, **shape))
+        return torch.from_numpy(arrays.square(values, size=size, value_range=value_range))

@@ -1,5 +1,7 @@
-"""What all sources of stored images share: squares on demand, labels for the probes, and damage
-that is told.
+"""Define what a source of images offers, and what all sources of stored images share.
+
+``ImageSource`` is what training, evaluation and probes ask of a source; all but the images
+themselves has a default. ``StoredSource`` adds squares on demand and damage that is reported.
 
 Damage never becomes a picture, and an item depends on the files and the index alone: an image that
 cannot be read is replaced by the next readable one, whose label and index the item carries. Which
@@ -18,8 +20,10 @@ import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from statistics import median_low
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -27,18 +31,181 @@ from torch.utils.data import Dataset
 
 from ssl_patches.data.decode import UnreadableImage
 
-Item = tuple[Tensor, int, int]  # uint8 (C, S, S), label with -1 = none, index of the image shown
+# uint8 (C, S, S), label (a class or a mask) with -1 = none, index of the image shown
+Item = tuple[Tensor, int | Tensor, int]
 Damage = list[tuple[str, str]]  # (which image, why it cannot be read)
 
 
 class ImageSource(Dataset[Item], ABC):
-    """Images of one split, numbered. A subclass says what is in one: ``read``.
+    """The images of one split, numbered from 0: ``source[i]`` is (uint8 (C, S, S), label, index).
+
+    A label of -1 means none; the index is that of the image shown, which is another one where
+    image i cannot be read. Everything below ``__getitem__`` has a default, which says that the
+    source does not know.
+
+    ``labels`` (N,) int64, -1 = none; None: they are those of the items. ``classes``: their names.
+    ``paths`` of the files, in order; ``root``: the folder that tables name them relative to.
+    ``split_rule``: in words, how the split was chosen. ``load_size``: side S in pixels.
+    """
+
+    labels: Tensor | None = None
+    classes: Sequence[str] = ()
+    paths: Sequence[str] = ()
+    root: str | None = None
+    split_rule: str = ""
+    load_size: int | None = None
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of images N."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Item:
+        """Return image ``index`` 0..N-1; IndexError for any other."""
+
+    def fingerprint(self) -> str:
+        """Return a hash of what decides the images; "" where they cannot be recognised."""
+        return ""
+
+    def unreadable(self) -> Damage:
+        """Return (name, reason) of every image known to be damaged, in any worker so far."""
+        return []
+
+    def fill_cache(self, *, num_workers: int) -> None:
+        """Decode all images into the cache before training, where there is one."""
+
+
+@runtime_checkable
+class HasMasks(Protocol):
+    """A source that knows the class of every pixel."""
+
+    mask_classes: list[str]  # the name of each id
+    objects: list[int]  # ids of things, as against what surrounds them
+
+    def mask(self, index: int) -> Tensor:
+        """Return the ids of image ``index``, (H, W) integers, -1 = unlabelled.
+
+        They are square, of any size, the same for all images.
+        """
+
+
+class _Lent:
+    """An attribute of ``ImageSource`` that is the wrapped source's own, or the default."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, wrapper: Any, owner: type) -> Any:
+        default = getattr(ImageSource, self.name, None)
+        return default if wrapper is None else getattr(wrapper.source, self.name, default)
+
+
+class WrappedSource(ImageSource):
+    """Another source passed on; what a class of somebody else's lacks has the defaults.
+
+    Attributes that ``ImageSource`` does not know are those of ``source``.
+    """
+
+    labels: Any = _Lent()
+    classes: Any = _Lent()
+    paths: Any = _Lent()
+    root: Any = _Lent()
+    split_rule: Any = _Lent()
+    load_size: Any = _Lent()
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Item:
+        return self.source[index]
+
+    def fingerprint(self) -> str:
+        """Return that of ``source``."""
+        return getattr(self.source, "fingerprint", super().fingerprint)()
+
+    def unreadable(self) -> Damage:
+        """Return those of ``source``."""
+        return getattr(self.source, "unreadable", super().unreadable)()
+
+    def fill_cache(self, *, num_workers: int) -> None:
+        """Fill the cache of ``source``."""
+        getattr(self.source, "fill_cache", super().fill_cache)(num_workers=num_workers)
+
+    def __getattr__(self, name: str) -> Any:
+        # asked while this is being unpickled, before there is a source
+        if name == "source" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.source, name)
+
+
+class WrappedWithMasks(WrappedSource):
+    """Another source passed on that knows the class of every pixel."""
+
+    mask_classes: Any = _Lent()
+    objects: Any = _Lent()
+
+    def mask(self, index: int) -> Tensor:
+        """Return the ids of image ``index`` as ``source`` does, (H, W), -1 = unlabelled."""
+        return self.source.mask(index)
+
+
+def as_source(found: Any) -> ImageSource:
+    """Return ``found``, wrapped where its class does not derive from ``ImageSource``."""
+    if isinstance(found, ImageSource):
+        return found
+    return WrappedWithMasks(found) if isinstance(found, HasMasks) else WrappedSource(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the program asks of a source.
+
+    ``image_size``: side in pixels of a view. ``load_size``: side of what an item holds; None: the
+    source chooses. ValueError for what no source can deliver.
+    """
+
+    split: str
+    image_size: int
+    channels: int
+    load_size: int | None
+
+    def __post_init__(self) -> None:
+        if self.split not in ("train", "val"):
+            raise ValueError(f"data.split={self.split}: must be train or val; set data.split=train")
+        if self.image_size < 1:
+            raise ValueError(
+                f"image_size={self.image_size}: must be at least 1 pixel; set image_size=64"
+            )
+        if self.channels < 1:
+            raise ValueError(
+                f"data.channels={self.channels}: must be at least 1; set data.channels=3"
+            )
+        if self.load_size is not None and self.load_size < self.image_size:
+            raise ValueError(
+                f"load_size={self.load_size}: must be at least image_size ({self.image_size}), or"
+                f" views are cut from enlarged pixels; give load_size={self.image_size} or leave it"
+                " out"
+            )
+
+    def side(self, extents: Iterable[tuple[int, int]]) -> int:
+        """Return the side of an item in pixels, for images of these (width, height)."""
+        return self.load_size or choose_load_size(extents, self.image_size)
+
+
+class StoredSource(ImageSource):
+    """Images that are decoded when they are asked for; a subclass says how: ``read``.
 
     ``where``: the key and value that errors begin with, such as ``data.root=DIR``. ``names``: of
-    the images, in order. ``labels`` (N,) int64, -1 = none. ``corrupt``: what was found damaged
+    the images, in order. ``labels`` (N,) int64, -1 = none; None: a subclass has them.
+    ``split_rule`` and ``load_size`` as for ``ImageSource``. ``corrupt``: what was found damaged
     before. ``identity``: text that decides what the images are, for the fingerprint.
-    ``max_corrupt``: the share of unreadable images above which ValueError is raised.
+    ``max_corrupt``: the share 0..1 of unreadable images above which ValueError is raised.
     """
+
+    load_size: int
 
     def __init__(
         self,
@@ -47,6 +214,8 @@ class ImageSource(Dataset[Item], ABC):
         names: Sequence[str],
         labels: Tensor | None,
         classes: Sequence[str],
+        split_rule: str,
+        load_size: int,
         corrupt: Damage,
         identity: Iterable[str],
         max_corrupt: float,
@@ -56,13 +225,9 @@ class ImageSource(Dataset[Item], ABC):
                 f"data.max_corrupt={max_corrupt}: must be a share in 0 <= share < 1; set"
                 " data.max_corrupt=0.01"
             )
-        self.where, self.names, self.classes, self.max_corrupt, self.corrupt = (
-            where,
-            names,
-            list(classes),
-            max_corrupt,
-            corrupt,
-        )
+        self.where, self.names, self.classes = where, names, list(classes)
+        self.split_rule, self.load_size = split_rule, load_size
+        self.max_corrupt, self.corrupt = max_corrupt, corrupt
         if labels is not None:
             self.labels = labels
         self._broken = torch.zeros(len(names), dtype=torch.uint8).share_memory_()
@@ -71,14 +236,16 @@ class ImageSource(Dataset[Item], ABC):
 
     @abstractmethod
     def read(self, at: int) -> tuple[Tensor, int]:
-        """Image ``at`` as uint8 (C, S, S), and its label. Raises ``UnreadableImage``."""
+        """Return image ``at`` as uint8 (C, S, S), and its label. Raises ``UnreadableImage``."""
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Item:
-        """The image ``index``, or the next readable one: (uint8 (C, S, S), its label, its own
-        index)."""
+        """Return image ``index`` or the next readable one: (uint8 (C, S, S), label, its own index).
+
+        IndexError beyond the images; ValueError where none or too few can be decoded.
+        """
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         for at in chain(range(index, len(self)), range(index)):
@@ -96,15 +263,17 @@ class ImageSource(Dataset[Item], ABC):
         )
 
     def unreadable(self) -> Damage:
-        """(name, reason) of every image known to be damaged: from the start, or by decoding in any
-        worker so far."""
+        """Return (name, reason) of every image known to be damaged: from the start, or by decoding
+        in any worker so far."""
         return self.corrupt + [
             (self.names[at], self._reason(at)) for at in self._broken.nonzero().flatten().tolist()
         ]
 
     def leave_out(self, broken: Tensor) -> None:
-        """``broken`` (N,) bool: images that whoever read all of them before could not decode.
-        ValueError for too many."""
+        """Mark images that could not be decoded before, ``broken`` (N,) bool.
+
+        ValueError for too many.
+        """
         self._broken.masked_fill_(broken, 1)
         self._refuse_too_many(
             [
@@ -114,8 +283,10 @@ class ImageSource(Dataset[Item], ABC):
         )
 
     def fingerprint(self) -> str:
-        """sha256 of what decides the images; for files the sorted (path, size in bytes) of those
-        with a readable header."""
+        """Return the sha256 of what decides the images.
+
+        For files that is the (path, size in bytes) of those with a readable header.
+        """
         return self._fingerprint
 
     @property
@@ -130,8 +301,8 @@ class ImageSource(Dataset[Item], ABC):
         return "could not be read when it was asked for, but can be now"
 
     def _refuse_too_many(self, example: Damage) -> None:
-        """Raises ``ValueError`` when more than the share ``max_corrupt`` of the images is known to
-        be damaged."""
+        """Raise ValueError when more than the share ``max_corrupt`` of the images is known to be
+        damaged."""
         total = len(self.corrupt) + len(self.names)
         bad = len(self.corrupt) + int(self._broken.sum())
         said = "; ".join(f"{path}: {reason}" for path, reason in example)
@@ -150,21 +321,8 @@ class ImageSource(Dataset[Item], ABC):
 
 
 def choose_load_size(extents: Iterable[tuple[int, int]], image_size: int) -> int:
-    """The median shorter side, kept within ``image_size`` and twice that: a random crop then has
-    real pixels to work on."""
+    """Return the median shorter side in pixels, kept within ``image_size`` and twice that.
+
+    A random crop then has real pixels to work on. ``extents``: (width, height) of images.
+    """
     return min(max(median_low(map(min, extents)), image_size), 2 * image_size)
-
-
-def check_sizes(*, split: str, image_size: int, channels: int, load_size: int | None) -> None:
-    """ValueError for what no source can deliver."""
-    if split not in ("train", "val"):
-        raise ValueError(f"data.split={split}: must be train or val; set data.split=train")
-    if image_size < 1:
-        raise ValueError(f"image_size={image_size}: must be at least 1 pixel; set image_size=64")
-    if channels < 1:
-        raise ValueError(f"data.channels={channels}: must be at least 1; set data.channels=3")
-    if load_size is not None and load_size < image_size:
-        raise ValueError(
-            f"load_size={load_size}: must be at least image_size ({image_size}), or views are cut"
-            f" from enlarged pixels; give load_size={image_size} or leave it out"
-        )

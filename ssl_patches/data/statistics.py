@@ -1,4 +1,4 @@
-"""Mean and deviation of the pixels of a source, measured once: what ``data.statistics=measured``
+"""Measure mean and deviation of the pixels of a source, once: what ``data.statistics=measured``
 normalises with.
 
 Per channel, over all pixels of the training images as the exported preprocessing makes them (at
@@ -15,20 +15,24 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import torch
 from tqdm import tqdm
 
+from ssl_patches.config.atomic import write_text
 from ssl_patches.data.module import ordered_loader
+from ssl_patches.data.source import ImageSource
 
 LIMIT = 20_000  # images
 Statistics = dict[str, list[float]]
 
 
-def measured(source: Any, *, num_workers: int = 0, folder: Path | None = None) -> Statistics:
-    """``{"mean": [...], "std": [...]}`` of ``source`` in 0..1, one number per channel, from
-    ``folder`` where it is known.
+def measured(
+    source: ImageSource, *, num_workers: int = 0, folder: Path | None = None
+) -> Statistics:
+    """Return ``{"mean": [...], "std": [...]}`` of ``source``, one share 0..1 per channel.
 
+    Read from ``folder`` where it is known, else measured and kept there; None: ``cache_folder()``.
     ValueError for a channel that is the same everywhere: there is nothing to divide by.
     """
     sample, _, _ = source[0]
@@ -41,13 +45,12 @@ def measured(source: Any, *, num_workers: int = 0, folder: Path | None = None) -
     except (OSError, ValueError, TypeError):  # not there, or not what we wrote
         known = _measure(source, num_workers)
         place.parent.mkdir(parents=True, exist_ok=True)
-        half = place.with_name(f".{place.name}.{os.getpid()}")
-        half.write_text(json.dumps(known), encoding="utf-8")
-        os.replace(half, place)
+        write_text(place, json.dumps(known))
     return known
 
 
 def cache_folder() -> Path:
+    """Return the user's folder of measured statistics."""
     return (
         Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         / "ssl_patches"
@@ -55,8 +58,9 @@ def cache_folder() -> Path:
     )
 
 
-def _measure(source: Any, num_workers: int) -> Statistics:
-    count, total, squares = 0, 0, 0
+def _measure(source: ImageSource, num_workers: int) -> Statistics:
+    count, channels = 0, len(source[0][0])
+    total, squares = torch.zeros(2, channels, dtype=torch.int64)
     loader = ordered_loader(source, batch_size=64, num_workers=num_workers, limit=LIMIT)
     with tqdm(
         total=min(LIMIT, len(source)),
@@ -86,8 +90,10 @@ def _measure(source: Any, num_workers: int) -> Statistics:
 def check_statistics(
     stated: Mapping[str, Sequence[float]], channels: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """``mean`` and ``std`` as tuples. ValueError unless both have one number per channel, and each
-    std is above 0."""
+    """Return ``mean`` and ``std`` as tuples of shares 0..1.
+
+    ValueError unless both have one number per channel, and each std is above 0.
+    """
     mean, std = (tuple(map(float, stated.get(key, ()))) for key in ("mean", "std"))
     if len(mean) != channels or len(std) != channels or min(std) <= 0:
         raise ValueError(

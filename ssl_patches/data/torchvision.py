@@ -1,4 +1,4 @@
-"""Data sets of torchvision by name: ``data=torchvision data.name=CIFAR10 data.root=DIR``.
+"""Read data sets of torchvision by name: ``data=torchvision data.name=CIFAR10 data.root=DIR``.
 
 Listed are those that show one image and one class, and how each is told its split; those without
 one are divided 80/20 by the number of an image. Nothing is downloaded unless
@@ -14,15 +14,8 @@ from typing import Any, Literal
 from ssl_patches.config.messages import nearest
 from ssl_patches.data.items import ItemSource
 
-BY_FLAG = (
-    "CIFAR10",
-    "CIFAR100",
-    "FashionMNIST",
-    "KMNIST",
-    "MNIST",
-    "QMNIST",
-    "USPS",
-)  # train=True or False
+# split by train=True or False
+BY_FLAG = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "USPS")
 BY_SPLIT = {  # name -> the split to train on, the split to evaluate on
     "CLEVRClassification": ("train", "val"),
     "Country211": ("train", "valid"),
@@ -47,7 +40,9 @@ NAMES = sorted([*BY_FLAG, *BY_SPLIT, *UNDIVIDED])
 
 
 class TorchvisionSource(ItemSource):
-    """``name``: one of ``NAMES``. ``root``: where its files are. ``download``: fetch them when they
+    """The images of one split of a data set of torchvision; ValueError where it is not there.
+
+    ``name``: one of ``NAMES``. ``root``: where its files are. ``download``: fetch them when they
     are not. Why: nothing is fetched unasked. ``train_split``: another split to train on, for data
     sets that have one (``unlabeled`` of STL10); None: the usual one. ``load_size``: side in pixels
     of what an item holds; None takes the median shorter side of a few images, kept within

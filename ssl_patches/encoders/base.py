@@ -6,6 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -24,8 +25,10 @@ class Encoder(nn.Module, ABC):
     dim: int
     unit: int
     multiple: int
-    model: nn.Module
+    model: Any  # a timm module: its attributes differ by family
     loaded: str | None = None
+    arguments: dict[str, Any]
+    architecture: str
 
     @abstractmethod
     def check(self, grid: PatchGrid, *, places: bool) -> None:
@@ -44,6 +47,9 @@ class Encoder(nn.Module, ABC):
     def scrambled(self, patches: PatchBatch) -> Encoded:
         """The tiles of an image see each other at shuffled places; a family that cannot place
         freely takes each alone."""
+
+    def keep_table(self) -> None:
+        """Take over the position table of weights that were just loaded, where there is one."""
 
     def pooled(self, patches: PatchBatch) -> Tensor:
         """Encode each view as one feature: the mean over its tiles, (B, K) tiles -> (B, dim)."""

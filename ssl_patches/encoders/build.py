@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,16 +16,34 @@ from ssl_patches.encoders.base import Encoder
 def encoder(
     cfg: Mapping[str, Any], *, allowed: tuple[str, ...] | None = None, pretrained: bool = False
 ) -> Encoder:
-    """The encoder with random weights, a function of ``seed`` alone, or with those that it is to
-    begin from.
+    """Build an encoder with random weights, a function of ``seed`` alone, or with given ones.
 
-    Only training asks for ``pretrained``: who restores a run has all weights, and the file may be
-    gone.
+    Only training asks for ``pretrained`` (the weights to begin from): who restores a run has all
+    weights, and the file may be gone. ``allowed``: where classes may come from. ValueError where
+    the settings do not fit.
     """
-    torch.manual_seed(cfg["seed"])
+    with seeded(cfg["seed"]):
+        return next_encoder(cfg, allowed=allowed, pretrained=pretrained)
+
+
+def next_encoder(
+    cfg: Mapping[str, Any], *, allowed: tuple[str, ...] | None = None, pretrained: bool = False
+) -> Encoder:
+    """Build an encoder as ``encoder`` does, but draw its weights from torch's generator as it is.
+
+    For use within ``seeded``, where heads are to be drawn after it. ValueError as there.
+    """
     node = (
         cfg["encoder"]
         if pretrained
         else {key: value for key, value in cfg["encoder"].items() if key != "pretrained"}
     )
     return build(node, allowed=allowed, image_size=cfg["image_size"], channels=channels_of(cfg))
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within it torch's CPU generator starts from ``seed``; after it, it is as it was."""
+    with torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(seed)
+        yield

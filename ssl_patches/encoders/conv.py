@@ -45,10 +45,12 @@ class ConvEncoder(Encoder):
     channels.
 
     ``output_stride``: pixels per position of the final map, 8, 16 or 32; by default 8 below
-    ``image_size`` 64, else 32; of a ConvNeXt 16 below 224.
-    ``options``: further arguments of ``timm.create_model``. The same network is
-    ``timm.create_model(encoder.architecture, num_classes=0, **encoder.arguments)``: it takes the
-    state dict of ``encoder.model`` as it is.
+    ``image_size`` 64, else 32; of a ConvNeXt 16 below 224. ``options``: further arguments of
+    ``timm.create_model``. The same network is ``timm.create_model(encoder.architecture,
+    num_classes=0, **encoder.arguments)``: it takes the state dict of ``encoder.model`` as it is.
+
+    ValueError where timm cannot build it, an option is set by the encoder itself, or the stride is
+    not offered.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class ConvEncoder(Encoder):
                 f"set encoder.output_stride={nearest}"
             )
         for key in RESERVED:
-            if key in (options or {}):
+            if options and key in options:
                 raise ValueError(
                     f"encoder.options.{key}={options[key]}: is set by the encoder itself; remove it"
                 )
@@ -100,6 +102,7 @@ class ConvEncoder(Encoder):
         return side // found.shape[-1]
 
     def check(self, grid: PatchGrid, *, places: bool) -> None:
+        """Refuse tiles that do not fit the stride of the network with a ValueError."""
         if grid.tile < SMALLEST_TILE:
             raise ValueError(
                 f"sampler.tile={grid.tile}: must be at least {SMALLEST_TILE} px (the stem of a"
@@ -135,7 +138,9 @@ class ConvEncoder(Encoder):
             )
 
     def forward(self, patches: PatchBatch) -> Encoded:
-        """Placed tiles see each other on a canvas, blind ones see themselves only."""
+        """Encode tiles (B, K, C, h, w) -> (B, K, dim): placed ones see each other on a canvas,
+        blind ones see themselves only.
+        """
         if patches.uniform is False:
             return self.alone(patches)
         together = self._together(patches)
@@ -144,23 +149,28 @@ class ConvEncoder(Encoder):
         return self._encoded(together)
 
     def alone(self, patches: PatchBatch) -> Encoded:
+        """Encode every tile by itself: (B, K, C, h, w) tiles -> (B, K, dim) features."""
         tiles = patches.tiles.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         final = self.model.forward_features(tiles)
         return self._encoded(final.mean((2, 3)).unflatten(0, patches.tiles.shape[:2]))
 
     def pooled(self, patches: PatchBatch) -> Tensor:
-        """As every encoder; a view that is there as a whole goes through the network as images do,
-        without masks."""
+        """Encode each view as one feature (B, dim); a complete view goes through the network as
+        images do, without masks.
+        """
         if not patches.complete:
             return super().pooled(patches)
         return self.model.forward_features(whole_view(patches)).mean((2, 3))
 
     def subsets(self, patches: PatchBatch, cells: Tensor) -> Tensor:
-        """As every encoder, each tile by itself: (B, S, M) cells -> (B, S, dim)."""
+        """Encode subsets of the tiles of each view, each tile by itself: cells (B, S, M) -> (B, S,
+        dim).
+        """
         each = self.alone(patches.select(cells.flatten(1))).tiles
         return each.unflatten(1, cells.shape[1:]).mean(2)
 
     def scrambled(self, patches: PatchBatch) -> Encoded:
+        """Encode every tile by itself, since a CNN cannot place tiles freely: (B, K, dim)."""
         return self.alone(patches)
 
     def _together(self, patches: PatchBatch) -> Tensor:
@@ -181,8 +191,12 @@ class ConvEncoder(Encoder):
         return Encoded(tiles=tiles, prefix=tiles.new_zeros(len(tiles), 0, self.dim))
 
     def features(self, images: Tensor, layers: tuple[int, ...] = (-1,)) -> tuple[Features, ...]:
-        """``layers``: stages 0..3, or -4..-1 from the last, which is the map that the exported
-        model pools."""
+        """Return features of whole images (B, C, H, W), one record per layer: pooled (B, dim),
+        dense (B, dim, h, w).
+
+        ``layers``: stages 0..3, or -4..-1 from the last, which is the map that the exported model
+        pools. ValueError for another layer.
+        """
         for layer in layers:
             if not -4 <= layer <= 3:
                 raise ValueError(
@@ -209,7 +223,11 @@ class ConvEncoder(Encoder):
 
     @torch.no_grad()
     def calibrate(self, images: Iterable[Tensor]) -> None:
-        """Every batch counts the same ("precise BatchNorm", Wu & Johnson, arXiv 2105.07576)."""
+        """Measure the statistics of BatchNorm anew on whole images, batches of (B, C, H, W).
+
+        Every batch counts the same ("precise BatchNorm", Wu & Johnson, arXiv 2105.07576).
+        ValueError when there are no images.
+        """
         norms = [module for module in self.model.modules() if isinstance(module, nn.BatchNorm2d)]
         before = [(module, module.training) for module in self.modules()]
         momentum = [norm.momentum for norm in norms]
@@ -234,7 +252,9 @@ class ConvEncoder(Encoder):
             )
 
     def export(self, image_size: int) -> nn.Module:
-        """``image_size`` changes nothing: a CNN takes any size."""
+        """Copy the network as a plain timm model in eval mode. ``image_size`` changes nothing: a
+        CNN takes any size.
+        """
         model = create_cnn(self.architecture, self.arguments)
         model.load_state_dict(self.model.state_dict(), strict=True)
         return model.eval()

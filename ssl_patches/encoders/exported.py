@@ -34,6 +34,7 @@ def as_json(value: Any, key: str) -> str:
 
 
 def sha256(path: Path) -> str:
+    """Compute the sha256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -76,8 +77,11 @@ def check_hashes(directory: Path, names: Iterable[str] | None = None) -> None:
 
 
 def load_timm_folder(directory: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The model in eval mode, and its preprocessing (timm's pretrained_cfg). The files it reads are
-    checked first."""
+    """Load the model of an export in eval mode, and its preprocessing (timm's pretrained_cfg).
+
+    The files it reads are checked first. ValueError where the export has no timm format;
+    ExportMismatch where a file was changed.
+    """
     directory = Path(directory)
     if "timm" not in read_card(directory).get("formats", {"timm": {}}):
         raise ValueError(
@@ -129,5 +133,5 @@ def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
             f"{key}={model}: timm's weights cannot be loaded ({reason}); set pretrained=false, or"
             " name a folder"
         ) from None
-    traits = net.pretrained_cfg
-    return Subject(net, traits["input_size"][1], traits["mean"], traits["std"], None)
+    own: Any = net.pretrained_cfg
+    return Subject(net, own["input_size"][1], own["mean"], own["std"], None)

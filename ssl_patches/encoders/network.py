@@ -48,6 +48,7 @@ class Preprocessing:
 
     @property
     def channels(self) -> int:
+        """Count the channels that images must have."""
         return len(self.mean)
 
     def said(self, *, inside: bool) -> dict[str, Any]:
@@ -77,16 +78,23 @@ class Network(nn.Module):
     ``normalise``: images are uint8 and prepared here.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, model: nn.Module, normalise: Preprocessing | None = None, *, maps: bool = True
     ) -> None:
         super().__init__()
-        self.model, self.inside, self.maps = model, normalise is not None, maps
+        self.model: Any = model  # a timm module: its attributes differ by family
+        self.inside, self.maps = normalise is not None, maps
         if normalise is not None:
             self.register_buffer("mean", torch.tensor(normalise.mean).view(-1, 1, 1))
             self.register_buffer("std", torch.tensor(normalise.std).view(-1, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Turn images (B, C, H, W) into pooled features (B, dim) and the map (B, dim, h, w), or
+        into pooled ones alone.
+        """
         if self.inside:
             image = (image.float() / 255 - self.mean) / self.std
         if not self.maps:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 def sincos(y: Tensor, x: Tensor, dim: int) -> Tensor:
     """Coordinates ``y``, ``x`` (...) in tokens, fractions allowed -> (..., dim) float32. ``dim`` is
-    a multiple of 4."""
+    a multiple of 4: ValueError otherwise.
+    """
     if dim % 4:
         raise ValueError(
             f"dim={dim}: sin-cos positions need a multiple of 4; choose an encoder or decoder of"

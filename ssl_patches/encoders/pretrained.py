@@ -20,6 +20,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import timm
 import torch
@@ -39,11 +40,14 @@ State = dict[str, Tensor]
 
 def load(encoder: Encoder, source: str | bool) -> str:
     """Put the weights of ``source`` (true: timm's for that name) into ``encoder``; says in a line
-    what was done."""
+    what was done.
+
+    ValueError where the file cannot be read or its weights do not fit.
+    """
     if source is True:
         state, kind = _of_timm(encoder), "timm's weights"
     else:
-        state, kind = _read(Path(source).expanduser())
+        state, kind = _read(Path(str(source)).expanduser())
     state, notes = _fitted(encoder, state, source)
     own = encoder.model.state_dict()
     counts = {key for key in own if key.endswith("num_batches_tracked")} - set(state)
@@ -64,8 +68,7 @@ def load(encoder: Encoder, source: str | bool) -> str:
             f" {encoder.arguments}, but {told}; {_remedy(unexpected, missing, shapes)}"
         )
     encoder.model.load_state_dict(own | state)
-    if hasattr(encoder, "keep_table"):
-        encoder.keep_table()
+    encoder.keep_table()
     matched = f"{len(state)} of {len(own) - len(counts)} tensors matched"
     return "; ".join([f"encoder.pretrained={_said(source)}: {kind}, {matched}", *notes])
 
@@ -137,7 +140,7 @@ def _read(path: Path) -> tuple[State, str]:
         ) from None
     for key in ("model", "state_dict"):
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
+            found = cast(dict[str, Any], found[key])
     if not isinstance(found, Mapping) or not all(
         isinstance(value, Tensor) for value in found.values()
     ):

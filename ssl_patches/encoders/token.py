@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.positions import sincos, sincos_table
-from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid, colours_together
+from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid, channels_last
 
 SHOWN = ("nothing", "blind", "places")
 RESERVED = (
@@ -50,7 +50,13 @@ class TokenEncoder(Encoder):
 
     ``image_size``: side of the whole images that the exported model takes. Without a class token
     unless ``options={class_token: true}``.
+
+    ValueError where timm cannot build it, it is no plain ViT, or the patch does not divide the
+    image.
     """
+
+    table: Tensor
+    facts: Tensor
 
     def __init__(
         self,
@@ -110,6 +116,7 @@ class TokenEncoder(Encoder):
         self._set_table(self.table)
 
     def check(self, grid: PatchGrid, *, places: bool) -> None:
+        """Refuse tiles that are no whole number of patches with a ValueError."""
         if grid.tile % self.patch:
             below, above = (
                 grid.tile // self.patch * self.patch,
@@ -122,12 +129,14 @@ class TokenEncoder(Encoder):
             )
 
     def forward(self, patches: PatchBatch) -> Encoded:
+        """Encode tiles (B, K, C, h, w) -> (B, K, dim): all tiles of a view see each other."""
         tokens = self._embed(patches)
         _, cells, each, _ = tokens.shape
         prefix, tokens = self._blocks(tokens.flatten(1, 2))
         return Encoded(tokens.unflatten(1, (cells, each)).mean(2) if each > 1 else tokens, prefix)
 
     def alone(self, patches: PatchBatch) -> Encoded:
+        """Encode every tile by itself: (B, K, C, h, w) tiles -> (B, K, dim) features."""
         tokens = self._embed(patches)
         count, cells = tokens.shape[:2]
         _, tokens = self._blocks(tokens.flatten(0, 1))
@@ -136,9 +145,13 @@ class TokenEncoder(Encoder):
         )
 
     def scrambled(self, patches: PatchBatch) -> Encoded:
+        """Encode the tiles of a view at shuffled places: (B, K, C, h, w) -> (B, K, dim)."""
         return self(patches.shuffled())
 
     def features(self, images: Tensor, layers: tuple[int, ...] = (-1,)) -> tuple[Features, ...]:
+        """Return features of whole images (B, C, H, W), one record per layer: pooled (B, dim),
+        dense (B, dim, h, w).
+        """
         self._settle_table()
         depth = len(self.model.blocks)
         wanted = [layer % depth for layer in layers]
@@ -155,9 +168,12 @@ class TokenEncoder(Encoder):
         return tuple(_features(*by_layer[layer]) for layer in wanted)
 
     def calibrate(self, images: Iterable[Tensor]) -> None:
-        """Nothing to do: LayerNorm keeps no statistics."""
+        """Do nothing with the batches (B, C, H, W): LayerNorm keeps no statistics."""
 
     def export(self, image_size: int) -> nn.Module:
+        """Copy the ViT as a plain timm model in eval mode. ValueError for another ``image_size``
+        than its own.
+        """
         own = self.arguments["img_size"]
         if image_size != own:
             raise ValueError(
@@ -180,7 +196,7 @@ class TokenEncoder(Encoder):
         p, proj = self.patch, self.model.patch_embed.proj
         count, cells, channels, height, width = patches.tiles.shape
         rows, cols = height // p, width // p
-        if colours_together(
+        if channels_last(
             patches.tiles
         ):  # the weights in the order of the pixels, of which there are more
             pixels = (

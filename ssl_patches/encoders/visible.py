@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from timm.layers import (
@@ -87,12 +88,12 @@ class Visibility:
         return self.levels[key]
 
     def hide(self, _: nn.Module, __: tuple[Tensor, ...], out: Tensor) -> Tensor:
-        """Forward hook of a layer: zero where hidden."""
+        """Set a map (B, C, h, w) to zero where it is hidden: a forward hook of a layer."""
         mask = self.level(out)
         return out if mask is None else out * mask
 
     def hide_last(self, _: nn.Module, __: tuple[Tensor, ...], out: Tensor) -> Tensor:
-        """Forward hook of a layer whose maps are channels last: zero where hidden."""
+        """Set a map (B, h, w, C) to zero where it is hidden: a forward hook of a layer."""
         mask = self.level(out.permute(0, 3, 1, 2)) if self.cells is not None else None
         return out if mask is None else out * mask.permute(0, 2, 3, 1)
 
@@ -125,6 +126,7 @@ class VisibleBatchNorm2d(nn.BatchNorm2d):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise a map (B, C, h, w) by the statistics of visible positions."""
         return self.then(self._normalise(x))
 
     def _normalise(self, x: Tensor) -> Tensor:
@@ -140,16 +142,21 @@ class VisibleBatchNorm2d(nn.BatchNorm2d):
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return torch.addcmul(self.bias[:, None, None], centred, scale[:, None, None]).to(x.dtype)
 
+    def statistics(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the buffers (): batches counted; (C,): running mean and variance."""
+        found = self.num_batches_tracked, self.running_mean, self.running_var
+        assert all(each is not None for each in found), "a BatchNorm that tracks nothing"
+        return cast(tuple[Tensor, Tensor, Tensor], found)
+
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
         """As torch does: the running variance is the unbiased one; momentum None means a cumulative
         average."""
-        self.num_batches_tracked += 1
-        momentum = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
-        self.running_mean += momentum * (mean - self.running_mean)
-        self.running_var += momentum * (
-            variance * count / (count - 1).clamp(min=1) - self.running_var
-        )
+        counted, running_mean, running_var = self.statistics()
+        counted += 1
+        momentum = 1 / counted if self.momentum is None else self.momentum
+        running_mean += momentum * (mean - running_mean)
+        running_var += momentum * (variance * count / (count - 1).clamp(min=1) - running_var)
 
 
 def unmaskable(module: nn.Module) -> str | None:

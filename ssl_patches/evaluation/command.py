@@ -1,5 +1,7 @@
-"""Which model, which data: from the words of a command to the probes. Only what was exported is
-ever evaluated."""
+"""Evaluate from the command line or at the end of a run: which model, on which data.
+
+Only what was exported is ever evaluated.
+"""
 
 from __future__ import annotations
 
@@ -19,27 +21,32 @@ from ssl_patches.config.schema import EVALUATE, LOADER, SUPPLIED, channels_of
 from ssl_patches.config.words import Place, data_words, words_of_keys
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
-from ssl_patches.data.live import standing
+from ssl_patches.data.live import Datasets
 from ssl_patches.data.masks import HasMasks
 from ssl_patches.encoders import build as build_encoders
 from ssl_patches.encoders import create
 from ssl_patches.encoders.attention import choose_attention
 from ssl_patches.encoders.exported import Subject, open_model
-from ssl_patches.evaluation.draw import draw_figures
 from ssl_patches.evaluation.evaluate import evaluate_model
-from ssl_patches.evaluation.features.bench import Bench
+from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.labels import described, kind_of, labelled
-from ssl_patches.evaluation.probes.table import PROBES, check_probes
+from ssl_patches.evaluation.probes.table import GROUP, check_probes, probes_named
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.record import FILE, Paired, Record, paired
-from ssl_patches.evaluation.rows import Row
+from ssl_patches.evaluation.rows import AGAINST, TRAINED, Row
 
 
 def evaluate_command(
-    words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
+    words: Sequence[str],
+    *,
+    config_dirs: Sequence[Path],
+    say: Say,
+    sources: Datasets | None = None,
 ) -> tuple[list[Row], list[Paired]]:
-    """Rows for ``ssl-patches evaluate``, and what ``against=`` found in pairs. ValueError for a bad
-    request."""
+    """Run ``ssl-patches evaluate``: return the rows, and what ``against=`` found in pairs.
+
+    ValueError for a bad request.
+    """
     supplied = {"data": SUPPLIED["data"]}
     schema = EVALUATE | (
         {"data": LOADER} if any(word.startswith("data=") for word in words) else {}
@@ -63,7 +70,12 @@ def evaluate_command(
     if against is not None:
         _check_channels(data, against, cfg["against"])
     figures = None if cfg["figures"] is None else Path(cfg["figures"])
-    options = {"num_workers": data["num_workers"], "allowed": allowed, "say": say}
+    options = {
+        "num_workers": data["num_workers"],
+        "allowed": allowed,
+        "say": say,
+        "sources": sources,
+    }
     record = _evaluate(
         subject, data, cfg, floors=Path("runs") / ".floors", figures=figures, **options
     )
@@ -71,9 +83,7 @@ def evaluate_command(
         record.save(Path(cfg["output"]))
     if against is None:
         return record.rows, []
-    other = _evaluate(
-        against, data, cfg, floors=None, figures=None, model_name="against", **options
-    )
+    other = _evaluate(against, data, cfg, floors=None, figures=None, model_name=AGAINST, **options)
     found = paired(record, other)
     return [
         *record.rows,
@@ -85,8 +95,10 @@ def evaluate_command(
 def chosen_data(
     cfg: Mapping[str, Any], subject: Subject
 ) -> tuple[Mapping[str, Any], tuple[str, ...] | None]:
-    """The data that were asked for, or those of the run, and whose classes they may name.
-    ValueError where unfit."""
+    """Choose the data that were asked for, or those of the run, and whose classes they may name.
+
+    ValueError where there are none, or of another number of channels than the model takes.
+    """
     if cfg.get("data"):
         data, allowed = cfg["data"], None
     elif subject.cfg:
@@ -108,20 +120,23 @@ def _check_channels(data: Mapping[str, Any], subject: Subject, name: str) -> Non
         )
 
 
-def evaluate_run(export: Path, cfg: Mapping[str, Any], *, say: Say) -> list[dict[str, Any]]:
-    """Rows for the export of a run on the run's own data; none, after saying so, when these carry
-    no labels.
+def evaluate_run(
+    export: Path, cfg: Mapping[str, Any], *, say: Say, sources: Datasets | None = None
+) -> list[dict[str, Any]]:
+    """Evaluate the export of a run on the run's own data and return the rows.
 
-    The record with the answers for every test image is left in the run directory.
+    There are none, after saying so, when the data carry no labels. The record with predictions for
+    every test image is left in the run directory.
     """
-    val = build_data.source(cfg, "val", whole=True)
+    val = build_data.source(cfg, "val", whole=True, sources=sources)
+    named = probes_named(cfg["evaluation"]["probes"], cfg["evaluation"].get(GROUP))
     probes = [
         name
-        for name in cfg["evaluation"]["probes"]
-        if _possible(PROBES[name].wants, val, cfg["evaluation"]["labels"])
+        for name, probe in named.items()
+        if _possible(probe.wants, val, cfg["evaluation"]["labels"])
     ]
-    if missing := [name for name in cfg["evaluation"]["probes"] if name not in probes]:
-        wants = " or ".join(sorted({PROBES[name].wants for name in missing}))
+    if missing := [name for name in named if name not in probes]:
+        wants = " or ".join(sorted({named[name].wants for name in missing}))
         what = ", ".join(missing) if probes else "probes"
         say(f"no {wants}, so no {what}; `ssl-patches evaluate` takes a folder with them later")
     if not probes:
@@ -143,6 +158,7 @@ def evaluate_run(export: Path, cfg: Mapping[str, Any], *, say: Say) -> list[dict
         num_workers=workers,
         allowed=None,
         say=say,
+        sources=sources,
     )
     record.save(Path(cfg["run_dir"]) / FILE)
     return [row.as_dict() for row in record.rows]
@@ -165,33 +181,30 @@ def _evaluate(
     num_workers: int,
     allowed: tuple[str, ...] | None,
     say: Say,
-    model_name: str = "trained",
+    sources: Datasets | None,
+    model_name: str = TRAINED,
 ) -> Record:
     """``floors``: where they are kept; None does without floors. ``figures``: a folder for what the
     rows allow to draw."""
-    device, untrained = (
-        "cuda" if torch.cuda.is_available() else "cpu",
-        None if floors is None else _untrained(subject),
-    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    untrained = None if floors is None else _untrained(subject, sources)
+    probes = probes_named(settings["probes"], settings.get(GROUP))
     for model in filter(None, (subject.model, untrained)):
         choose_attention(model, accelerator=device, precision=settings["precision"])
     node = {"data": data, "image_size": subject.image_size}
     train, test = (
-        build_data.source(node, split, whole=True, allowed=allowed) for split in ("train", "val")
+        build_data.source(node, split, whole=True, allowed=allowed, sources=sources)
+        for split in ("train", "val")
     )
     limits = settings["train_images"], settings["test_images"]
-    cut = {"finetune", "roles"} & set(
-        settings["probes"]
-    )  # these look at pieces, which are best made of real pixels
-    large = (
-        tuple(
-            build_data.source(node, split, whole=False, allowed=allowed)
+    large = None
+    if any(probe.cuts for probe in probes.values()):  # pieces are best made of real pixels
+        large_train, large_test = (
+            build_data.source(node, split, whole=False, allowed=allowed, sources=sources)
             for split in ("train", "val")
         )
-        if cut
-        else None
-    )
-    bench = Bench(
+        large = large_train, large_test
+    eval_data = EvalData(
         train=train,
         test=test,
         batch_size=settings["batch_size"],
@@ -211,40 +224,48 @@ def _evaluate(
     )
     say(
         f"evaluating {model_name} on {total} images, protocol {PROTOCOL['version']}:"
-        f" {', '.join(settings['probes'])}"
+        f" {', '.join(probes)}"
     )
     with tqdm(
         total=total, unit="image", disable=not sys.stderr.isatty(), dynamic_ncols=True
     ) as bar:
         record = evaluate_model(
             subject.model,
-            bench,
+            eval_data,
             random_init=untrained,
             model_name=model_name,
             data_name=data_name(data),
-            probes=settings["probes"],
+            probes=probes,
             labels=settings["labels"],
             floors=floors is not None,
             floors_cache=floors,
             progress=bar.update,
             tell=bar.set_description_str,
         )
-    if figures is not None and (drawn := draw_figures(figures, record.rows, subject.model, bench)):
-        say(f"figures: {', '.join(map(str, drawn))}")
+    if figures is not None:
+        drawn = [
+            path
+            for probe in probes.values()
+            for path in probe.draw(figures, record.rows, subject.model, eval_data)
+        ]
+        if drawn:
+            say(f"figures: {', '.join(map(str, drawn))}")
     if floors is not None and len(record.labels):
         say(f"labels: {described(record.kind, record.labels)}")
     return record
 
 
-def _untrained(subject: Subject) -> nn.Module:
+def _untrained(subject: Subject, sources: Datasets | None) -> nn.Module:
     """The same architecture with the weights that training would start from, calibrated and
     exported alike."""
     if subject.cfg is None:
-        name = subject.model.pretrained_cfg["architecture"]
-        torch.manual_seed(0)
-        return create(name=name, image_size=subject.image_size).export(subject.image_size)
+        traits: Any = subject.model
+        name = traits.pretrained_cfg["architecture"]
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            return create(name=name, image_size=subject.image_size).export(subject.image_size)
     encoder = build_encoders.encoder(subject.cfg, allowed=trusted())
-    encoder.calibrate(build_data.whole_batches(subject.cfg, allowed=trusted()))
+    encoder.calibrate(build_data.whole_batches(subject.cfg, allowed=trusted(), sources=sources))
     return encoder.export(subject.image_size)
 
 
@@ -257,17 +278,15 @@ def evaluate(
     say: Say = print,
     **keys: Any,
 ) -> list[Row]:
-    """``ssl-patches evaluate``: a row for each model (trained, random_init, raw_pixels) and metric,
-    with 95 % bounds.
+    """Run ``ssl-patches evaluate``: a row for each model and metric, with 95 % bounds.
 
     ``model``: a run, an export or a name of timm. ``data``: as for ``pretrain``; None: those of the
-    run. ``keys``:
-    ``probes``, ``against``, ``figures``, ... ``[row.as_dict() for row in rows]`` is a table for
-    pandas.
+    run. ``keys``: ``probes``, ``against``, ``figures``, ... ``[row.as_dict() for row in rows]`` is
+    a table for pandas. ValueError for a bad request.
     """
     words, datasets = data_words(data)
     words += words_of_keys({"model": model, **keys}, settings)
-    with standing(datasets):
-        return evaluate_command(words, config_dirs=[Path(place) for place in config_dirs], say=say)[
-            0
-        ]
+    rows, _ = evaluate_command(
+        words, config_dirs=[Path(place) for place in config_dirs], say=say, sources=datasets
+    )
+    return rows

@@ -1,5 +1,4 @@
-"""Features of every image of a folder as a Parquet file: path, split, label, vector; or a row for
-each tile with its box.
+"""Write the features of every image as a Parquet file: a row per image, or per tile with its box.
 
 Images go through the exported preprocessing and the model once, in order, as a stream: memory does
 not grow with the folder. With ``tiles=N`` an image gives N x N rows, each the mean of the dense map
@@ -32,21 +31,24 @@ from ssl_patches.config.version import __version__
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
 from ssl_patches.data.module import ordered_loader
+from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.attention import choose_attention
 from ssl_patches.encoders.exported import Subject, open_model
 from ssl_patches.encoders.network import Network, Preprocessing
 from ssl_patches.evaluation.command import chosen_data
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.floors import digest
-from ssl_patches.evaluation.parquet import Parts
+from ssl_patches.evaluation.parquet import Chunks
 from ssl_patches.types import ImageBatch
 
 METADATA = "ssl_patches"
 
 
 def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say) -> dict[str, Any]:
-    """Writes ``output``; what was written, for ``--json``. ValueError for a bad request, before
-    anything is written."""
+    """Write ``output`` and return what was written, for ``--json``.
+
+    ValueError for a bad request, before anything is written.
+    """
     schema = EMBED | ({"data": LOADER} if any(word.startswith("data=") for word in words) else {})
     cfg = config.request(
         "embed", words, config_dirs=config_dirs, supplied={"data": SUPPLIED["data"]}, schema=schema
@@ -66,22 +68,20 @@ def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
         split: build_data.source(node, split, whole=True, allowed=allowed)
         for split in cfg["splits"]
     }
-    parts = _parts(cfg, subject, reader, data, sources)
-    parts.claim()
+    chunks = _chunks(cfg, subject, reader, data, sources)
+    chunks.claim()
     with frozen(reader.network, reader.device):
-        encoded = _stream(cfg, reader, sources, parts, num_workers=data["num_workers"], say=say)
-    rows = parts.join(cfg["splits"])
-    unreadable = sum(
-        len(source.unreadable()) for source in sources.values() if hasattr(source, "unreadable")
-    )
+        encoded = _stream(cfg, reader, sources, chunks, num_workers=data["num_workers"], say=say)
+    rows = chunks.join(cfg["splits"])
+    unreadable = sum(len(source.unreadable()) for source in sources.values())
     if unreadable:
         say(f"{unreadable} files could not be read and have no row")
     say(
-        f"{parts.output}: {rows} rows of {reader.dim} numbers\nread it: "
-        f" pandas.read_parquet('{parts.output}')"
+        f"{chunks.output}: {rows} rows of {reader.dim} numbers\nread it: "
+        f" pandas.read_parquet('{chunks.output}')"
     )
     return {
-        "output": str(parts.output),
+        "output": str(chunks.output),
         "rows": rows,
         "dim": reader.dim,
         "unreadable": unreadable,
@@ -90,8 +90,11 @@ def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
 
 
 class Reader:
-    """uint8 images (B, C, S, S) -> vectors (B, rows, dim) float32 on the CPU, and the box of each
-    row."""
+    """Reads uint8 images (B, C, S, S) as vectors (B, rows, dim) float32 on the CPU.
+
+    ``boxes`` (rows, 4): y, x, h, w of each row in pixels of the prepared image; None: one row, of
+    the whole image. ValueError where the tiles do not fit the network's map.
+    """
 
     def __init__(self, subject: Subject, *, tiles: int | None, precision: str) -> None:
         self.device, self.precision, self.tiles = (
@@ -99,15 +102,17 @@ class Reader:
             precision,
             tiles,
         )
-        model = subject.model.to(memory_format=torch.channels_last)  # what a CNN is fastest in
+        model: Any = subject.model.to(memory_format=torch.channels_last)  # what a CNN is fastest in
         choose_attention(model, accelerator=self.device, precision=precision)
         images = Preprocessing(image_size=subject.image_size, mean=subject.mean, std=subject.std)
         self.network = Network(model, images, maps=tiles is not None).eval()
         self.dim = int(model.num_features)
-        self.boxes = None if tiles is None else self._boxes(subject.image_size, model)
+        self.channels = len(subject.mean)
+        self.boxes = None if tiles is None else self._boxes(subject.image_size, model, tiles)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
+        """Encode a batch."""
         images = images.to(self.device, non_blocking=True)
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             outputs = self.network(images)
@@ -120,30 +125,34 @@ class Reader:
             .cpu()
         )
 
-    def _boxes(self, size: int, model: nn.Module) -> np.ndarray:
+    def _boxes(self, size: int, model: Any, tiles: int) -> np.ndarray:
         """(tiles * tiles, 4) int32: y, x, h, w in pixels of the prepared image."""
         unit = model.feature_info[-1]["reduction"]
         side = size // unit
         if size % unit:
-            raise ValueError(f"tiles={self.tiles}: an image of {size} px has no whole number of positions {unit} px apart, so "
-                             "tiles would not have exact boxes; leave tiles out")  # fmt: skip
-        if not 1 <= self.tiles <= side or side % self.tiles:
+            raise ValueError(
+                f"tiles={tiles}: an image of {size} px has no whole number of positions {unit} px"
+                " apart, so tiles would not have exact boxes; leave tiles out"
+            )
+        if not 1 <= tiles <= side or side % tiles:
             good = [number for number in range(1, side + 1) if side % number == 0]
-            raise ValueError(f"tiles={self.tiles}: must divide the {side} x {side} positions of the dense map; set tiles to "
-                             f"one of {', '.join(map(str, good))}")  # fmt: skip
+            raise ValueError(
+                f"tiles={tiles}: must divide the {side} x {side} positions of the dense map; set"
+                f" tiles to one of {', '.join(map(str, good))}"
+            )
         try:
             with torch.inference_mode():
-                shape = self.network(
-                    torch.zeros(1, len(self.network.mean), size, size, dtype=torch.uint8)
-                )[1].shape[1:]
+                pixels = torch.zeros(1, self.channels, size, size, dtype=torch.uint8)
+                shape = tuple(self.network(pixels)[1].shape[1:])
         except AttributeError:  # tokens of a family that has no such grid
             shape = ()
-        if tuple(shape) != (self.dim, side, side):
+        if shape != (self.dim, side, side):
             raise ValueError(
-                f"tiles={self.tiles}: {type(model).__name__} gives no map of {side} x {side}"
+                f"tiles={tiles}: {type(model).__name__} gives no map of {side} x {side}"
                 " positions; leave tiles out"
             )
-        corners, extent = np.arange(self.tiles) * (size // self.tiles), size // self.tiles
+        extent = size // tiles
+        corners = np.arange(tiles) * extent
         y, x = np.meshgrid(corners, corners, indexing="ij")
         return (
             np.stack([y, x, np.full_like(y, extent), np.full_like(y, extent)], -1)
@@ -152,13 +161,13 @@ class Reader:
         )
 
 
-def _parts(
+def _chunks(
     cfg: Mapping[str, Any],
     subject: Subject,
     reader: Reader,
     data: Mapping[str, Any],
-    sources: Mapping[str, Any],
-) -> Parts:
+    sources: Mapping[str, ImageSource],
+) -> Chunks:
     """``request`` holds all that the rows depend on; the file carries it as metadata."""
     request = {
         "model": {"name": cfg["model"], "weights_sha256": digest(subject.model)},
@@ -168,13 +177,9 @@ def _parts(
             "std": list(subject.std),
         },
         "data": {"root": str(data.get("root", "")), "name": data_name(data)},
-        "fingerprints": {
-            name: source.fingerprint()
-            for name, source in sources.items()
-            if hasattr(source, "fingerprint")
-        },
+        "fingerprints": {name: source.fingerprint() for name, source in sources.items()},
         "classes": next(
-            (source.classes for source in sources.values() if getattr(source, "classes", None)), []
+            (list(source.classes) for source in sources.values() if source.classes), []
         ),
         **{
             key: cfg[key] for key in ("splits", "tiles", "precision", "batch_size", "rows_per_part")
@@ -185,25 +190,25 @@ def _parts(
     columns += [("box", pa.list_(pa.int32(), 4))] if reader.tiles else []
     schema = pa.schema([*columns, ("vector", pa.list_(pa.float32(), reader.dim))])
     schema = schema.with_metadata({METADATA: json.dumps(request)})
-    return Parts(Path(cfg["output"]).expanduser(), request, schema, overwrite=cfg["overwrite"])
+    return Chunks(Path(cfg["output"]).expanduser(), request, schema, overwrite=cfg["overwrite"])
 
 
 def _stream(
     cfg: Mapping[str, Any],
     reader: Reader,
     sources: Mapping[str, Any],
-    parts: Parts,
+    chunks: Chunks,
     *,
     num_workers: int,
     say: Say,
 ) -> dict[str, Any]:
-    """Encode what is missing, part by part; how many images that were, and the seconds spent
+    """Encode what is missing, chunk by chunk; how many images that were, and the seconds spent
     waiting for them."""
     rows = 1 if reader.boxes is None else len(reader.boxes)
     batches = max(1, cfg["rows_per_part"] // (rows * cfg["batch_size"]))
-    each = batches * cfg["batch_size"]  # images in a part
+    each = batches * cfg["batch_size"]  # images in a chunk
     starts = {
-        split: min(parts.done(split) * each, len(source)) for split, source in sources.items()
+        split: min(chunks.done(split) * each, len(source)) for split, source in sources.items()
     }
     total, before = sum(map(len, sources.values())), sum(starts.values())
     if before:
@@ -226,13 +231,13 @@ def _stream(
             for number in range(starts[split] // each, -(-len(source) // each)):
                 tables = []
                 for seconds, batch in islice(stream, batches):
-                    tables.append(_table(parts.schema, reader, source, split, batch))
+                    tables.append(_table(chunks.schema, reader, source, split, batch))
                     images, waited = images + len(batch.images), waited + seconds
                     bar.update(len(batch.images))
                     bar.set_postfix_str(
                         f"waiting for data {waited / max(time.monotonic() - began, 1e-9):.0%}"
                     )
-                parts.write(split, number, pa.concat_tables(tables))
+                chunks.write(split, number, pa.concat_tables(tables))
     return {
         "encoded": images,
         "seconds": round(time.monotonic() - began, 3),
@@ -269,8 +274,11 @@ def _table(
     return pa.table(columns, schema=schema)
 
 
-def _path(source: Any, split: str, index: int) -> str:
-    """Below the root of a folder; what is no file is called after its split and number."""
-    if hasattr(source, "paths"):
-        return Path(source.paths[index]).relative_to(source.root).as_posix()
-    return f"{split}/{index}"
+def _path(source: ImageSource, split: str, index: int) -> str:
+    """Name an image after its file, below the root of a folder; else after split and number."""
+    if not source.paths:
+        return f"{split}/{index}"
+    path = Path(source.paths[index])
+    if source.root is not None and path.is_relative_to(source.root):
+        path = path.relative_to(source.root)
+    return path.as_posix()

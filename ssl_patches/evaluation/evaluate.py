@@ -1,6 +1,6 @@
-"""How good is a frozen encoder? Probes of its features, beside the floors it has to clear.
+"""Measure a frozen encoder: probes of its features, beside the floors it has to clear.
 
-A figure without its floor says little: random weights and raw pixels reach much more than chance on
+A metric without its floor says little: random weights and raw pixels reach much more than chance on
 small images.
 
 The traps: (a) both splits must go through the same model, mode, pooling and preprocessing: here
@@ -20,20 +20,25 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ssl_patches.data.source import as_source
 from ssl_patches.evaluation import floors as kept
-from ssl_patches.evaluation.features.bench import Bench
+from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import Precision
-from ssl_patches.evaluation.features.passes import kind_of_sources, read_features, with_label
+from ssl_patches.evaluation.features.parts import Family
+from ssl_patches.evaluation.features.passes import Split, kind_of_sources, read_features, with_label
 from ssl_patches.evaluation.labels import Kind, check_targets, kind_of, targets
-from ssl_patches.evaluation.probes.case import Case
-from ssl_patches.evaluation.probes.table import DEFAULT, PROBES, check_names, knn, linear
+from ssl_patches.evaluation.probes.base import Probe
+from ssl_patches.evaluation.probes.frozen import Knn, Linear
+from ssl_patches.evaluation.probes.inputs import ProbeInputs
+from ssl_patches.evaluation.probes.table import DEFAULT, check_names, probes_named
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.record import Record
-from ssl_patches.evaluation.rows import Row
+from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS, TRAINED, Row
 
-Keys = dict[tuple[str, str], dict[str, Any]]  # of (floor, probe)
+Keys = dict[tuple[str, str], dict[str, Any]]
+"""Of (floor, probe)."""
 Rows = dict[tuple[str, str], list[Row]]
-FLOORS = {"random_init", "raw_pixels"}
+FLOORS = {RANDOM_INIT, RAW_PIXELS}
 
 
 def score(
@@ -47,23 +52,25 @@ def score(
     classes: int | None = None,
     device: str | torch.device = "cpu",
 ) -> list[Row]:
-    """Rows of kNN and the linear probe, of features (M, dim), (N, dim) with labels in 0..classes-1
-    or -1.
+    """Measure features (M, dim), (N, dim) by kNN and the linear probe.
 
-    Labels may also be of the other kinds (see ``labels``). ``classes`` None: the highest label + 1.
-    Where fewer than k images are in the bank, the row is named after the number that voted
-    (``knn12_top1``). ValueError for features that are not finite, and for train labels with nothing
-    to tell apart.
+    Labels (M,), (N,) are in 0..classes-1, or -1 for none. They may also be of the other kinds (see
+    ``labels``). ``classes`` None: the highest label + 1. Where fewer than k images are in the bank,
+    the row is named after the number that voted (``knn12_top1``). ValueError for features that are
+    not finite, and for train labels with nothing to tell apart.
     """
     kind = kind_of(train_y)
-    has, asked = (
-        with_label(labels, kind, split) for labels, split in ((train_y, "train"), (test_y, "test"))
+    known, queries = with_label(train_y, kind, "train"), with_label(test_y, kind, "test")
+    inputs = _inputs(
+        ({"pooled": train_x[known]}, train_y[known]),
+        ({"pooled": test_x[queries]}, test_y[queries]),
+        kind=kind,
+        classes=classes,
+        model=model_name,
+        data=data_name,
+        device=device,
     )
-    splits = ({"pooled": train_x[has]}, train_y[has]), ({"pooled": test_x[asked]}, test_y[asked])
-    case = _case(
-        *splits, kind=kind, classes=classes, model=model_name, data=data_name, device=device
-    )
-    return [row for probe in (knn, linear) for row in probe(case)]
+    return [row for probe in (Knn(), Linear()) for row in probe.rows(inputs)]
 
 
 def evaluate_encoder(
@@ -84,11 +91,14 @@ def evaluate_encoder(
     precision: Precision = "fp32",
     **options: Any,
 ) -> list[Row]:
-    """Rows of ``encoder`` ("trained") and its floors. The images are those of ``Bench``,
-    ``options`` of ``evaluate_model``."""
-    bench = Bench(
-        train=train_source,
-        test=test_source,
+    """Evaluate an encoder on two sources of images, and return the rows of it and its floors.
+
+    ``encoder``: normalised (B, C, image_size, image_size) -> (B, dim), like ``random_init``. The
+    images are those of ``EvalData``, ``options`` and errors those of ``evaluate_model``.
+    """
+    eval_data = EvalData(
+        train=as_source(train_source),
+        test=as_source(test_source),
         batch_size=batch_size,
         num_workers=num_workers,
         mean=mean,
@@ -100,107 +110,115 @@ def evaluate_encoder(
         precision=precision,
     )
     return evaluate_model(
-        encoder, bench, random_init=random_init, data_name=data_name, **options
+        encoder, eval_data, random_init=random_init, data_name=data_name, **options
     ).rows
 
 
 def evaluate_model(
     encoder: nn.Module,
-    bench: Bench,
+    eval_data: EvalData,
     *,
     random_init: nn.Module | None,
-    model_name: str = "trained",
+    model_name: str = TRAINED,
     data_name: str = "data",
-    probes: Sequence[str] = DEFAULT,
+    probes: Sequence[str] | Mapping[str, Probe] = DEFAULT,
     labels: str = "auto",
     floors: bool = True,
     floors_cache: Path | None = None,
     progress: Callable[[int], None] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Record:
-    """The record of ``encoder``; its rows include, with ``floors``, those of "random_init" and
-    "raw_pixels".
+    """Evaluate a model by probes and return the record, with ``floors`` also of the floors.
 
-    The models are plain timm-like ones: normalised (B, C, image_size, image_size) -> (B, dim).
-    ``random_init`` None leaves that floor out. Raw pixels get the probes that ask for nothing but
-    the pooled feature. ``labels``: auto, or a kind (see ``labels``). ``floors_cache``: a folder in
-    which the floors' rows are kept for the next run on the same data. ``progress`` is told the
-    number of images of each batch, train first, then test; ``tell`` which probe of which model
-    comes next. ValueError when images have another size, when labels are missing or have nothing to
-    tell apart, and when the same images do not give the same features twice.
+    ``probes``: names, or probes by name. The models are plain timm-like ones: normalised (B, C,
+    image_size, image_size) -> (B, dim). ``random_init`` None leaves that floor out. Raw pixels get
+    the probes that ask for nothing but the pooled feature. ``labels``: auto, or a kind (see
+    ``labels``). ``floors_cache``: a folder in which the floors' rows are kept for the next run on
+    the same data. ``progress`` is told the number of images of each batch, train first, then test;
+    ``tell`` which probe of which model comes next. ValueError when images have another size, when
+    labels are missing or have nothing to tell apart, and when the same images do not give the same
+    features twice.
     """
-    check_names(probes)
-    kind = (
-        kind_of_sources(bench, labels) if any(PROBES[probe].reads for probe in probes) else "class"
-    )
+    if not isinstance(probes, Mapping):
+        check_names(probes)
+        probes = probes_named(probes)
+    kind: Kind = "class"
+    if any(probe.reads for probe in probes.values()):
+        kind = kind_of_sources(eval_data, labels)
     models: dict[str, nn.Module | None] = {model_name: encoder}
     if floors:
-        models |= ({} if random_init is None else {"random_init": random_init}) | {
-            "raw_pixels": None
-        }
-    todo = {
-        name: [probe for probe in probes if _fits(probe, model)] for name, model in models.items()
+        models |= {} if random_init is None else {RANDOM_INIT: random_init}
+        models |= {RAW_PIXELS: None}
+    fitting = {
+        name: [probe for probe in probes if model is not None or probes[probe].pixels]
+        for name, model in models.items()
     }
-    keys = _floor_keys(models, bench, kind, todo) if floors else {}
+    keys = _floor_keys(models, eval_data, kind, probes, fitting) if floors else {}
     known = _recall(floors_cache, keys, data_name)
-    wanted = {
-        name: [probe for probe in some if (name, probe) not in known] for name, some in todo.items()
+    missing = {
+        name: [probe for probe in some if (name, probe) not in known]
+        for name, some in fitting.items()
     }
     families = {
-        name: frozenset().union(*(PROBES[probe].reads for probe in some))
-        for name, some in wanted.items()
+        name: frozenset[Family]().union(*(probes[probe].reads for probe in some))
+        for name, some in missing.items()
         if some
     }
+    predictions: dict[str, Tensor] = {}
+    chosen: dict[str, Any] = {}
     train, test = read_features(
-        {name: models[name] for name in families}, families, bench, kind, progress
+        {name: models[name] for name in families}, families, eval_data, kind, progress
     )
     for name in families:
-        own = [
-            ({part: split.features.pop((name, part)) for part in split.parts(name)}, split.labels)
-            for split in (train, test)
-        ]
-        case = _case(
-            *own,
+        inputs = _inputs(
+            _taken(train, name),
+            _taken(test, name),
             kind=kind,
             model=name,
             data=data_name,
-            device=bench.device,
+            device=eval_data.device,
             encoder=models[name],
-            bench=bench,
+            eval_data=eval_data,
         )
-        for probe in wanted[name]:
+        for probe in missing[name]:
             if tell is not None:
                 tell(f"{name}: {probe}")
-            known[name, probe] = PROBES[probe].rows(case)
+            known[name, probe] = probes[probe].rows(inputs)
             if floors_cache is not None and (name, probe) in keys:
                 kept.save(floors_cache, keys[name, probe], known[name, probe])
         if name == model_name:
-            answers, chosen = case.answers, case.chosen
-    rows = [row for name, some in todo.items() for probe in some for row in known[name, probe]]
-    said = {
+            predictions, chosen = inputs.predictions, inputs.chosen
+    rows = [row for name, some in fitting.items() for probe in some for row in known[name, probe]]
+    data: dict[str, Any] = {
         "name": data_name,
-        "image_size": bench.image_size,
-        "limits": [bench.limit_train, bench.limit_test],
+        "image_size": eval_data.image_size,
+        "limits": [eval_data.limit_train, eval_data.limit_test],
     }
     return Record(
         rows=rows,
         kind=kind,
         index=test.index,
         labels=targets(test.labels, kind),
-        answers=answers,
+        predictions=predictions,
         chosen=chosen,
-        protocol=PROTOCOL,
-        data=said | {"fingerprints": _fingerprints(bench)},
-        classes=getattr(bench.test, "classes", ()) if kind == "class" else (),
+        protocol=PROTOCOL | _own_numbers(probes),
+        data=data | {"fingerprints": _fingerprints(eval_data)},
+        classes=eval_data.test.classes if kind == "class" else (),
     )
 
 
-def _fits(probe: str, model: nn.Module | None) -> bool:
-    """Raw pixels have neither layers nor tokens, nor a network to train or to ask."""
-    return model is not None or PROBES[probe].pixels
+def _taken(split: Split, model: str) -> tuple[dict[str, Tensor], Tensor]:
+    """Take the features of a model out of a split, which frees them afterwards, and its labels."""
+    features = {name: split.features.pop((model, name)) for name in split.names(model)}
+    return features, split.labels
 
 
-def _case(
+def _own_numbers(probes: Mapping[str, Probe]) -> dict[str, Any]:
+    """Return the numbers of the probes that the protocol does not hold, by probe."""
+    return {name: dict(probe.protocol) for name, probe in probes.items() if probe.protocol}
+
+
+def _inputs(
     train: tuple[Mapping[str, Tensor], Tensor],
     test: tuple[Mapping[str, Tensor], Tensor],
     *,
@@ -208,23 +226,26 @@ def _case(
     model: str,
     classes: int | None = None,
     **of: Any,
-) -> Case:
-    """Features and labels of both splits as a probe gets them. ValueError where no probe could work
-    on them."""
+) -> ProbeInputs:
+    """Make the inputs of a probe from features and labels of both splits.
+
+    ValueError where no probe could work on them.
+    """
     for (features, _), split in ((train, "train"), (test, "test")):
-        for part in features.values():
-            if part.dim() == 2 and not part.isfinite().all():
-                bad = int((~part.isfinite().all(1)).sum())
-                raise ValueError(f"model={model}: features of {bad} {split} images are not finite; take an earlier "
-                                 "checkpoint, or precision=fp32")  # fmt: skip
+        for feature in features.values():
+            if feature.dim() == 2 and not feature.isfinite().all():
+                bad = int((~feature.isfinite().all(1)).sum())
+                raise ValueError(
+                    f"model={model}: features of {bad} {split} images are not finite; take an"
+                    " earlier checkpoint, or precision=fp32"
+                )
     train_y, test_y = (targets(labels, kind) for _, labels in (train, test))
     if train[0]:
         check_targets(train_y, test_y, kind)
-        classes = (
-            classes or int(torch.cat([train_y, test_y]).max()) + 1 if kind == "class" else None
-        )
+        if kind == "class":
+            classes = classes or int(torch.cat([train_y, test_y]).max()) + 1
     count = classes or 0 if kind == "class" else train_y.shape[1]
-    return Case(
+    return ProbeInputs(
         model=model,
         kind=kind,
         count=count,
@@ -236,37 +257,42 @@ def _case(
     )
 
 
-def _fingerprints(bench: Bench) -> list[str] | None:
-    """Of both sources; None where the data cannot be recognised."""
-    sources = bench.train, bench.test
-    known = all(hasattr(source, "fingerprint") for source in sources)
-    return [source.fingerprint() for source in sources] if known else None
+def _fingerprints(eval_data: EvalData) -> list[str] | None:
+    """Return the fingerprints of train and test, or None if either has none."""
+    found = [source.fingerprint() for source in (eval_data.train, eval_data.test)]
+    return found if all(found) else None
 
 
 def _floor_keys(
     models: Mapping[str, nn.Module | None],
-    bench: Bench,
+    eval_data: EvalData,
     kind: Kind,
-    todo: Mapping[str, Sequence[str]],
+    probes: Mapping[str, Probe],
+    fitting: Mapping[str, Sequence[str]],
 ) -> Keys:
-    """What the figures of each floor depend on; nothing where the data cannot be recognised."""
-    prints = _fingerprints(bench)
+    """Return what the metrics of each floor depend on; nothing where data cannot be recognised."""
+    prints = _fingerprints(eval_data)
     if prints is None:
         return {}
-    seen = {"mean": list(bench.mean), "std": list(bench.std), "image_size": bench.image_size}
+    seen = {
+        "mean": list(eval_data.mean),
+        "std": list(eval_data.std),
+        "image_size": eval_data.image_size,
+    }
     common = {
         "data": prints,
-        "protocol": PROTOCOL,
         "labels": kind,
-        "limits": [bench.limit_train, bench.limit_test],
+        "limits": [eval_data.limit_train, eval_data.limit_test],
         **seen,
     }
     keys: Keys = {}
     for floor in FLOORS & models.keys():
-        own = {"floor": floor}
-        if models[floor] is not None:
-            own |= {"precision": bench.precision, "weights": kept.digest(models[floor])}
-        keys |= {(floor, probe): common | own | {"probe": probe} for probe in todo[floor]}
+        own: dict[str, Any] = {"floor": floor}
+        if (model := models[floor]) is not None:
+            own |= {"precision": eval_data.precision, "weights": kept.digest(model)}
+        for probe in fitting[floor]:
+            numbers = PROTOCOL | _own_numbers({probe: probes[probe]})
+            keys[floor, probe] = common | own | {"probe": probe, "protocol": numbers}
     return keys
 
 

@@ -1,7 +1,6 @@
-"""Figures of the floors (random weights, raw pixels), kept on disk: they do not change from run to
-run.
+"""Keep the rows of the floors (random weights, raw pixels) on disk: they are the same in every run.
 
-One JSON file per floor, named by the hash of all that its figures depend on: the data, the
+One JSON file per floor, named by the hash of all that its metrics depend on: the data, the
 protocol, the preprocessing and, for random weights, the weights themselves, so that another seed or
 another architecture is another floor. Files are written aside and renamed, hence never half there,
 and runs side by side cannot lose each other's.
@@ -13,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,11 +20,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from ssl_patches.config.atomic import write_text
 from ssl_patches.evaluation.rows import Row
 
 
 def digest(model: nn.Module) -> str:
-    """sha256 of a model's structure, as it prints itself, and of every parameter and buffer."""
+    """Hash a model's structure, as it prints itself, and every parameter and buffer (sha256)."""
     whole = hashlib.sha256(repr(model).encode())
     for name, tensor in model.state_dict().items():
         whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -37,32 +36,27 @@ def digest(model: nn.Module) -> str:
 
 
 def load(folder: Path, key: Mapping[str, Any]) -> list[Row] | None:
-    """The rows kept under ``key`` (JSON values), or None: not there, or not readable any more."""
+    """Read the rows kept under ``key`` (JSON values); None where they are not there or damaged."""
     try:
         return [
             Row(**row) for row in json.loads(_file(folder, key).read_text(encoding="utf-8"))["rows"]
         ]
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-    ):  # whatever is wrong with a cache, the floor is computed again
+    # whatever is wrong with a cache, the floor is computed again
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def save(folder: Path, key: Mapping[str, Any], rows: list[Row]) -> None:
     """Keep ``rows`` under ``key``. Whoever reads at the same time sees all of it or nothing."""
     text = json.dumps({"key": key, "rows": [row.as_dict() for row in rows]}, indent=1)
-    descriptor, aside = tempfile.mkstemp(dir=folder, suffix=".part")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(aside, _file(folder, key))
+    write_text(_file(folder, key), text)
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder and try it, before an hour is spent on what goes into it. ValueError when it
-    cannot be used."""
+    """Make the folder and try it, before an hour is spent on what goes into it.
+
+    ValueError when it cannot be used.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -1,11 +1,12 @@
-"""What labels ask for: one class per image, several yes/no labels, or numbers. It decides the
-probes and their metric.
+"""Tell what labels ask for: one class per image, several yes/no labels, or numbers.
 
-| labels of a batch | kind | no label | figure |
-|---|---|---|---|
-| (B,) whole numbers | ``class`` | -1 | ``top1``: accuracy |
-| (B, L) of 0 and 1 | ``multilabel`` | -1 anywhere in the row | ``map``: mean over labels of the average precision |
-| (B,) or (B, D) floats | ``value`` | NaN anywhere in the row | ``r2``: share of the variance explained; ``mae`` |
+The kind decides the probes and their metric:
+
+* ``class``: (B,) whole numbers, -1 where there is no label. ``top1``: accuracy.
+* ``multilabel``: (B, L) of 0 and 1, -1 anywhere in a row without label. ``map``: mean over labels
+  of the average precision.
+* ``value``: (B,) or (B, D) floats, NaN anywhere in a row without label. ``r2``: share of the
+  variance explained, and ``mae``, the mean absolute error.
 
 The trap: whole numbers that are amounts (an age, a count) look like classes, and are read as such
 unless ``labels=value`` says otherwise.
@@ -22,8 +23,10 @@ Kind = Literal["class", "multilabel", "value"]
 
 
 def kind_of(labels: Tensor, wanted: str = "auto") -> Kind:
-    """The kind of ``labels`` (N, ...). ValueError when they cannot be what is ``wanted``, or are
-    none of the three."""
+    """Tell the kind of ``labels`` (N, ...).
+
+    ``wanted``: auto, or a kind. ValueError when they cannot be that, or are none of the three.
+    """
     if wanted not in ("auto", *get_args(Kind)):
         raise ValueError(
             f"labels={wanted}: must be one of auto, {', '.join(get_args(Kind))}; set labels=auto"
@@ -33,37 +36,43 @@ def kind_of(labels: Tensor, wanted: str = "auto") -> Kind:
     if not real and labels.dim() in (1, 2):
         possible.insert(0, "class" if labels.dim() == 1 else "multilabel")
     if not possible:
-        raise ValueError(f"labels {shape}: probes need one class (N,), yes/no labels (N, L) or numbers (N, D) per image; "
-                         "evaluate with data that has such labels")  # fmt: skip
-    if wanted != "auto" and wanted not in possible:
         raise ValueError(
-            f"labels={wanted}: the data's labels are {labels.dtype} {shape}; set"
-            f" labels={possible[0]}"
+            f"labels {shape}: probes need one class (N,), yes/no labels (N, L) or numbers (N, D)"
+            " per image; evaluate with data that has such labels"
         )
-    return possible[0] if wanted == "auto" else wanted
+    for kind in possible:
+        if wanted in ("auto", kind):
+            return kind
+    raise ValueError(
+        f"labels={wanted}: the data's labels are {labels.dtype} {shape}; set labels={possible[0]}"
+    )
 
 
 def labelled(labels: Tensor, kind: Kind) -> Tensor:
-    """Mask (N,) of the images that have a label."""
+    """Return the mask (N,) of the images that have a label, of ``labels`` (N, ...)."""
     given = labels.isfinite() if labels.is_floating_point() else labels != -1
     return given if given.dim() == 1 else given.all(1)
 
 
 def targets(labels: Tensor, kind: Kind) -> Tensor:
-    """As probes take them: int64 (N,), bool (N, L) or float32 (N, D). ValueError for yes/no labels
-    beyond 0 and 1."""
+    """Turn labels (N, ...) into targets of probes: int64 (N,), bool (N, L) or float32 (N, D).
+
+    ValueError for yes/no labels beyond 0 and 1.
+    """
     if kind == "class":
         return labels.long()
     if kind == "value":
         return labels.float().view(len(labels), -1)
     if not torch.isin(labels, torch.tensor([0, 1], dtype=labels.dtype)).all():
-        raise ValueError(f"labels=multilabel: values are {labels.unique().tolist()[:5]}, must be 0 and 1 (-1 = no label); "
-                         "set labels=value if they are amounts")  # fmt: skip
+        raise ValueError(
+            f"labels=multilabel: values are {labels.unique().tolist()[:5]}, must be 0 and 1 (-1 ="
+            " no label); set labels=value if they are amounts"
+        )
     return labels.bool()
 
 
 def described(kind: Kind, train: Tensor) -> str:
-    """``train`` (N, ...) in words, with the figure that will be shown."""
+    """Describe targets (N, ...) in words, with the metric that will be shown."""
     if kind == "class":
         return f"one of {len(train.unique())} classes per image: accuracy (top1)"
     if kind == "multilabel":
@@ -76,24 +85,36 @@ def described(kind: Kind, train: Tensor) -> str:
 
 
 def check_targets(train: Tensor, test: Tensor, kind: Kind) -> None:
-    """ValueError when there is nothing to tell apart, or what is learned cannot occur in the
-    test."""
+    """Refuse targets (M, ...), (N, ...) that no probe can learn from, by ValueError.
+
+    That is when there is nothing to tell apart, or what is learned cannot occur in the test.
+    """
     if kind == "class":
         shown = train.unique()
         if len(shown) < 2:
-            raise ValueError(f"data.root: the {len(train)} labelled train images show one class only ({int(shown[0])}); at "
-                             "least 2 are needed, raise limit_train or name data with more classes")  # fmt: skip
+            raise ValueError(
+                f"data.root: the {len(train)} labelled train images show one class only"
+                f" ({int(shown[0])}); at least 2 are needed, raise limit_train or name data with"
+                " more classes"
+            )
         if not torch.isin(test, shown).any():
-            raise ValueError(f"data.root: no test image is of a class that train shows ({shown.tolist()[:20]}); the folders "
-                             "of both splits must carry the same class names")  # fmt: skip
+            raise ValueError(
+                "data.root: no test image is of a class that train shows"
+                f" ({shown.tolist()[:20]}); the folders of both splits must carry the same class"
+                " names"
+            )
     elif train.shape[1:] != test.shape[1:]:
         raise ValueError(
             f"labels: train has {train.shape[1]} per image and test {test.shape[1]}; give both the"
             " same"
         )
     elif kind == "multilabel" and not (test.any(0) & train.any(0) & ~train.all(0)).any():
-        raise ValueError(f"labels: none of {test.shape[1]} is sometimes 1 and sometimes 0 in train and ever 1 in the "
-                         f"{len(test)} test images; raise train_images and test_images")  # fmt: skip
+        raise ValueError(
+            f"labels: none of {test.shape[1]} is sometimes 1 and sometimes 0 in train and ever 1"
+            f" in the {len(test)} test images; raise train_images and test_images"
+        )
     elif kind == "value" and ((train == train[0]).all() or (test == test[0]).all(0).any()):
-        raise ValueError(f"labels: all {len(train)} train or all {len(test)} test images have the same value; there is "
-                         "nothing to explain, raise train_images and test_images")  # fmt: skip
+        raise ValueError(
+            f"labels: all {len(train)} train or all {len(test)} test images have the same value;"
+            " there is nothing to explain, raise train_images and test_images"
+        )

@@ -1,10 +1,10 @@
-"""Mean intersection over union, with the bounds that the draw of the test images leaves.
+"""Compute the mean intersection over union with bounds over test images.
 
 Counts are kept per image, (N, classes, classes) with truth in rows, because an interval is a
 bootstrap over *images*: pixels of one image are no independent draws (Efron 1979; percentile
-interval). Per class IoU = hit / (truth + predicted
-- hit) over all images together, as Pascal VOC and CamVid score it; the mean is over classes that
-  occur in the truth.
+interval). Per class IoU = hit / (truth + predicted - hit) over all images together, as Pascal VOC
+and CamVid score it; the mean is over classes that occur in the truth. It is written here because
+libraries keep no counts per image.
 
 The traps: (a) the mean of per-image mIoUs, which torchmetrics' ``MeanIoU`` gives by default, is
 another number; (b) a class that occurs nowhere has no IoU, so it must neither count as 0 nor as 100
@@ -25,8 +25,11 @@ PIXELS = 2**25  # class scores held at a time: 128 MB of float32
 
 
 def confusion(predicted: Tensor, truth: Tensor, *, classes: int) -> Tensor:
-    """``predicted`` (N, H, W) in 0..classes-1, ``truth`` (N, H, W) with -1 = unlabelled -> counts
-    (N, classes, classes)."""
+    """Count pixels by true and predicted class: (N, classes, classes), truth in rows.
+
+    ``predicted`` (N, H, W) in 0..classes-1, ``truth`` (N, H, W) with -1 = unlabelled. ValueError
+    where they differ in shape.
+    """
     if predicted.shape != truth.shape:
         raise ValueError(
             f"predicted {tuple(predicted.shape)}, truth {tuple(truth.shape)}: must agree; enlarge"
@@ -40,21 +43,27 @@ def confusion(predicted: Tensor, truth: Tensor, *, classes: int) -> Tensor:
 
 
 def iou(counts: Tensor) -> Tensor:
-    """Counts (..., classes, classes) -> IoU per class (..., classes) in 0..1; NaN for classes
-    without a true pixel."""
+    """Compute the IoU of each class, (..., classes) in 0..1, from counts (..., classes, classes).
+
+    NaN for classes without a true pixel.
+    """
     counts = counts.double()
     hit, true, said = counts.diagonal(dim1=-2, dim2=-1), counts.sum(-1), counts.sum(-2)
     return torch.where(true > 0, hit / (true + said - hit), torch.nan)
 
 
 def miou(counts: Tensor) -> Tensor:
-    """Counts (..., classes, classes) -> mean over the classes that occur, (...) in 0..1; NaN where
-    none does."""
+    """Average the IoU over the classes that occur, (...) in 0..1; NaN where none does.
+
+    ``counts`` (..., classes, classes).
+    """
     return iou(counts).nanmean(-1)
 
 
 def miou_row(counts: Tensor, *, model: str, data: str, metric: str) -> Row:
-    """Per-image counts (N, classes, classes) -> mIoU in percent with its bootstrap bounds.
+    """Make the row of the mIoU in percent, with bootstrap bounds, from counts of N images.
+
+    ``counts`` (N, classes, classes).
 
     The resamples are those of every other probe, so two models on the same images can be compared
     in pairs. ValueError when no pixel is labelled.
@@ -72,20 +81,24 @@ def miou_row(counts: Tensor, *, model: str, data: str, metric: str) -> Row:
 
 
 def enlarged(scores: Tensor, size: tuple[int, int]) -> Tensor:
-    """Scores (N, classes, h, w) -> the class of the highest at each pixel, (N, H, W): bilinear,
-    corners not aligned."""
+    """Enlarge scores (N, classes, h, w) to ``size`` (H, W) and take the highest class, (N, H, W).
+
+    Bilinear, corners not aligned.
+    """
     return F.interpolate(scores.float(), size=size, mode="bilinear", align_corners=False).argmax(1)
 
 
 def counts_of(scores: Tensor, truth: Tensor) -> Tensor:
-    """Scores (N, classes, h, w) of a coarse grid against masks (N, H, W) of any size: counts (N,
-    classes, classes)."""
+    """Count scores (N, classes, h, w) of a coarse grid against masks (N, H, W) of any size.
+
+    Returns (N, classes, classes), truth in rows.
+    """
     classes, size = scores.shape[1], (truth.shape[1], truth.shape[2])
     some = max(1, PIXELS // (classes * size[0] * size[1]))
-    parts = zip(scores.split(some), truth.split(some), strict=True)
+    chunks = zip(scores.split(some), truth.split(some), strict=True)
     return torch.cat(
         [
             confusion(enlarged(score, size), mask.to(score.device), classes=classes).cpu()
-            for score, mask in parts
+            for score, mask in chunks
         ]
     )

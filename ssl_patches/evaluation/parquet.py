@@ -1,19 +1,17 @@
-"""A Parquet file that is written over hours and survives a kill: parts beside it, joined at the
-end.
+"""Write a Parquet file over hours so that it survives a kill: chunks beside it, joined at the end.
 
 A Parquet file has its index at its end, so half of one is nothing. Rows are therefore kept as small
 files of their own in ``.FILE.parts``, each flushed and renamed when it is whole; the same request
-goes on after the last of them. The file itself appears under its name in one rename, and the parts
+goes on after the last of them. The file itself appears under its name in one rename, and the chunks
 go.
 
-Trap: parts of another request (another model, other images) must not be joined with these: what was
-asked for lies beside them and is compared.
+Trap: chunks of another request (another model, other images) must not be joined with these: what
+was asked for lies beside them and is compared.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,15 +20,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ssl_patches.config.atomic import write_json
+from ssl_patches.config.atomic import replacing, write_json
 from ssl_patches.config.run_dir import differences
 
 REQUEST = "request.json"
 
 
-class Parts:
-    """The parts of ``output``. ``request``: plain JSON, everything that decides what the rows
-    are."""
+class Chunks:
+    """The chunks of ``output``, small files that are written one by one.
+
+    ``request``: plain JSON, everything that decides what the rows are.
+    """
 
     def __init__(
         self, output: Path, request: Mapping[str, Any], schema: pa.Schema, *, overwrite: bool
@@ -43,8 +43,10 @@ class Parts:
         )
 
     def claim(self) -> None:
-        """Ready to write. ValueError when the output is in use, or when parts of another request
-        lie there."""
+        """Get ready to write.
+
+        ValueError when the output is in use, or when chunks of another request lie there.
+        """
         if self.output.is_dir():
             raise ValueError(
                 f"output={self.output}: is a folder, must be a file; set"
@@ -76,36 +78,31 @@ class Parts:
             ) from None
 
     def done(self, split: str) -> int:
-        """How many parts of ``split`` are whole, counted from the first."""
+        """Count the chunks of ``split`` that are whole, from the first on."""
         number = 0
         while self._part(split, number).is_file():
             number += 1
         return number
 
     def write(self, split: str, number: int, table: pa.Table) -> None:
-        path = self._part(split, number)
-        half = path.with_suffix(".half")
-        pq.write_table(table, half)
-        _publish(half, path)
+        """Write one chunk; it is there when it is whole."""
+        with replacing(self._part(split, number), durable=True) as half:
+            pq.write_table(table, half)
 
     def join(self, splits: list[str]) -> int:
-        """The parts become ``output``, one row group each, and go; returns the number of rows."""
-        half, rows = self.folder / "joined.half", 0
-        with pq.ParquetWriter(half, self.schema) as writer:
+        """Join the chunks to ``output``, a row group each, and return the number of rows."""
+        rows = 0
+        with (
+            replacing(self.output, durable=True, folder=self.folder) as half,
+            pq.ParquetWriter(half, self.schema) as writer,
+        ):
             for split in splits:
                 for number in range(self.done(split)):
                     table = pq.read_table(self._part(split, number), schema=self.schema)
                     rows += len(table)
                     writer.write_table(table)
-        _publish(half, self.output)
         shutil.rmtree(self.folder)
         return rows
 
     def _part(self, split: str, number: int) -> Path:
         return self.folder / f"{split}-{number:06d}.parquet"
-
-
-def _publish(half: Path, path: Path) -> None:
-    with half.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(half, path)

@@ -1,5 +1,6 @@
-"""Every number that the figures depend on. Whoever changes one raises ``version``; two versions are
-not to be compared.
+"""Every number that the metrics depend on. Whoever changes one raises ``version``.
+
+Two versions are not to be compared.
 
 Version 2 added k = 1, 5, 200, and every probe after ``linear``; ``knn20_top1`` and ``linear_top1``
 are as in version 1. It is stored with every record and with the floors that are kept.
@@ -58,6 +59,7 @@ PROTOCOL: dict[str, Any] = {
         "head_std": 2e-5,
         "seed": 0,
     },
+    # of experiments/patch_roles; they stand here because records of version 2 hold them
     "roles": {
         "train_images": 500,  # where no limit is set
         "test_images": 250,

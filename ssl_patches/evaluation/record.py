@@ -1,11 +1,10 @@
-"""What an evaluation found, image by image, in one compact file; and two such files compared on the
-same images.
+"""Keep what an evaluation found, image by image, and compare two such records.
 
 ``evaluation.npz`` holds the rows, the protocol, what identifies the data, the labels of the test
-images and what every probe answered for each of them (10,000 images and five probes: 100 kB). Two
+images and what every probe predicted for each of them (10,000 images and five probes: 100 kB). Two
 encoders tested on the same images are compared in pairs, which tells apart what their two intervals
 cannot: the images that both get right or both get wrong cancel. The difference has the percentile
-bootstrap over images (both figures under the same resample); for classes McNemar's exact test
+bootstrap over images (both metrics under the same resample); for classes McNemar's exact test
 (1947) says how likely so lopsided a split of the images on which they differ is by chance.
 
 The trap: the test is about these two *trainings*. That one recipe beats another takes several seeds
@@ -26,58 +25,73 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
+from ssl_patches.config.atomic import replacing
 from ssl_patches.evaluation.labels import Kind
-from ssl_patches.evaluation.metrics import bounds, figures, resamples
-from ssl_patches.evaluation.rows import Row, aligned, shown
+from ssl_patches.evaluation.metrics import bounds, metrics_of, resamples
+from ssl_patches.evaluation.rows import DIFFERENCE, Row, aligned, shown
 
 FILE = "evaluation.npz"
+PREFIX = "answers."  # of the name of a probe, in the file
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """``answers``: by the stem of a figure ("knn20"), classes (N,), scores (N, L) or values (N, D),
-    of the trained model."""
+    """The rows of an evaluation, and what the trained model predicted for each of N test images.
+
+    ``index`` (N,) int64: which images of the test source. ``labels``: int64 (N,), bool (N, L) or
+    float32 (N, D). ``predictions``: by the name of a probe ("knn20"), classes (N,), scores (N, L)
+    or values (N, D). ``chosen``: settings that probes chose on train. ``data``: what the train and
+    test images are: name, fingerprints, limits. ``classes``: names of the labels where the data
+    have them.
+    """
 
     rows: list[Row]
     kind: Kind
-    index: Tensor  # (N,) int64: which images of the test source
-    labels: Tensor  # (N,) int64, (N, L) bool or (N, D) float32
-    answers: dict[str, Tensor]
-    chosen: dict[str, Any]  # settings that probes chose on train
+    index: Tensor
+    labels: Tensor
+    predictions: dict[str, Tensor]
+    chosen: dict[str, Any]
     protocol: dict[str, Any]
-    data: dict[str, Any]  # what the test and train images are: name, fingerprints, limits
-    classes: Sequence[str] = ()  # names of the labels where the data have them
+    data: dict[str, Any]
+    classes: Sequence[str] = ()
+
+    @property
+    def answers(self) -> dict[str, Tensor]:
+        """Return ``predictions`` (N, ...), under their former name."""
+        return self.predictions
 
     def save(self, path: Path) -> None:
-        """Written aside and renamed: a reader sees all of it or nothing."""
+        """Write the record; a reader sees all of it or nothing."""
         told = {key: getattr(self, key) for key in ("kind", "chosen", "protocol", "data")}
         told |= {"rows": [row.as_dict() for row in self.rows], "classes": list(self.classes)}
-        arrays = {f"answers.{name}": _small(answers) for name, answers in self.answers.items()}
-        half = path.with_name(f".{path.stem}.half.npz")
-        np.savez_compressed(
-            half,
-            told=json.dumps(told),
-            index=self.index.numpy(),
-            labels=_small(self.labels),
-            **arrays,
-        )
-        half.replace(path)
+        arrays: dict[str, Any] = {
+            PREFIX + name: _small(some) for name, some in self.predictions.items()
+        }
+        with replacing(path) as half, half.open("wb") as file:
+            np.savez_compressed(
+                file,
+                told=json.dumps(told),
+                index=self.index.numpy(),
+                labels=_small(self.labels),
+                **arrays,
+            )
 
     @classmethod
     def load(cls, path: Path) -> Record:
-        """ValueError when there is none, or it is no record of ours."""
+        """Read a record. ValueError when there is none, or it is no record of ours."""
         try:
             with np.load(path, allow_pickle=False) as stored:
                 told = json.loads(str(stored["told"]))
                 arrays = {name: _wide(stored[name]) for name in stored.files if name != "told"}
             told["rows"] = [Row(**row) for row in told["rows"]]
-            prefix = "answers."
-            answers = {
-                name.removeprefix(prefix): part
-                for name, part in arrays.items()
-                if name.startswith(prefix)
+            predictions = {
+                name.removeprefix(PREFIX): array
+                for name, array in arrays.items()
+                if name.startswith(PREFIX)
             }
-            return cls(index=arrays["index"], labels=arrays["labels"], answers=answers, **told)
+            return cls(
+                index=arrays["index"], labels=arrays["labels"], predictions=predictions, **told
+            )
         except FileNotFoundError:
             raise ValueError(
                 f"{path}: no such file; evaluate the run again, its results are kept there"
@@ -90,24 +104,25 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """One figure of two models on the same test images; ``difference``, ``low``, ``high`` in the
-    figure's unit."""
+    """One metric of two models on the same ``n`` test images.
+
+    ``difference``: of the first less the second, with its bounds, in the metric's unit.
+    ``only_first``, ``only_second``: images that one alone gets right, and ``p``: of McNemar's exact
+    two-sided test; None where predictions are not right or wrong.
+    """
 
     metric: str
-    difference: float  # of the first less the second
+    difference: float
     low: float
     high: float
-    only_first: (
-        int | None
-    )  # images that it alone gets right; None where answers are not right or wrong
+    only_first: int | None
     only_second: int | None
-    p: float | None  # McNemar's, exact and two-sided
+    p: float | None
     n: int
 
     def rows(self, *, data: str) -> list[Row]:
-        """In the columns of every result: the difference, and for classes ``{metric}_p``, a
-        probability in 0..1."""
-        of = {"model": "difference", "data": data, "n": self.n}
+        """Return the difference as a row, and for classes ``{metric}_p``, in 0..1."""
+        of: dict[str, Any] = {"model": DIFFERENCE, "data": data, "n": self.n}
         rows = [Row(metric=self.metric, value=self.difference, low=self.low, high=self.high, **of)]
         if self.p is not None:
             rows.append(Row(metric=f"{self.metric}_p", value=self.p, low=self.p, high=self.p, **of))
@@ -115,31 +130,35 @@ class Paired:
 
 
 def paired(first: Record, second: Record) -> list[Paired]:
-    """Every figure that both records have. ValueError when they are not of the same images under
-    the same protocol."""
+    """Compare every metric that both records have.
+
+    ValueError when they are not of the same images under the same protocol.
+    """
     _check_alike(first, second)
-    both = [name for name in first.answers if name in second.answers]
+    both = [name for name in first.predictions if name in second.predictions]
     counts = list(resamples(len(first.labels))) if both else []
     found = []
     for name in both:
-        answers = [record.answers[name] for record in (first, second)]
-        whole = [figures(answer, first.labels, kind=first.kind) for answer in answers]
+        one, other = first.predictions[name], second.predictions[name]
+        whole = [metrics_of(some, first.labels, kind=first.kind) for some in (one, other)]
         drawn = [
-            [figures(answer, first.labels, kind=first.kind, counts=some) for answer in answers]
-            for some in counts
+            [metrics_of(some, first.labels, kind=first.kind, counts=drawn) for some in (one, other)]
+            for drawn in counts
         ]  # both under the same resamples
-        for figure in whole[0]:
-            low, high = bounds(torch.cat([one[figure] - other[figure] for one, other in drawn]))
-            difference = (whole[0][figure] - whole[1][figure]).item()
-            alone = mcnemar(*answers, first.labels) if first.kind == "class" else (None, None, None)
+        alone: tuple[int | None, int | None, float | None] = (None, None, None)
+        if first.kind == "class":
+            alone = mcnemar(one, other, first.labels)
+        for metric in whole[0]:
+            low, high = bounds(torch.cat([mine[metric] - its[metric] for mine, its in drawn]))
+            difference = (whole[0][metric] - whole[1][metric]).item()
             found.append(
-                Paired(f"{name}_{figure}", difference, low, high, *alone, n=len(first.labels))
+                Paired(f"{name}_{metric}", difference, low, high, *alone, n=len(first.labels))
             )
     return found
 
 
 def paired_table(pairs: Sequence[Paired]) -> str:
-    """Pairs as aligned text."""
+    """Lay out pairs as aligned text, a line each."""
     text = [["metric", "difference", "only first", "only second", "McNemar's p", "n"]]
     for pair in pairs:
         alone = (
@@ -159,9 +178,12 @@ def paired_table(pairs: Sequence[Paired]) -> str:
 
 
 def mcnemar(first: Tensor, second: Tensor, labels: Tensor) -> tuple[int, int, float]:
-    """Images (N,) that only the first gets right, only the second, and the exact two-sided p of
-    that split."""
-    right = [answers == labels for answers in (first, second)]
+    """Count what only one of two models gets right, and test that split (McNemar 1947).
+
+    ``first``, ``second``, ``labels``: classes (N,). Returns the images that only the first gets
+    right, only the second, and the exact two-sided p.
+    """
+    right = [predictions == labels for predictions in (first, second)]
     only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     differ = only_first + only_second
     return only_first, only_second, float(binomtest(only_first, differ).pvalue) if differ else 1.0

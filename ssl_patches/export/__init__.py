@@ -1,4 +1,4 @@
-"""Getting the encoder out: formats that load without ssl_patches, proven in processes of their own.
+"""Write the encoder in formats that load without ssl_patches, proven in processes of their own.
 
 ``ssl_patches.export(model=..., output=...)`` is the command as a function. The import system gives
 that name to this package as soon as anything below it is imported, so the package itself can be
@@ -14,12 +14,16 @@ from typing import Any
 
 from ssl_patches.encoders.exported import ExportMismatch, check_hashes, load_timm_folder, read_card
 from ssl_patches.encoders.network import Preprocessing
-from ssl_patches.export.exportable import Exportable, Wanted
+from ssl_patches.export.exportable import Exportable, ExportRequest
 from ssl_patches.export.proof import Proof, verify
 from ssl_patches.export.write import add_results, export_encoder, export_model
 
+Wanted = ExportRequest
+"""Former name."""
+
 __all__ = [
     "ExportMismatch",
+    "ExportRequest",
     "Exportable",
     "Preprocessing",
     "Proof",
@@ -38,13 +42,13 @@ class _Callable(types.ModuleType):
     def __call__(
         self,
         *,
-        model: str | os.PathLike,
-        output: str | os.PathLike,
+        model: str | os.PathLike[str],
+        output: str | os.PathLike[str],
         data: Any = None,
         say: Callable[[str], None] = print,
         **keys: Any,
     ) -> Path:
-        """See ``ssl_patches.export.command.export``."""
+        """Export a run, as ``ssl_patches.export.command.export`` does."""
         from ssl_patches.export.command import export
 
         return export(model=model, output=output, data=data, say=say, **keys)

@@ -20,8 +20,7 @@ from ssl_patches.encoders.exported import CARD, as_json, sha256
 
 
 def write_card(folder: Path, card: Mapping[str, Any]) -> None:
-    """Write ``ssl_patches.json``: ``card``, the versions it lacks, and the sha256 of every other
-    file."""
+    """Write ``ssl_patches.json``: the card, the versions, and the sha256 of every other file."""
     ours = {
         "python": platform.python_version(),
         "torch": torch.__version__,

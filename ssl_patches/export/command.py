@@ -1,4 +1,4 @@
-"""From a run, or one of its checkpoints, to an export."""
+"""Export a run, or one of its checkpoints."""
 
 from __future__ import annotations
 
@@ -17,23 +17,28 @@ from ssl_patches.config.run_dir import CONFIG, LAST, SUMMARY, read_checkpoint
 from ssl_patches.config.schema import EXPORT
 from ssl_patches.config.words import Place, data_words, words_of_keys
 from ssl_patches.data import build as build_data
-from ssl_patches.data.live import standing
+from ssl_patches.data.live import Datasets
 from ssl_patches.encoders import build as build_encoders
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.exported import CARD, read_card
-from ssl_patches.export.exportable import Wanted
+from ssl_patches.export.exportable import ExportRequest
 from ssl_patches.export.staging import check_free
 from ssl_patches.export.write import check_wanted, export_encoder
 
-WEIGHTS = {"trained": "encoder.", "ema": "ema."}
+LAST_WEIGHTS, AVERAGE = "trained", "ema"
+WEIGHTS = {LAST_WEIGHTS: "encoder.", AVERAGE: "ema."}
 """What the names of an encoder's weights begin with in a checkpoint; the average is there with
 ``trainer.ema`` only."""
 
 
-def export_command(cfg: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str, Any]:
-    """Writes ``cfg["output"]``; returns what was proven. ValueError for a bad request,
-    ExportMismatch where unequal."""
-    wanted = Wanted(
+def export_command(
+    cfg: Mapping[str, Any], *, say: Callable[[str], None], sources: Datasets | None = None
+) -> dict[str, Any]:
+    """Write ``cfg["output"]`` and return what was proven.
+
+    ValueError for a bad request, ExportMismatch where a format differs.
+    """
+    wanted = ExportRequest(
         **{key: cfg[key] for key in ("formats", "precision", "input", "image_size", "license")}
     )
     check_wanted(wanted)
@@ -46,7 +51,7 @@ def export_command(cfg: Mapping[str, Any], *, say: Callable[[str], None]) -> dic
         )
     run, checkpoint = config.load(run_dir / CONFIG), Path(cfg["checkpoint"] or run_dir / LAST)
     encoder, step = restored(run, checkpoint, weights=cfg["weights"])
-    mean, std = build_data.pixel_statistics(run, allowed=trusted())
+    mean, std = build_data.pixel_statistics(run, allowed=trusted(), sources=sources)
     proof = export_encoder(
         encoder,
         output,
@@ -58,7 +63,7 @@ def export_command(cfg: Mapping[str, Any], *, say: Callable[[str], None]) -> dic
             "step": step,
             "weights": cfg["weights"],
         },
-        calibration=build_data.whole_batches(run, allowed=trusted()),
+        calibration=build_data.whole_batches(run, allowed=trusted(), sources=sources),
         wanted=wanted,
         overwrite=cfg["overwrite"],
     )
@@ -74,10 +79,12 @@ def export_command(cfg: Mapping[str, Any], *, say: Callable[[str], None]) -> dic
 
 
 def restored(
-    run: Mapping[str, Any], checkpoint: Path, *, weights: str = "trained"
+    run: Mapping[str, Any], checkpoint: Path, *, weights: str = LAST_WEIGHTS
 ) -> tuple[Encoder, int]:
-    """The encoder of a run with the weights of ``checkpoint``, and the step they are from.
-    ValueError where unfit."""
+    """Build the encoder of a run with the weights of a checkpoint; return it and their step.
+
+    ``weights``: "trained" or "ema". ValueError where the checkpoint does not hold them.
+    """
     found = read_checkpoint(checkpoint)
     kept = {name: _below(prefix, found["state_dict"]) for name, prefix in WEIGHTS.items()}
     if not kept.get(weights):
@@ -105,8 +112,10 @@ def _below(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Of the ssl_patches that runs, with ``-dirty`` where files were changed since; None where it
-    is not a checkout."""
+    """Return the git commit of the ssl_patches that runs, None where it is no checkout.
+
+    It ends in ``-dirty`` where files were changed since.
+    """
     command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
         root = Path(__file__).resolve().parents[2]
@@ -123,7 +132,8 @@ def _provenance(
 ) -> dict[str, Any]:
     """What the run knows about itself. Its results are those of its last weights at its own image
     size: no others get them."""
-    summary, own = {}, {}
+    summary: dict[str, Any] = {}
+    own: dict[str, Any] = {}
     if (run_dir / SUMMARY).is_file():
         summary = json.loads((run_dir / SUMMARY).read_text(encoding="utf-8"))
     if (run_dir / "encoder" / CARD).is_file():
@@ -141,7 +151,7 @@ def _provenance(
     }
     if checkpoint.resolve() == (run_dir / LAST).resolve():
         card["images"] = summary.get("budget_used", {}).get("images")
-        if cfg["weights"] == "trained" and cfg["image_size"] in (None, run["image_size"]):
+        if cfg["weights"] == LAST_WEIGHTS and cfg["image_size"] in (None, run["image_size"]):
             card["results"] = summary.get("results", [])
     return card
 
@@ -155,12 +165,12 @@ def _loading(output: Path) -> dict[str, str]:
 
 
 def export(*, model: Place, output: Place, data: Any = None, say: Say = print, **keys: Any) -> Path:
-    """``ssl-patches export``; returns ``output``, a folder for ``timm.create_model("local-dir:...",
-    pretrained=True)``.
+    """Run ``ssl-patches export`` and return ``output``.
 
+    The folder is for ``timm.create_model("local-dir:...", pretrained=True)``.
     ``keys``: ``formats``, ``precision``, ``checkpoint``, ... ``data``: the Dataset object of a run
     that was trained on one (images calibrate the statistics of BatchNorm); other runs find their
-    images by themselves.
+    images by themselves. ValueError for a bad request, ExportMismatch where a format differs.
     """
     words, datasets = data_words(data)
     if words and not datasets:
@@ -168,6 +178,5 @@ def export(*, model: Place, output: Place, data: Any = None, say: Say = print, *
     cfg = config.request(
         "export", words_of_keys({"model": model, "output": output, **keys}, None), schema=EXPORT
     )
-    with standing(datasets):
-        export_command(cfg, say=say)
+    export_command(cfg, say=say, sources=datasets)
     return Path(output)

@@ -23,10 +23,13 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Exportable:
-    """``model`` is ``timm.create_model(architecture, num_classes=0, **arguments)`` with float32
-    weights, in eval mode."""
+    """A timm model to export, how to rebuild it, and how its images are prepared.
 
-    model: nn.Module
+    ``model`` is ``timm.create_model(architecture, num_classes=0, **arguments)`` with float32
+    weights, in eval mode. ValueError where it is not.
+    """
+
+    model: Any  # an nn.Module of timm's, with its attributes
     architecture: str
     arguments: Mapping[str, Any]
     preprocessing: Preprocessing
@@ -49,25 +52,24 @@ class Exportable:
 
     @property
     def unit(self) -> int:
-        """Pixels per position of the dense map: the patch of a ViT, the stride of a CNN."""
+        """Return the pixels per position of the dense map: patch of a ViT, stride of a CNN."""
         return self.model.feature_info[-1]["reduction"]
 
     @property
     def positions(self) -> int:
-        """Along a side of the dense map of an image of its own size."""
+        """Return the positions along a side of the dense map of an image of its own size."""
         return -(-self.preprocessing.image_size // self.unit)
 
     @property
     def any_size(self) -> bool:
-        """Can the network take images of other sizes than its own?"""
+        """Tell whether the network takes images of other sizes than its own."""
         if hasattr(self.model, "dynamic_img_size"):
             return self.arguments.get("dynamic_img_size", True)
         return not self.model.pretrained_cfg.get("fixed_input_size")
 
     @property
     def rebuilt(self) -> dict[str, Any]:
-        """``arguments``, with other sizes switched on where the architecture has a switch for
-        them."""
+        """Return the arguments, with other sizes switched on where there is a switch for them."""
         switch = (
             {"dynamic_img_size": True}
             if hasattr(self.model, "dynamic_img_size") and self.any_size
@@ -76,10 +78,10 @@ class Exportable:
         return {**self.arguments, **switch}
 
     def sizes(self) -> tuple[Size, ...]:
-        """Height and width of the images of a proof: its own, another one and one that is not
-        square, or its own only.
+        """Return the height and width of the images of a proof.
 
-        The other one is smaller where that leaves two positions along a side, which a graph needs
+        They are its own, another one and one that is not square, or its own only. The other one is
+        smaller where that leaves two positions along a side, which a graph needs
         (``graphs``).
         """
         own = self.preprocessing.image_size
@@ -90,15 +92,14 @@ class Exportable:
         return (own, own), (other, other), (unit * count, unit * (count + max(1, count // 2)))
 
     def at(self, size: Size) -> nn.Module:
-        """A copy of the trained model that takes images of ``size``, on the CPU."""
+        """Copy the trained model for images of ``size`` (height, width), on the CPU."""
         model = copy.deepcopy(self.model).cpu().float().eval()
         if size != (self.preprocessing.image_size,) * 2 and hasattr(model, "set_input_size"):
             model.set_input_size(img_size=size)
         return model
 
     def dynamic(self) -> nn.Module:
-        """The model that takes every size that the architecture allows, with the same weights, on
-        the CPU."""
+        """Copy the model for every size that the architecture allows, on the CPU."""
         if self.rebuilt == self.arguments:
             return copy.deepcopy(self.model).cpu().eval()
         model = timm.create_model(
@@ -108,8 +109,11 @@ class Exportable:
         return model.eval()
 
     def resized(self, image_size: int) -> Exportable:
-        """For images of another size: a position table is interpolated (bicubic, antialiased, as
-        timm does it)."""
+        """Return the same for images of another size in pixels.
+
+        A position table is interpolated (bicubic, antialiased, as timm does it). ValueError for a
+        size that is no multiple of the patch.
+        """
         if image_size == self.preprocessing.image_size:
             return self
         table = hasattr(self.model, "set_input_size")
@@ -128,9 +132,12 @@ class Exportable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What shall be written. ``input``: of the graphs (ONNX, torch.export), uint8 takes the
-    normalisation inside."""
+class ExportRequest:
+    """The formats to write, and how.
+
+    ``precision``: of the stored weights. ``input``: of the graphs (ONNX, torch.export); uint8 takes
+    the normalisation inside. ``image_size``: in pixels, None: that of the encoder.
+    """
 
     formats: Sequence[str] = ("timm",)
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"

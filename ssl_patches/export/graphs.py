@@ -24,7 +24,7 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from ssl_patches.encoders.network import Network
-from ssl_patches.export.exportable import Exportable, Wanted
+from ssl_patches.export.exportable import Exportable, ExportRequest
 from ssl_patches.export.rounding import store_rounded
 
 ONNX, TORCH_EXPORT = "encoder.onnx", "encoder.pt2"
@@ -38,9 +38,11 @@ REFUSALS = (
 )  # what torch.export and the ONNX exporter raise
 
 
-def write_graphs(folder: Path, exportable: Exportable, wanted: Wanted) -> None:
-    """The graphs among ``wanted.formats``. ValueError where the architecture cannot be one, saying
-    which and what can."""
+def write_graphs(folder: Path, exportable: Exportable, wanted: ExportRequest) -> None:
+    """Write the graphs among ``wanted.formats``.
+
+    ValueError where the architecture cannot be one, saying which and what can.
+    """
     precisions = {"onnx": "fp32", "torch_export": wanted.precision}
     if "onnx" in wanted.formats:
         _check_onnx(exportable, wanted)
@@ -61,7 +63,7 @@ def write_graphs(folder: Path, exportable: Exportable, wanted: Wanted) -> None:
         )
 
 
-def _trace(exportable: Exportable, wanted: Wanted, precision: str) -> ExportedProgram:
+def _trace(exportable: Exportable, wanted: ExportRequest, precision: str) -> ExportedProgram:
     images = exportable.preprocessing
     net = Network(
         store_rounded(exportable.dynamic(), precision), images if wanted.input == "uint8" else None
@@ -83,10 +85,12 @@ def _trace(exportable: Exportable, wanted: Wanted, precision: str) -> ExportedPr
 
 
 def _told(
-    exportable: Exportable, wanted: Wanted, name: str, reason: str, others: str
+    exportable: Exportable, wanted: ExportRequest, name: str, reason: str, others: str
 ) -> ValueError:
-    return ValueError(f"formats=[{','.join(wanted.formats)}]: {exportable.architecture} cannot be written as {name} ({reason}); "
-                      f"set formats=[{others}]")  # fmt: skip
+    return ValueError(
+        f"formats=[{','.join(wanted.formats)}]: {exportable.architecture} cannot be written as"
+        f" {name} ({reason}); set formats=[{others}]"
+    )
 
 
 def _first_line(error: BaseException) -> str:
@@ -96,14 +100,14 @@ def _first_line(error: BaseException) -> str:
 
 
 def write_torch_export(
-    folder: Path, exportable: Exportable, wanted: Wanted, program: ExportedProgram
+    folder: Path, exportable: Exportable, wanted: ExportRequest, program: ExportedProgram
 ) -> None:
-    """``encoder.pt2``: ``torch.export.load(FILE).module()(images)``."""
+    """Write ``encoder.pt2``, for ``torch.export.load(FILE).module()(images)``."""
     extra = {METADATA: json.dumps(_metadata(exportable, wanted))}
     torch.export.save(program, folder / TORCH_EXPORT, extra_files=extra)
 
 
-def _check_onnx(exportable: Exportable, wanted: Wanted) -> None:
+def _check_onnx(exportable: Exportable, wanted: ExportRequest) -> None:
     if missing := [
         name
         for name in ("onnx", "onnxscript", "onnxruntime")
@@ -121,17 +125,24 @@ def _check_onnx(exportable: Exportable, wanted: Wanted) -> None:
 
 
 def write_onnx(
-    folder: Path, exportable: Exportable, wanted: Wanted, program: ExportedProgram
+    folder: Path, exportable: Exportable, wanted: ExportRequest, program: ExportedProgram
 ) -> None:
-    """``encoder.onnx``: image -> pooled, dense. ValueError where ONNX lacks an operation."""
+    """Write ``encoder.onnx``: image -> pooled, dense. ValueError where ONNX lacks an operation."""
     import onnx
 
     axes = {0: "batch"} | ({2: "height", 3: "width"} if exportable.any_size else {})
-    names = {"input_names": ["image"], "output_names": ["pooled", "dense"]}
     try:
-        model = torch.onnx.export(
-            program, (), dynamic_shapes=(axes,), dynamo=True, verbose=False, **names
-        ).model_proto
+        graph = torch.onnx.export(
+            program,
+            (),
+            dynamic_shapes=(axes,),
+            dynamo=True,
+            verbose=False,
+            input_names=["image"],
+            output_names=["pooled", "dense"],
+        )
+        assert graph is not None  # as with every dynamo=True
+        model = graph.model_proto
     except REFUSALS as error:
         raise _told(exportable, wanted, "onnx", _first_line(error), "timm,torch_export") from error
     if wanted.precision != "fp32":
@@ -161,7 +172,7 @@ def _store_rounded(graph: Any, precision: str) -> None:
     graph.node.extend(nodes)
 
 
-def _metadata(exportable: Exportable, wanted: Wanted) -> Mapping[str, Any]:
+def _metadata(exportable: Exportable, wanted: ExportRequest) -> Mapping[str, Any]:
     preprocessing = exportable.preprocessing.said(inside=wanted.input == "uint8")
     return {
         "architecture": exportable.architecture,

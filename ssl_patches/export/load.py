@@ -13,16 +13,17 @@ from ssl_patches.encoders.exported import open_model
 
 
 class Loaded(NamedTuple):
-    """An encoder in eval mode, and what makes an image fit for it:
-    ``encoder(preprocess(image)[None])`` -> (1, dim)."""
+    """An encoder in eval mode, and the preprocessing of its images.
+
+    ``encoder(preprocess(image)[None])`` gives (1, dim).
+    """
 
     encoder: nn.Module
     preprocess: Preprocess
 
 
 def load_encoder(model: Place, *, pretrained: bool = True) -> Loaded:
-    """The encoder of a run directory, an export or a name of timm, as a plain ``nn.Module``, and
-    its preprocessing.
+    """Load the encoder of a run directory, an export or a name of timm, as a plain ``nn.Module``.
 
     Called on images (B, C, S, S) it gives pooled features (B, dim). ``pretrained`` is about timm
     names only: False gives random weights. ValueError when ``model`` is none of these, or its files

@@ -31,9 +31,10 @@ TIMEOUT = 3600  # seconds; a proof takes some, but a large model on one busy cor
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was found. A difference is ``max |difference| / max |reference|`` over all images of a
-    size, pooled or dense.
+    """The differences that a proof found.
 
+    A difference is ``max |difference| / max |reference|`` over all images of a size, pooled or
+    dense.
     ``formats``: the largest of each; ``sizes``: height and width of the images, as many of each as
     ``images`` says.
     """
@@ -45,7 +46,7 @@ class Proof:
     formats: dict[str, float] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
-        """For people: one line per format."""
+        """Describe the proof for people, a line per format."""
         sizes = ", ".join(f"{height} x {width}" for height, width in self.sizes)
         only = "" if len(self.sizes) > 1 else " (the only size that this network takes)"
         return [
@@ -80,8 +81,10 @@ def verify(directory: Path) -> Proof:
 def compare(
     directory: Path, formats: Sequence[str], reference: Reference, tolerance: float
 ) -> Proof:
-    """Each format in ``directory``, in a process of its own, against ``reference``. ExportMismatch,
-    with figures."""
+    """Compare each format in ``directory``, in a process of its own, with ``reference``.
+
+    ExportMismatch where one differs by more than ``tolerance``, relative to the largest feature.
+    """
     with tempfile.TemporaryDirectory() as elsewhere:
         path = Path(elsewhere) / REFERENCE
         reference.with_images(path, reference.count)

@@ -1,4 +1,4 @@
-"""The model card: what a stranger needs to use the folder, in the order in which it is needed.
+"""Write the model card: what a stranger needs to use the folder, in the order of need.
 
 Trap: a path of the machine that wrote it. The folder is moved and uploaded, so the lines name a
 placeholder.
@@ -19,13 +19,17 @@ TIMM = """\
 import timm
 
 model = timm.create_model("local-dir:path/to/this/folder", pretrained=True).eval()
-transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), \
+is_training=False)
 features = model(transform(image).unsqueeze(0))  # (1, {features})
-dense = model.forward_intermediates(transform(image).unsqueeze(0), indices=1, intermediates_only=True)[0]  # (1, {features}, h, w)
+dense = model.forward_intermediates(transform(image).unsqueeze(0), indices=1, \
+intermediates_only=True)[0]  # (1, {features}, h, w)
 ```
 
-Without `pretrained=True` timm gives random weights. Add `num_classes=10` for a new classifier on the same encoder.
-With transformers: `AutoModel.from_pretrained("path/to/this/folder")`, then `.pooler_output`. After an upload to the Hugging
+Without `pretrained=True` timm gives random weights. Add `num_classes=10` for a new classifier on \
+the same encoder.
+With transformers: `AutoModel.from_pretrained("path/to/this/folder")`, then `.pooler_output`. \
+After an upload to the Hugging
 Face hub the name is `hf-hub:USER/NAME` instead of `local-dir:...`.
 """
 
@@ -36,7 +40,8 @@ ONNX = """\
 import onnxruntime
 
 session = onnxruntime.InferenceSession("encoder.onnx")
-pooled, dense = session.run(["pooled", "dense"], {{"image": images}})  # (B, {features}), (B, {features}, h, w)
+pooled, dense = session.run(["pooled", "dense"], {{"image": images}})  # (B, {features}), (B, \
+{features}, h, w)
 ```
 
 `images`: {input}.
@@ -59,8 +64,7 @@ PARTS = {"timm": TIMM, "onnx": ONNX, "torch_export": TORCH_EXPORT}
 
 
 def readme(card: Mapping[str, Any]) -> str:
-    """Markdown with a YAML head from what ``export_model`` puts into the card (and ``task``,
-    ``results``... if there)."""
+    """Write Markdown with a YAML head from the card of ``export_model``."""
     images = card["preprocessing"]
     channels, height, width = images["channels"], images["height"], images["width"]
     mode = {
@@ -69,9 +73,11 @@ def readme(card: Mapping[str, Any]) -> str:
     }.get(channels, "")
     inside = images["graph_input"].startswith("uint8")
     given = f"({'uint8' if inside else 'float32'}, B x {channels} x H x W)"
-    graph = f"resized and cropped pixels 0..255 {given}; the graph scales and normalises them" if inside else (
-        f"resized, cropped, scaled and normalised as below {given}"
-    )  # fmt: skip
+    graph = (
+        f"resized and cropped pixels 0..255 {given}; the graph scales and normalises them"
+        if inside
+        else f"resized, cropped, scaled and normalised as below {given}"
+    )
     parts = "\n".join(
         PARTS[name].format(features=card["features"], input=graph) for name in card["formats"]
     )
@@ -91,13 +97,16 @@ pipeline_tag: image-feature-extraction
 
 # {card["architecture"]}, pretrained with ssl_patches
 
-An image encoder: {channels} x {height} x {width} in, {card["features"]} features out. ssl_patches is not needed to use it.
+An image encoder: {channels} x {height} x {width} in, {card["features"]} features out. ssl_patches \
+is not needed to use it.
 
 {parts}
 ## Preprocessing
 
-{channels} channels{mode}; resize the shorter side to {images["resize_shorter_side"]} px ({images["interpolation"]},
-antialiased), crop the centre {height} x {width}, scale to 0..1, subtract mean {images["mean"]}, divide by std
+{channels} channels{mode}; resize the shorter side to {images["resize_shorter_side"]} px \
+({images["interpolation"]},
+antialiased), crop the centre {height} x {width}, scale to 0..1, subtract mean {images["mean"]}, \
+divide by std
 {images["std"]}.{note}
 Other image sizes: {_other_sizes(card)}.
 
@@ -105,7 +114,8 @@ Other image sizes: {_other_sizes(card)}.
 
 * Pretext task: {_said(card.get("task"))}{_settings(card)}
 * Data fingerprint: {_said(card.get("data_fingerprint"))}
-* Images seen: {_said(card.get("images"))}; step {_said(card.get("step"))}, {_said(card.get("weights"))} weights
+* Images seen: {_said(card.get("images"))}; step {_said(card.get("step"))}, \
+{_said(card.get("weights"))} weights
 * Commit of ssl_patches: {_said(card.get("commit"))}
 * Licence: {_said(card["license"])}
 
@@ -114,7 +124,8 @@ Other image sizes: {_other_sizes(card)}.
 
 {_proof(card)}
 
-`ssl_patches.json` holds the whole configuration, versions and the sha256 of each file. `ssl-patches verify DIR` repeats the
+`ssl_patches.json` holds the whole configuration, versions and the sha256 of each file. \
+`ssl-patches verify DIR` repeats the
 proof.
 """
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,11 +32,12 @@ SAMPLES = 256
 
 
 def reference_images(count: int, channels: int, size: Size) -> Tensor:
-    """(count, channels, height, width) uint8, the same for ever: flat, ramps, checks, a dot, then
-    noise."""
-    noise = np.random.RandomState(
-        0
-    )  # its stream is frozen; numpy's and torch's newer generators promise none
+    """Make ``count`` images (N, C, H, W) uint8 that are the same for ever.
+
+    They are flat, ramps, checks, a dot, then noise.
+    """
+    # its stream is frozen; numpy's and torch's newer generators promise none
+    noise = np.random.RandomState(0)
     height, width = size
     rows, cols = np.meshgrid(np.linspace(0, 255, height), np.linspace(0, 255, width), indexing="ij")
     checks = (np.indices(size).sum(0) % 2) * 255.0
@@ -50,9 +52,12 @@ def reference_images(count: int, channels: int, size: Size) -> Tensor:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """float32 products in float32 on the CPU, whatever ``torch.set_float32_matmul_precision`` a run
-    has chosen."""
-    backends = (torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv)
+    """Compute float32 products in float32 on the CPU, whatever precision a run has chosen.
+
+    That is ``torch.set_float32_matmul_precision``; it is as before afterwards.
+    """
+    mkldnn: Any = torch.backends.mkldnn  # its stubs lack both
+    backends = (mkldnn.matmul, mkldnn.conv)
     before = [backend.fp32_precision for backend in backends]
     try:
         for backend in backends:
@@ -67,7 +72,10 @@ def full_precision() -> Iterator[None]:
 def outputs_of(
     model: nn.Module, images: Tensor, preprocessing: Preprocessing
 ) -> tuple[Tensor, Tensor]:
-    """Pooled (N, dim) and dense (N, dim, h, w) of a plain timm model on the CPU, in eval mode."""
+    """Return pooled (N, dim) and dense (N, dim, h, w) of a timm model on the CPU, in eval mode.
+
+    ``images`` (N, C, H, W) uint8.
+    """
     network = Network(model, preprocessing).eval()
     with full_precision():
         pooled, dense = zip(*(network(batch) for batch in images.split(BATCH)), strict=True)
@@ -76,26 +84,35 @@ def outputs_of(
 
 @dataclass(frozen=True)
 class Reference:
-    """Per size: pooled (N, dim), dense (N, SAMPLES), at (SAMPLES,) places in a flat map, shape (3,)
-    of the map."""
+    """Features of the trained encoder to compare with.
+
+    ``arrays``, per size: pooled (N, dim), dense (N, SAMPLES), at (SAMPLES,) positions in a flat
+    map, shape (3,) of the map.
+    """
 
     channels: int
     sizes: tuple[Size, ...]
-    arrays: dict[str, NDArray]
+    arrays: dict[str, NDArray[Any]]
 
     def save(self, path: Path) -> None:
-        np.savez(path, channels=self.channels, sizes=self.sizes, **self.arrays)
+        """Write the features."""
+        self._write(path, self.arrays)
 
     def with_images(self, path: Path, count: int) -> None:
-        """What ``reload.py`` reads: the outputs and the images that they are of."""
+        """Write what ``reload.py`` reads: the features and the images that they are of."""
         images = {
             _key("images", size): reference_images(count, self.channels, size).numpy()
             for size in self.sizes
         }
-        np.savez(path, channels=self.channels, sizes=self.sizes, **self.arrays, **images)
+        self._write(path, self.arrays | images)
+
+    def _write(self, path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+        content: dict[str, Any] = {"channels": self.channels, "sizes": self.sizes, **arrays}
+        np.savez(path, **content)
 
     @property
     def count(self) -> int:
+        """Return the number of images of each size."""
         return len(self.arrays[_key("pooled", self.sizes[0])])
 
 
@@ -104,9 +121,11 @@ def _key(name: str, size: Size) -> str:
 
 
 def reference_of(exportable: Exportable, count: int) -> Reference:
-    """Computed with the trained weights, in this process. ExportMismatch when there is nothing to
-    compare."""
-    arrays: dict[str, NDArray] = {}
+    """Compute the reference with the trained weights, in this process.
+
+    ExportMismatch when there is nothing to compare: all zeros, or numbers that are not finite.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
     for size in exportable.sizes():
         images = reference_images(count, exportable.preprocessing.channels, size)
         pooled, dense = outputs_of(exportable.at(size), images, exportable.preprocessing)
@@ -128,7 +147,7 @@ def reference_of(exportable: Exportable, count: int) -> Reference:
 
 
 def load_reference(directory: Path) -> Reference:
-    """ValueError when the folder carries none."""
+    """Read the reference of an export. ValueError when the folder carries none."""
     path = Path(directory) / REFERENCE
     if not path.is_file():
         raise ValueError(

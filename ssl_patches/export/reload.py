@@ -1,5 +1,4 @@
-"""Loads an export as a stranger would, in each of its formats, and compares it with what the
-trained model said.
+"""Load an export as a stranger would, and compare it with what the trained model gave.
 
 Run as ``python -I reload.py FORMAT DIR REFERENCE.npz [SITE ...]`` in a process of its own, by path:
 it is no part of the package it judges. SITE are folders that hold torch and the like where isolated
@@ -25,23 +24,24 @@ BLOCKED = {
     "torch_export": ("ssl_patches", "timm"),
 }
 BATCH = 16
-Run = Callable[
-    [Any], tuple[Any, Any]
-]  # uint8 (B, C, H, W) -> pooled (B, dim), dense (B, dim, h, w), all numpy
+Run = Callable[[Any], tuple[Any, Any]]
+"""uint8 (B, C, H, W) -> pooled (B, dim), dense (B, dim, h, w), all numpy."""
 
 
 class Blocker:
-    """Stands before every other finder and refuses packages by name."""
+    """A finder that stands before every other and refuses packages by name."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Refuse the named packages by ImportError; find nothing else."""
         if name.split(".")[0] in self.names:
             raise ImportError(f"{name} is blocked in this process")
 
 
 def importable(name: str) -> bool:
+    """Tell whether a package can be imported."""
     try:
         importlib.import_module(name)
     except ImportError:
@@ -50,14 +50,18 @@ def importable(name: str) -> bool:
 
 
 def isolate(blocked: tuple[str, ...], sites: tuple[str, ...]) -> bool:
-    """Make the packages impossible to import, find the others in ``sites``, and say whether trying
-    to fails."""
-    sys.meta_path.insert(0, Blocker(blocked))
+    """Make packages impossible to import, and tell whether importing them fails now.
+
+    ``sites``: folders in which the others are found.
+    """
+    finders: list[Any] = sys.meta_path
+    finders.insert(0, Blocker(blocked))
     sys.path.extend(site for site in sites if site not in sys.path)
     return not any(map(importable, blocked))
 
 
 def normalised(images: Any, mean: Any, std: Any) -> Any:
+    """Normalise uint8 (B, C, H, W) by mean and std per channel, of pixels in 0..1."""
     import numpy as np
 
     mean, std = (np.asarray(values, dtype=np.float32).reshape(-1, 1, 1) for values in (mean, std))
@@ -65,7 +69,7 @@ def normalised(images: Any, mean: Any, std: Any) -> Any:
 
 
 def prepared(images: Any, metadata: str) -> Any:
-    """What a graph wants, by what its own file says."""
+    """Prepare uint8 (B, C, H, W) as the metadata of a graph's own file says."""
     said = json.loads(metadata)["preprocessing"]
     return (
         images
@@ -75,10 +79,11 @@ def prepared(images: Any, metadata: str) -> Any:
 
 
 def read_timm(directory: str) -> Run:
+    """Load the folder by timm alone."""
     import timm
     import torch
 
-    model = timm.create_model(f"local-dir:{directory}", pretrained=True).eval()
+    model: Any = timm.create_model(f"local-dir:{directory}", pretrained=True).eval()
     data = timm.data.resolve_model_data_config(model)
 
     @torch.inference_mode()
@@ -100,6 +105,7 @@ def read_timm(directory: str) -> Run:
 
 
 def read_onnx(directory: str) -> Run:
+    """Load the ONNX file by onnxruntime alone."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -117,6 +123,7 @@ def read_onnx(directory: str) -> Run:
 
 
 def read_torch_export(directory: str) -> Run:
+    """Load the torch.export file by torch alone."""
     import torch
 
     extra = {"ssl_patches.json": ""}
@@ -138,13 +145,17 @@ READERS: dict[str, Callable[[str], Run]] = {
 
 
 def batches(images: Any) -> Iterator[Any]:
+    """Yield one image, then the others in batches."""
     yield images[:1]  # a batch of one is where dynamic shapes go wrong
     for start in range(1, len(images), BATCH):
         yield images[start : start + BATCH]
 
 
 def differences(form: str, directory: str, reference: str) -> dict[str, object]:
-    """Per size and output: the largest difference and the largest reference value."""
+    """Return, per size and output, the largest difference and the largest reference value.
+
+    RuntimeError where features have other shapes than the reference.
+    """
     import numpy as np
 
     run, found = READERS[form](directory), []
@@ -153,7 +164,7 @@ def differences(form: str, directory: str, reference: str) -> dict[str, object]:
             size = f"{height}x{width}"
             at, shape = stored[f"at_{size}"], tuple(stored[f"shape_{size}"].tolist())
             expected = {"pooled": stored[f"pooled_{size}"], "dense": stored[f"dense_{size}"]}
-            parts: dict[str, list[Any]] = {"pooled": [], "dense": []}
+            found_of: dict[str, list[Any]] = {"pooled": [], "dense": []}
             for batch in batches(stored[f"images_{size}"]):
                 pooled, dense = run(batch)
                 if dense.shape[1:] != shape:
@@ -161,13 +172,11 @@ def differences(form: str, directory: str, reference: str) -> dict[str, object]:
                         f"the dense map of {size} images is {dense.shape[1:]}, the reference has"
                         f" {shape}"
                     )
-                parts["pooled"].append(pooled)
-                parts["dense"].append(dense.reshape(len(dense), -1)[:, at])
-            for name, outputs in parts.items():
-                outputs, wanted = (
-                    np.concatenate(outputs).astype(np.float64),
-                    expected[name].astype(np.float64),
-                )
+                found_of["pooled"].append(pooled)
+                found_of["dense"].append(dense.reshape(len(dense), -1)[:, at])
+            for name, some in found_of.items():
+                outputs = np.concatenate(some).astype(np.float64)
+                wanted = expected[name].astype(np.float64)
                 if outputs.shape != wanted.shape:
                     raise RuntimeError(
                         f"{name} features have shape {outputs.shape}, the reference has"
@@ -189,6 +198,7 @@ def differences(form: str, directory: str, reference: str) -> dict[str, object]:
 
 
 def main(form: str, directory: str, reference: str, *sites: str) -> dict[str, object]:
+    """Compare one format of an export with the reference, where ssl_patches cannot be imported."""
     isolated = isolate(BLOCKED[form], sites)
     found = differences(form, directory, reference)
     return found | {"isolated": isolated and not any(name in sys.modules for name in BLOCKED[form])}

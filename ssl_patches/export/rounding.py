@@ -1,5 +1,4 @@
-"""Half the size: weights stored in 16 bits and computed with in 32, so that inputs and outputs stay
-as they are.
+"""Store weights in 16 bits and compute with them in 32: half the size, the same interface.
 
 Only tensors of two dimensions or more are rounded: biases, norms and BatchNorm statistics weigh
 nothing, and a running variance may lie below what fp16 can show. What the rounding costs is
@@ -25,11 +24,12 @@ TOLERANCES: Mapping[str, float] = MappingProxyType({"fp32": 1e-5, "fp16": 5e-3, 
 
 
 def is_rounded(tensor: Tensor) -> bool:
+    """Tell whether a tensor (...) is stored in 16 bits: float32 of two dimensions or more."""
     return tensor.dim() > 1 and tensor.dtype == torch.float32
 
 
 def rounded(tensor: Tensor, precision: str) -> Tensor:
-    """``tensor`` as it is stored. ValueError where a weight is too large for fp16."""
+    """Round a tensor (...) as it is stored. ValueError where it is too large for fp16."""
     if not is_rounded(tensor):
         return tensor
     stored = tensor.to(DTYPES[precision])
@@ -47,7 +47,7 @@ class _AsFloat32(nn.Module):
 
 
 def store_rounded(model: nn.Module, precision: str) -> nn.Module:
-    """``model`` itself, its weights stored in 16 bits and made float32 whenever they are used."""
+    """Store the weights of ``model`` in 16 bits; they are made float32 when they are used."""
     for module in list(model.modules()):
         for name, weight in list(module.named_parameters(recurse=False)):
             if precision != "fp32" and is_rounded(weight):

@@ -14,10 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ssl_patches.config.atomic import flush
+
 
 def check_free(target: Path, *, overwrite: bool, mark: str) -> None:
-    """ValueError when ``target`` is in use. ``overwrite`` replaces a folder only if it holds
-    ``mark``: one of ours."""
+    """Refuse a folder that is in use, by ValueError.
+
+    ``overwrite`` replaces a folder only if it holds the file ``mark``: one of ours.
+    """
     if target.exists() and not target.is_dir():
         raise ValueError(
             f"output={target}: must be a folder and is a file; set output to another path"
@@ -38,9 +42,9 @@ def check_free(target: Path, *, overwrite: bool, mark: str) -> None:
 
 @contextmanager
 def staged(directory: Path, *, overwrite: bool, mark: str) -> Iterator[Path]:
-    """An empty folder to fill; it becomes ``directory`` at the end, or vanishes when the block
-    raises.
+    """Give an empty folder to fill, which becomes ``directory`` at the end.
 
+    It vanishes when the block raises.
     ValueError before anything is written when ``directory`` is in use (see ``check_free``).
     """
     target = Path(directory).expanduser().resolve()
@@ -51,20 +55,12 @@ def staged(directory: Path, *, overwrite: bool, mark: str) -> Iterator[Path]:
     try:
         yield folder
         for path in (*folder.iterdir(), folder):
-            _flush(path)
+            flush(path)
         check_free(target, overwrite=overwrite, mark=mark)
         _publish(folder, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # already gone when it was published
-    _flush(target.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(target.parent)
 
 
 def _publish(folder: Path, target: Path) -> None:

@@ -43,7 +43,7 @@ NOT_ARCHITECTURE = {"num_classes", "pretrained", "checkpoint_path"}
 
 
 def write(folder: Path, exportable: Exportable, *, precision: str) -> None:
-    """``config.json`` and ``model.safetensors`` into the existing ``folder``."""
+    """Write ``config.json`` and ``model.safetensors`` into the existing ``folder``."""
     config = timm_config(exportable)
     state = exportable.model.state_dict()
     # clone: safetensors refuses tensors that share memory
@@ -56,8 +56,10 @@ def write(folder: Path, exportable: Exportable, *, precision: str) -> None:
 
 
 def timm_config(exportable: Exportable) -> dict[str, Any]:
-    """What ``config.json`` says. ValueError where the arguments do not agree with the images that
-    are prepared."""
+    """Return the content of ``config.json``.
+
+    ValueError where the arguments do not agree with the images that are prepared.
+    """
     traits, images = exportable.model.pretrained_cfg, exportable.preprocessing
     rebuilt = {
         key: value for key, value in exportable.rebuilt.items() if key not in NOT_ARCHITECTURE

@@ -1,4 +1,4 @@
-"""From a trained encoder to a folder: written aside, proven, and only then given its name."""
+"""Write an encoder to a folder: aside, proven, and only then under its name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ssl_patches.encoders.exported import CARD, README, as_json, check_hashes, r
 from ssl_patches.encoders.network import Preprocessing
 from ssl_patches.export import graphs, timm_folder
 from ssl_patches.export.card import write_card
-from ssl_patches.export.exportable import Exportable, Wanted
+from ssl_patches.export.exportable import Exportable, ExportRequest
 from ssl_patches.export.proof import Proof, compare
 from ssl_patches.export.readme import readme
 from ssl_patches.export.reference import IMAGES, REFERENCE, reference_of
@@ -29,8 +29,8 @@ FILES = {"timm": exported.WEIGHTS, "onnx": graphs.ONNX, "torch_export": graphs.T
 """The formats, and the file that holds the weights of each."""
 
 
-def check_wanted(wanted: Wanted) -> None:
-    """ValueError for what is known to be no good before anything is computed."""
+def check_wanted(wanted: ExportRequest) -> None:
+    """Refuse a request, by ValueError, before anything is computed."""
     if not wanted.formats:
         raise ValueError(f"formats=[]: must name one at least; choose among: {', '.join(FILES)}")
     for name in wanted.formats:
@@ -58,27 +58,30 @@ def export_encoder(
     std: Sequence[float],
     card: Mapping[str, Any],
     calibration: Iterable[Tensor] | None = None,
-    wanted: Wanted | None = None,
+    wanted: ExportRequest | None = None,
     overwrite: bool = False,
 ) -> Proof:
-    """Write the formats of ``wanted`` (timm by default) and prove them; ``encoder`` stays as it is.
+    """Write the formats of ``wanted`` (timm by default) and prove them.
 
-    ``encoder`` also has ``architecture`` and ``arguments``, timm's. ``calibration``: batches (B, C,
-    H, W), normalised, of whole images, on the encoder's device. ValueError for a bad argument or a
-    used ``directory``; ExportMismatch.
+    ``encoder`` stays as it is.
+    ``encoder`` also has ``architecture`` and ``arguments``, timm's. ``mean``, ``std``: per channel,
+    of pixels in 0..1. ``calibration``: batches (B, C, H, W), normalised, of whole images, on the
+    encoder's device. ValueError for a bad argument or a used ``directory``; ExportMismatch where a
+    format differs.
     """
     check_free(Path(directory), overwrite=overwrite, mark=CARD)
     encoder = copy.deepcopy(encoder)
     if calibration is not None:
         encoder.calibrate(calibration)
+    traits: Any = encoder  # timm's name and arguments, which are no part of the base class
     exportable = Exportable(
         model=encoder.export(image_size).cpu(),
-        architecture=encoder.architecture,
-        arguments=encoder.arguments,
+        architecture=traits.architecture,
+        arguments=traits.arguments,
         preprocessing=Preprocessing(image_size=image_size, mean=mean, std=std),
     )
     return export_model(
-        exportable, directory, wanted=wanted or Wanted(), card=card, overwrite=overwrite
+        exportable, directory, wanted=wanted or ExportRequest(), card=card, overwrite=overwrite
     )
 
 
@@ -86,11 +89,14 @@ def export_model(
     exportable: Exportable,
     directory: Path,
     *,
-    wanted: Wanted,
+    wanted: ExportRequest,
     card: Mapping[str, Any],
     overwrite: bool = False,
 ) -> Proof:
-    """``export_encoder`` of a plain timm model: the same folder, the same proof."""
+    """Export a plain timm model like ``export_encoder``: the same folder, the same proof.
+
+    ValueError for a bad argument or a used ``directory``; ExportMismatch where a format differs.
+    """
     check_wanted(wanted)
     as_json(dict(card), "export.card")
     with staged(directory, overwrite=overwrite, mark=CARD) as folder:
@@ -117,8 +123,8 @@ def export_model(
     return proof
 
 
-def write_formats(folder: Path, exportable: Exportable, wanted: Wanted) -> None:
-    """The files of each format. ValueError where the architecture cannot take one."""
+def write_formats(folder: Path, exportable: Exportable, wanted: ExportRequest) -> None:
+    """Write the files of each format. ValueError where the architecture cannot take one."""
     if "timm" in wanted.formats:
         timm_folder.write(folder, exportable, precision=wanted.precision)
     graphs.write_graphs(folder, exportable, wanted)

@@ -1,4 +1,4 @@
-"""Tiles cut from a batch of images, levels kept: by copying rows of pixels.
+"""Cut tiles from a batch of images by copying rows of pixels; levels are kept.
 
 Of the flat pixels of a batch every stretch as long as a tile is wide is a row of one overlapping
 view; a tile is some of those rows. That copies whole rows where an index per pixel would move them
@@ -14,27 +14,22 @@ import math
 import torch
 from torch import Tensor
 
-from ssl_patches.types import PatchGrid, colours_together
+from ssl_patches.types import PatchGrid, channels_last
 from ssl_patches.views.resample import as_float, reading_weights
 
-WORDS = (
-    torch.complex128,
-    torch.int64,
-    torch.int32,
-    torch.int16,
-)  # what moves 16, 8, 4 and 2 bytes at once
+# what moves 16, 8, 4 and 2 bytes at once
+WORDS = (torch.complex128, torch.int64, torch.int32, torch.int16)
 
 
 def dense_tiles(images: Tensor, grid: PatchGrid) -> Tensor:
-    """(B, C, rows * t, cols * t) -> (B, K, C, t, t) for tiles that touch: a copy in another order.
+    """Cut (B, C, rows * t, cols * t) into (B, K, C, t, t), tiles that touch.
 
-    Where the colours of a pixel lie together, they do so in the tiles.
+    A copy in another order; the tiles are channels-last where the images are.
     """
     count, channels = images.shape[:2]
-    if colours_together(images):
-        flat = images.movedim(1, -1).reshape(
-            count, 1, grid.rows * grid.tile, -1
-        )  # one plane, whose pixels are all colours
+    if channels_last(images):
+        # one plane, whose pixels are all channels
+        flat = images.movedim(1, -1).reshape(count, 1, grid.rows * grid.tile, -1)
         tiles = _cut_planes(flat, grid, grid.tile * channels)
         return tiles.view(count, grid.cells, grid.tile, grid.tile, channels).movedim(-1, 2)
     return _cut_planes(images, grid, grid.tile).view(
@@ -43,10 +38,10 @@ def dense_tiles(images: Tensor, grid: PatchGrid) -> Tensor:
 
 
 def _cut_planes(planes: Tensor, grid: PatchGrid, row: int) -> Tensor:
-    """(B, P, rows * t, cols * row) -> (B, rows, cols, P, t, row) in memory of its own."""
-    words = _in_words(
-        planes.contiguous().flatten(1), row
-    )  # flat: an axis of one plane may have any stride
+    """Cut planes (B, C, rows * t, cols * row) into (B, rows, cols, C, t, row), in memory of its
+    own."""
+    # flat: an axis of one plane may have any stride
+    words = _in_words(planes.contiguous().flatten(1), row)
     blocks = words.view(*planes.shape[:2], grid.rows, grid.tile, grid.cols, -1).permute(
         0, 2, 4, 1, 3, 5
     )
@@ -54,8 +49,10 @@ def _cut_planes(planes: Tensor, grid: PatchGrid, row: int) -> Tensor:
 
 
 def _in_words(images: Tensor, row: int) -> Tensor:
-    """The same memory as the widest numbers of which a whole count is a row of a tile; as it is
-    where it is not the CPU's."""
+    """View the memory as the widest numbers of which a whole count is a row of a tile.
+
+    As it is where it is not the CPU's.
+    """
     if images.device.type != "cpu":
         return images
     row, start = row * images.element_size(), images.storage_offset() * images.element_size()
@@ -70,8 +67,10 @@ def _in_words(images: Tensor, row: int) -> Tensor:
 
 
 def gather_tiles(images: Tensor, boxes: Tensor, tile: int, offsets: Tensor | None = None) -> Tensor:
-    """``boxes`` (B, K, 4) in whole pixels -> (B, K, C, tile, tile), dtype kept. ``offsets`` (B, K,
-    C, 2): y, x per channel."""
+    """Cut ``boxes`` (B, K, 4), in whole pixels, from (B, C, H, W) -> (B, K, C, tile, tile).
+
+    The dtype is kept. ``offsets`` (B, K, C, 2): y, x in pixels, per channel.
+    """
     return _squares(images, _corners(images, boxes, offsets).long(), tile)
 
 
@@ -83,11 +82,11 @@ def scaled_tiles(
     *,
     longest: float | None = None,
 ) -> Tensor:
-    """``boxes`` (B, K, 4), fractions allowed -> (B, K, C, tile, tile) float in 0..1, antialiased;
-    ``offsets`` as above.
+    """Cut and resize ``boxes`` (B, K, 4) of (B, C, H, W) -> (B, K, C, tile, tile), shares 0..1.
 
-    ``longest``: no side of a box is longer, so that no more than that is read around each; None:
-    the whole image.
+    Fractions of pixels are allowed; the resize is antialiased. ``offsets`` (B, K, C, 2): y, x in
+    pixels, per channel. ``longest``: no side of a box is longer, so that no more than that is read
+    around each; None: the whole image.
     """
     height, width = images.shape[-2:]
     side = min(height, width, max(height, width) if longest is None else math.ceil(longest) + 1)
@@ -104,13 +103,14 @@ def scaled_tiles(
 
 
 def _corners(images: Tensor, boxes: Tensor, offsets: Tensor | None) -> Tensor:
-    """(B, K, C, 2) y, x of what is read of each channel."""
+    """Return the corner (B, K, C, 2) y, x of what is read of each channel."""
     corner = boxes[:, :, None, :2] + (0 if offsets is None else offsets)
     return corner.expand(-1, -1, images.shape[1], -1)
 
 
 def _squares(images: Tensor, corner: Tensor, side: int) -> Tensor:
-    """Of ``side`` pixels at ``corner`` (B, K, C, 2) int64 y, x -> (B, K, C, side, side)."""
+    """Crop squares of ``side`` pixels -> (B, K, C, side, side); ``corner`` (B, K, C, 2) int64 is
+    the top left, y, x."""
     (count, channels, height, width), device = images.shape, images.device
     planes = torch.arange(count * channels, device=device).view(count, 1, channels) * (
         height * width

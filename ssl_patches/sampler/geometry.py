@@ -1,5 +1,5 @@
-"""Which grids fit a view, and what to say of those that do not: every remedy named in an error
-works (tests/test_sampler.py).
+"""Fit grids into views, and refuse those that do not fit: every remedy named in an error works
+(tests/sampler/test_geometry.py).
 
 ``taken`` is what a cell keeps free of its tile for certain: the gap and the room of a channel
 shift. ``scale`` is the largest at which a tile is cut, ``multiple`` what the encoder wants the side
@@ -14,8 +14,10 @@ FUZZ = 1e-6  # px; below it a difference is rounding
 
 
 def filling(image_size: int, tile: int, scale: float, taken: int, multiple: int) -> int:
-    """Cells along a side when as many tiles lie there as fit, ``taken`` px between; ValueError for
-    fewer than two."""
+    """Return the cells along a side when as many tiles lie there as fit, ``taken`` px between.
+
+    Sides in pixels. ValueError for fewer than two.
+    """
     pitch = max(1, tile, math.ceil(tile * scale + taken - FUZZ))
     if image_size // pitch < 2:
         half = fitting(image_size // 2, scale, taken, multiple)
@@ -29,31 +31,31 @@ def filling(image_size: int, tile: int, scale: float, taken: int, multiple: int)
 
 
 def cell_sides(image_size: int, rows: int, cols: int) -> tuple[int, int]:
+    """Return height and width of a cell in pixels. ValueError for cells of less than a pixel."""
     for key, n in (("rows", rows), ("cols", cols)):
         if not 1 <= n <= image_size:
             raise ValueError(
                 f"sampler.{key}={n}: from 1 to image_size={image_size}; set sampler.{key}=3 or a"
                 " larger image_size"
             )
-    if rows * cols < 2:
-        raise ValueError(
-            "sampler.rows=1, sampler.cols=1: 1 x 1, but a pretext task needs at least 2 cells; set"
-            " sampler.rows=3"
-        )
     return image_size // rows, image_size // cols
 
 
 def usual_tile(cell: tuple[int, int], scale: float, taken: int, multiple: int) -> int:
-    """The multiple nearest to three quarters of a cell that leaves the gap free (64 of 85 px in the
-    literature)."""
+    """Return the side of a tile in pixels where none is given: three quarters of a cell.
+
+    The nearest multiple that leaves the gap free; 64 of 85 px in Noroozi & Favaro 2016.
+    """
     side = min(cell)
     sides = range(multiple, max(fitting(side, scale, taken, multiple), multiple) + 1, multiple)
     return min(sides, key=lambda tile: abs(tile - 0.75 * side))
 
 
 def fitting(side: int, scale: float, taken: int, multiple: int) -> int:
-    """The largest tile, a multiple of ``multiple``, that leaves ``taken`` px of ``side`` free at
-    ``scale``; 0: none."""
+    """Return the largest tile that leaves ``taken`` px of ``side`` free at ``scale``; 0: none.
+
+    It is a multiple of ``multiple``.
+    """
     return max(0, int((side - taken) / max(1.0, scale) + FUZZ) // multiple * multiple)
 
 
@@ -66,7 +68,10 @@ def refuse_misfit(
     shape: tuple[int, int],
     multiple: int,
 ) -> None:
-    """ValueError when a tile of ``tile`` px, cut at ``scale``, does not fit into a cell."""
+    """Raise ValueError where a tile of ``tile`` px, cut at ``scale``, does not fit into a cell.
+
+    ``cell``: height and width in pixels; ``shape``: rows and cols of the grid.
+    """
     if tile < 1:
         raise ValueError(
             f"sampler.tile={tile}: at least 1 px; set sampler.tile=8, or null to have it derived"
@@ -79,9 +84,8 @@ def refuse_misfit(
     if side - tile * scale - gap - shift >= -FUZZ:
         return
     needed = math.ceil(tile * scale + gap + shift - FUZZ)
-    while needed - tile * scale - shift < max(
-        gap, needed // 10
-    ):  # a gap that is not set grows with the cell
+    # a gap that is not set grows with the cell
+    while needed - tile * scale - shift < max(gap, needed // 10):
         needed += 1
     smaller, narrower = (
         fitting(side, scale, gap + shift, multiple),

@@ -1,12 +1,10 @@
-"""The patch sampler: every cell of a grid, cut once, for the whole batch, on the device. It knows
-no task.
+"""Cut the tile of every cell of a grid, for the whole batch, on the device. Knows no task.
 
 Geometry. A view of side S holds ``rows x cols`` cells of side c = S // rows. In each cell a tile
-starts at
-0..(c - extent - gap), so the last ``gap`` pixels of a cell stay free and neighbours can never touch: the gap is
-guaranteed, not hoped for. What is left of the view (S - rows * c, the last gap, and the room that a
-small ``jitter`` does not use) shifts the whole grid, so that every row and column, the last ones
-too, can be cut.
+starts at 0..(c - extent - gap), so the last ``gap`` pixels of a cell stay free and neighbours can
+never touch: the gap is guaranteed, not hoped for. What is left of the view (S - rows * c, the last
+gap, and the room that a small ``jitter`` does not use) shifts the whole grid, so that every row and
+column, the last ones too, can be cut.
 
 Why gap, jitter and colour treatment: without them a network answers where-tasks from line
 continuation across tile borders and from chromatic aberration of the lens (Doersch et al. 2015,
@@ -24,21 +22,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from ssl_patches.sampler.colour import ColourTreatment
 from ssl_patches.sampler.cut import dense_tiles, gather_tiles, scaled_tiles
 from ssl_patches.sampler.geometry import FUZZ, cell_sides, filling, refuse_misfit, usual_tile
-from ssl_patches.types import PatchBatch, PatchGrid, Views, colours_together
+from ssl_patches.types import PatchBatch, PatchGrid, Views, channels_last
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-IN_CACHE = (
-    2**20
-)  # values of float tiles that a core works on at once: 4 MiB; half or twice as many took 1.1 to 1.3 times as long
+IMAGENET_MEAN, IMAGENET_STD = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+# values of float tiles that a core works on at once: 4 MiB; half or twice as many took 1.1 to 1.3
+# times as long
+IN_CACHE = 2**20
 
 
 class PatchSampler(nn.Module):
-    """Cuts a batch of views into tiles.
+    """Module that cuts a batch of views into tiles.
+
+    In train mode places are drawn anew; in eval mode tiles sit in the middle of their room and
+    colours are untouched. ValueError, with a remedy that works, for a grid that does not fit.
 
     ``rows``, ``cols``: cells of the grid; None: as many tiles as the view holds side by side.
     ``tile``: side in pixels; None: three quarters of a cell, or what the encoder sees as one
@@ -52,9 +54,13 @@ class PatchSampler(nn.Module):
     otherwise mean and std. Why: exported images are not standardised tile by tile, and the mismatch
     cost more than it gave (experiments/first_light).
     ``colour``: treatment of the tiles' colours, see ColourTreatment; None: untouched.
-
-    In eval mode tiles sit in the middle of their room and colours are untouched.
     """
+
+    raster: Tensor  # (K, 4) boxes of a dense grid
+    mean: Tensor  # (C, 1, 1)
+    std: Tensor
+    factor: Tensor  # (C, h, w) 1 / std
+    shift: Tensor  # (C, h, w) -mean / std
 
     def __init__(
         self,
@@ -145,10 +151,10 @@ class PatchSampler(nn.Module):
         )
 
     def forward(self, images: Tensor | Views) -> PatchBatch:
-        """``images`` (B, C, S, S) uint8, or float in 0..1 -> all cells in raster order, all placed.
+        """Cut ``images`` (B, C, S, S), uint8 levels or float shares 0..1, into (B, K, C, h, w).
 
-        Of ``Views`` the small crops are cut on a smaller grid of the same tiles.
-        """
+        All cells in raster order, all placed. Of ``Views`` the small crops are cut on a smaller
+        grid of the same tiles. ValueError where small crops are no whole tiles."""
         if isinstance(images, Views):
             several = replace(self(images.images), views=images.count, large=images.large)
             return replace(several, small=self._small(images))
@@ -158,19 +164,27 @@ class PatchSampler(nn.Module):
         return PatchBatch(tiles, boxes, placed, size, uniform=True, complete=self.grid.dense)
 
     def _small(self, views: Views) -> PatchBatch | None:
-        """The small crops of ``views`` on a dense grid of their own. ValueError where none fits."""
+        """Cut the small crops on a dense grid of their own. ValueError where none fits."""
         if views.small is None:
             return None
-        side, tile = views.small.shape[-1], self.tile
+        side = views.small.shape[-1]
+        tile = side if self.grid.cells == 1 else self.tile
         if not self.grid.dense or side % tile:
             below = max(tile, side // tile * tile)
             raise ValueError(
                 f"views.small_size={side}: small crops are cut into whole tiles of {tile} px that "
-                f"touch; set views.small_size={below} and sampler=tokens"
+                f"touch; set views.small_size={below}, or sampler=whole"
             )
         if side not in self.smaller:
-            settings = {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
-            smaller = PatchSampler(image_size=side, tile=tile, unit=tile, **settings)
+            smaller = PatchSampler(
+                image_size=side,
+                rows=side // tile,
+                cols=side // tile,
+                tile=tile,
+                gap=0,
+                mean=self.mean.flatten().tolist(),
+                std=self.std.flatten().tolist(),
+            )
             self.smaller[side] = smaller.to(views.small.device)
         patches = self.smaller[side](views.small)
         return replace(patches, views=views.small_count, large=0)
@@ -180,42 +194,39 @@ class PatchSampler(nn.Module):
         offsets = treated.offsets(boxes, self.grid.channels) if treated else None
         choice = treated.choose(len(images), images.device) if treated else None
         white = 255.0 if images.dtype == torch.uint8 and not self._resizes else 1.0
-        together, shift, factor = (
-            self.grid.dense and colours_together(images),
-            self.shift,
-            self.factor / white,
-        )
-        if together:  # in the order of memory, or it would take six times as long
+        last = self.grid.dense and channels_last(images)
+        shift, factor = self.shift, self.factor / white
+        if last:  # in the order of memory, or it would take six times as long
             shift, factor = (
                 values.movedim(0, -1).contiguous().movedim(-1, 0) for values in (shift, factor)
             )
-        cut, parts = (
-            self._cutter(images, boxes, offsets),
-            _parts(images, boxes.shape[1] * self.tile**2),
-        )
+        cut = self._cutter(images, boxes, offsets)
+        slices = _slices(images, boxes.shape[1] * self.tile**2)
         kind = torch.promote_types(images.dtype, torch.float32)
 
-        def finished(part: slice, into: Tensor | None = None) -> Tensor:
-            here = cut(part).to(kind) if into is None else into.copy_(cut(part))
-            if treated:
-                treated.treat(here, choice.of(part), white=white)
+        def finished(some: slice, into: Tensor | None = None) -> Tensor:
+            here = cut(some).to(kind) if into is None else into.copy_(cut(some))
+            if treated and choice:
+                treated.treat(here, choice.of(some), white=white)
             if self.standardise:
                 return standardised(here, white=white)
             return torch.addcmul(shift, here, factor, out=None if here.requires_grad else here)
 
-        if len(parts) == 1:
-            return finished(parts[0])
+        if len(slices) == 1:
+            return finished(slices[0])
         shape = (*boxes.shape[:2], images.shape[1], self.tile, self.tile)
         tiles = images.new_empty(shape, dtype=kind)
-        if together:
+        if last:
             tiles = tiles.view(*shape[:2], *shape[3:], shape[2]).movedim(-1, 2)
-        for part in parts:
-            finished(part, tiles[part])
+        for some in slices:
+            finished(some, tiles[some])
         return tiles
 
     def boxes(self, count: int, device: torch.device) -> Tensor:
-        """(count, K, 4) float y, x, h, w: where each tile is cut, drawn anew (fixed and centred in
-        eval mode)."""
+        """Draw where each tile is cut: (B, K, 4) float y, x, h, w in pixels of the view.
+
+        ``count``: B. Fixed and centred in eval mode.
+        """
         if self.grid.dense:
             return self.raster.to(device).expand(count, -1, -1)
         cols, cells = self.grid.cols, self.grid.cells
@@ -244,8 +255,10 @@ class PatchSampler(nn.Module):
 
     @property
     def distance(self) -> float:
-        """Free pixels that are always left between neighbouring tiles; 0: they touch, for certain
-        or by chance."""
+        """Return the pixels that always stay free between neighbouring tiles.
+
+        0: they touch, for certain or by chance.
+        """
         room = min(self.cell) - self.extents[1] - self._shift
         return max(0.0, self.gap if self.jitter is None else room - self.jitter)
 
@@ -260,41 +273,44 @@ class PatchSampler(nn.Module):
     def _cutter(
         self, images: Tensor, boxes: Tensor, offsets: Tensor | None
     ) -> Callable[[slice], Tensor]:
-        """Part of the batch -> its tiles: levels as stored, or float in 0..1 where they are
-        resized."""
+        """Return a function from a slice of the batch to its tiles.
 
-        def shifts(part: slice) -> Tensor | None:
-            return None if offsets is None else offsets[part]
+        They are levels as stored, or float shares 0..1 where they are resized.
+        """
+
+        def shifts(some: slice) -> Tensor | None:
+            return None if offsets is None else offsets[some]
 
         if self.grid.dense:
-            return lambda part: dense_tiles(images[part], self.grid)
+            return lambda some: dense_tiles(images[some], self.grid)
         if not self._resizes:
             # a copy is read line by line and then lies in the cache; its rows in any order do not
             # come from memory one by one
-            return lambda part: gather_tiles(
-                images[part].clone(memory_format=torch.contiguous_format),
-                boxes[part],
+            return lambda some: gather_tiles(
+                images[some].clone(memory_format=torch.contiguous_format),
+                boxes[some],
                 self.tile,
-                shifts(part),
+                shifts(some),
             )
-        return lambda part: scaled_tiles(
-            images[part], boxes[part], self.tile, shifts(part), longest=self.extents[1]
+        return lambda some: scaled_tiles(
+            images[some], boxes[some], self.tile, shifts(some), longest=self.extents[1]
         )
 
     def denormalise(self, tiles: Tensor) -> Tensor:
-        """Tiles (..., C, h, w) back in 0..1 for figures; standardised ones in an arbitrary grey
-        scale."""
+        """Bring tiles (..., C, h, w) back to shares 0..1 for figures.
+
+        Standardised ones are shown in an arbitrary grey scale.
+        """
         return tiles / 5 + 0.5 if self.standardise else tiles * self.std + self.mean
 
 
 def standardised(tiles: Tensor, *, white: float = 1.0) -> Tensor:
-    """Mean 0, deviation 1 over all pixels and channels of each tile, in place; ``white``: the
-    largest value there can be.
+    """Give each of the tiles (B, K, C, h, w) mean 0 and deviation 1, in place.
 
-    A flat tile stays near 0: the deviation is at least that of a tile with one pixel off by one
-    level of 255.
+    Over all pixels and channels of a tile. ``white``: the largest value there can be. A flat tile
+    stays near 0: the deviation is at least that of a tile with one pixel off by one level of 255.
     """
-    flat = (tiles.movedim(2, -1) if colours_together(tiles) else tiles).flatten(2)
+    flat = (tiles.movedim(2, -1) if channels_last(tiles) else tiles).flatten(2)
     flat.sub_(flat.mean(2, keepdim=True))
     count = flat.shape[2] ** 0.5
     deviation = (
@@ -306,11 +322,12 @@ def standardised(tiles: Tensor, *, white: float = 1.0) -> Tensor:
     return tiles
 
 
-def _parts(images: Tensor, pixels: int) -> list[slice]:
-    """Which images are cut together, ``pixels`` of each: all of them, or on a CPU as many as stay
-    in the cache."""
-    whole = (
-        images.device.type != "cpu" or images.requires_grad
-    )  # a gradient knows of no tensor that is written to in parts
+def _slices(images: Tensor, pixels: int) -> list[slice]:
+    """Divide a batch into the images that are cut together, ``pixels`` of each.
+
+    All of them, or on a CPU as many as stay in the cache.
+    """
+    # a gradient knows of no tensor that is written to in slices
+    whole = images.device.type != "cpu" or images.requires_grad
     count = len(images) if whole else max(1, IN_CACHE // (pixels * images.shape[1]))
     return [slice(at, at + count) for at in range(0, len(images), count)]

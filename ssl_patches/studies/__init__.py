@@ -1,2 +1,1 @@
-"""Runs compared: what was run, what may be compared with what, what the seeds say, and how that is
-shown."""
+"""Many runs: studies that make them, lists of them, and their comparison."""

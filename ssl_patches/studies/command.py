@@ -1,5 +1,4 @@
-"""`ssl-patches study` and `ssl-patches pretrain -m`: plan everything, refuse before anything runs,
-run what is missing."""
+"""Run studies and sweeps: plan everything, refuse before anything runs, run what is missing."""
 
 from __future__ import annotations
 
@@ -12,9 +11,9 @@ import yaml
 
 from ssl_patches.config.messages import BadRequest, Say
 from ssl_patches.config.run_dir import stamp
-from ssl_patches.studies import cells, design, launchers, slurm
-from ssl_patches.studies.cells import Plan
-from ssl_patches.studies.worker import clear_errors, standings
+from ssl_patches.studies import design, launchers, planning, slurm
+from ssl_patches.studies.planning import Plan
+from ssl_patches.studies.worker import clear_errors, job_statuses
 from ssl_patches.training.cost import duration
 
 LAUNCHERS = ("local", "slurm")
@@ -23,7 +22,7 @@ LAUNCHERS = ("local", "slurm")
 @dataclass
 class Settings:
     """Words of the command that are about the study itself; all others are overrides of its
-    cells."""
+    runs."""
 
     out: Path | None = None
     workers: int = 1
@@ -34,8 +33,8 @@ class Settings:
 def study_command(
     words: Sequence[str], *, config_dirs: Sequence[Path], dry_run: bool, say: Say
 ) -> int:
-    """Exit code of ``ssl-patches study STUDY [KEY=VALUE ...]``. ValueError for a bad request,
-    before anything is written."""
+    """Carry out ``ssl-patches study STUDY [KEY=VALUE ...]``. Return the exit code.
+    BadRequest before anything is written."""
     places = [word for word in words if "=" not in word]
     if len(places) != 1:
         raise BadRequest(
@@ -43,7 +42,7 @@ def study_command(
         )
     settings, rest = settings_of([word for word in words if "=" in word])
     asked = design.read(Path(places[0]), rest, config_dirs=config_dirs)
-    plan = cells.plan(asked, settings.out or Path("runs") / asked.name, config_dirs=config_dirs)
+    plan = planning.plan(asked, settings.out or Path("runs") / asked.name, config_dirs=config_dirs)
     if dry_run:
         print(listing(plan, estimated=True))
         return 0
@@ -53,13 +52,13 @@ def study_command(
 def sweep_command(
     words: Sequence[str], *, config_dirs: Sequence[Path], dry_run: bool, say: Say
 ) -> int:
-    """Exit code of ``ssl-patches pretrain -m [KEY=A,B ...]``: the runs lie in ``run_dir``, or in
-    runs/sweep-TIME."""
+    """Carry out ``ssl-patches pretrain -m [KEY=A,B ...]`` and return the exit code. The runs lie in
+    ``run_dir``, or in runs/sweep-TIME."""
     own, words = _apart(words, ("run_dir",))
     settings, rest = settings_of(words)
     out = Path(own["run_dir"]) if "run_dir" in own else Path("runs") / f"sweep-{stamp()}"
     asked = design.sweep(rest, name=out.name, config_dirs=config_dirs)
-    plan = cells.plan(asked, out, below=".", config_dirs=config_dirs)
+    plan = planning.plan(asked, out, below=".", config_dirs=config_dirs)
     if dry_run:
         print(listing(plan, estimated=True))
         return 0
@@ -67,7 +66,8 @@ def sweep_command(
 
 
 def settings_of(words: Sequence[str]) -> tuple[Settings, list[str]]:
-    """The settings among ``words``, and the others. BadRequest for values that cannot be meant."""
+    """Split the settings of the study from the other words. BadRequest for values that cannot be
+    meant."""
     own, rest = _apart(words, tuple(each.name for each in fields(Settings)))
     settings, problems = Settings(), []
     for key, raw in own.items():
@@ -112,7 +112,8 @@ def _apart(words: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], l
 
 
 def run(plan: Plan, settings: Settings, *, say: Say) -> int:
-    """Runs what is missing of ``plan`` and says how it stands. 0: all is finished, 1: not."""
+    """Run what is missing of ``plan`` and print how it stands. Return 0 when all is finished, else
+    1. BadRequest when ``out`` cannot be made."""
     out = Path(plan.out)
     if settings.launcher == "slurm":
         slurm.check()
@@ -123,7 +124,7 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
             [f"out={out}: cannot be made ({error.strerror}); give another folder"]
         ) from None
     clear_errors(plan)
-    say(f"{plan.name}: {len(plan.cells)} cells, {len(plan.trials)} trials -> {out}")
+    say(f"{plan.name}: {len(plan.runs)} runs, {len(plan.trials)} trials -> {out}")
     if settings.launcher == "slurm":
         job_id = slurm.submit(plan, workers=settings.workers, settings=settings.slurm)
         say(
@@ -136,7 +137,7 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
     else:
         launchers.here(plan, say=say)
     print(listing(plan))
-    left = [standing for standing in standings(plan) if standing.state.kind != "finished"]
+    left = [status for status in job_statuses(plan) if status.state.kind != "finished"]
     print(
         f"\nnext  ssl-patches compare {out}"
         + ("\n      the same command again tries what is left" if left else "")
@@ -145,30 +146,30 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
 
 
 def listing(plan: Plan, *, estimated: bool = False) -> str:
-    """How each trial and cell stands, as a table. ``estimated``: with the time it takes, measured
-    here and now."""
+    """Return the state of each trial and run as a table. ``estimated``: with the time that each
+    takes, measured here and now."""
     from ssl_patches.studies.estimate import Estimator
 
-    found, estimator, total = standings(plan), Estimator(), 0.0
+    found, estimator, total = job_statuses(plan), Estimator(), 0.0
     lines = [("", "state", *(("images", "TFLOP", "time") if estimated else ()), "")]
-    choices = {cell.name: cell.choices[0] for cell in plan.cells}
-    for standing in found:
+    choices = {run.name: run.choices[0] for run in plan.runs}
+    for status in found:
         cost: tuple[str, ...] = ()
         if estimated:
-            estimate = estimator((standing.job or choices[standing.name]).cfg)
-            total += 0 if standing.state.kind == "finished" else estimate.seconds
+            estimate = estimator((status.job or choices[status.name]).cfg)
+            total += 0 if status.state.kind == "finished" else estimate.seconds
             cost = (
                 f"{estimate.images:,.0f}",
                 f"{estimate.flops / 1e12:.1f}",
                 duration(estimate.seconds),
             )
-        lines.append((standing.name, standing.state.kind, *cost, standing.state.note))
+        lines.append((status.name, status.state.kind, *cost, status.state.note))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = [
         "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
-    kinds = [standing.state.kind for standing in found]
+    kinds = [status.state.kind for status in found]
     text += ["", ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))]
     if estimated:
         text.append(

@@ -1,24 +1,23 @@
-"""What a study asks: tasks x encoders x seeds at one budget, as ``study.yaml`` says it and the
-command line changes it.
+"""Read the design of a study: tasks x encoders x seeds at one budget, as ``study.yaml`` says it and
+the command line changes it.
 
     name: tasks_mine                # the folder's name where it is left out
-    base: {data: cifar10, image_size: 32, encoder: vit_tiny_6}     # overrides of `ssl-patches pretrain`, a list of words too
-    axes:                           # every combination is a cell
+    base: {data: cifar10, image_size: 32, encoder: vit_tiny_6}   # words of `pretrain`, or a list
+    axes:                           # every combination is a run
       task: [masked, position, jigsaw+masked]
-      encoder: [vit_tiny, {resnet: {encoder: resnet18, optimizer: sgd}}]   # a value may be several overrides with a name
+      encoder: [vit_tiny, {resnet: {encoder: resnet18, optimizer: sgd}}]   # overrides with a name
       seed: [0, 1, 2]
-    without: [{task: position, encoder: resnet}]     # combinations that cannot be, or are not wanted
+    without: [{task: position, encoder: resnet}]   # combinations that are not wanted
     budget: 1e13                    # FLOPs, everything executed; or {images: 1e5}, {seconds: 600}
-    supervised: true                # also the same encoders trained from scratch on the labels, at the same budget
-    tune:                           # for each combination of axes but seed, the same number of trials
+    supervised: true                # also the same encoders, trained from scratch on the labels
+    tune:                           # the same number of trials for each combination but seed
       values: {optimizer.base_lr: [1e-3, 2e-3]}
       share: 0.2                    # of the budget
       seed: 1000
 
-Random weights and raw pixels need no cell: every run is evaluated beside them. Words of the command
-line: a key of an axis replaces its values (``task=jigsaw seed=0,1``), ``budget.KEY=`` the budget,
-``supervised=true`` asks for that baseline, all others are added to ``base``.
-"""
+Random weights and raw pixels need no run of their own: every run is evaluated beside them. Words of
+the command line: a key of an axis replaces its values (``task=jigsaw seed=0,1``), ``budget.KEY=``
+the budget, ``supervised=true`` asks for that baseline, all others are added to ``base``."""
 
 from __future__ import annotations
 
@@ -36,12 +35,18 @@ from ssl_patches.config.words import spelled
 
 FILE = "study.yaml"
 BUDGETS = ("images", "epochs", "flops", "seconds")
-DEFAULTS = {"base": [], "without": [], "budget": None, "supervised": False, "tune": None}
+DEFAULTS: dict[str, Any] = {
+    "base": [],
+    "without": [],
+    "budget": None,
+    "supervised": False,
+    "tune": None,
+}
 
 
 @dataclass(frozen=True)
 class Value:
-    """One point of an axis: what it is called, and the overrides that it stands for."""
+    """One value of an axis: its label, and the overrides that it stands for."""
 
     label: str
     words: tuple[str, ...]
@@ -70,8 +75,8 @@ class Design:
     without: tuple[Mapping[str, str], ...] = ()  # axis -> label; what fits all of one is left out
 
     def combinations(self, *, but: str | None = None) -> Iterator[dict[str, Value]]:
-        """Axis -> value, in the order of the file, the last axis changing fastest. ``but``: an axis
-        that is not used."""
+        """Yield each combination, axis -> value, in the order of the file, the last axis changing
+        fastest. ``but``: an axis that is not used."""
         axes = {key: values for key, values in self.axes.items() if key != but}
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))
@@ -83,7 +88,7 @@ class Design:
 def read(
     place: Path, words: Sequence[str] = (), *, config_dirs: Sequence[Path | str] = ()
 ) -> Design:
-    """The study in ``place`` (a folder with study.yaml, or a YAML) as ``words`` change it.
+    """Read the study in ``place`` (a folder with study.yaml, or a YAML) as ``words`` change it.
     BadRequest with all problems."""
     file = place / FILE if place.is_dir() else place
     if not file.is_file():
@@ -95,7 +100,7 @@ def read(
         **DEFAULTS,
         **config.load(file),
     }
-    problems = []
+    problems: list[str] = []
     try:
         given = check(given, schema=STUDY)
         given["tune"] = (
@@ -129,7 +134,8 @@ def read(
 
 
 def sweep(words: Sequence[str], *, name: str, config_dirs: Sequence[Path | str] = ()) -> Design:
-    """What ``pretrain -m WORDS`` asks for: each override with several values is an axis."""
+    """Make a study of ``pretrain -m WORDS``: each override with several values is an axis.
+    BadRequest with all problems."""
     design = changed(Design(name, (), {}), words, config_dirs=config_dirs)
     if problems := _clashes(design):
         raise BadRequest(problems)

@@ -1,5 +1,5 @@
-"""How long will a study take on this machine? One training step of each configuration, measured;
-nothing is written.
+"""Estimate how long a study takes here: one training step of each configuration is measured.
+Nothing is written.
 
 Some images forward and backward in the run's own precision, up to three times, and the fastest
 counts; time is taken to be proportional to images. What comes on top: loading the images, the
@@ -20,7 +20,7 @@ from ssl_patches.training.prepare import prepare
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of a whole run: images seen, FLOPs executed, seconds of training."""
+    """The cost of a whole run: images seen, FLOPs executed, seconds of training."""
 
     images: float
     flops: float
@@ -28,7 +28,7 @@ class Estimate:
 
 
 class Estimator:
-    """Measures each configuration once: seeds, learning rates and budgets cost the same per
+    """Measure each configuration once: seeds, learning rates and budgets cost the same per
     image."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Estimator:
         flops, seconds, dataset = self.measured[shape]
         budget, batch = Budget(**cfg["budget"]), cfg["data"]["batch_size"]
         steps = budget.steps(dataset=dataset, batch_size=batch, flops_per_image=flops)
-        images = steps * batch if steps else budget.seconds / seconds
+        images = steps * batch if steps else (budget.seconds or 0.0) / seconds
         return Estimate(images, images * flops, images * seconds)
 
 

@@ -1,5 +1,5 @@
-"""Where workers run: in this process, or several processes of this machine. (On a cluster:
-slurm.py.)
+"""Run workers in this process, or in several processes of this machine; slurm.py does so on a
+cluster.
 
 A worker process gets the plan as a file and nothing else; its output goes to ``OUT/logs``. What
 happened is read from the run directories, as everywhere. The workers are no part of the terminal's
@@ -21,18 +21,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ssl_patches.config.messages import Failed
-from ssl_patches.studies import cells
-from ssl_patches.studies.cells import Plan
-from ssl_patches.studies.worker import POLL, Interrupted, Say, Standing, standings, work
+from ssl_patches.studies import planning
+from ssl_patches.studies.planning import Plan
+from ssl_patches.studies.worker import POLL, Interrupted, JobStatus, Say, job_statuses, work
 
 
 def here(plan: Plan, *, say: Say) -> None:
-    """One worker, in this process."""
+    """Run one worker in this process. Interrupted after ctrl-C."""
     work(plan, say=say, wait=True)
 
 
 def processes(plan: Plan, *, workers: int, say: Say) -> None:
-    """``workers`` processes on this machine. Raises Interrupted after ctrl-C."""
+    """Run ``workers`` processes on this machine. Interrupted after ctrl-C."""
     logs = Path(plan.out, "logs")
     logs.mkdir(parents=True, exist_ok=True)
     file, threads = plan.save(), str(max(1, (os.cpu_count() or 1) // workers))
@@ -51,9 +51,12 @@ def processes(plan: Plan, *, workers: int, say: Say) -> None:
                 )
             )
     say(f"{workers} workers, {threads} threads each; what they say is in {logs}")
-    with passing_on(
-        signal.SIGINT, lambda: [child.send_signal(signal.SIGINT) for child in started]
-    ) as came:
+
+    def interrupt_all() -> None:
+        for child in started:
+            child.send_signal(signal.SIGINT)
+
+    with passing_on(signal.SIGINT, interrupt_all) as came:
         watch(plan, alive=lambda: any(child.poll() is None for child in started), say=say)
         for child in started:
             child.wait()
@@ -65,8 +68,8 @@ def processes(plan: Plan, *, workers: int, say: Say) -> None:
 
 @contextmanager
 def passing_on(number: int, act: Callable[[], object]) -> Iterator[list[int]]:
-    """While in the block, signal ``number`` calls ``act`` and nothing else; yields a list of those
-    that came."""
+    """Catch a signal: while in the block, signal ``number`` calls ``act`` and nothing else; yields
+    a list of those that came."""
     came: list[int] = []
 
     def handler(*_: object) -> None:
@@ -81,22 +84,22 @@ def passing_on(number: int, act: Callable[[], object]) -> Iterator[list[int]]:
 
 
 def watch(plan: Plan, *, alive: Callable[[], bool], say: Say) -> None:
-    """Says what changes in the plan until all is done or no worker is left."""
+    """Report what changes in the plan until all is done or no worker is left."""
     known: dict[str, str] = {}
     while True:
         going = alive()  # before looking: what the last worker did is still seen
-        for standing in standings(plan):
-            if known.get(standing.name, "missing") != standing.state.kind:
-                known[standing.name] = standing.state.kind
-                say(_changed(standing))
+        for status in job_statuses(plan):
+            if known.get(status.name, "missing") != status.state.kind:
+                known[status.name] = status.state.kind
+                say(_changed(status))
         if not going:
             return
         time.sleep(POLL)
 
 
-def _changed(standing: Standing) -> str:
-    note = f": {standing.state.note}" if standing.state.note else ""
-    return f"{time.strftime('%H:%M:%S')}  {standing.state.kind:8}  {standing.name}{note}"
+def _changed(status: JobStatus) -> str:
+    note = f": {status.state.note}" if status.state.note else ""
+    return f"{time.strftime('%H:%M:%S')}  {status.state.kind:8}  {status.name}{note}"
 
 
 def _stop_when_orphaned() -> None:
@@ -112,11 +115,11 @@ def _stop_when_orphaned() -> None:
 
 
 def main(file: str) -> int:
-    """A worker process: ``python -m ssl_patches.studies.launchers PLAN``."""
+    """Run a worker process: ``python -m ssl_patches.studies.launchers PLAN``."""
     _stop_when_orphaned()
     try:
         work(
-            cells.load(Path(file)),
+            planning.load(Path(file)),
             say=lambda text: print(text, file=sys.stderr, flush=True),
             wait=False,
         )

@@ -1,21 +1,25 @@
-"""What is in a folder of runs: `ssl-patches runs [list|diff|remove]`. Everything is read from the
-run directories."""
+"""List, compare and remove runs: ``ssl-patches runs [list|diff|remove]``."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from ssl_patches import config
 from ssl_patches.config import locks
 from ssl_patches.config.messages import BadRequest, nearest, shown
 from ssl_patches.config.mixture import nodes
 from ssl_patches.config.run_dir import CONFIG, differences
-from ssl_patches.studies.state import ERROR, Kind, State, state_of, summary_of, used
+from ssl_patches.studies.run_reader import (
+    ERROR,
+    NOT_PART_OF_A_RUN,
+    Kind,
+    Run,
+    read_run,
+    run_folders,
+)
 from ssl_patches.training import supervised
 
 KINDS = tuple(kind for kind in get_args(Kind) if kind != "missing")
@@ -23,43 +27,34 @@ FILTERS = ("state", "task", "encoder", "data", "seed")
 METRICS_SHOWN = 3
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run directory as it stands. ``cfg`` empty: its config.yaml cannot be read. ``metrics``: of
-    the trained encoder."""
+def traits_of(run: Run) -> dict[str, str]:
+    """Return what a run can be filtered by: its state, task, encoder, data and seed."""
+    if not run.settings:
+        return {key: run.state.kind if key == "state" else "?" for key in FILTERS}
+    data, task = run.settings["data"], "+".join(nodes(run.settings))
+    source = data["_target_"].rpartition(".")[2].removesuffix("Source").lower()
+    return {
+        "state": run.state.kind,
+        "task": "supervised" if supervised.is_supervised(run.settings) else task,
+        "encoder": str(run.settings["encoder"].get("name", "?")),
+        "data": Path(str(data.get("root", ""))).name or source,
+        "seed": str(run.settings["seed"]),
+    }
 
-    path: Path
-    state: State
-    cfg: Mapping[str, Any]
-    used: Mapping[str, float]
-    metrics: Mapping[str, float]
 
-    @property
-    def traits(self) -> dict[str, str]:
-        """What it can be filtered by."""
-        if not self.cfg:
-            return {key: self.state.kind if key == "state" else "?" for key in FILTERS}
-        data = self.cfg["data"]
-        task = "supervised" if supervised.is_supervised(self.cfg) else "+".join(nodes(self.cfg))
-        return {
-            "state": self.state.kind,
-            "task": task,
-            "encoder": str(self.cfg["encoder"].get("name", "?")),
-            "data": (
-                Path(str(data.get("root", ""))).name
-                or data["_target_"].rpartition(".")[2].removesuffix("Source").lower()
-            ),
-            "seed": str(self.cfg["seed"]),
-        }
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "run": str(self.path), **self.traits, "note": self.state.note, "budget_used": dict(self.used), "metrics": self.metrics
-        }  # fmt: skip
+def as_dict(run: Run) -> dict[str, Any]:
+    """Return a run as plain data, for ``--json``."""
+    return {
+        "run": str(run.path),
+        **traits_of(run),
+        "note": run.state.note,
+        "budget_used": dict(run.used),
+        "metrics": run.metrics,
+    }
 
 
 def runs_command(words: Sequence[str], *, as_json: bool, yes: bool) -> int:
-    """Exit code of ``ssl-patches runs``. ValueError for a bad request."""
+    """Carry out ``ssl-patches runs`` and return its exit code. BadRequest for a bad request."""
     what, rest = (
         (words[0], words[1:])
         if words and words[0] in ("list", "diff", "remove")
@@ -74,14 +69,14 @@ def runs_command(words: Sequence[str], *, as_json: bool, yes: bool) -> int:
         text = _differing(found)
     else:
         listed = matching(rest)
-        found, text = [run.as_dict() for run in listed], _table(listed)
+        found, text = [as_dict(run) for run in listed], _table(listed)
     print(json.dumps(found) if as_json else text)
     return 0
 
 
 def matching(words: Sequence[str]) -> list[Run]:
-    """The runs below the folders among ``words`` (runs/ when there is none) that every KEY=VALUE
-    fits."""
+    """Find the runs below the folders among ``words`` (runs/ when there is none) that every
+    KEY=VALUE fits. BadRequest for an unknown filter, state or folder."""
     filters = dict(word.split("=", 1) for word in words if "=" in word)
     places = [Path(word) for word in words if "=" not in word] or [Path("runs")]
     problems = [
@@ -101,51 +96,30 @@ def matching(words: Sequence[str]) -> list[Run]:
     ]
     if problems:
         raise BadRequest(problems)
-    directories = sorted(
-        {file.parent for place in places for name in (CONFIG, ERROR) for file in place.rglob(name)}
-    )
+    folders = sorted({folder for place in places for folder in run_folders(place)})
     found = [
-        read(directory)
-        for directory in directories
-        if "encoder" not in directory.name or (directory / CONFIG).is_file()
+        read_run(folder)
+        for folder in folders
+        if "encoder" not in folder.name or (folder / CONFIG).is_file()
     ]
-    return [run for run in found if all(run.traits[key] == value for key, value in filters.items())]
-
-
-def read(directory: Path) -> Run:
-    """One run; what cannot be read is empty."""
-    try:
-        cfg = config.load(directory / CONFIG)
-        readable = {"data", "encoder", "task", "seed"} <= cfg.keys() or {
-            "data",
-            "encoder",
-            "parts",
-            "seed",
-        } <= cfg.keys()
-    except BadRequest:
-        cfg, readable = {}, False
-    state = state_of(directory)
-    if not readable and state.kind not in ("failed", "running"):
-        state = State("crashed", f"{CONFIG} cannot be read")
-    summary = summary_of(directory) or {"results": []}
-    metrics = {
-        row["metric"]: row["value"] for row in summary["results"] if row["model"] == "trained"
-    }
-    return Run(directory, state, cfg if readable else {}, used(directory), metrics)
+    return [
+        run for run in found if all(traits_of(run)[key] == value for key, value in filters.items())
+    ]
 
 
 def diff(words: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """``settings``, ``budget_used`` and ``results``: key -> [of A, of B], where they are not
-    equal."""
+    """Compare two runs: ``settings``, ``budget_used`` and ``results``, each key -> [of A, of B]
+    where they are not equal. BadRequest unless ``words`` are two runs."""
     if len(words) != 2:
         raise BadRequest(
             [f"runs diff {' '.join(words)}: takes two runs; give ssl-patches runs diff A B"]
         )
     a, b = (_run_at(word) for word in words)
-    own = {"run_dir", "resume", "overwrite"}
-    settings = differences(
-        *({key: value for key, value in run.cfg.items() if key not in own} for run in (a, b))
+    first, second = (
+        {key: value for key, value in run.settings.items() if key not in NOT_PART_OF_A_RUN}
+        for run in (a, b)
     )
+    settings = differences(first, second)
     return {
         "settings": {key: list(pair) for key, pair in settings.items()},
         "budget_used": {
@@ -158,8 +132,8 @@ def diff(words: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def remove(words: Sequence[str], *, yes: bool) -> int:
-    """Deletes runs with all that is in them, when told ``yes``; refuses all of them when one is no
-    run or is running."""
+    """Delete runs with all that is in them, when told ``yes``. BadRequest, and nothing is deleted,
+    when one is no run or is running."""
     if not words:
         raise BadRequest(["runs remove: takes runs; give ssl-patches runs remove RUN"])
     runs = [_run_at(word) for word in words]
@@ -171,11 +145,11 @@ def remove(words: Sequence[str], *, yes: bool) -> int:
         lines = [f"{run.path}: {run.state.kind}, {_size(run.path) / 1e6:.0f} MB" for run in runs]
         raise BadRequest([*lines, "runs remove: deletes these for good; give --yes to do it"])
     for run in runs:
-        with locks.alone_in(run.path):
+        with locks.exclusive(run.path):
             gone = run.path.with_name(f".{run.path.name}.removed")
             run.path.rename(gone)  # at once no run any more, also when what follows is interrupted
             shutil.rmtree(gone)
-            locks.forget(run.path)
+            locks.remove(run.path)
         print(f"removed {run.path}")
     return 0
 
@@ -184,7 +158,7 @@ def _run_at(word: str) -> Run:
     place = Path(word)
     if place.is_symlink() or not ((place / CONFIG).is_file() or (place / ERROR).is_file()):
         raise BadRequest([f"{word}: is no run, it holds no {CONFIG}; see ssl-patches runs list"])
-    return read(Path(*place.parts))
+    return read_run(Path(*place.parts))
 
 
 def _size(directory: Path) -> int:
@@ -224,7 +198,7 @@ def _table(runs: Sequence[Run]) -> str:
         reached = [
             f"{run.metrics[metric]:.1f}" if metric in run.metrics else "-" for metric in metrics
         ]
-        traits = run.traits
+        traits = traits_of(run)
         lines.append(
             (str(run.path), *(traits[key] for key in FILTERS), *spent, *reached, run.state.note)
         )

@@ -1,4 +1,4 @@
-"""Workers as the tasks of a Slurm array, through submitit. Needs the extra ``[launchers]``.
+"""Run workers as the tasks of a Slurm array, through submitit. Needs the extra ``[launchers]``.
 
 Before its time is up, or when it is preempted, Slurm signals a job (submitit asks for SIGUSR2,
 ``slurm.signal_delay_s`` before the end). The worker then does what ctrl-C does, saves after the
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ssl_patches.config.messages import BadRequest, Failed
 
 if TYPE_CHECKING:
-    from ssl_patches.studies.cells import Plan
+    from ssl_patches.studies.planning import Plan
 
 SIGNAL = signal.SIGUSR2
 RESTARTS = 1000  # time-outs after which submitit gives up; the budget ends a study, not these
@@ -34,7 +34,7 @@ SHARED = ("timeout_min", "cpus_per_task", "mem_gb", "gpus_per_node", "nodes")
 
 
 class Worker:
-    """What an array task runs on the plan in ``file``, and runs again after a requeue."""
+    """The work of an array task on the plan in ``file``, repeated after a requeue."""
 
     def __call__(self, file: Path) -> int:
         os.environ.setdefault(
@@ -48,11 +48,11 @@ class Worker:
 
         signal.signal(SIGNAL, save_first)
         try:
-            from ssl_patches.studies import cells
+            from ssl_patches.studies import planning
             from ssl_patches.studies.worker import work
 
             work(
-                cells.load(file),
+                planning.load(file),
                 say=lambda text: print(text, file=sys.stderr, flush=True),
                 wait=False,
             )
@@ -64,14 +64,14 @@ class Worker:
         return 0
 
     def checkpoint(self, file: Path) -> Any:
-        """Called by submitit's handler: what runs after the requeue."""
+        """Return what submitit's handler runs after a requeue."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, file)
 
 
 def check() -> None:
-    """BadRequest where there is no Slurm or no submitit."""
+    """Refuse where there is no Slurm or no submitit: BadRequest."""
     if shutil.which("sbatch") is None:
         raise BadRequest(
             [
@@ -88,7 +88,7 @@ def check() -> None:
 
 
 def submit(plan: Plan, *, workers: int, settings: Mapping[str, Any]) -> str:
-    """Submits the array and returns its job id. BadRequest for settings that submitit or Slurm
+    """Submit the array and return its job id. BadRequest for settings that submitit or Slurm
     refuse."""
     import submitit
     from submitit.core.utils import FailedJobError
@@ -110,7 +110,7 @@ def submit(plan: Plan, *, workers: int, settings: Mapping[str, Any]) -> str:
 
 
 def in_queue(job_id: str) -> bool:
-    """Is any task of the array waiting or running?"""
+    """Tell whether any task of the array is waiting or running."""
     asked = subprocess.run(
         ["squeue", "--noheader", "--jobs", job_id, "--format=%T"],
         capture_output=True,

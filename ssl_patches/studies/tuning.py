@@ -1,7 +1,6 @@
-"""Which of a few settings suits a task? Trials at a share of the budget, judged on a part of the
-*training* images.
+"""Choose a tuned setting: trials at a share of the budget, judged on held-out *training* images.
 
-Every task gets the same number of trials, with a seed that no cell of the study has. A trial is no
+Every task gets the same number of trials, with a seed that no run of the study has. A trial is no
 run: it makes no export and never reads a test image. Its encoder, calibrated as for an export, is
 probed on training images: the probe learns from four fifths of them and is judged on the rest. What
 is best there is taken, whatever the test would have said.
@@ -25,7 +24,7 @@ from ssl_patches.data import build as build_data
 from ssl_patches.data.module import PatchDataModule, ordered_loader
 from ssl_patches.evaluation.features.extract import extract
 from ssl_patches.evaluation.probes.linear import linear_probe, stratified
-from ssl_patches.evaluation.rows import accuracy_row
+from ssl_patches.evaluation.rows import TRAINED, accuracy_row
 from ssl_patches.training.pretrainer import Pretrainer
 
 RESULT, SETTINGS = "trial.json", "settings.yaml"
@@ -36,7 +35,7 @@ SPLIT_SEED = 20  # of the part of train that judges
 def judge(
     cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: PatchDataModule, **_: Any
 ) -> None:
-    """The end of a trial: ``trial.json`` with the accuracy of a linear probe on held-out training
+    """End a trial: write ``trial.json`` with the accuracy of a linear probe on held-out training
     images, in percent."""
     found = _probed(cfg, module.cpu())
     write_json(
@@ -71,7 +70,7 @@ def _probed(cfg: Mapping[str, Any], module: Pretrainer) -> dict[str, Any]:
     predicted, _ = linear_probe(
         features[~held], labels[~held], features[held], classes=int(labels.max()) + 1
     )
-    row = accuracy_row(predicted, labels[held], model="trained", data="train", metric="linear_top1")
+    row = accuracy_row(predicted, labels[held], model=TRAINED, data="train", metric="linear_top1")
     return {
         "metric": "linear_top1 on held-out training images",
         "value": row.value,
@@ -82,11 +81,11 @@ def _probed(cfg: Mapping[str, Any], module: Pretrainer) -> dict[str, Any]:
 
 
 def value_of(directory: Path) -> float | None:
-    """Percent, None for a trial that diverged."""
+    """Read the accuracy of a trial in percent; None for one that diverged."""
     return json.loads((directory / RESULT).read_text(encoding="utf-8"))["value"]
 
 
 def winner(values: Sequence[float | None]) -> int | None:
-    """Index of the best trial, the first of equals; None when all diverged."""
+    """Return the index of the best trial, the first of equals; None when all diverged."""
     finite = [value for value in values if value is not None]
     return values.index(max(finite)) if finite else None

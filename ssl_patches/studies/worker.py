@@ -1,10 +1,10 @@
-"""A worker: takes what is missing, one job after the other, until nothing is left for it. Any
-number may work at once.
+"""Run the jobs of a plan that are missing, one after the other; any number of workers may do so at
+once.
 
-Nobody hands out work. Each worker goes through the same plan and claims a directory before it runs
+Nobody hands out work. Each worker goes through the same plan and locks a directory before it runs
 what belongs there; what is finished is never run again, what was killed or stopped is resumed from
 its last checkpoint, and what failed leaves ``error.txt`` and does not stop the rest. Trials come
-first; a tuned cell waits until its trials have chosen for it.
+first; a tuned run waits until its trials have chosen for it.
 
 Ctrl-C ends the worker: once after the step in progress, which is saved; twice at once.
 """
@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,21 @@ from ssl_patches.config.messages import Failed, Say
 from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.data import build as build_data
 from ssl_patches.studies import tuning
-from ssl_patches.studies.cells import Cell, Job, Plan
-from ssl_patches.studies.state import CELL, ERROR, State, state_of
+from ssl_patches.studies.planning import Job, Plan, StudyRun
+from ssl_patches.studies.run_reader import CELL, ERROR, State, state_of
 from ssl_patches.training.finish import finish
 from ssl_patches.training.fit import Interrupted
 from ssl_patches.training.prepare import prepare
-from ssl_patches.training.run import carry_out
+from ssl_patches.training.process import before_training
+from ssl_patches.training.run import execute
 
 POLL = 2.0  # seconds between looks at what others do
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A trial or a cell and how far it is. ``job`` None: its trials have not chosen yet."""
+class JobStatus:
+    """A trial or a run of a study, and how far it is. ``job`` None: its trials have not chosen
+    yet."""
 
     name: str
     state: State
@@ -47,83 +50,88 @@ class Standing:
 
     @property
     def waits(self) -> bool:
+        """Tell whether it waits for its trials."""
         return self.job is None and self.state.kind == "missing"
 
 
-def standings(plan: Plan) -> list[Standing]:
-    """Trials, then cells, in the order of the plan, as their files tell."""
+def job_statuses(plan: Plan) -> list[JobStatus]:
+    """Read from files how each trial and run stands: trials first, in the order of the plan."""
     trials = {job.name: job for job in plan.trials}
     states = {name: state_of(plan.directory(job)) for name, job in trials.items()}
     found = [
-        Standing(f"trial {name}", states[name], job, trial=True) for name, job in trials.items()
+        JobStatus(f"trial {name}", states[name], job, trial=True) for name, job in trials.items()
     ]
     return found + [
-        _standing(plan, cell, {name: states[name] for name in cell.trials}) for cell in plan.cells
+        _status(plan, run, {name: states[name] for name in run.trials}) for run in plan.runs
     ]
 
 
-def _standing(plan: Plan, cell: Cell, trials: dict[str, State]) -> Standing:
+def _status(plan: Plan, run: StudyRun, trials: dict[str, State]) -> JobStatus:
     if failed := [name for name, state in trials.items() if state.kind == "failed"]:
-        return Standing(cell.name, State("failed", f"trial {failed[0]} failed"), None)
+        return JobStatus(run.name, State("failed", f"trial {failed[0]} failed"), None)
     if open_trials := [name for name, state in trials.items() if state.kind != "finished"]:
-        return Standing(cell.name, State("missing", f"waits for {len(open_trials)} trials"), None)
-    best = tuning.winner(values_of(plan, cell)) if trials else 0
+        return JobStatus(run.name, State("missing", f"waits for {len(open_trials)} trials"), None)
+    best = tuning.winner(values_of(plan, run)) if trials else 0
     if best is None:
-        return Standing(
-            cell.name, State("failed", "all its trials diverged; give other tune.values"), None
+        return JobStatus(
+            run.name, State("failed", "all its trials diverged; give other tune.values"), None
         )
-    job = cell.choices[best]
-    return Standing(cell.name, state_of(plan.directory(job)), job)
+    job = run.choices[best]
+    return JobStatus(run.name, state_of(plan.directory(job)), job)
 
 
-def values_of(plan: Plan, cell: Cell) -> list[float | None]:
-    """What the trials of a cell reached, in the order of its choices."""
+def values_of(plan: Plan, run: StudyRun) -> list[float | None]:
+    """Return what the trials of a run reached in percent, in the order of its choices; None for one
+    that diverged."""
     jobs = {job.name: job for job in plan.trials}
-    return [tuning.value_of(plan.directory(jobs[name])) for name in cell.trials]
+    return [tuning.value_of(plan.directory(jobs[name])) for name in run.trials]
 
 
 def work(plan: Plan, *, say: Say, wait: bool) -> None:
-    """Runs what is missing, here, one after the other. Raises Interrupted and KeyboardInterrupt;
-    Failed when no more can be written. ``wait``: stay until what other processes work on is done
-    too, and take it over if they die.
-    """
+    """Run what is missing, in this process, one job after the other. Raises Interrupted and
+    KeyboardInterrupt; Failed when no more can be written. ``wait``: stay until what other processes
+    work on is done too, and take it over if they die."""
+    before_training()
     told = ""
     while True:
         ran = False
-        for standing in standings(plan):
-            if standing.job and standing.state.kind not in ("finished", "failed", "running"):
-                ran |= _attempt(plan, standing, say)
+        for status in job_statuses(plan):
+            if status.job and status.state.kind not in ("finished", "failed", "running"):
+                ran |= _attempt(plan, status, say)
         left = [
-            standing
-            for standing in standings(plan)
-            if standing.state.kind not in ("finished", "failed")
+            status
+            for status in job_statuses(plan)
+            if status.state.kind not in ("finished", "failed")
         ]
-        busy = [standing for standing in left if standing.state.kind == "running"]
+        busy = [status for status in left if status.state.kind == "running"]
         if not left or (len(left) == len(busy) and not wait):
             return
         if not ran:
-            waiting = ", ".join(f"{standing.name} ({standing.state.note})" for standing in busy)
+            waiting = ", ".join(f"{status.name} ({status.state.note})" for status in busy)
             if waiting != told:
                 say(f"waiting for {waiting}")
             told = waiting
             time.sleep(POLL)
 
 
-def _attempt(plan: Plan, standing: Standing, say: Say) -> bool:
+def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
     """Run it unless another worker has it. True when it was run, well or not."""
-    job, at = standing.job, plan.directory(standing.job)
-    with locks.held(at) as ours:
+    job = status.job
+    if job is None:
+        return False
+    at = plan.directory(job)
+    with locks.locked(at) as ours:
         if not ours or state_of(at).kind == "finished" or (at / ERROR).is_file():
             return False
         open_now = [
-            each for each in standings(plan) if each.state.kind not in ("finished", "failed")
+            each for each in job_statuses(plan) if each.state.kind not in ("finished", "failed")
         ]
-        say(f"\n== {standing.name} ({len(open_now)} to go) -> {at}")
-        with errors_told(at, standing.name, say):
+        say(f"\n== {status.name} ({len(open_now)} to go) -> {at}")
+        with errors_told(at, status.name, say):
             at.mkdir(parents=True, exist_ok=True)
-            write_json(at / CELL, _about(plan, standing))
+            write_json(at / CELL, _about(plan, job, trial=status.trial))
             (at / SUMMARY).unlink(missing_ok=True)  # one that cannot be read
-            run_job(job, at, trial=standing.trial, say=say)
+            run_job(job, at, trial=status.trial, say=say)
             if state_of(at).kind != "finished":
                 raise RuntimeError(f"{at}: ended without a result that can be read")
     return True
@@ -131,20 +139,25 @@ def _attempt(plan: Plan, standing: Standing, say: Say) -> bool:
 
 def run_job(job: Job, directory: Path, *, trial: bool, say: Say) -> None:
     """Train, or go on, and evaluate; a trial is judged instead."""
-    cfg = {**build_data.settled(job.cfg), "run_dir": str(directory), "resume": True}
+    cfg = {
+        **build_data.with_measured_statistics(job.cfg),
+        "run_dir": str(directory),
+        "resume": True,
+    }
     cfg |= (
         {"callbacks": {}} if trial else {}
     )  # observers look at held-out images, and a trial sees none
     began = time.monotonic()
-    carry_out(cfg, prepare(cfg), began=began, end=tuning.judge if trial else finish, say=say)
+    on_finished = tuning.judge if trial else partial(finish, words=job.words)
+    execute(cfg, prepare(cfg), began=began, on_finished=on_finished, say=say)
 
 
 @contextmanager
 def errors_told(directory: Path, name: str, say: Say) -> Iterator[None]:
-    """The one place where any error is caught: whatever a cell dies of is written to its directory,
-    and others go on.
+    """Write the error of a job into its directory, so that the others go on.
 
-    Only a disk that takes nothing more ends the worker: nothing that follows could be kept.
+    Failed where nothing more can be written: the worker ends, nothing that follows could be kept.
+    Interrupted passes through. No other place of the package catches every error.
     """
     try:
         yield
@@ -155,9 +168,10 @@ def errors_told(directory: Path, name: str, say: Say) -> Iterator[None]:
         say(f"{name}: failed: {reason}")
         try:
             write_text(directory / ERROR, "".join(traceback.format_exception(error)))
-        except OSError as full:
+        except OSError as unwritten:
             raise Failed(
-                f"{directory}: cannot be written ({full.strerror}); {name} failed with {reason}"
+                f"{directory}: cannot be written ({unwritten.strerror});"
+                f" {name} failed with {reason}"
             ) from error
         full = error.__cause__ if isinstance(error, Failed) else error
         if isinstance(full, OSError) and full.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -168,27 +182,26 @@ def errors_told(directory: Path, name: str, say: Say) -> Iterator[None]:
 
 
 def clear_errors(plan: Plan) -> None:
-    """What failed is tried again when a study is started anew."""
-    for standing in standings(plan):
-        if standing.job and standing.state.kind == "failed":
-            with locks.held(plan.directory(standing.job)) as ours:
+    """Remove what failed jobs left, so that they are tried again."""
+    for status in job_statuses(plan):
+        if status.job and status.state.kind == "failed":
+            with locks.locked(plan.directory(status.job)) as ours:
                 if ours:
-                    (plan.directory(standing.job) / ERROR).unlink(missing_ok=True)
+                    (plan.directory(status.job) / ERROR).unlink(missing_ok=True)
 
 
-def _about(plan: Plan, standing: Standing) -> dict[str, Any]:
+def _about(plan: Plan, job: Job, *, trial: bool) -> dict[str, Any]:
     """``cell.json``: what this directory is in the study, and how its tuned values were found."""
-    job = standing.job
-    about = {
+    about: dict[str, Any] = {
         "study": plan.name,
         "name": job.name,
         "key": job.key,
         "command": job.command,
         "words": job.words,
     }
-    for cell in plan.cells:
-        if not standing.trial and cell.name == job.name:
-            about |= {"axes": cell.axes}
-            if cell.trials:
-                about |= {"trials": dict(zip(cell.trials, values_of(plan, cell), strict=True))}
+    for run in plan.runs:
+        if not trial and run.name == job.name:
+            about |= {"axes": run.axes}
+            if run.trials:
+                about |= {"trials": dict(zip(run.trials, values_of(plan, run), strict=True))}
     return about

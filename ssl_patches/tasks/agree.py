@@ -29,7 +29,7 @@ from ssl_patches.encoders.base import Encoder
 from ssl_patches.tasks.base import PretextTask
 from ssl_patches.tasks.blocks import Projector
 from ssl_patches.tasks.spread import SPREADS
-from ssl_patches.types import PatchBatch, PatchGrid, TaskOutput
+from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput
 
 Spread = Literal["sigreg", "logdet", "tcr"]
 WEIGHTS = {"sigreg": 10.0, "logdet": 1.0, "tcr": 0.005}
@@ -40,14 +40,15 @@ EMP-SSL's 1 / 200."""
 class Agree(PretextTask):
     """Make the views of an image agree while images spread out.
 
-    ``spread``: tcr, sigreg or logdet, see above. Why: tcr gave the best kNN per FLOP here
-    (experiments/recipes).
-    ``spread_weight``: of the spread penalty beside the agreement; None: 0.005 for tcr (EMP-SSL's 1
-    / 200), 10 for sigreg (eb_jepa's best), 1 for logdet. It does not depend on the batch size, on
-    accumulation or on processes.
-    ``hidden``: width of the two hidden layers of the projector. Why: see experiments/recipes.
-    ``out``: width of what is compared. Why: narrow is right for sigreg (LeJEPA, ablations), wider
-    for tcr; see experiments/recipes.
+    ``spread``: tcr, sigreg or logdet, see above. Why: tcr gave the best kNN per FLOP of the three
+    (experiments/recipes). ``spread_weight``: of the spread penalty beside the disagreement; None:
+    0.005 for tcr, 10 for sigreg, 1 for logdet. It depends neither on the batch size nor on
+    accumulation or processes. Why: EMP-SSL's 1 / 200; eb_jepa's best; SACReg's own scale.
+    ``hidden``: width of the two hidden layers of the projector. Why: half of it did as well at 1e13
+    FLOPs; wider heads cost little beside the encoder (experiments/recipes). ``out``: width of what
+    is compared. Why: narrow is best for LeJEPA (64 of 16 to 1024).
+
+    ValueError where a knob is out of range.
     """
 
     places = True
@@ -99,6 +100,15 @@ class Agree(PretextTask):
             **retrieval(projected[:, 0].detach(), projected[:, 1].detach()),
         }
         return TaskOutput(agreement + self.spread_weight * penalty, metrics, features=pooled)
+
+    def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
+        """Show the views of an image whose features shall be equal, two at most."""
+        count, cells = patches.tiles.shape[:2]
+        raster = torch.arange(cells, device=patches.tiles.device).expand(count, cells)
+        return tuple(
+            Picture(f"{name} view", patches.tiles[at :: patches.views], raster[at :: patches.views])
+            for at, name in enumerate(("one", "another")[: patches.views])
+        )
 
 
 def project(projector: nn.Module, pooled: Tensor, views: int, *, spread: Spread) -> Tensor:

@@ -17,6 +17,8 @@ class PretextTask(nn.Module, ABC):
 
     Parameters of a task are heads and decoders: they are trained with the encoder and never
     exported.
+
+    ValueError where the grid has one cell and the task does not compare views.
     """
 
     places: bool = False
@@ -32,6 +34,11 @@ class PretextTask(nn.Module, ABC):
 
     def __init__(self, *, dim: int, grid: PatchGrid) -> None:
         super().__init__()
+        if grid.cells < 2 and not self.compares:
+            raise ValueError(
+                f"sampler.rows={grid.rows}, sampler.cols={grid.cols}: 1 x 1, but this pretext task"
+                " needs at least 2 cells; set sampler.rows=3"
+            )
         self.dim, self.grid = dim, grid
 
     @abstractmethod

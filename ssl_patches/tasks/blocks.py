@@ -4,6 +4,7 @@ exported."""
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import Block
@@ -16,6 +17,8 @@ class Decoder(nn.Module):
     positions of its own.
 
     ``width`` None: ``usual_width``; ``heads`` None: one for each 64 of the width.
+
+    ValueError where width, heads and depth do not fit.
     """
 
     def __init__(
@@ -32,7 +35,7 @@ class Decoder(nn.Module):
             )
         self.width = width
         self.enter = nn.Linear(dim, width)
-        norm = partial(nn.LayerNorm, eps=1e-6)
+        norm: Any = partial(nn.LayerNorm, eps=1e-6)  # timm calls it, and says a class
         kinds = [Block] * (depth - 1) + [LastBlock] * (depth > 0)
         blocks = [kind(width, heads, mlp_ratio=4, qkv_bias=True, norm_layer=norm) for kind in kinds]
         self.blocks = nn.Sequential(*blocks)
@@ -64,10 +67,12 @@ class LastBlock(Block):
     called.
     """
 
-    def forward(self, tokens: Tensor, first: int) -> Tensor:
+    # another question than Block's: which tokens are asked for
+    def forward(self, tokens: Tensor, first: int) -> Tensor:  # type: ignore[override]
         """``tokens`` (B, n, width) -> what Block gives for ``tokens[:, first:]``: (B, n - first,
         width)."""
-        attention, wanted, width = self.attn, tokens[:, first:], tokens.shape[2]
+        attention: Any = self.attn  # timm's Attention
+        wanted, width = tokens[:, first:], tokens.shape[2]
         normed, weight, bias = self.norm1(tokens), attention.qkv.weight, attention.qkv.bias
         q = (
             F.linear(normed[:, first:], weight[:width], bias[:width])
@@ -93,6 +98,8 @@ class Projection(nn.Module):
     Without it the last layer of the encoder *is* what the pretext head compares, and frozen
     features pay for that, as they do without the projection head of contrastive methods (Chen et
     al. 2020, arXiv:2002.05709).
+
+    ValueError where the width is below 1.
     """
 
     def __init__(self, *, dim: int, width: int) -> None:
@@ -110,6 +117,8 @@ class Projector(nn.Sequential):
     """Three linear layers with batch norms between, behind the encoder of a task that compares.
 
     (N, dim) -> (N, out). Depth is worth 4 to 9 points (LeJEPA, arXiv 2511.08544, table 4).
+
+    ValueError where a layer would have no units.
     """
 
     def __init__(self, *, dim: int, hidden: int, out: int) -> None:

@@ -27,16 +27,17 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
 class Jigsaw(PretextTask):
     """``permutations``: size of the set. Why: 72 is the largest in which any two orders of nine
     tiles differ in eight places (504 differ in seven, 1512 in six); no published figure says that
-    more are better.
-    ``puzzles``: puzzles formed from each encoding. Why: the head is cheap beside the encoder (8 in
-    Kolesnikov et al. 2019).
-    ``projection``: width of what the head sees of each tile. Why: without it the last layer of the
-    encoder is itself what is compared, and frozen features pay for that (history in
-    experiments/first_light).
-    ``hidden``: width of the head. Why: a quarter of the paper's 4096, for smaller encoders; not
-    measured here.
-    ``dropout``: in the head. Why: the paper's 0.5 goes with its wider head; not measured here.
+    more are better. ``puzzles``: puzzles formed from each encoding. Why: the head is cheap beside
+    the encoder (8 in Kolesnikov et al. 2019). ``projection``: width of what the head sees of each
+    tile. Why: without it the last layer of the encoder is itself what is compared, and frozen
+    features pay for that (history in experiments/first_light). ``hidden``: width of the head. Why:
+    a quarter of the paper's 4096, for smaller encoders; not measured here. ``dropout``: in the
+    head. Why: the paper's 0.5 goes with its wider head; not measured here.
+
+    ValueError where a knob is out of range or the grid does not fit.
     """
+
+    table: Tensor
 
     apart = True
 
@@ -72,6 +73,7 @@ class Jigsaw(PretextTask):
         )
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
+        """Shuffle the tiles of each view (B, K) and ask for the permutation."""
         count, features = len(patches.tiles), encoder.scrambled(patches).tiles
         tiles = self.projection(features)
         answer = torch.randint(len(self.table), (count, self.puzzles), device=tiles.device)

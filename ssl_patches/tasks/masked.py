@@ -30,19 +30,21 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput
 
 class Masked(PretextTask):
     """``mask_ratio``: share of hidden tiles. Why: frozen features are best near 0.75, fine-tuning
-    hardly cares (MAE, Fig. 5).
-    ``mask``: which ones: random; block (hidden cells form a block); inverse_block (visible ones
-    do). Why: random masks of 75 % give ViT-L a linear probe of 73.5, blocks 63.9 (MAE, Table 1).
-    ``normalise_target``: each hidden tile by its own mean and deviation. Why: 85.4 for 84.9
-    fine-tuned (MAE, Table 1).
-    ``uniformity``: weight of the mean squared cosine between images; 0.01 in U-MAE. Why: 0 is MAE
-    itself; worth trying on small data, where U-MAE's linear probes are better (CIFAR-100 45.3 for
-    38.2, README of adondera/magma).
+    hardly cares (MAE, Fig. 5). ``mask``: which ones: random; block (hidden cells form a block);
+    inverse_block (visible ones do). Why: random masks of 75 % give ViT-L a linear probe of 73.5,
+    blocks 63.9 (MAE, Table 1). ``normalise_target``: each hidden tile by its own mean and
+    deviation. Why: 85.4 for 84.9 fine-tuned (MAE, Table 1). ``uniformity``: weight of the mean
+    squared cosine between images; 0.01 in U-MAE. Why: 0 is MAE itself; worth trying on small data,
+    where U-MAE's linear probes are better (CIFAR-100 45.3 for 38.2, README of adondera/magma).
     ``depth``: blocks of the decoder. Why: frozen features want a deep one (linear 65.5 with 1, 71.9
     with 4, 73.5 with 8; MAE, Table 1), and it is most of the cost beside a small encoder.
     ``width``: of the decoder; None: as wide as the encoder, 512 at most. ``heads``: of the decoder;
     None: one per 64 of width.
+
+    ValueError where a knob is out of range or the grid does not fit.
     """
+
+    positions: Tensor
 
     places = True
 
@@ -76,6 +78,7 @@ class Masked(PretextTask):
         )
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
+        """Hide most tiles of each view (B, K) and reconstruct their pixels."""
         visible, hidden = self.draw(len(patches.tiles), patches.tiles.device)
         predicted, encoded = self.reconstruct(patches, encoder, visible, hidden)
         error = F.mse_loss(predicted.float(), self.target(patches.select(hidden).tiles))

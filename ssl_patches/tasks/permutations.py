@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 import random
 from itertools import permutations, product
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,8 +43,8 @@ def permutation_table(cells: int, count: int) -> Tensor:
     The distance is guaranteed where a group is large enough (``_groups``); more rows than that are
     searched for.
 
-    Raises:
-        ValueError: fewer than 2 rows, more than ``cells`` has permutations, or too many to search for.
+    The table has the shape (N, K), K cells. ValueError for fewer than 2 rows, more than ``cells``
+    has permutations, or too many to search for.
     """
     if count < 2:
         raise ValueError(
@@ -73,8 +74,7 @@ def permutation_table(cells: int, count: int) -> Tensor:
 
 
 def minimum_distance(table: Tensor) -> int:
-    """The least number of slots in which two rows of ``table`` (count, cells), count >= 2,
-    differ."""
+    """The least number of slots in which two rows of ``table`` (N, K), N >= 2, differ."""
     return int(torch.pdist(table.float(), p=0).min())
 
 
@@ -183,7 +183,8 @@ def _searched(cells: int, needed: int) -> Tensor:
     if math.factorial(cells - 1) <= 2 * size:
         orders = list(permutations(range(1, cells)))
     else:
-        draw, found = random.Random(cells), {}
+        draw = random.Random(cells)
+        found: dict[Any, None] = {}
         while len(found) < size:
             found[
                 tuple(

@@ -23,14 +23,17 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
 
 
 class Position(PretextTask):
-    """``mask_ratio``: share of hidden tiles. Why: as DropPos.
-    ``placed``: share of the shown ones whose place is told. Why: as DropPos; an encoder that never
-    sees a place would export positions that mean nothing.
-    ``smoothing``: sigma at the start, in cells. Why: as DropPos; near misses are forgiven early.
-    ``depth``: blocks of the decoder. Why: as DropPos.
-    ``width``: of the decoder; None: as wide as the encoder, 512 at most. ``heads``: of the decoder;
-    None: one per 64 of width.
+    """``mask_ratio``: share of hidden tiles. Why: as DropPos. ``placed``: share of the shown ones
+    whose place is told. Why: as DropPos; an encoder that never sees a place would export positions
+    that mean nothing. ``smoothing``: sigma at the start, in cells. Why: as DropPos; near misses are
+    forgiven early. ``depth``: blocks of the decoder. Why: as DropPos. ``width``: of the decoder;
+    None: as wide as the encoder, 512 at most. ``heads``: of the decoder; None: one per 64 of width.
+
+    ValueError where a knob is out of range or the grid does not fit.
     """
+
+    distance: Tensor
+    target: Tensor
 
     places = True
 
@@ -63,6 +66,9 @@ class Position(PretextTask):
         self.at(0.0)
 
     def at(self, progress: float) -> None:
+        """Soften the targets less and less: ``progress`` is the share of the budget that is used,
+        0..1.
+        """
         sigma = self.smoothing * (1.0 - progress)
         near = (
             torch.exp(-self.distance / sigma**2) if sigma > 1e-3 else (self.distance == 0).float()
@@ -70,6 +76,7 @@ class Position(PretextTask):
         self.target.copy_(near / near.sum(1, keepdim=True))
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
+        """Show some tiles of each view (B, K), withhold places and ask for them."""
         logits, cells, tiles = self._locate(patches, encoder)
         loss = F.cross_entropy(logits.flatten(0, 1), self.target[cells].flatten(0, 1))
         accuracy = (logits.detach().argmax(2) == cells).float().mean()
@@ -106,7 +113,10 @@ class Position(PretextTask):
 
 
 def asked_count(shown: int, placed: float) -> int:
-    """How many of ``shown`` tiles have their place withheld, at least one."""
+    """How many of ``shown`` tiles have their place withheld, at least one.
+
+    ValueError for another share.
+    """
     if not 0 <= placed < 1:
         raise ValueError(f"task.placed={placed}: a share from 0 to below 1; set task.placed=0.25")
     return max(1, shown - int(shown * placed + 0.5))

@@ -30,14 +30,17 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
 
 
 class Relation(PretextTask):
-    """``mask_ratio``: share of hidden tiles. Why: the paper hides none.
-    ``placed``: share of the shown ones whose place is told. Why: as in ``position``, so that the
-    encoder learns places.
+    """``mask_ratio``: share of hidden tiles. Why: the paper hides none. ``placed``: share of the
+    shown ones whose place is told. Why: as in ``position``, so that the encoder learns places.
     ``width``: of the bilinear form of each direction. Why: that of an attention head; not measured
     here.
     ``own_cell``: weight of the second question, in which cell a tile lies. Why: the paper adds both
     with weight 1.
+
+    ValueError where a knob is out of range or the grid does not fit.
     """
+
+    relation: Tensor
 
     places = True
 
@@ -74,6 +77,7 @@ class Relation(PretextTask):
         self.register_buffer("relation", relations(grid.rows, grid.cols), persistent=False)
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
+        """Show tiles of each view (B, K) and ask in which direction each lies from each other."""
         tiles, cells = self._encode(patches, encoder)
         truth = self.relation[cells[:, :, None], cells[:, None, :]]  # (B, M, M), 8 on the diagonal
         share = balanced_shares(truth)

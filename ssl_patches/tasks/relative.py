@@ -38,11 +38,18 @@ def neighbour_pairs(rows: int, cols: int) -> tuple[Tensor, Tensor, Tensor]:
 
 class Relative(PretextTask):
     """``hidden``: width of the head that compares two tiles. Why: a quarter of the papers' 4096;
+    not measured here. ``dropout``: in the head. Why: the papers' 0.5 goes with their wider head;
     not measured here.
-    ``dropout``: in the head. Why: the papers' 0.5 goes with their wider head; not measured here.
+
+    ValueError where a knob is out of range or the grid does not fit.
     """
 
     apart = True
+
+    first: Tensor
+    second: Tensor
+    direction: Tensor
+    share: Tensor
 
     def __init__(
         self, *, dim: int, grid: PatchGrid, hidden: int = 1024, dropout: float = 0.0
@@ -75,6 +82,7 @@ class Relative(PretextTask):
         )
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
+        """Encode the tiles of each view (B, K) and ask for the direction of neighbouring pairs."""
         tiles = encoder.scrambled(patches).tiles
         logits = self._directions(tiles)
         truth = self.direction.expand(len(logits), -1)

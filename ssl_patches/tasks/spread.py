@@ -105,14 +105,22 @@ def _log_det(matrix: Tensor) -> Tensor:
     return 2 * factor.diagonal().log().sum()
 
 
-SPREADS: dict[str, Callable[[Tensor], Tensor]] = {
-    "sigreg": sigreg,
-    "logdet": log_det,
-    "tcr": coding_rate,
-}
-"""Names of ``task.spread`` -> penalty."""
+def missing_rate(features: Tensor) -> Tensor:
+    """Return how much coding rate the features (N, D) lack of what their width can have, 0 or more.
+
+    As ``coding_rate`` but for a constant, so that a loss is never negative.
+    """
+    return highest_coding_rate(features.shape[1]) + coding_rate(features)
 
 
 def highest_coding_rate(width: int) -> float:
     """Return the coding rate that features of ``width`` can have at most."""
     return width / 2 * math.log(1 + 1 / EPSILON)
+
+
+SPREADS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigreg": sigreg,
+    "logdet": log_det,
+    "tcr": missing_rate,
+}
+"""Names of ``task.spread`` -> penalty."""

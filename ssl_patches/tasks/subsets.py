@@ -21,14 +21,19 @@ from ssl_patches.tasks.agree import WEIGHTS, Spread, check_weight, compare, proj
 from ssl_patches.tasks.base import PretextTask
 from ssl_patches.tasks.blocks import Projector
 from ssl_patches.tasks.spread import SPREADS
-from ssl_patches.types import PatchBatch, PatchGrid, TaskOutput
+from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput
 
 
 class Subsets(PretextTask):
     """Make disjoint random subsets of the tiles of a view agree while images spread out.
 
-    ``count``: subsets of a view. Why: four, as MSN's and ExtreMA's masks of 75 %.
-    ``spread``, ``spread_weight``, ``hidden``, ``out``: as for ``agree``. Why: see there.
+    ``count``: subsets of a view. Why: four, as MSN's and ExtreMA's masks of 75 %. ``spread``: tcr,
+    sigreg or logdet. Why: as for ``agree``. ``spread_weight``: of the spread penalty beside the
+    disagreement; None: that of ``agree``. Why: as there. ``hidden``: width of the two hidden layers
+    of the projector. Why: as for ``agree``. ``out``: width of what is compared. Why: as for
+    ``agree``.
+
+    ValueError where the tiles do not give so many subsets, or a knob is out of range.
     """
 
     def __init__(
@@ -80,14 +85,22 @@ class Subsets(PretextTask):
             "spread": penalty.detach(),
             **retrieval(projected[:, 0].detach(), projected[:, 1].detach()),
         }
-        return TaskOutput(
-            disagreement + self.spread_weight * penalty, metrics, features=pooled.mean(1)
+        return TaskOutput(disagreement + self.spread_weight * penalty, metrics, features=pooled)
+
+    def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
+        """Show two of the subsets whose features shall be equal."""
+        count, device = len(patches.tiles), patches.tiles.device
+        cells = subsets_of(self.grid.cells, self.count, batch=count, device=device)
+        return tuple(
+            Picture(f"{name} subset", patches.select(cells[:, at]).tiles, cells[:, at])
+            for at, name in enumerate(("one", "another"))
         )
 
 
 def subsets_of(cells: int, count: int, *, batch: int, device: torch.device) -> Tensor:
-    """Return ``count`` disjoint random subsets (batch, count, cells // count) of the cells, int64;
-    every cell is as likely."""
+    """Draw S = ``count`` disjoint random subsets (B, S, M) of the cells, int64; every cell is as
+    likely.
+    """
     each = cells // count
     order = torch.rand(batch, cells, device=device).argsort(1)
     return order[:, : count * each].unflatten(1, (count, each))

@@ -1,4 +1,4 @@
-"""The contracts of this package for anybody's task or encoder: what our own tests ask of ours.
+"""Hold anybody's task or encoder to the contracts that our own tests ask of ours.
 
     from ssl_patches.testing import check_encoder, check_task, leak_probe
 
@@ -6,7 +6,8 @@
         check_task(MyTask, sampler={"rows": 3, "cols": 3})
 
     def test_my_task_reads_no_places_from_noise():
-        assert not any(answer.leaks for answer in leak_probe(MyTask, sampler=partial(PatchSampler, rows=2, cols=2)))
+        sampler = partial(PatchSampler, rows=2, cols=2)
+        assert not any(answer.leaks for answer in leak_probe(MyTask, sampler=sampler))
 
 ``check_task`` and ``check_encoder`` raise ``ContractBroken``, an AssertionError, with every
 contract that does not hold.

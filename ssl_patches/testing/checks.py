@@ -1,5 +1,4 @@
-"""``check_task`` and ``check_encoder``: every contract on somebody's class, and all that does not
-hold in one error."""
+"""Check every contract on somebody's task or encoder, and tell all that does not hold at once."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ ASKED: dict[str, tuple[MakeTask, Mapping[str, Any]]] = {
 
 
 class ContractBroken(AssertionError):
-    """``problems``: one line for each contract that does not hold."""
+    """Raised for a class that breaks contracts. ``problems``: one line for each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = list(problems)
@@ -39,12 +38,11 @@ def check_task(
     encoders: Mapping[str, MakeEncoder] | None = None,
     image_size: int = 32,
 ) -> None:
-    """Raises ContractBroken with every contract that ``task`` breaks on any of ``encoders`` (a ViT
-    and a ResNet).
+    """Check a task on ``encoders`` (a ViT and a ResNet by default).
 
     ``task``: the class, or a partial of it. ``sampler``: the knobs of PatchSampler it wants; none:
     tiles that fill the view. An encoder that refuses such tiles is left out, as it would refuse
-    them in a run; one has to take them.
+    them in a run; one has to take them. ContractBroken with every contract that does not hold.
     """
     if problems := _constructor(task):
         raise ContractBroken(problems)
@@ -64,10 +62,11 @@ def check_task(
 
 
 def check_encoder(encoder: MakeEncoder, *, image_size: int = 32) -> None:
-    """Raises ContractBroken with every contract that ``encoder(image_size=...)`` breaks.
+    """Check the encoder that ``encoder(image_size=...)`` makes.
 
     It is asked as tasks ask: each tile alone, tiles at shuffled places, placed and hidden tiles. An
     encoder may refuse one of these by ``check`` (ValueError), not all.
+    ContractBroken with every contract that does not hold.
     """
     problems, refusals, pairs = [], [], {}
     for name, (task, sampler) in ASKED.items():

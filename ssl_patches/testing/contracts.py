@@ -1,5 +1,4 @@
-"""What every task may ask of every encoder, and every encoder of every task; each contract is a
-function of a pair.
+"""Hold tasks and encoders to contracts; each contract is a function of a pair of them.
 
 A contract returns nothing when it holds and raises AssertionError with what was found, what is
 allowed and where to look. The quantities they judge by are functions of their own. Differences are
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from ssl_patches.encoders import Encoder
 from ssl_patches.testing.pairs import Pair
-from ssl_patches.types import PatchBatch, take
+from ssl_patches.types import PatchBatch, accuracies, chance_name, take
 
 EXACT = 1e-5
 STEPS = 8  # of training on a batch, after which the loss must have fallen
@@ -23,7 +22,7 @@ FALL = 0.02
 
 
 def order_difference(encoder: Encoder, patches: PatchBatch) -> float:
-    """Largest change of a blind tile's feature when the tiles come in another order."""
+    """Measure the largest change of a blind tile's feature when tiles come in another order."""
     order = _order(patches)
     with torch.no_grad():
         straight, shuffled = (
@@ -33,15 +32,20 @@ def order_difference(encoder: Encoder, patches: PatchBatch) -> float:
 
 
 def export_difference(encoder: Encoder, exported: nn.Module, images: Tensor) -> float:
-    """Largest difference of ``encoder.features`` and the exported model; ``images`` normalised."""
+    """Measure the largest difference of ``encoder.features`` and the exported model.
+
+    ``images`` (B, C, H, W) normalised.
+    """
     with torch.no_grad():
         found, expected = encoder.eval().features(images)[-1].pooled, exported.eval()(images)
     return _relative(expected, found)
 
 
 def untrained(pair: Pair, steps: int = 1) -> list[str]:
-    """Exported parameters whose gradient is zero or missing after ``steps`` (ResNets begin with
-    blocks that do nothing)."""
+    """List the exported parameters whose gradient is zero or missing after ``steps`` of training.
+
+    ResNets begin with blocks that do nothing.
+    """
     pair.train(steps)
     pair.encoder.zero_grad()
     pair.output(seed=1).loss.backward()
@@ -56,6 +60,7 @@ def untrained(pair: Pair, steps: int = 1) -> list[str]:
 
 
 def blind_tiles_carry_no_order(pair: Pair) -> None:
+    """Check that a tile without its place gives the same feature in any order of tiles."""
     pair.train(1)  # a block of a fresh ResNet passes its input through
     patches, net = pair.sampler(pair.images), pair.encoder
     found, order = order_difference(net, patches), _order(patches)
@@ -83,6 +88,7 @@ _ORDER = (
 
 
 def placed_tiles_differ_by_place_but_not_by_slot(pair: Pair) -> None:
+    """Check that a placed tile's feature depends on its box, not on its slot."""
     pair.train(1)
     patches, net = pair.sampler(pair.images), pair.encoder.eval()
     order = _order(patches)
@@ -108,6 +114,7 @@ _PLACE = "boxes of placed tiles must matter"
 
 
 def features_equal_the_export(pair: Pair) -> None:
+    """Check that the encoder's features are those of the model that it exports."""
     pair.train(2)
     exported, images = pair.encoder.export(pair.size), torch.randn(4, *pair.images.shape[1:])
     found = export_difference(pair.encoder, exported, images)
@@ -119,6 +126,7 @@ def features_equal_the_export(pair: Pair) -> None:
 
 
 def every_exported_parameter_is_trained(pair: Pair) -> None:
+    """Check that the loss reaches every parameter that is exported."""
     names = untrained(pair)
     some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     _hold(
@@ -129,6 +137,7 @@ def every_exported_parameter_is_trained(pair: Pair) -> None:
 
 
 def the_loss_falls(pair: Pair) -> None:
+    """Check that some steps on one batch make the loss fall."""
     losses = pair.train(STEPS)
     said = f"the loss went from {losses[0]:.4g} to {losses[-1]:.4g} in {STEPS} steps on one batch"
     _hold(all(torch.isfinite(torch.tensor(losses))), said, "it must stay finite")
@@ -136,8 +145,10 @@ def the_loss_falls(pair: Pair) -> None:
 
 
 def draws_follow_torchs_seed(pair: Pair) -> None:
-    """A resumed run repeats the unbroken one because every draw of a step comes from torch's seeded
-    generator."""
+    """Check that every draw of a step comes from torch's seeded generator.
+
+    So a resumed run repeats the unbroken one.
+    """
     first, again = pair.output(seed=5).loss.detach(), pair.output(seed=5).loss.detach()
     said = f"the same seed gave the losses {float(first):.6g} and {float(again):.6g}"
     _hold(
@@ -148,6 +159,7 @@ def draws_follow_torchs_seed(pair: Pair) -> None:
 
 
 def metrics_are_detached_scalars_beside_chance(pair: Pair) -> None:
+    """Check that metrics are detached scalars, and accuracies have a chance level."""
     output = pair.output()
     _hold(
         output.loss.shape == (),
@@ -165,18 +177,16 @@ def metrics_are_detached_scalars_beside_chance(pair: Pair) -> None:
             f"metric '{name}' has a gradient",
             "detach it, or the whole graph is kept",
         )
-        if name.endswith("accuracy"):
-            chance = output.metrics.get(name.replace("accuracy", "chance"))
-            known = chance is not None and 0 < float(chance) < 1
-            _hold(
-                known,
-                f"metric '{name}' has no chance level",
-                f"give '{name.replace('accuracy', 'chance')}' too, within 0..1",
-            )
+    for metric in accuracies(output.metrics):
+        _hold(
+            metric.chance is not None and 0 < float(metric.chance) < 1,
+            f"metric '{metric.name}' has no chance level",
+            f"give '{chance_name(metric.name)}' too, within 0..1",
+        )
 
 
 def preview_lays_tiles_on_cells(pair: Pair) -> None:
-    """Holds for a task without preview."""
+    """Check the pictures of a task at work; it holds for a task without preview."""
     pair.encoder.eval()
     pair.task.eval()
     with torch.no_grad():
@@ -196,9 +206,11 @@ def preview_lays_tiles_on_cells(pair: Pair) -> None:
 
 
 def it_does_not_matter_how_pixels_lie(pair: Pair) -> None:
-    """Planes may lie together in memory, or the colours of a pixel: loss and gradients are the
-    same."""
-    planes = pair.sampler(pair.images)
+    """Check that loss and gradients are the same for both memory formats of images.
+
+    AssertionError where they differ.
+    """
+    planes = pair.patches()
     colours = replace(planes, tiles=planes.tiles.movedim(2, -1).contiguous().movedim(-1, 2))
     try:
         before, again, after = (
@@ -232,7 +244,7 @@ def _loss_and_gradients(pair: Pair, patches: PatchBatch) -> Tensor:
 
 
 def features_have_their_shapes(pair: Pair) -> None:
-    """For any batch and for several layers; pooled is the mean of dense."""
+    """Check the shapes of features for any batch and layers; pooled is the mean of dense."""
     net = pair.encoder.eval()
     for count in (1, 3):
         with torch.no_grad():

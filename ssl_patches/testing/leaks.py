@@ -1,10 +1,9 @@
-"""Noise has no places: whatever a where-task answers there above chance, it read from something
-other than the image.
+"""Probe for leaks: what a where-task answers on noise above chance, it read elsewhere.
 
-The task is trained on fresh noise at every step and asked about further noise, in training mode,
-where statistics of a batch could carry something from tile to tile, and in eval mode. What it reads
-is a leak: of the encoder (slots, boxes of blind tiles), of the sampler (borders, shading), or of
-the task itself.
+Noise has no places. The task is trained on fresh noise at every step and asked about further noise,
+in training mode, where statistics of a batch could carry something from tile to tile, and in eval
+mode. What it reads is a leak: of the encoder (slots, boxes of blind tiles), of the sampler
+(borders, shading), or of the task itself.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from torch import Tensor
 from ssl_patches.encoders import create
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.testing.pairs import MakeEncoder, MakeTask
+from ssl_patches.types import accuracies, chance_name
 
 SIGMAS = 4.5
 STEPS, BATCH, TESTS = 100, 64, 30
@@ -28,24 +28,30 @@ TINY_VIT = partial(
     patch_size=4,
     options={"depth": 1, "embed_dim": 32, "num_heads": 2},
 )
-Images = Callable[[int, int], Tensor]  # how many, side in pixels -> uint8 (B, 3, S, S)
+Images = Callable[[int, int], Tensor]
+"""From how many and the side in pixels to uint8 (B, 3, S, S)."""
 
 
 def noise(count: int, size: int) -> Tensor:
+    """Draw fresh noise (B, 3, S, S) uint8; ``size``: side in pixels."""
     return torch.randint(256, (count, 3, size, size), dtype=torch.uint8)
 
 
 @dataclass
 class Answer:
-    """One accuracy of a trained task on fresh noise, against the chance that the task itself
-    reports."""
+    """An accuracy of a trained task on fresh noise, beside the chance that the task reports.
+
+    ``accuracy``, ``chance``: shares 0..1. ``sigma``: standard error of their difference, over
+    independent batches.
+    """
 
     accuracy: float
     chance: float
-    sigma: float  # of the mean over independent batches
+    sigma: float
 
     @property
     def leaks(self) -> bool:
+        """Tell whether it is above chance by more than ``SIGMAS`` standard errors."""
         return self.accuracy - self.chance > SIGMAS * self.sigma
 
 
@@ -58,13 +64,12 @@ def leak_probe(
     image_size: int = 16,
     steps: int = STEPS,
 ) -> list[Answer]:
-    """An answer for each metric ``...accuracy`` of ``task`` and each mode; ValueError when it has
-    none.
+    """Train a task on noise and return an answer for each of its accuracies and each mode.
 
     ``task(dim=..., grid=...)``, ``encoder(image_size=...)`` and ``sampler(image_size=..., unit=...,
     multiple=...)`` are called by keyword: give a class or a ``functools.partial`` of it. Keep all
     of them tiny: a hundred steps have to suffice to learn a leak, and no more noise than that can
-    be learned by heart.
+    be learned by heart. ValueError when the task reports no accuracy.
     """
     torch.manual_seed(0)
     net = encoder(image_size=image_size)
@@ -88,7 +93,7 @@ def leak_probe(
             module.train(training)
         with torch.no_grad():
             metrics = [head(cutter(images(BATCH, image_size)), net).metrics for _ in range(TESTS)]
-        found += [_answer(metrics, name) for name in metrics[0] if name.endswith("accuracy")]
+        found += [_answer(metrics, metric.name) for metric in accuracies(metrics[0])]
     if not found:
         raise ValueError(
             f"task={type(head).__name__}: reports no accuracy, so it asks for nothing that noise"
@@ -99,6 +104,6 @@ def leak_probe(
 
 def _answer(metrics: list[dict[str, Tensor]], name: str) -> Answer:
     accuracy = torch.stack([each[name] for each in metrics])
-    chance = torch.stack([each[name.replace("accuracy", "chance")] for each in metrics])
+    chance = torch.stack([each[chance_name(name)] for each in metrics])
     sigma = (accuracy - chance).std() / TESTS**0.5 + 1e-4
     return Answer(float(accuracy.mean()), float(chance.mean()), float(sigma))

@@ -1,4 +1,4 @@
-"""A task and an encoder put together as the program does it, small enough for a test."""
+"""Put a task and an encoder together as the program does it, small enough for a test."""
 
 from __future__ import annotations
 
@@ -12,35 +12,43 @@ from torch import Tensor
 from ssl_patches.encoders import Encoder, create
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.tasks.base import PretextTask
-from ssl_patches.types import TaskOutput
+from ssl_patches.types import PatchBatch, TaskOutput, Views
 
 IMAGES = 8
 MakeTask = Callable[..., PretextTask]
-"""A class, or any callable, that takes ``dim`` and ``grid`` by keyword, as the program gives
-them."""
+"""A class, or any callable, that takes ``dim`` and ``grid`` by keyword."""
 MakeEncoder = Callable[..., Encoder]
 """Takes ``image_size`` by keyword; channels are three."""
 
 
 @dataclass
 class Pair:
-    """A task and an encoder on a few images that are no noise."""
+    """A task and an encoder on a few images (B, 3, S, S) uint8 that are no noise."""
 
     encoder: Encoder
     sampler: PatchSampler
     task: PretextTask
-    images: Tensor  # (B, 3, S, S) uint8
+    images: Tensor
 
     @property
     def size(self) -> int:
+        """Return the side of the images in pixels."""
         return self.images.shape[-1]
 
     def output(self, seed: int = 0) -> TaskOutput:
+        """Run the task once, with torch's generator seeded."""
         torch.manual_seed(seed)
-        return self.task(self.sampler(self.images), self.encoder)
+        return self.task(self.patches(), self.encoder)
+
+    def patches(self) -> PatchBatch:
+        """Cut the tiles that the task gets: of two views of each image where it compares."""
+        if not self.task.compares:
+            return self.sampler(self.images)
+        both = torch.stack([self.images, self.images.flip(-1).roll(2, -2)], 1)
+        return self.sampler(Views(both.flatten(0, 1), 2, 2))
 
     def train(self, steps: int) -> list[float]:
-        """The same batch and the same questions at each step."""
+        """Train on the same batch and draws at each step, and return the losses."""
         optimizer = torch.optim.AdamW(
             [*self.encoder.parameters(), *self.task.parameters()], lr=1e-3
         )
@@ -62,8 +70,11 @@ def put_together(
     image_size: int = 32,
     images: int = IMAGES,
 ) -> Pair:
-    """``sampler``: knobs of PatchSampler; none: tiles that fill the view. ValueError where task,
-    tiles and encoder do not fit."""
+    """Build a task, an encoder and a sampler that fit each other.
+
+    ``sampler``: knobs of PatchSampler; none: tiles that fill the view. ``image_size`` in pixels.
+    ValueError where task, tiles and encoder do not fit.
+    """
     torch.manual_seed(0)
     net = encoder(image_size=image_size)
     cutter = PatchSampler(
@@ -75,8 +86,10 @@ def put_together(
 
 
 def pictures(count: int, size: int) -> Tensor:
-    """(count, 3, size, size) uint8: smooth gratings, each of its own direction and colour, so that
-    every tile is another."""
+    """Draw smooth gratings (B, 3, S, S) uint8, each of its own direction and colour.
+
+    So every tile is another. ``size``: side in pixels.
+    """
     line = torch.linspace(0, 3, size)
     torch.manual_seed(3)
     y, x, phase = torch.randn(3, count, 3, 1, 1) * 2
@@ -87,7 +100,7 @@ def pictures(count: int, size: int) -> Tensor:
 
 
 def small_encoders() -> dict[str, MakeEncoder]:
-    """One of each family: a ViT with class token and registers, and a ResNet."""
+    """Return one encoder of each family: a ViT with class token and registers, and a ResNet."""
     vit = {"depth": 2, "embed_dim": 48, "num_heads": 3, "class_token": True, "reg_tokens": 2}
     return {
         "vit": lambda *, image_size: create(

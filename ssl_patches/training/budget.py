@@ -1,4 +1,4 @@
-"""How long a run trains: a number of images, epochs, FLOPs or seconds, whichever one is set.
+"""Set how long a run trains: a number of images, epochs, FLOPs or seconds.
 
 A comparison is fair only at a stated budget, so every run counts all of them and stretches its
 schedule to the one that is set. FLOPs are all that is executed, forward and backward, heads and
@@ -12,19 +12,23 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 DEFAULT_EPOCHS = 20.0
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """At most one is set; 20 epochs otherwise. ``images`` are counted with repetition; an epoch is
-    one pass over all."""
+    """Length of a run: at most one is set, 20 epochs otherwise.
+
+    ``images`` are counted with repetition; an epoch is one pass over all. ValueError where more
+    than one is set, or one is not above 0.
+    """
 
     images: float | None = None
     epochs: float | None = None
@@ -44,38 +48,39 @@ class Budget:
             raise ValueError(f"budget.{key}={value}: must be more than 0; set budget.images=100000")
 
     def steps(self, *, dataset: int, batch_size: int, flops_per_image: float) -> int | None:
-        """Steps that use the budget up, rounded up; None when time decides."""
+        """Count the steps that use the budget up, rounded up; None when time decides.
+
+        ``dataset``: images in an epoch. ``batch_size``: images per step.
+        """
         images = {"images": self.images, "epochs": self.epochs and self.epochs * dataset}
         images["flops"] = self.flops and self.flops / flops_per_image
         wanted = next((value for value in images.values() if value is not None), None)
         return None if wanted is None else max(1, math.ceil(wanted / batch_size))
 
 
-def count_flops(
-    module: nn.Module, step: Callable[[nn.Module, Tensor], Tensor], images: Tensor
-) -> float:
-    """FLOPs per image of a training step, forward and backward, by torch's counter; ``step(module,
-    images)`` -> loss.
+def count_flops(module: M, step: Callable[[M, Tensor], Tensor], images: Tensor) -> float:
+    """Count the FLOPs per image of a training step, forward and backward, by torch's counter.
 
-    On a deep copy and with the random state put back: the run that follows does not notice.
+    ``images`` (B, C, H, W) uint8; ``step(module, images)`` returns the loss. On a deep copy and
+    with the random state put back: the run that follows does not notice.
     """
-    twin = copy.deepcopy(module).train()
+    copied = copy.deepcopy(module).train()
     devices = [images.device] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices), FlopCounterMode(display=False) as counter:
-        step(twin, images).backward()
+        step(copied, images).backward()
     return counter.get_total_flops() / len(images)
 
 
-def count_update_flops(module: nn.Module, optimizer_of: Callable[[nn.Module], Any]) -> float:
+def count_update_flops(module: M, optimizer_of: Callable[[M], Any]) -> float:
     """Count the FLOPs of one step of the optimiser by torch's counter, on a deep copy.
 
     ``optimizer_of`` makes the optimiser of the copy. Zero for those that compute no products.
     """
-    twin = copy.deepcopy(module)
-    for parameter in twin.parameters():
+    copied = copy.deepcopy(module)
+    for parameter in copied.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.zeros_like(parameter)
-    optimizer = optimizer_of(twin)
+    optimizer = optimizer_of(copied)
     with FlopCounterMode(display=False) as counter:
         optimizer.step()
     return counter.get_total_flops()

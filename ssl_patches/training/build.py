@@ -1,5 +1,7 @@
-"""From a checked configuration to the live parts of a run: sizes are derived here, nothing is
-written."""
+"""Build the objects of a run from a checked configuration; nothing is written.
+
+Sizes are derived here.
+"""
 
 from __future__ import annotations
 
@@ -16,29 +18,36 @@ from ssl_patches.config.instantiate import build
 from ssl_patches.config.schema import LOADER
 from ssl_patches.data.build import pixel_statistics, source
 from ssl_patches.data.cache import MAX_GB, CachedSource, folder_of
+from ssl_patches.data.live import Datasets
+from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.base import Encoder
-from ssl_patches.encoders.build import encoder
-from ssl_patches.training.optim import Recipe
+from ssl_patches.encoders.build import next_encoder, seeded
+from ssl_patches.training.optim import OptimizerConfig
 from ssl_patches.training.pretrainer import Part
 from ssl_patches.training.spread import Spread
 from ssl_patches.views.resample import BY_PRODUCTS
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What trains: the encoder, and how views are made, cut and asked about."""
+class Components:
+    """The objects that train: encoder, views, the parts of the mixture, and the optimiser's."""
 
     encoder: Encoder
     views: nn.Module
     parts: list[Part]
-    recipe: Recipe
+    recipe: OptimizerConfig
     spread: Spread | None = None
 
 
-def stream(cfg: Mapping[str, Any], split: str) -> Any:
-    """The images that training reads: those of ``source`` at their own size, from a cache where
-    ``data.cache`` asks for it."""
-    found, data = source(cfg, split, whole=False), cfg["data"]
+def training_source(
+    cfg: Mapping[str, Any], split: str, *, sources: Datasets | None = None
+) -> ImageSource:
+    """Build the images that training reads: at their own size, from a cache where it is asked for.
+
+    ``split``: train or val. ``sources``: as for ``data.build.source``.
+    ValueError where the data cannot be read as the configuration says.
+    """
+    found, data = source(cfg, split, whole=False, sources=sources), cfg["data"]
     if not data.get("cache"):
         return found
     deciding = {key: value for key, value in data.items() if key not in {*LOADER, "max_corrupt"}}
@@ -48,13 +57,16 @@ def stream(cfg: Mapping[str, Any], split: str) -> Any:
         identity=identity,
         place=folder_of(data["cache"]),
         max_gb=data.get("cache_max_gb") or MAX_GB,
-        channels_last=found[0][0].shape[-1]
-        > BY_PRODUCTS,  # larger images are resized faster that way
+        # larger images are resized faster that way
+        channels_last=found[0][0].shape[-1] > BY_PRODUCTS,
     )
 
 
 def observers(cfg: Mapping[str, Any]) -> list[L.Callback]:
-    """What watches the run. ValueError for a node that is no callback of Lightning's."""
+    """Build the callbacks that the configuration asks for.
+
+    ValueError for a node that is no callback of Lightning's.
+    """
     built = {key: build(node) for key, node in (cfg.get("callbacks") or {}).items()}
     for key, found in built.items():
         if not isinstance(found, L.Callback):
@@ -65,28 +77,31 @@ def observers(cfg: Mapping[str, Any]) -> list[L.Callback]:
     return list(built.values())
 
 
-def parts(cfg: Mapping[str, Any]) -> Parts:
-    """Everything that trains. Raises ValueError where parts do not fit each other."""
+def components(cfg: Mapping[str, Any]) -> Components:
+    """Build everything that trains; weights are a function of ``seed`` alone.
+
+    ValueError where parts do not fit each other.
+    """
     size, (mean, std) = cfg["image_size"], pixel_statistics(cfg)
-    net = encoder(cfg, pretrained=True)
-    views = build(cfg["views"], image_size=size)
     built = []
-    for name, node in mixture.nodes(cfg).items():
-        sampler = build(
-            node["sampler"],
-            image_size=size,
-            unit=net.unit,
-            multiple=net.multiple,
-            mean=mean,
-            std=std,
-        )
-        task = build(node["task"], dim=net.dim, grid=sampler.grid)
-        net.check(sampler.grid, places=task.places)
-        built.append(Part(name, sampler, task, node["weight"]))
+    with seeded(cfg["seed"]):  # the weights of heads are drawn after those of the encoder
+        net = next_encoder(cfg, pretrained=True)
+        views = build(cfg["views"], image_size=size)
+        derived: dict[str, Any] = {
+            "unit": net.unit,
+            "multiple": net.multiple,
+            "mean": mean,
+            "std": std,
+        }
+        for name, node in mixture.nodes(cfg).items():
+            sampler = build(node["sampler"], image_size=size, **derived)
+            task = build(node["task"], dim=net.dim, grid=sampler.grid)
+            net.check(sampler.grid, places=task.places)
+            built.append(Part(name, sampler, task, node["weight"]))
     if (wrong := _nothing_to_compare(views, built)) is not None:
         raise ValueError(wrong)
     spread = build(cfg["spread"]) if cfg.get("spread") else None
-    return Parts(net, views, built, build(cfg["optimizer"]), spread)
+    return Components(net, views, built, build(cfg["optimizer"]), spread)
 
 
 def _nothing_to_compare(views: nn.Module, parts: list[Part]) -> str | None:
@@ -95,8 +110,8 @@ def _nothing_to_compare(views: nn.Module, parts: list[Part]) -> str | None:
     for part in parts:
         if part.task.compares and crops < 2:
             return (
-                f"task={part.name}: compares views, and each image has one; set views=two_crops, or "
-                "task=subsets, which compares parts of one view"
+                f"task={part.name}: compares views, and each image has one; set views=two_crops,"
+                " or task=subsets, which compares parts of one view"
             )
     if getattr(views, "small_size", None) and not all(part.task.compares for part in parts):
         return (

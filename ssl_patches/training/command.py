@@ -10,8 +10,7 @@ from ssl_patches.config import mixture
 from ssl_patches.config.messages import BadRequest, Say
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.config.words import Place, data_words, words_of_keys
-from ssl_patches.data.live import standing
-from ssl_patches.training.processes import follows, started_outside
+from ssl_patches.training.processes import is_follower, started_outside
 from ssl_patches.training.run import pretrain as run_pretrain
 
 
@@ -23,14 +22,14 @@ def pretrain(
     say: Say = print,
     **keys: Any,
 ) -> Path:
-    """``ssl-patches pretrain``; returns the run directory. ValueError as the command would say it,
-    all problems at once.
+    """Pretrain an encoder as ``ssl-patches pretrain`` does, and return the run directory.
 
     ``data``: a folder of images, a name of conf/data, or a Dataset object (map-style; items are
     images, (image, label) or dicts of them), of which 20 % are held out unless ``{"train": ...,
     "val": ...}`` are given; None: the embedded images.
     ``keys``: ``task``, ``encoder``, ``image_size``, ``budget``, ``run_dir``, ... ``config_dirs``:
-    as ``--config-dir``.
+    as ``--config-dir``. ValueError (BadRequest) as the command would print it, all problems at
+    once; Failed where training fails.
     """
     words, datasets = data_words(data)
     words += words_of_keys(keys, settings)
@@ -49,9 +48,10 @@ def pretrain(
                 " 'module.Class'}, start all with torchrun, or set trainer.devices=1"
             ]
         )
-    with standing(datasets):
-        return run_pretrain(cfg, say=_silent if follows() else say)
+    words += [f"--config-dir={place}" for place in config_dirs]
+    say = _silent if is_follower() else say
+    return run_pretrain(cfg, say=say, words=words, sources=datasets)
 
 
 def _silent(_: str) -> None:
-    """What a process says that trains along with another."""
+    """Print nothing: what a process says that trains along with another."""

@@ -1,5 +1,4 @@
-"""What a training step needs of memory, before one is run: counted on a few images, extended to the
-step's.
+"""Estimate the memory and time of a training step before a run, from steps of few images.
 
 Every tensor that an operation returns is counted while its storage lives, forward and backward, for
 two small batches on a copy. At each moment of a step that tells what it holds anyway and what each
@@ -15,17 +14,13 @@ from __future__ import annotations
 
 import copy
 import time
-import weakref
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ssl_patches.encoders.attention import choose_attention
+from ssl_patches.training.live_tensors import LiveTensorMode
 from ssl_patches.training.prepare import Prepared
 from ssl_patches.training.pretrainer import Pretrainer
 
@@ -34,32 +29,37 @@ FEW = 4  # images of the smaller batch; the larger one has twice as many
 
 @dataclass(frozen=True)
 class Memory:
-    """In bytes. ``kept``: weights and the optimiser's state; ``moments`` of a step: held anyway,
-    and for each image."""
+    """Memory of a training step, in bytes.
+
+    ``kept``: weights and the optimiser's state. ``moments`` of a step: bytes held anyway, and bytes
+    for each image.
+    """
 
     kept: int
     moments: list[tuple[float, float]]
 
     def step(self, images: int) -> float:
-        """The most that a step of ``images`` on one device holds at once."""
+        """Return the most bytes that a step of ``images`` on one device holds at once."""
         return self.kept + max(fixed + images * per_image for fixed, per_image in self.moments)
 
 
 def estimate(module: Pretrainer, images: Tensor, *, bf16: bool) -> Memory:
-    """``images`` (8, C, H, W) uint8, on the module's device. On a copy: the run that follows does
-    not notice."""
-    twin, device = copy.deepcopy(module).train(), images.device.type
-    twin.zero_grad()
+    """Measure what steps hold in memory, on a copy: the run that follows does not notice.
+
+    ``images`` (8, C, H, W) uint8, on the module's device. ``bf16``: under autocast.
+    """
+    copied, device = copy.deepcopy(module).train(), images.device.type
+    copied.zero_grad()
     courses = []
     with torch.random.fork_rng([images.device] if device == "cuda" else []):
-        optimizer = twin.configure_optimizers()
+        optimizer = copied.configure_optimizers()
         for count in (FEW, 2 * FEW):
-            with Living() as living:
+            with LiveTensorMode() as alive:
                 batch = images[:count].clone()
                 with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
-                    loss = twin.losses(batch)[0]
+                    loss = copied.losses(batch)[0]
                 loss.backward()
-            courses.append(living.course)
+            courses.append(alive.course)
             optimizer.step()
             optimizer.zero_grad()
     state = [
@@ -68,7 +68,7 @@ def estimate(module: Pretrainer, images: Tensor, *, bf16: bool) -> Memory:
         for value in each.values()
         if isinstance(value, Tensor)
     ]
-    kept = sum(tensor.nbytes for tensor in (*twin.parameters(), *twin.buffers(), *state))
+    kept = sum(tensor.nbytes for tensor in (*copied.parameters(), *copied.buffers(), *state))
     return Memory(kept, _moments(*courses))
 
 
@@ -83,52 +83,19 @@ def _moments(few: list[int], twice: list[int]) -> list[tuple[float, float]]:
     ]
 
 
-class Living(TorchDispatchMode):
-    """Within: ``course``, the bytes of new tensors that are alive, after each operation that makes
-    some."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now, self.course = 0, [0]
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: Iterable[Any] = (), kwargs: Any = None
-    ) -> Any:
-        # what is there already is not new, though an operation in place returns it
-        self._known.update(
-            t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)
-        )
-        found = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(found):
-            if isinstance(tensor, Tensor):
-                self._add(tensor.untyped_storage())
-        return found
-
-    def _add(self, storage: torch.UntypedStorage) -> None:
-        if storage._cdata in self._known:
-            return
-        self._known.add(storage._cdata)
-        self.now += storage.nbytes()
-        self.course.append(self.now)
-        weakref.finalize(storage, self._drop, storage._cdata, storage.nbytes())
-
-    def _drop(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.now -= size
-
-
 WORK = 2e11  # FLOPs of a measured step at most: a second or two on a CPU
 PATIENCE = 5.0  # seconds after which it is not repeated
 
 
 def seconds_per_image(run: Prepared) -> float:
-    """Of a step, forward and backward, on this machine. The module is left on the run's device,
-    with gradients."""
+    """Measure the seconds per image of a step, forward and backward, on this machine.
+
+    The module is left on the run's device, with gradients.
+    """
     count = min(run.data.batch_size, max(4, round(WORK / run.flops)))
     device, precision = (
         {"gpu": "cuda", "cpu": "cpu"}[run.settings.accelerator],
-        run.settings.numbers()[0],
+        run.settings.resolved_precision()[0],
     )
     images = torch.stack([run.data.train[index][0] for index in range(count)]).to(device)
     module = run.module.to(device).train()
@@ -147,7 +114,7 @@ def seconds_per_image(run: Prepared) -> float:
 
 
 def duration(seconds: float) -> str:
-    """``40 s``, ``12 min``, ``3.5 h``."""
+    """Write seconds as ``40 s``, ``12 min`` or ``3.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

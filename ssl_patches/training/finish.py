@@ -1,12 +1,11 @@
-"""What a run leaves when training is over: a figure of its task, the proven export, probes, and the
-summary of it all."""
+"""Finish a run when training is over: draw its task, export, evaluate, write the summary."""
 
 from __future__ import annotations
 
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,9 @@ from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.config.version import __version__
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
+from ssl_patches.data.live import Datasets
 from ssl_patches.data.module import PatchDataModule
+from ssl_patches.data.source import ImageSource
 from ssl_patches.evaluation.command import evaluate_run
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.export import Proof, add_results, export_encoder
@@ -44,9 +45,15 @@ def finish(
     flops: float,
     began: float,
     say: Say,
+    words: Sequence[str] = (),
+    sources: Datasets | None = None,
 ) -> None:
-    """Draw, export, evaluate, and write the summary. ``flops``: of a step, per image; ``began``:
-    time.monotonic()."""
+    """Draw, export and evaluate a trained module, and write ``summary.json``.
+
+    ``flops``: of a step, per image. ``began``: time.monotonic() when the run started. ``words``:
+    what was typed after ``ssl-patches pretrain``. ``sources``: as for ``prepare``. Failed where the
+    export does not prove equal.
+    """
     module.cpu()
     images = module.steps_done * module.batch_size
     fingerprint = data.train.fingerprint()
@@ -58,11 +65,11 @@ def finish(
         "images": images,
         "step": module.steps_done,
     }
-    proof = _export(cfg, run_dir, module, origin, say)
-    rows = evaluate_run(run_dir / "encoder", cfg, say=say)
+    proof = _export(cfg, run_dir, module, origin, say, sources)
+    rows = evaluate_run(run_dir / "encoder", cfg, say=say, sources=sources)
     if rows:
         add_results(run_dir / "encoder", rows)
-    tiles = sum(sampler.grid.cells for sampler in module.samplers.values())
+    tiles = sum(sampler.grid.cells for _, sampler, _ in module.named_parts())
     summary = {
         "task": module.name,
         "encoder": module.encoder.architecture,
@@ -82,6 +89,7 @@ def finish(
         },
         "images_per_second": round(images / max(module.spent, 1e-9), 2),
         "wall_seconds_of_this_process": round(time.monotonic() - began, 2),
+        "words": list(words),
         "seed": cfg["seed"],
         "data": data_name(cfg["data"]),
         "data_fingerprint": fingerprint,
@@ -92,7 +100,7 @@ def finish(
 
 
 def versions() -> dict[str, str]:
-    """Of what decides the numbers."""
+    """Return the versions of the libraries that influence results."""
     modules = {"torch": torch, "torchvision": torchvision, "lightning": L, "timm": timm}
     return {
         "python": platform.python_version(),
@@ -104,21 +112,22 @@ def versions() -> dict[str, str]:
 def _draw(
     cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: PatchDataModule, images: int
 ) -> None:
-    """The task at work on held-out images, in eval mode: whole views, tiles in the middle of their
-    cells.
+    """Draw the task at work on held-out images, in eval mode.
 
-    Not where an observer has drawn it already.
+    Whole views, tiles in the middle of their cells; not where an observer has drawn it already.
     """
-    count = min(FIGURE_IMAGES, len(data.val))
-    pictures = torch.stack([data.val[index * len(data.val) // count][0] for index in range(count)])
-    for name, task in module.tasks.items():
+    if data.val is None:
+        return
+    held, count = data.val, min(FIGURE_IMAGES, len(data.val))
+    pictures = torch.stack([held[index * len(held) // count][0] for index in range(count)])
+    for name, sampler, task in module.named_parts():
         if (path := run_dir / "figures" / f"{name}.png").is_file():
             continue
         draw_task(
             path,
             images=pictures,
             views=Whole(image_size=cfg["image_size"]),
-            sampler=module.samplers[name],
+            sampler=sampler,
             task=task,
             encoder=module.encoder,
             title=f"{name} on images that it was not trained on, after {images:,} images",
@@ -126,7 +135,12 @@ def _draw(
 
 
 def _export(
-    cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, card: Mapping[str, Any], say: Say
+    cfg: Mapping[str, Any],
+    run_dir: Path,
+    module: Pretrainer,
+    card: Mapping[str, Any],
+    say: Say,
+    sources: Datasets | None,
 ) -> Proof:
     folder = run_dir / "encoder"
     mean, std = build_data.pixel_statistics(cfg)
@@ -137,7 +151,7 @@ def _export(
         mean=mean,
         std=std,
         card={"task": module.name, "commit": commit(), "weights": "trained", **card},
-        calibration=build_data.whole_batches(cfg),
+        calibration=build_data.whole_batches(cfg, sources=sources),
         overwrite=True,
     )
     say(
@@ -147,9 +161,9 @@ def _export(
     return proof
 
 
-def _note_unreadable(run_dir: Path, train: Any, say: Callable[[str], None]) -> None:
+def _note_unreadable(run_dir: Path, train: ImageSource, say: Callable[[str], None]) -> None:
     """List the files that could not be read in the run directory, and say how many."""
-    unreadable = train.unreadable() if hasattr(train, "unreadable") else []
+    unreadable = train.unreadable()
     if unreadable:
         path = run_dir / "unreadable.csv"
         path.write_text(

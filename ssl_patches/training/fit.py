@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.loggers import WandbLogger
 
 from ssl_patches.config.messages import Failed
 from ssl_patches.config.run_dir import (
@@ -16,12 +18,12 @@ from ssl_patches.config.run_dir import (
 )
 from ssl_patches.encoders.attention import choose_attention
 from ssl_patches.training import processes
-from ssl_patches.training.callbacks.checkpoint import Checkpoints, Durable
+from ssl_patches.training.callbacks.checkpoint import Checkpoints, FsyncCheckpointIO
 from ssl_patches.training.callbacks.ema import EncoderAverage
 from ssl_patches.training.callbacks.meter import Meter
 from ssl_patches.training.callbacks.nonfinite import StopAtNonFinite
 from ssl_patches.training.callbacks.stop import Stop
-from ssl_patches.training.malloc import keep_freed_memory
+from ssl_patches.training.lightning_private import without_sigterm_broadcast
 from ssl_patches.training.onednn import linears_in_onednn
 from ssl_patches.training.prepare import Prepared
 from ssl_patches.training.pretrainer import Pretrainer
@@ -33,13 +35,17 @@ class Interrupted(Failed):
 
 
 def fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
-    """Train to the end of the budget. Raises Interrupted after ctrl-C or a signal, with the last
-    step saved."""
-    keep_freed_memory()
+    """Train to the end of the budget.
+
+    ``resumed``: go on from the last checkpoint of ``run_dir``. ``logger``: Lightning's, or False.
+    Interrupted after ctrl-C or a signal, with the last step saved; Failed where a loss is no finite
+    number.
+    """
     run.data.store()
     settings, module = run.settings, run.module
-    precision = settings.numbers()[0]
-    *callbacks, stop, meter, checkpoints = _callbacks(run_dir, run)
+    precision = settings.resolved_precision()[0]
+    watchers = _watchers(run_dir, run)
+    stop, checkpoints = watchers.stop, watchers.checkpoints
     choose_attention(module, accelerator=settings.accelerator, precision=precision)
     if settings.compile:
         compile_in_place(module.tasks.values())
@@ -48,13 +54,13 @@ def fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
         devices=settings.devices,
         num_nodes=settings.nodes,
         strategy=processes.strategy(settings, partial=run.partial),
-        plugins=[processes.environment(), Durable()],
+        plugins=[processes.environment(), FsyncCheckpointIO()],
         precision=PRECISIONS[precision],
         accumulate_grad_batches=settings.accumulate,
         max_steps=-1 if module.steps is None else module.steps,
         max_epochs=-1,  # the stream of batches never ends: a run is one Lightning epoch
         logger=logger,
-        callbacks=[*callbacks, stop, meter, checkpoints],
+        callbacks=watchers.in_order(),
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -62,12 +68,11 @@ def fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
         num_sanity_val_steps=0,
         default_root_dir=run_dir,
     )
-    # between processes Lightning asks for SIGTERM in every step, which waits for the device; Stop
-    # does without
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
+    without_sigterm_broadcast(trainer)
     stopped = False
     try:
-        with stop.listening(), linears_in_onednn(module) if settings.products() else nullcontext():
+        products = linears_in_onednn(module) if settings.onednn_reason() else nullcontext()
+        with stop.listening(), products:
             trainer.fit(
                 module,
                 datamodule=run.data,
@@ -78,8 +83,8 @@ def fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
     except (KeyboardInterrupt, SystemExit):  # of a second signal
         stopped = True
     finally:
-        if "wandb" in sys.modules and logger:
-            sys.modules["wandb"].finish()
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()
     if stopped:
         saved = f", saved in {checkpoints.last}" if checkpoints.last.exists() else ""
         raise Interrupted(
@@ -88,34 +93,56 @@ def fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
         )
 
 
-def _callbacks(run_dir: Path, run: Prepared) -> list[L.Callback]:
-    """All that watches a run; the last three are Stop, Meter and Checkpoints."""
+@dataclass(frozen=True)
+class Watchers:
+    """All callbacks of a run, by what they do."""
+
+    average: EncoderAverage | None
+    nonfinite: StopAtNonFinite
+    observers: Sequence[L.Callback]
+    stop: Stop
+    meter: Meter
+    checkpoints: Checkpoints
+
+    def in_order(self) -> list[L.Callback]:
+        """List them as they are called after each step.
+
+        The meter comes after the observers, whose time is not waiting for data, and checkpoints
+        come last, so that they hold what the others keep.
+        """
+        average = [self.average] if self.average else []
+        return [
+            *average,
+            self.nonfinite,
+            *self.observers,
+            self.stop,
+            self.meter,
+            self.checkpoints,
+        ]
+
+
+def _watchers(run_dir: Path, run: Prepared) -> Watchers:
     settings, every = run.settings, run.settings.log_every
-    # observers compute with the model by themselves: in the first process, and where it has a whole
-    # one
-    observers = [] if processes.follows() or settings.strategy == "fsdp" else run.observers
-    averages = [EncoderAverage(decay=settings.ema)] if settings.ema else []
-    checkpoints = Checkpoints(
-        run_dir / LAST.parent,
-        minutes=settings.checkpoint_minutes,
-        steps=settings.checkpoint_steps,
-        keep=settings.checkpoints_kept,
-        every=every,
+    # observers compute with the model: in the first process, and where it has a whole one
+    alone = not processes.is_follower() and settings.strategy != "fsdp"
+    return Watchers(
+        average=EncoderAverage(decay=settings.ema) if settings.ema else None,
+        nonfinite=StopAtNonFinite(run_dir, every=every),
+        observers=run.observers if alone else [],
+        stop=Stop(every=every),
+        meter=Meter(run_dir / "metrics.csv", every=every, flops_per_image=run.flops),
+        checkpoints=Checkpoints(
+            run_dir / LAST.parent,
+            minutes=settings.checkpoint_minutes,
+            steps=settings.checkpoint_steps,
+            keep=settings.checkpoints_kept,
+            every=every,
+        ),
     )
-    meter = Meter(run_dir / "metrics.csv", every=every, flops_per_image=run.flops)
-    # the meter ends a step: what observers take is not waiting for data
-    return [
-        *averages,
-        StopAtNonFinite(run_dir, every=every),
-        *observers,
-        Stop(every=every),
-        meter,
-        checkpoints,
-    ]
 
 
 def gathered(whole: Pretrainer, divided: Pretrainer, last: Path) -> Pretrainer:
-    """``whole``, as the last checkpoint holds what was trained in pieces."""
+    """Load into ``whole`` what was trained in pieces, from the last checkpoint, and return it."""
     whole.load_state_dict(read_checkpoint(last)["state_dict"])
     whole.steps_done, whole.spent = divided.steps_done, divided.spent
     return whole

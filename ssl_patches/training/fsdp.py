@@ -1,5 +1,6 @@
-"""FSDP2: parameters, gradients and optimiser of a run divided among its processes, gathered block
-by block for use.
+"""Divide parameters, gradients and optimiser of a run among its processes (FSDP2).
+
+They are gathered block by block for use.
 
 After torch's ``fully_shard`` (Zhao et al. 2023, arXiv 2304.11277, and its second version in
 torch.distributed.fsdp). Trap: parameters are gathered when a module is *called*; what else computes
@@ -20,7 +21,7 @@ from ssl_patches.encoders.base import Encoder
 
 
 def shard(encoder: Encoder, tasks: Iterable[nn.Module], mesh: DeviceMesh) -> None:
-    """Divide in place; names of parameters and their order stay as they are."""
+    """Divide encoder and tasks in place; names of parameters and their order stay."""
     wholes = [encoder, *tasks]
     for whole in wholes:
         for module in whole.modules():

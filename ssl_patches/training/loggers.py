@@ -1,4 +1,4 @@
-"""Loggers beside metrics.csv, which is always written."""
+"""Make the loggers that may run beside metrics.csv, which is always written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 def wandb_logger(
     *, run_dir: Path, project: str = "ssl_patches", offline: bool = True, name: str | None = None
 ) -> WandbLogger:
-    """Weights & Biases. The id comes from the run directory, so a resumed run goes on.
+    """Make a logger for Weights & Biases. A resumed run goes on: the id comes from ``run_dir``.
 
     ``project``: where runs are sorted in. Why: the package's name. ``offline``: files only, no
     account. Why: nothing leaves the machine unasked. ``name``: of the run; None: that of its
@@ -31,7 +31,10 @@ def wandb_logger(
 
 
 def tensorboard_logger(*, run_dir: Path) -> TensorBoardLogger:
-    """The rows of metrics.csv for TensorBoard. ValueError where it is not installed."""
+    """Make a logger that writes the rows of metrics.csv for TensorBoard.
+
+    ValueError where the package is not installed.
+    """
     if importlib.util.find_spec("tensorboard") is None:
         raise ValueError(
             "logger=tensorboard: needs the package tensorboard; pip install"

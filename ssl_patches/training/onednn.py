@@ -1,4 +1,4 @@
-"""Linear maps of an fp32 step by oneDNN on AMD CPUs: fp32's own accuracy, more of the hardware.
+"""Compute the linear maps of an fp32 step by oneDNN on AMD CPUs: the same accuracy, in less time.
 
 torch gives the products of an fp32 Linear to MKL, which uses AVX2 on an AMD CPU: on Zen 5 that is
 less than half of what AVX512 gives, on Zen 4 (whose 512 bits take two turns) nine tenths. oneDNN
@@ -8,8 +8,9 @@ one for its transposed operands. Measured in benchmarks/README.md, where also st
 in bf16, where torch uses oneDNN anyway, gave nothing.
 
 Only what computes gradients is changed, and only within ``linears_in_onednn``: what is evaluated,
-counted and exported is plain. Trap: choosing by a timing would make a resumed run another one, bit
-by bit; the choice is by hardware alone.
+counted and exported is plain. Private to torch is the operation, ``PRODUCT`` below; where it is
+gone, torch's own product is used. Trap: choosing by a timing would make a resumed run another one,
+bit by bit; the choice is by hardware alone.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+PRODUCT = "_linear_pointwise"
+"""The private operation of ``torch.ops.mkldnn``; where it is gone, nothing is changed."""
+
 
 def quicker_in_onednn() -> str | None:
-    """Why fp32 linear maps are quicker in oneDNN on this machine, in words; None where they are
-    not."""
-    found = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    """Say in words why fp32 linear maps are quicker in oneDNN here; None where they are not."""
+    found = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, PRODUCT)
     facts = Path("/proc/cpuinfo")
     lines = (
         facts.read_text() if found and torch.backends.mkl.is_available() and facts.exists() else ""
@@ -41,8 +44,10 @@ def quicker_in_onednn() -> str | None:
 
 @contextmanager
 def linears_in_onednn(module: nn.Module) -> Iterator[None]:
-    """Within: every plain nn.Linear below ``module`` is an ``OneDnnLinear``; the same objects,
-    names and values."""
+    """Within the block every plain nn.Linear below ``module`` is an ``OneDnnLinear``.
+
+    Objects, names and values stay the same.
+    """
     layers = [layer for layer in module.modules() if type(layer) is nn.Linear]
     for layer in layers:
         layer.__class__ = OneDnnLinear
@@ -54,10 +59,13 @@ def linears_in_onednn(module: nn.Module) -> Iterator[None]:
 
 
 class OneDnnLinear(nn.Linear):
-    """nn.Linear whose training step in fp32 on the CPU is computed by oneDNN; all else is
-    nn.Linear's own."""
+    """An nn.Linear whose training step in fp32 on the CPU is computed by oneDNN.
+
+    All else is nn.Linear's own.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``x`` (..., in) to (..., out)."""
         if (
             not torch.is_grad_enabled()
             or x.dtype != torch.float32

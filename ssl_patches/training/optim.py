@@ -1,5 +1,4 @@
-"""Optimisers with the parameter groups of the papers, the batch-size rule and a schedule stretched
-to the budget.
+"""Make optimisers with the parameter groups, batch-size rule and schedule of the papers.
 
 Weight decay is for matrices only: not for biases, norms, positions or tokens (He et al. 2022,
 Appendix A). The learning rate is ``base_lr * batch / 256`` (Goyal et al. 2017), rises linearly over
@@ -18,8 +17,10 @@ matrices, and on that one only.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import timm.optim
 import torch
@@ -29,8 +30,11 @@ from torch import nn
 from ssl_patches.encoders.base import Encoder
 
 
-class Recipe(ABC):
-    """How a run is optimised.
+@dataclass(kw_only=True, eq=False)
+class OptimizerConfig:
+    """Settings of an optimiser, and the schedule of its learning rate.
+
+    A kind of optimiser derives from it and says in ``create`` how torch makes it.
 
     ``base_lr``: learning rate at a batch of 256; the peak is base_lr * batch / 256 (Goyal et al.
     2017).
@@ -44,65 +48,77 @@ class Recipe(ABC):
     training from random weights.
     """
 
-    def __init__(
-        self, *, base_lr: float, weight_decay: float, warmup: float, clip: float, layer_decay: float
-    ) -> None:
-        for key, value in (("base_lr", base_lr), ("weight_decay", weight_decay), ("clip", clip)):
+    multiplies: ClassVar[bool] = False
+    """Does a step of the optimiser compute products of matrices, which FLOPs have to count?"""
+    of_matrices: ClassVar[Mapping[str, bool]] = MappingProxyType({})
+    """Settings of the groups of matrices that those of vectors do not have."""
+
+    base_lr: float
+    weight_decay: float
+    warmup: float = 0.05
+    clip: float = 0.0
+    layer_decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        for key in ("base_lr", "weight_decay", "clip"):
+            value = getattr(self, key)
             if value < 0 or not math.isfinite(value):
                 raise ValueError(
                     f"optimizer.{key}={value}: must be 0 or more; set optimizer.{key}=0.05"
                 )
-        if not 0 <= warmup < 1:
+        if not 0 <= self.warmup < 1:
             raise ValueError(
-                f"optimizer.warmup={warmup}: a share of the budget from 0 to below 1; set"
+                f"optimizer.warmup={self.warmup}: a share of the budget from 0 to below 1; set"
                 " optimizer.warmup=0.05"
             )
-        if not 0 < layer_decay <= 1:
+        if not 0 < self.layer_decay <= 1:
             raise ValueError(
-                f"optimizer.layer_decay={layer_decay}: above 0, up to 1; set"
+                f"optimizer.layer_decay={self.layer_decay}: above 0, up to 1; set"
                 " optimizer.layer_decay=0.75 to go on from pretrained weights, 1 to train from"
                 " scratch"
             )
-        self.base_lr, self.weight_decay, self.warmup, self.clip = (
-            base_lr,
-            weight_decay,
-            warmup,
-            clip,
-        )
-        self.layer_decay = layer_decay
 
-    multiplies: bool = False
-    """Does a step of the optimiser compute products of matrices, which FLOPs have to count?"""
-
-    @abstractmethod
     def optimizer(self, modules: Iterable[nn.Module], *, batch_size: int) -> torch.optim.Optimizer:
-        """An optimiser over the trainable parameters of ``modules``; ``batch_size``: images per
-        step in all."""
+        """Make an optimiser over the trainable parameters of ``modules``.
 
-    def peak(self, batch_size: int) -> float:
+        ``batch_size``: images per step, of all processes.
+        """
+        return self.create(self._groups(modules, **self.of_matrices), lr=self.peak_lr(batch_size))
+
+    def create(self, groups: list[dict[str, Any]], *, lr: float) -> torch.optim.Optimizer:
+        """Make the optimiser of groups of parameters, as torch wants them. NotImplementedError:
+        each optimiser defines its own."""
+        raise NotImplementedError
+
+    def peak_lr(self, batch_size: int) -> float:
+        """Return the largest learning rate of the schedule, for a batch of that many images."""
         return self.base_lr * batch_size / 256
 
-    def factor(self, progress: float) -> float:
-        """Share of the peak learning rate at ``progress`` (0..1)."""
+    def lr_multiplier(self, progress: float) -> float:
+        """Return the share of the peak learning rate, 0..1.
+
+        ``progress``: share of the budget that is used, 0..1.
+        """
         if progress < self.warmup:
             return progress / self.warmup
         return 0.5 * (
             1 + math.cos(math.pi * min(1.0, (progress - self.warmup) / (1 - self.warmup)))
         )
 
-    def _groups(self, modules: Iterable[nn.Module], **of_matrices: bool) -> list[dict]:
-        """Matrices with weight decay and ``of_matrices``, then vectors without; per learning rate,
-        the fullest first.
+    peak, factor = peak_lr, lr_multiplier  # former names, for scripts
 
-        ``lr_scale`` of a group: what its learning rate is multiplied by; only there where layers
-        differ.
+    def _groups(self, modules: Iterable[nn.Module], **of_matrices: bool) -> list[dict[str, Any]]:
+        """List matrices with weight decay and ``of_matrices``, then vectors without.
+
+        Per learning rate, the fullest first; ``lr_scale`` of a group, what its rate is multiplied
+        by, is there only where layers differ.
         """
         scales: dict[float, list[nn.Parameter]] = {}
         for module in modules:
-            scale = layer_scales(module, self.layer_decay) if self.layer_decay < 1 else {}
+            of_layer = layer_scales(module, self.layer_decay) if self.layer_decay < 1 else {}
             for name, parameter in module.named_parameters():
                 if parameter.requires_grad:
-                    scales.setdefault(scale.get(name, 1.0), []).append(parameter)
+                    scales.setdefault(of_layer.get(name, 1.0), []).append(parameter)
         groups = []
         for scale in sorted(scales, reverse=True):
             matrices = [p for p in scales[scale] if sum(side > 1 for side in p.shape) > 1]
@@ -115,22 +131,28 @@ class Recipe(ABC):
         return groups
 
 
-def layer_scales(module: nn.Module, decay: float) -> dict[str, float]:
-    """Share of the learning rate for each parameter of an encoder, by timm's own division into
-    layers; {} for a task.
+Recipe = OptimizerConfig
+"""The former name, for scripts."""
 
+
+def layer_scales(module: nn.Module, decay: float) -> dict[str, float]:
+    """Return the share of the learning rate for each parameter of an encoder; {} for a task.
+
+    By timm's own division into layers; ``decay``: share from one layer to the one before it.
     A head would have 1, so the last block (a ViT's with its final norm) has ``decay``, the one
     before it its square, and so on; what lies outside the timm module is part of the embedding.
     """
     if not isinstance(module, Encoder):
         return {}
-    layers = group_parameters(module.model, module.model.group_matcher(), reverse=True)
+    model: Any = module.model  # timm's, whose methods torch's types do not know
+    layers = group_parameters(model, model.group_matcher(), reverse=True)
     head = max(layers.values()) + 1
     inside = {f"model.{name}": decay ** (head - layer) for name, layer in layers.items()}
     return {name: inside.get(name, decay**head) for name, _ in module.named_parameters()}
 
 
-class AdamW(Recipe):
+@dataclass(kw_only=True, eq=False)
+class AdamW(OptimizerConfig):
     """AdamW as MAE uses it.
 
     ``base_lr``: learning rate at a batch of 256. Why: MAE's, for long runs; runs of minutes want
@@ -138,32 +160,21 @@ class AdamW(Recipe):
     ``weight_decay``: of matrices. Why: as MAE. ``betas``: decay of the running means. Why: as MAE.
     """
 
-    def __init__(
-        self,
-        *,
-        base_lr: float = 1.5e-4,
-        weight_decay: float = 0.05,
-        betas: Sequence[float] = (0.9, 0.95),
-        warmup: float = 0.05,
-        clip: float = 0.0,
-        layer_decay: float = 1.0,
-    ) -> None:
-        super().__init__(
-            base_lr=base_lr,
-            weight_decay=weight_decay,
-            warmup=warmup,
-            clip=clip,
-            layer_decay=layer_decay,
-        )
-        self.betas = _betas(betas)
+    base_lr: float = 1.5e-4
+    weight_decay: float = 0.05
+    betas: Sequence[float] = (0.9, 0.95)
 
-    def optimizer(self, modules: Iterable[nn.Module], *, batch_size: int) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            self._groups(modules), lr=self.peak(batch_size), betas=self.betas, fused=True
-        )
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.betas = _betas(self.betas)
+
+    def create(self, groups: list[dict[str, Any]], *, lr: float) -> torch.optim.Optimizer:
+        """Make torch's AdamW, fused."""
+        return torch.optim.AdamW(groups, lr=lr, betas=_betas(self.betas), fused=True)
 
 
-class SGD(Recipe):
+@dataclass(kw_only=True, eq=False)
+class SGD(OptimizerConfig):
     """SGD with momentum, as the CNN papers use it.
 
     ``base_lr``: learning rate at a batch of 256. Why: as Kolesnikov et al. 2019, VISSL.
@@ -171,37 +182,25 @@ class SGD(Recipe):
     step in the next one. Why: as all of them.
     """
 
-    def __init__(
-        self,
-        *,
-        base_lr: float = 0.1,
-        weight_decay: float = 1e-4,
-        momentum: float = 0.9,
-        warmup: float = 0.05,
-        clip: float = 0.0,
-        layer_decay: float = 1.0,
-    ) -> None:
-        super().__init__(
-            base_lr=base_lr,
-            weight_decay=weight_decay,
-            warmup=warmup,
-            clip=clip,
-            layer_decay=layer_decay,
-        )
-        self.momentum = _momentum(momentum)
+    base_lr: float = 0.1
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
 
-    def optimizer(self, modules: Iterable[nn.Module], *, batch_size: int) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
-            self._groups(modules), lr=self.peak(batch_size), momentum=self.momentum, fused=True
-        )
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_momentum(self.momentum)
+
+    def create(self, groups: list[dict[str, Any]], *, lr: float) -> torch.optim.Optimizer:
+        """Make torch's SGD, fused."""
+        return torch.optim.SGD(groups, lr=lr, momentum=self.momentum, fused=True)
 
 
-class Lars(Recipe):
-    """SGD whose step on each matrix is ``trust`` times the matrix's own norm: for large batches
-    (You et al. 2017).
+@dataclass(kw_only=True, eq=False)
+class Lars(OptimizerConfig):
+    """SGD whose step on a matrix is ``trust`` times its own norm: for large batches.
 
-    Vectors take plain SGD steps, as MAE's probe and EMP-SSL do it. timm's: the ratio is ``|w| /
-    (|g| + weight_decay |w|)``.
+    LARS (You et al. 2017). Vectors take plain SGD steps, as MAE's probe and EMP-SSL do it. timm's:
+    the ratio is ``|w| / (|g| + weight_decay |w|)``.
 
     ``base_lr``: learning rate at a batch of 256. Why: EMP-SSL's. ``weight_decay``: of matrices.
     Why: EMP-SSL's.
@@ -209,42 +208,32 @@ class Lars(Recipe):
     ``trust``: length of a step as a share of the matrix's norm. Why: timm's, You et al. 2017.
     """
 
-    def __init__(
-        self,
-        *,
-        base_lr: float = 0.3,
-        weight_decay: float = 1e-4,
-        momentum: float = 0.9,
-        trust: float = 0.001,
-        warmup: float = 0.05,
-        clip: float = 0.0,
-        layer_decay: float = 1.0,
-    ) -> None:
-        super().__init__(
-            base_lr=base_lr,
-            weight_decay=weight_decay,
-            warmup=warmup,
-            clip=clip,
-            layer_decay=layer_decay,
-        )
-        if not trust > 0 or not math.isfinite(trust):
+    of_matrices = MappingProxyType({"always_adapt": True})
+
+    base_lr: float = 0.3
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    trust: float = 0.001
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_momentum(self.momentum)
+        if not self.trust > 0 or not math.isfinite(self.trust):
             raise ValueError(
-                f"optimizer.trust={trust}: must be more than 0; set optimizer.trust=0.001"
+                f"optimizer.trust={self.trust}: must be more than 0; set optimizer.trust=0.001"
             )
-        self.momentum, self.trust = _momentum(momentum), trust
 
-    def optimizer(self, modules: Iterable[nn.Module], *, batch_size: int) -> torch.optim.Optimizer:
-        groups = self._groups(modules, always_adapt=True)
-        return timm.optim.Lars(
-            groups, lr=self.peak(batch_size), momentum=self.momentum, trust_coeff=self.trust
-        )
+    def create(self, groups: list[dict[str, Any]], *, lr: float) -> torch.optim.Optimizer:
+        """Make timm's Lars."""
+        return timm.optim.Lars(groups, lr=lr, momentum=self.momentum, trust_coeff=self.trust)
 
 
-class Lamb(Recipe):
-    """Adam whose step on each matrix is as long as the matrix's own norm (You et al. 2020);
-    SparK's, on CNNs, too.
+@dataclass(kw_only=True, eq=False)
+class Lamb(OptimizerConfig):
+    """Adam whose step on a matrix is as long as its own norm.
 
-    Vectors take Adam steps. timm's own clipping is off: ``clip`` does it, as for all recipes.
+    LAMB (You et al. 2020); SparK's, on CNNs, too. Vectors take Adam steps. timm's own clipping is
+    off: ``clip`` does it, as for all optimisers.
 
     ``base_lr``: learning rate at a batch of 256. Why: as SparK. ``weight_decay``: of matrices. Why:
     where SparK begins.
@@ -252,33 +241,24 @@ class Lamb(Recipe):
     none. Why: as SparK.
     """
 
-    def __init__(
-        self,
-        *,
-        base_lr: float = 2e-4,
-        weight_decay: float = 0.04,
-        betas: Sequence[float] = (0.9, 0.95),
-        warmup: float = 0.05,
-        clip: float = 5.0,
-        layer_decay: float = 1.0,
-    ) -> None:
-        super().__init__(
-            base_lr=base_lr,
-            weight_decay=weight_decay,
-            warmup=warmup,
-            clip=clip,
-            layer_decay=layer_decay,
-        )
-        self.betas = _betas(betas)
+    of_matrices = MappingProxyType({"always_adapt": True})
 
-    def optimizer(self, modules: Iterable[nn.Module], *, batch_size: int) -> torch.optim.Optimizer:
-        groups = self._groups(modules, always_adapt=True)
-        return timm.optim.Lamb(
-            groups, lr=self.peak(batch_size), betas=self.betas, max_grad_norm=None
-        )
+    base_lr: float = 2e-4
+    weight_decay: float = 0.04
+    betas: Sequence[float] = (0.9, 0.95)
+    clip: float = 5.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.betas = _betas(self.betas)
+
+    def create(self, groups: list[dict[str, Any]], *, lr: float) -> torch.optim.Optimizer:
+        """Make timm's Lamb, without its own clipping."""
+        return timm.optim.Lamb(groups, lr=lr, betas=_betas(self.betas), max_grad_norm=None)
 
 
-class Muon(Recipe):
+@dataclass(kw_only=True, eq=False)
+class Muon(OptimizerConfig):
     """Muon: every matrix takes a step whose directions all have the same length (Jordan 2024).
 
     Vectors take AdamW steps. timm's, which scales a step as long as AdamW's would be. The products
@@ -290,33 +270,20 @@ class Muon(Recipe):
     """
 
     multiplies = True
+    of_matrices = MappingProxyType({"use_fallback": False})
 
-    def __init__(
-        self,
-        *,
-        base_lr: float = 0.02,
-        weight_decay: float = 0.05,
-        momentum: float = 0.95,
-        warmup: float = 0.05,
-        clip: float = 0.0,
-        layer_decay: float = 1.0,
-    ) -> None:
-        super().__init__(
-            base_lr=base_lr,
-            weight_decay=weight_decay,
-            warmup=warmup,
-            clip=clip,
-            layer_decay=layer_decay,
-        )
-        self.momentum = _momentum(momentum)
+    base_lr: float = 0.02
+    weight_decay: float = 0.05
+    momentum: float = 0.95
 
-    def optimizer(self, modules: Iterable[nn.Module], *, batch_size: int) -> torch.optim.Optimizer:
-        groups = self._groups(modules, use_fallback=False)
-        for group in groups:
-            group.setdefault("use_fallback", True)
-        groups = [group for group in groups if group["params"]]
-        peak = self.peak(batch_size)
-        return timm.optim.Muon(groups, lr=peak, momentum=self.momentum, nesterov=True)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_momentum(self.momentum)
+
+    def create(self, groups: list[dict[str, Any]], *, lr: float) -> torch.optim.Optimizer:
+        """Make timm's Muon, whose fallback for vectors is AdamW."""
+        groups = [{"use_fallback": True, **group} for group in groups if group["params"]]
+        return timm.optim.Muon(groups, lr=lr, momentum=self.momentum, nesterov=True)
 
 
 def _betas(betas: Sequence[float]) -> tuple[float, float]:
@@ -328,9 +295,8 @@ def _betas(betas: Sequence[float]) -> tuple[float, float]:
     return betas[0], betas[1]
 
 
-def _momentum(momentum: float) -> float:
+def _check_momentum(momentum: float) -> None:
     if not 0 <= momentum < 1:
         raise ValueError(
             f"optimizer.momentum={momentum}: from 0 to below 1; set optimizer.momentum=0.9"
         )
-    return momentum

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from ssl_patches.config.run_dir import (
     origin_of,
     same_batch,
 )
+from ssl_patches.data.live import Datasets
 from ssl_patches.data.module import EndlessBatches, PatchDataModule
 from ssl_patches.evaluation.probes.table import check_probes
 from ssl_patches.training import build as build_run
@@ -30,18 +29,25 @@ from ssl_patches.training.settings import TrainerSettings
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that can start: nothing is written yet."""
+    """A run that can start: nothing is written yet.
+
+    ``flops``: of a training step, per image. ``partial``: a step leaves parameters without a
+    gradient; found out only where several processes must know.
+    """
 
     settings: TrainerSettings
     module: Pretrainer
     data: PatchDataModule
-    flops: float  # of a training step, per image
+    flops: float
     observers: list[L.Callback]
-    partial: bool  # does a step leave parameters out? Asked where several processes must know
+    partial: bool
 
 
-def place(cfg: Mapping[str, Any], run: Prepared) -> tuple[Path, dict[str, Any] | None]:
-    """The run directory and the checkpoint to go on from. ValueError when that is another run's."""
+def resolve_run_dir(cfg: Mapping[str, Any], run: Prepared) -> tuple[Path, dict[str, Any] | None]:
+    """Return the run directory and the checkpoint to go on from, None for a new run.
+
+    ValueError where the checkpoint is another run's, or counts other steps.
+    """
     run_dir = Path(cfg["run_dir"] or default_name(cfg, run.module.name))
     checkpoint = checkpoint_to_resume(
         run_dir, run.module.origin, resume=cfg["resume"], overwrite=cfg["overwrite"]
@@ -52,27 +58,34 @@ def place(cfg: Mapping[str, Any], run: Prepared) -> tuple[Path, dict[str, Any] |
 
 
 def pretrainer(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Pretrainer:
-    """The module that trains: the encoder on all parts. ``settings``: what does not come from
-    ``cfg``."""
-    parts = build_run.parts(cfg)
+    """Build the module that trains: the encoder on all parts.
+
+    ``settings``: arguments of ``Pretrainer`` that do not come from ``cfg``. ValueError where parts
+    do not fit each other.
+    """
+    built = build_run.components(cfg)
     return Pretrainer(
-        encoder=parts.encoder,
-        parts=parts.parts,
-        views=parts.views,
-        recipe=parts.recipe,
-        spread=parts.spread,
+        encoder=built.encoder,
+        parts=built.parts,
+        views=built.views,
+        recipe=built.recipe,
+        spread=built.spread,
         **settings,
     )
 
 
-def prepare(cfg: Mapping[str, Any]) -> Prepared:
-    """Build everything and count the cost of a step. ValueError where parts, data or budget do not
-    fit."""
-    silence_lightning()
+def prepare(cfg: Mapping[str, Any], sources: Datasets | None = None) -> Prepared:
+    """Build everything that a run needs and count the cost of a step.
+
+    ``sources``: Dataset objects of the Python API by split, where ``cfg`` cannot name the images.
+    ValueError where parts, data, processes or budget do not fit.
+    """
     settings: TrainerSettings = build(cfg["trainer"])
-    processes.check(settings, run_dir=cfg["run_dir"])
+    processes.check_processes(settings, run_dir=cfg["run_dir"])
     check_probes(cfg["evaluation"], "evaluation.")
-    train, val = (build_run.stream(cfg, split) for split in ("train", "val"))
+    train, val = (
+        build_run.training_source(cfg, split, sources=sources) for split in ("train", "val")
+    )
     loading = {key: cfg["data"][key] for key in ("batch_size", "num_workers")}
     data = PatchDataModule(train=train, val=val, seed=cfg["seed"], **loading)
     EndlessBatches(
@@ -90,25 +103,13 @@ def prepare(cfg: Mapping[str, Any]) -> Prepared:
             " instead, or trainer.devices=1"
         )
     sample = torch.stack([train[index][0] for index in range(min(4, len(train)))])
-    flops = count_flops(module, lambda twin, images: twin.losses(images)[0], sample)
+    flops = count_flops(module, lambda copied, images: copied.losses(images)[0], sample)
     if module.recipe.multiplies:
-        update = count_update_flops(module, lambda twin: twin.configure_optimizers())
+        update = count_update_flops(module, lambda copied: copied.configure_optimizers())
         flops += update / module.batch_size
     module.steps = budget.steps(
         dataset=len(train), batch_size=module.batch_size, flops_per_image=flops
     )
     module.seconds = budget.seconds
-    partial = settings.processes > 1 and processes.leaves_out(module, sample)
+    partial = settings.processes > 1 and processes.has_unused_parameters(module, sample)
     return Prepared(settings, module, data, flops, build_run.observers(cfg), partial)
-
-
-def silence_lightning() -> None:
-    """Lightning's tips and its hints about settings that are deliberate here."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings(
-        "ignore", message=".*`srun` command is available.*"
-    )  # also where Slurm is there and not meant
-    warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")

@@ -1,10 +1,12 @@
-"""All processes of a run: started here from its saved configuration, or from outside by torchrun or
-Slurm.
+"""Start the processes of a run from its saved configuration, or find those of torchrun or Slurm.
 
 Lightning starts children by running the command line again, which a sub-command, a notebook or
 Hydra's multirun breaks (the child takes the whole sweep for its own). Ours run ``python -m
 ssl_patches.training.worker RUN_DIR/config.yaml``: what they are told is what the run directory
-says. To Lightning they look as if somebody else had started them.
+says. To Lightning they look as if somebody else had started them. torchrun, where it is typed, may
+start all; it is not called from here, because it would start a process more than the run has (this
+one, which holds images and model already), and kills what has not stopped within 30 s of a signal:
+a long step would be lost.
 
 Traps: (a) inside a Slurm allocation without ``srun`` there is one process, whatever SLURM_NTASKS
 says, and Lightning would wait for the others for ever: the tasks of the *step* count; (b)
@@ -43,8 +45,7 @@ CHILD_SECONDS = 60  # that a child may take to leave after the last step
 
 
 def started_outside() -> int:
-    """Processes of this run that torchrun or srun started, this one included; 1 where nobody
-    did."""
+    """Count the processes of this run that torchrun or srun started; 1 where nobody did."""
     if TorchElasticEnvironment.detect():
         return int(os.environ["WORLD_SIZE"])
     with warnings.catch_warnings():
@@ -53,6 +54,7 @@ def started_outside() -> int:
 
 
 def environment() -> ClusterEnvironment:
+    """Tell Lightning who started the processes."""
     if started_outside() == 1:
         return LightningEnvironment()
     return (
@@ -62,8 +64,11 @@ def environment() -> ClusterEnvironment:
     )
 
 
-def follows() -> bool:
-    """Is this a process that trains along with another, which writes everything?"""
+def is_follower() -> bool:
+    """Say whether this process follows another: true in all but global rank 0.
+
+    Those that follow train along and write nothing.
+    """
     outside = started_outside() > 1
     name = (
         "LOCAL_RANK"
@@ -75,8 +80,8 @@ def follows() -> bool:
     return int(os.environ.get(name, 0)) > 0
 
 
-def check(settings: TrainerSettings, *, run_dir: str | None) -> None:
-    """ValueError where what is asked for and what was started differ."""
+def check_processes(settings: TrainerSettings, *, run_dir: str | None) -> None:
+    """Raise ValueError where the processes asked for and those started differ."""
     found, wanted = started_outside(), settings.processes
     if found == wanted > 1 and run_dir is None:
         raise ValueError(
@@ -104,19 +109,24 @@ def check(settings: TrainerSettings, *, run_dir: str | None) -> None:
         )
 
 
-def leaves_out(module: Pretrainer, images: Tensor) -> bool:
-    """Does a step leave parameters without a gradient, such as the vector for tiles without a place
-    when all have one?"""
-    twin = copy.deepcopy(module).train()
+def has_unused_parameters(module: Pretrainer, images: Tensor) -> bool:
+    """Say whether a step leaves parameters without a gradient; tried on a copy.
+
+    Such as the vector for tiles without a place when all have one. ``images`` (B, C, H, W) uint8.
+    """
+    copied = copy.deepcopy(module).train()
     with torch.random.fork_rng([]):
-        twin.losses(images)[0].backward()
+        copied.losses(images)[0].backward()
     return any(
-        parameter.requires_grad and parameter.grad is None for parameter in twin.parameters()
+        parameter.requires_grad and parameter.grad is None for parameter in copied.parameters()
     )
 
 
 def strategy(settings: TrainerSettings, *, partial: bool) -> Strategy | str:
-    """``partial``: see ``leaves_out``; DDP then has to look for such parameters in every step."""
+    """Choose Lightning's strategy.
+
+    ``partial``: see ``has_unused_parameters``; DDP then has to look for those in every step.
+    """
     if settings.processes == 1:
         return "auto"
     if settings.strategy == "fsdp":
@@ -129,19 +139,22 @@ def strategy(settings: TrainerSettings, *, partial: bool) -> Strategy | str:
 
 
 @contextmanager
-def processes(settings: TrainerSettings, config: Path) -> Iterator[None]:
-    """Within: all processes of the run are there; after it they are gone, and so is what connected
-    them."""
-    if settings.processes == 1 or started_outside() > 1 or follows():
+def start_processes(settings: TrainerSettings, config: Path) -> Iterator[None]:
+    """Keep all processes of a run alive within the block, and end them after it.
+
+    ``config``: path of the ``config.yaml`` that the others read. Nothing is started where there is
+    one process, or torchrun or Slurm has started all. After the block what connected the processes
+    is gone too.
+    """
+    if settings.processes == 1 or started_outside() > 1 or is_follower():
         yield
         return
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "NODE_RANK": "0"}
     before = {name: os.environ.get(name) for name in OURS}
     os.environ.update(address, WORLD_SIZE=str(settings.processes), LOCAL_RANK="0")
     command = [sys.executable, "-m", "ssl_patches.training.worker", str(config)]
-    python_path = os.pathsep.join(
-        filter(None, sys.path)
-    )  # a child finds the user's own classes where we did
+    # a child finds the user's own classes where we did
+    python_path = os.pathsep.join(filter(None, sys.path))
     children = [
         subprocess.Popen(
             command, env={**os.environ, "LOCAL_RANK": str(rank), "PYTHONPATH": python_path}
@@ -176,12 +189,11 @@ def _free_port() -> int:
 
 
 def _watch(children: Sequence[subprocess.Popen], over: threading.Event) -> None:
-    """Ends this process when a child failed: it waits for that child, and nothing can wake it."""
+    """End this process when a child failed: it waits for that child, and nothing can wake it."""
     while not over.wait(0.5):
         failed = [child for child in children if child.poll()]
-        if failed and not over.wait(
-            CHILD_SECONDS
-        ):  # unless all stop together and this process says why
+        # unless all stop together and this process says why
+        if failed and not over.wait(CHILD_SECONDS):
             print(
                 f"a process of the run ended with exit code {failed[0].returncode}; see above",
                 file=sys.stderr,

@@ -1,4 +1,4 @@
-"""One pretraining run, from a checked configuration to an encoder in use.
+"""Run one pretraining, from a checked configuration to an encoder in use.
 
 Everything that can be refused is refused before the run directory is touched: ``prepare`` builds
 all parts and counts what a step costs, then the directory is claimed, and what comes after
@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ssl_patches import config
 from ssl_patches.config.instantiate import build
-from ssl_patches.config.locks import alone_in, refuse_others
+from ssl_patches.config.locks import exclusive, refuse_others
+from ssl_patches.config.messages import Say
 from ssl_patches.config.run_dir import (
     CONFIG,
     LAST,
@@ -23,36 +25,65 @@ from ssl_patches.config.run_dir import (
     claim,
 )
 from ssl_patches.data import build as build_data
+from ssl_patches.data.live import Datasets
+from ssl_patches.data.module import PatchDataModule
 from ssl_patches.training import processes
-from ssl_patches.training.callbacks.checkpoint import told_when_full
+from ssl_patches.training.callbacks.checkpoint import disk_full_guard
 from ssl_patches.training.finish import finish
 from ssl_patches.training.fit import fit, gathered
-from ssl_patches.training.prepare import Prepared, place, prepare
+from ssl_patches.training.prepare import Prepared, prepare, resolve_run_dir
+from ssl_patches.training.pretrainer import Pretrainer
+from ssl_patches.training.process import before_training
 
 
-def pretrain(cfg: Mapping[str, Any], *, say: Callable[[str], None] = print) -> Path:
-    """Runs ``cfg`` (checked) and returns its run directory. ValueError for a bad request, before
-    anything is written.
+class OnFinished(Protocol):
+    """What is called with a trained module, as ``finish`` is."""
 
-    In a process that follows another (see ``launch``) it trains along and leaves the run directory
-    alone.
+    def __call__(
+        self,
+        cfg: Mapping[str, Any],
+        run_dir: Path,
+        module: Pretrainer,
+        data: PatchDataModule,
+        *,
+        flops: float,
+        began: float,
+        say: Say,
+    ) -> None:
+        """Take over a trained module; ``flops`` of a step per image, ``began`` a monotonic time."""
+
+
+def pretrain(
+    cfg: Mapping[str, Any],
+    *,
+    say: Say = print,
+    words: Sequence[str] = (),
+    sources: Datasets | None = None,
+) -> Path:
+    """Run a checked configuration and return its run directory.
+
+    ``words``: what was typed after ``ssl-patches pretrain``, kept in ``summary.json``.
+    ``sources``: as for ``prepare``. A process
+    that follows another (see ``processes``) trains along and leaves the run directory alone.
+    ValueError for a bad request, before anything is written; Failed where training fails.
     """
     began = time.monotonic()
-    cfg = build_data.settled(cfg)
-    return carry_out(cfg, prepare(cfg), began=began, end=finish, say=say)
+    before_training()
+    cfg = build_data.with_measured_statistics(cfg, sources=sources)
+    on_finished = partial(finish, words=words, sources=sources)
+    run = prepare(cfg, sources=sources)
+    return execute(cfg, run, began=began, on_finished=on_finished, say=say)
 
 
-def carry_out(
-    cfg: Mapping[str, Any],
-    run: Prepared,
-    *,
-    began: float,
-    end: Callable[..., None],
-    say: Callable[[str], None],
+def execute(
+    cfg: Mapping[str, Any], run: Prepared, *, began: float, on_finished: OnFinished, say: Say
 ) -> Path:
-    """Train what is prepared, alone in its run directory, and give what came out to ``end``
-    (``finish``, or the like)."""
-    run_dir, checkpoint = place(cfg, run)
+    """Train what is prepared, alone in its run directory, then call ``on_finished``.
+
+    ``began``: time.monotonic() when the run started. ValueError where the run directory is
+    another's; Failed where training fails.
+    """
+    run_dir, checkpoint = resolve_run_dir(cfg, run)
     if (
         checkpoint
         and (run_dir / SUMMARY).is_file()
@@ -62,40 +93,43 @@ def carry_out(
         say(f"{run_dir}: finished already; a larger budget goes on from there")
         return run_dir
     run.data.start_batch = checkpoint["global_step"] * run.settings.accumulate if checkpoint else 0
-    if processes.follows():
+    if processes.is_follower():
         fit(run_dir, run, resumed=checkpoint is not None, logger=False)
         return run_dir
     logger = build(cfg["logger"], run_dir=run_dir) if cfg.get("logger") else False
     refuse_others(run_dir)
     claim(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
-    with alone_in(run_dir), told_when_full(run_dir, run_dir / LAST):
-        for left in (SUMMARY, *(f"figures/{name}.png" for name in run.module.tasks)):
-            (run_dir / left).unlink(
-                missing_ok=True
-            )  # of the smaller budget that this run goes beyond
-        trainer = {**cfg["trainer"], "precision": run.settings.numbers()[0]}
-        cfg = {
-            **cfg,
-            "run_dir": str(run_dir),
-            "resume": False,
-            "overwrite": False,
-            "trainer": trainer,
-        }
+    with exclusive(run_dir), disk_full_guard(run_dir, run_dir / LAST):
+        _remove_results(run_dir, run.module)
+        cfg = _as_kept(cfg, run_dir, run)
         config.save(cfg, run_dir / CONFIG)
         say(_opening(run_dir, run, checkpoint))
         divided = run.settings.strategy == "fsdp"
         module = copy.deepcopy(run.module) if divided else run.module
-        with processes.processes(run.settings, run_dir / CONFIG):
+        with processes.start_processes(run.settings, run_dir / CONFIG):
             fit(run_dir, run, resumed=checkpoint is not None, logger=logger)
         if divided:
             module = gathered(module, run.module, run_dir / LAST)
-        end(cfg, run_dir, module, run.data, flops=run.flops, began=began, say=say)
+        on_finished(cfg, run_dir, module, run.data, flops=run.flops, began=began, say=say)
     return run_dir
+
+
+def _remove_results(run_dir: Path, module: Pretrainer) -> None:
+    """Remove what a smaller budget left at its end: this run goes beyond it."""
+    for left in (SUMMARY, *(f"figures/{name}.png" for name in module.tasks)):
+        (run_dir / left).unlink(missing_ok=True)
+
+
+def _as_kept(cfg: Mapping[str, Any], run_dir: Path, run: Prepared) -> dict[str, Any]:
+    """The configuration as ``config.yaml`` keeps it: with the directory and precision chosen."""
+    trainer = {**cfg["trainer"], "precision": run.settings.resolved_precision()[0]}
+    kept = {"run_dir": str(run_dir), "resume": False, "overwrite": False, "trainer": trainer}
+    return {**cfg, **kept}
 
 
 def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None) -> str:
     module, train = run.module, run.data.train
-    grids = [sampler.grid for sampler in module.samplers.values()]
+    grids = [sampler.grid for _, sampler, _ in module.named_parts()]
     tiles = (
         " and ".join(f"{grid.rows} x {grid.cols} tiles of {grid.tile} px" for grid in grids)
         or "whole"
@@ -113,14 +147,14 @@ def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None)
         ),
         f"{length} -> {run_dir}",
     ]
-    if hasattr(train, "split_rule"):
+    if train.split_rule:
         lines.insert(1, f"data: {train.split_rule}; images loaded at {train.load_size} px")
-    if getattr(module.encoder, "loaded", None) and not checkpoint:
-        lines.append(module.encoder.loaded)
-    precision, why = run.settings.numbers()
+    if (loaded := module.encoder.loaded) and not checkpoint:
+        lines.append(loaded)
+    precision, why = run.settings.resolved_precision()
     if run.settings.precision == "auto":
         lines.append(f"precision {precision} ({why})")
-    if quicker := run.settings.products():
+    if quicker := run.settings.onednn_reason():
         lines.append(f"linear maps in oneDNN ({quicker}; trainer.onednn=false turns it off)")
     if run.settings.processes > 1 or run.settings.accumulate > 1:
         lines.append(

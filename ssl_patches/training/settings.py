@@ -1,5 +1,4 @@
-"""How a run is executed. Apart from the run itself, because checking a request must not wait for
-lightning.
+"""Settings of how a run is executed; apart, because checking a request must not wait for Lightning.
 
 A step may be divided: ``accumulate`` shards one after the other on each of ``devices * nodes``
 processes, of ``data.batch_size`` images each. How it is divided changes neither the images of a
@@ -17,14 +16,16 @@ from torch import nn
 
 from ssl_patches.training.onednn import quicker_in_onednn
 
-PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 """Our names -> Lightning's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """How a run is executed; none of it changes what is learned but ``precision`` and the images
-    per step.
+    """Settings of how a run is executed.
+
+    None of them changes what is learned but ``precision`` and the images per step. ValueError where
+    one is out of range, or this machine lacks what it asks for.
 
     ``precision``: auto takes bf16 where the hardware multiplies it natively. Why: fp32 is the same
     arithmetic everywhere.
@@ -36,7 +37,7 @@ class TrainerSettings:
     data.batch_size images each. Why: more is for batches that do not fit into memory.
     ``compile``: torch.compile the tasks, encoder included. Why: the first step waits for it, short
     runs lose by it.
-    ``onednn``: linear maps of an fp32 step by oneDNN where this is quicker, see ``products``. Why:
+    ``onednn``: linear maps of an fp32 step by oneDNN where this is quicker, see ``onednn``. Why:
     the same accuracy in less time; false is torch's own.
     ``ema``: decay of an average of the encoder that checkpoints hold beside it (0.999), 0 for none.
     Why: it is a copy of the encoder in memory, and not in the papers of the tasks.
@@ -106,18 +107,20 @@ class TrainerSettings:
 
     @property
     def processes(self) -> int:
+        """Return the number of processes in all."""
         return self.devices * self.nodes
 
     @property
     def accelerator(self) -> str:
+        """Return Lightning's word for the device: gpu or cpu."""
         return (
             "gpu"
             if self.device == "cuda" or (self.device == "auto" and torch.cuda.is_available())
             else "cpu"
         )
 
-    def numbers(self) -> tuple[Literal["fp32", "bf16"], str]:
-        """The precision that is meant, and in words why."""
+    def resolved_precision(self) -> tuple[Literal["fp32", "bf16"], str]:
+        """Return the precision to compute in, and in words why."""
         if self.precision != "auto":
             return self.precision, "as asked"
         native = native_bf16(self.accelerator)
@@ -126,19 +129,20 @@ class TrainerSettings:
         what = "GPU" if self.accelerator == "gpu" else "CPU"
         return "fp32", f"auto: this {what} has no bf16 arithmetic of its own, which would be slower"
 
-    def products(self) -> str | None:
-        """Why linear maps go to oneDNN (see ``products``), in words; None where they do not."""
-        plain = (
-            not self.onednn or self.compile or self.strategy == "fsdp"
-        )  # compiled steps call it by themselves
-        if plain or self.accelerator != "cpu" or self.numbers()[0] != "fp32":
+    def onednn_reason(self) -> str | None:
+        """Say in words why linear maps go to oneDNN (see ``onednn``); None where they do not."""
+        # compiled steps call it by themselves
+        plain = not self.onednn or self.compile or self.strategy == "fsdp"
+        if plain or self.accelerator != "cpu" or self.resolved_precision()[0] != "fp32":
             return None
         return quicker_in_onednn()
 
 
 def native_bf16(accelerator: str) -> str | None:
-    """What makes bf16 fast on this machine, in words; None where nothing does. (Emulated bf16 is
-    slower than fp32.)"""
+    """Say in words what makes bf16 fast on this machine; None where nothing does.
+
+    Emulated bf16 is slower than fp32.
+    """
     if accelerator == "gpu":
         name = torch.cuda.get_device_name()
         return (
@@ -154,7 +158,9 @@ def native_bf16(accelerator: str) -> str | None:
 
 
 def compile_in_place(tasks: Iterable[nn.Module]) -> None:
-    """torch.compile each task, the encoder that it calls included; state-dict keys stay as they
-    are."""
+    """Compile each task with torch.compile, the encoder that it calls included.
+
+    Keys of the state dict stay as they are.
+    """
     for task in tasks:
         task.compile(dynamic=False)

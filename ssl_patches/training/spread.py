@@ -19,12 +19,15 @@ from ssl_patches.tasks.spread import log_det
 
 
 class Spread(nn.Module):
-    """Weigh a log-det penalty on pooled features against the task.
+    """Weigh a log-det penalty on pooled features against the task. ValueError for a share or pilot
+    out of range.
 
     ``share``: of the penalty in the sum of both gradient norms, 0 to below 1. Why: lambda-JEPA adds
     it at 0.06. ``pilot``: steps in which the weight is measured, a running mean of the last ones.
     Why: the first steps of a run say little about the others.
     """
+
+    weight: Tensor
 
     def __init__(self, *, share: float = 0.06, pilot: int = 100) -> None:
         super().__init__()

@@ -1,5 +1,6 @@
-"""The baseline that has labels: the same encoder from scratch on whole images, same views,
-optimiser and budget.
+"""Train the baseline that has labels: the same encoder, views, optimiser and budget.
+
+From scratch, on whole images.
 
 It stands in a study as one more task, and its encoder is exported and probed like every other. It
 is no task of the package: a task never sees a label, and what is asked here has no tiles.
@@ -31,7 +32,13 @@ TARGET = "ssl_patches.training.supervised.Supervised"
 
 
 class Supervised(Pretrainer):
-    """``classes``: number of them; ``mean``, ``std``: per channel, of pixels in 0..1."""
+    """The module that trains an encoder with labels.
+
+    ``classes``: their number. ``mean``, ``std``: per channel, of pixels in 0..1.
+    """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self, *, classes: int, mean: Iterable[float], std: Iterable[float], **settings: Any
@@ -45,9 +52,9 @@ class Supervised(Pretrainer):
     def losses(
         self, images: Tensor, labels: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """``images`` (B, C, H, W) uint8, ``labels`` (B,), -1 for none -> cross-entropy, and the
-        share that is right.
+        """Compute the cross-entropy of a batch, and the share of right predictions.
 
+        ``images`` (B, C, H, W) uint8, ``labels`` (B,), -1 for none -> loss (), metrics () by name.
         Without labels (whoever counts the cost of a step has none) all are class 0.
         """
         labels = (
@@ -67,53 +74,59 @@ class Supervised(Pretrainer):
         return loss, {"loss": loss.detach(), "accuracy": right}
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        """Return the loss of a shard, a scalar."""
         loss, metrics = self.losses(batch.images, batch.labels)
-        self.keep(metrics, batch_idx)
+        self.keep_metrics(metrics, batch_idx)
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Make the optimiser of encoder and head."""
         return self.recipe.optimizer([self.encoder, self.head], batch_size=self.batch_size)
 
 
 def is_supervised(cfg: Mapping[str, Any]) -> bool:
+    """Say whether a configuration asks for the baseline in place of a task."""
     return cfg.get("task", {}).get("_target_") == TARGET
 
 
 def instead_of_task(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration of ``pretrain`` without what asks a task: its own, its sampler, and observers
-    of held-out images."""
+    """Put the baseline in place of the task, its sampler, and observers of held-out images."""
     kept = {key: value for key, value in cfg.items() if key not in (*OWN, "parts")}
     return {**kept, "task": {"_target_": TARGET}, "callbacks": {}}
 
 
 def classes_of(train: Any) -> int:
-    """How many classes the labels of a source tell. ValueError where it has none."""
-    labels = getattr(train, "labels", None)
+    """Count the classes that the labels of a source name. ValueError where it has none."""
+    labels = train.labels
     if not isinstance(labels, Tensor) or labels.dim() != 1 or not (labels >= 0).any():
-        raise ValueError("data.root: the images have no classes, which `supervised` and `tune` need; give DIR/CLASS/file, or "
-                         "leave both out of the study")  # fmt: skip
+        raise ValueError(
+            "data.root: the images have no classes, which `supervised` and `tune` need; give"
+            " DIR/CLASS/file, or leave both out of the study"
+        )
     return int(labels.max()) + 1
 
 
 def check(cfg: Mapping[str, Any]) -> None:
-    """ValueError where the encoder, the views or the optimiser cannot be built."""
+    """Raise ValueError where the encoder, the views or the optimiser cannot be built."""
     build_encoders.encoder(cfg)
     build(cfg["views"], image_size=cfg["image_size"])
     build(cfg["optimizer"])
 
 
 def module(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Supervised:
-    """What ``ssl_patches.training.prepare.prepare`` makes of such a configuration. ``settings``: of
-    Pretrainer, not from ``cfg``."""
+    """Build the module of the baseline.
+
+    ``settings``: arguments of ``Pretrainer`` that do not come from ``cfg``. ValueError where the
+    images have no classes.
+    """
     mean, std = build_data.pixel_statistics(cfg)
-    return Supervised(
-        classes=classes_of(train),
-        mean=mean,
-        std=std,
-        encoder=build_encoders.encoder(
-            cfg
-        ),  # which seeds: the head's weights follow from the seed too
-        views=build(cfg["views"], image_size=cfg["image_size"]),
-        recipe=build(cfg["optimizer"]),
-        **settings,
-    )
+    with build_encoders.seeded(cfg["seed"]):  # the head is drawn after the encoder
+        return Supervised(
+            classes=classes_of(train),
+            mean=mean,
+            std=std,
+            encoder=build_encoders.next_encoder(cfg),
+            views=build(cfg["views"], image_size=cfg["image_size"]),
+            recipe=build(cfg["optimizer"]),
+            **settings,
+        )

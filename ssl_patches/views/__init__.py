@@ -1,5 +1,4 @@
-"""From stored images to the views that are cut: batched augmentation on the device, parameters
-drawn per image."""
+"""Make views of stored images: batched augmentation on the device, parameters drawn per image."""
 
 from ssl_patches.views.augment import Augment
 from ssl_patches.views.crop import CropFlip, Whole, random_boxes, whole_boxes

@@ -23,7 +23,7 @@ from ssl_patches.views.resample import as_float
 
 
 class Augment(nn.Module):
-    """Crop and flip with the keys as for ``CropFlip``, then what is named, in this order.
+    """Crop and flip, then what is named, in this order; keys as for ``CropFlip``.
 
     ``rotate``: quarter turns; None: none. ``colour``: changes of colours, or of each channel by
     itself; None: none.
@@ -49,6 +49,8 @@ class Augment(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> (B, C, image_size, image_size) float in 0..1; in eval mode the
-        whole image."""
+        """Turn (B, C, H, W) uint8 into (B, C, image_size, image_size) float, shares 0..1.
+
+        In eval mode the whole image.
+        """
         return self.operations(as_float(self.crop(images).contiguous()))

@@ -1,4 +1,4 @@
-"""From stored images to the views that are cut: batched on the device, parameters drawn per image.
+"""Crop and flip images, batched on the device, with parameters drawn per image.
 
 Random resized crop and flip are all that masked reconstruction wants (He et al. 2022, Table 1:
 colour jitter costs). A flip of the view before the cut leaves the labels of where-tasks correct;
@@ -24,15 +24,17 @@ class Whole(nn.Module):
         self.image_size = image_size
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> (B, C, image_size, image_size) as ``CropFlip``, unchanged where it
-        has that size already."""
+        """Resize (B, C, H, W) uint8 to (B, C, image_size, image_size), as ``CropFlip``.
+
+        Unchanged where it has that size already.
+        """
         if images.shape[-2:] == (self.image_size, self.image_size):
             return images
         return crop_resize(images, whole_boxes(images), out=self.image_size)
 
 
 class CropFlip(nn.Module):
-    """Random resized crop and flip.
+    """Random resized crop and flip, drawn for each image; ValueError for values out of range.
 
     ``scale``: share of the image's area, least and most. Why: as MAE; where size carries meaning
     raise the least.
@@ -67,8 +69,10 @@ class CropFlip(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> (B, C, image_size, image_size), uint8 or float in 0..1, see
-        ``crop_resize``."""
+        """Crop (B, C, H, W) uint8 to (B, C, image_size, image_size).
+
+        uint8 or float shares 0..1, see ``crop_resize``.
+        """
         if not self.training:
             return crop_resize(images, whole_boxes(images), out=self.image_size)
         count, device = len(images), images.device
@@ -81,7 +85,7 @@ class CropFlip(nn.Module):
 
 
 def check_range(key: str, pair: Sequence[float], *, top: float = math.inf) -> None:
-    """ValueError where ``views.KEY`` is not two numbers 0 < low <= high <= ``top``."""
+    """Raise ValueError where ``views.KEY`` is not two numbers 0 < low <= high <= ``top``."""
     if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= top:
         limit = f" <= {top:g}" if math.isfinite(top) else ""
         raise ValueError(
@@ -91,7 +95,7 @@ def check_range(key: str, pair: Sequence[float], *, top: float = math.inf) -> No
 
 
 def whole_boxes(images: Tensor) -> Tensor:
-    """(B, 4): the largest centred square of each image (y, x, h, w)."""
+    """Return the largest centred square of each of (B, C, H, W): (B, 4) y, x, h, w in pixels."""
     height, width = images.shape[-2:]
     side = min(height, width)
     box = torch.tensor(
@@ -110,8 +114,11 @@ def random_boxes(
     ratio: Sequence[float],
     device: torch.device,
 ) -> Tensor:
-    """(count, 4) random crops in whole pixels (y, x, h, w) of images of ``size`` H, W, every row
-    and column possible."""
+    """Draw crops of images of ``size`` H, W: (B, 4) y, x, h, w in whole pixels.
+
+    ``count``: B. ``scale``: share of the area; ``ratio``: width / height; least and most of each.
+    Every row and column is possible.
+    """
     draw = torch.rand(4, count, device=device)
     height, width = size
     area = height * width * (scale[0] + (scale[1] - scale[0]) * draw[0])

@@ -23,8 +23,9 @@ from ssl_patches.views.resample import as_float
 
 
 class MultiCrop(Augment):
-    """``large`` and ``small`` crops of each image, then what is named, as ``Augment`` does, drawn
-    for each crop.
+    """Several crops of each image, then what is named, as ``Augment`` does, drawn for each crop.
+
+    ValueError for scales or numbers of crops out of range.
 
     ``large``: crops of much of an image. Why: two, as SwAV. ``small``: crops of little of it. Why:
     as many again; each is one more view to compute. ``large_scale``: share of the area of a large
@@ -33,8 +34,8 @@ class MultiCrop(Augment):
     most. Why: as torchvision's RandomResizedCrop. ``flip``: probability of a horizontal flip. Why:
     as ``CropFlip``.
 
-    ``small_size``: side of the small crops in pixels, for tasks that compare; None: enlarged to that
-    of a view. Why: every task can use enlarged ones.
+    ``small_size``: side of the small crops in pixels, for tasks that compare; None: enlarged to
+    that of a view. Why: every task can use enlarged ones.
 
     ``rotate``: quarter turns; None: none. ``colour``: changes of colours, or of each channel by
     itself; None: none.
@@ -66,8 +67,9 @@ class MultiCrop(Augment):
             )
         if small_size is not None and (not 0 < small_size <= image_size or not large or not small):
             raise ValueError(
-                f"views.small_size={small_size}: a side from 1 to image_size={image_size} px, beside "
-                f"large crops; set views.small_size={max(1, image_size // 2)}, views.large=2"
+                f"views.small_size={small_size}: a side from 1 to image_size={image_size} px,"
+                f" beside large crops; set views.small_size={max(1, image_size // 2)},"
+                " views.large=2"
             )
         super().__init__(
             image_size=image_size,
@@ -84,8 +86,9 @@ class MultiCrop(Augment):
         )
         self.large, self.small, self.small_size = large, small, small_size
 
-    def forward(self, images: Tensor) -> Tensor | Views:
-        """Crop (B, C, H, W) uint8 into ``Views`` of float in 0..1; in eval mode the whole images.
+    # one crop is a Tensor, several are Views: whoever builds views takes both
+    def forward(self, images: Tensor) -> Tensor | Views:  # type: ignore[override]
+        """Crop (B, C, H, W) uint8 into ``Views`` of shares 0..1; in eval mode the whole images.
 
         The crops of an image follow each other, large ones first.
         """
@@ -104,11 +107,11 @@ class MultiCrop(Augment):
 
     @staticmethod
     def _crops(images: Tensor, crop: CropFlip, times: int) -> Tensor | None:
-        """``times`` crops of each image, (B, times, C, s, s); None for none."""
+        """Draw ``times`` crops of each image, (B, times, C, s, s); None for none."""
         if not times:
             return None
         return crop(images.repeat_interleave(times, 0)).unflatten(0, (len(images), times))
 
     def _changed(self, crops: Tensor) -> Tensor:
-        """(B, V, C, s, s) -> (B * V, C, s, s), each with its own change of colours."""
+        """Change the colours of (B, V, C, s, s), each crop by its own draw -> (B * V, C, s, s)."""
         return self.operations(as_float(crops.flatten(0, 1).contiguous()))

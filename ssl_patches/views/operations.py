@@ -1,5 +1,4 @@
-"""What may happen to a view after the crop: quarter turns, colour, intensity, grey, blur. Each is
-usable alone.
+"""Change views after the crop: quarter turns, colour, intensity, grey, blur. Each is usable alone.
 
 All take (B, C, S, S) floats in 0..1 and give the same, with parameters drawn per image, for the
 whole batch at once and without a loop: colours by one 3 x 3 matrix per image, blur by two banded
@@ -23,14 +22,14 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 
 
 class Rotate(nn.Module):
-    """A random quarter turn, each of the four equally likely; together with a flip all eight
-    symmetries of a square.
+    """A random quarter turn, each of the four equally likely.
 
-    For images without an up: microscopy, satellites. A task that asks for the orientation needs it
-    removed.
+    Together with a flip these are all eight symmetries of a square. For images without an up:
+    microscopy, satellites. A task that asks for the orientation needs it removed.
     """
 
     def forward(self, views: Tensor) -> Tensor:
+        """Turn (B, C, S, S), each view by its own draw."""
         if not self.training:
             return views
         swap, down = torch.randint(
@@ -38,16 +37,15 @@ class Rotate(nn.Module):
         )
         views = torch.where(swap, views.mT, views)
         views = torch.where(down, views.flip(-2), views)
-        return torch.where(
-            swap ^ down, views.flip(-1), views
-        )  # an even number of mirrors is a turn
+        # an even number of mirrors is a turn
+        return torch.where(swap ^ down, views.flip(-1), views)
 
 
 class Colour(nn.Module):
-    """Brightness, contrast and saturation times a factor in 1 +- the value, hue turned by up to
-    ``hue`` of a turn.
+    """Random changes of brightness, contrast, saturation and hue.
 
-    RGB only, as soon as ``saturation`` or ``hue`` is above 0.
+    The first three are multiplied by a factor in 1 +- the value, hue is turned by up to ``hue`` of
+    a turn. RGB only, as soon as ``saturation`` or ``hue`` is above 0.
 
     ``brightness``: largest change of the factor. Why: half of SimCLR's, whose strength only
     contrast between views needs.
@@ -84,6 +82,7 @@ class Colour(nn.Module):
         self.probability = probability
 
     def forward(self, views: Tensor) -> Tensor:
+        """Change the colours of (B, C, S, S), shares 0..1. ValueError where it needs C = 3."""
         if not self.training:
             return views
         coloured = self.saturation > 0 or self.hue > 0
@@ -109,8 +108,10 @@ class Colour(nn.Module):
 def adjusted(
     views: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor | None, hue: Tensor
 ) -> Tensor:
-    """Factors (B,), and ``hue`` (B,) in turns, applied in that order; ``saturation`` None leaves
-    saturation and hue out."""
+    """Change the colours of (B, C, H, W), shares 0..1, in the order of the arguments.
+
+    Factors (B,), and ``hue`` (B,) in turns; ``saturation`` None leaves saturation and hue out.
+    """
     views = views * brightness.view(-1, 1, 1, 1)
     mean = _grey(views).mean((1, 2, 3), keepdim=True)
     views = mean + contrast.view(-1, 1, 1, 1) * (views - mean)
@@ -138,9 +139,10 @@ def _hue_matrix(turn: Tensor) -> Tensor:
 
 
 class Intensity(nn.Module):
-    """Each channel by itself: times 1 +- ``gain``, plus +- ``offset``. For any number of channels.
+    """Random scale and shift of each channel by itself: times 1 +- ``gain``, plus +- ``offset``.
 
-    What stains, exposure and bands do to images whose channels are no colours.
+    For any number of channels: what stains, exposure and bands do to images whose channels are no
+    colours.
 
     ``gain``: largest change of the factor. Why: mild, as intensities are measurements; not measured
     here.
@@ -155,6 +157,7 @@ class Intensity(nn.Module):
         self.gain, self.offset, self.probability = gain, offset, probability
 
     def forward(self, views: Tensor) -> Tensor:
+        """Scale and shift each channel of (B, C, S, S), shares 0..1."""
         if not self.training:
             return views
         gain, offset = 2 * torch.rand(2, *views.shape[:2], 1, 1, device=views.device) - 1
@@ -163,8 +166,10 @@ class Intensity(nn.Module):
 
 
 class Grey(nn.Module):
-    """The luma in every channel. RGB only. ``probability``: of it. Why: as SimCLR (Chen et al.
-    2020)."""
+    """The luma in every channel, for some views. RGB only.
+
+    ``probability``: that an image is made grey. Why: as SimCLR (Chen et al. 2020).
+    """
 
     def __init__(self, *, probability: float = 0.2) -> None:
         super().__init__()
@@ -172,6 +177,7 @@ class Grey(nn.Module):
         self.probability = probability
 
     def forward(self, views: Tensor) -> Tensor:
+        """Take the colours out of some of (B, 3, S, S), shares 0..1. ValueError for other C."""
         if not self.training:
             return views
         if views.shape[1] != 3:
@@ -183,7 +189,9 @@ class Grey(nn.Module):
 
 
 class Blur(nn.Module):
-    """Gaussian blur. At the border the weights inside the view are renormalised.
+    """Gaussian blur of some views; ValueError for values out of range.
+
+    At the border the weights inside the view are renormalised.
 
     ``sigma``: drawn between these two shares of the view's side. Why: 0.1 to 2 px of 224, as
     SimCLR.
@@ -203,6 +211,7 @@ class Blur(nn.Module):
         self.sigma, self.probability = tuple(sigma), probability
 
     def forward(self, views: Tensor) -> Tensor:
+        """Blur some of (B, C, S, S), shares 0..1."""
         if not self.training:
             return views
         low, high = self.sigma
@@ -212,7 +221,7 @@ class Blur(nn.Module):
 
 
 def blur(views: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur of (B, C, H, W) with ``sigma`` (B,) in pixels."""
+    """Blur (B, C, H, W) with a Gaussian of ``sigma`` (B,) in pixels."""
     with torch.autocast(views.device.type, enabled=False):
         rows, cols = (_gaussian(side, sigma)[:, None] for side in views.shape[-2:])
         return rows @ views @ cols.mT

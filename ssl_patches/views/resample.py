@@ -1,4 +1,4 @@
-"""Crop, antialiased resize and mirror with parameters per image.
+"""Crop, resize (antialiased) and mirror a batch, with parameters per image.
 
 A resize is linear and separable: ``out = Y @ image @ X^T``, where row i of ``Y`` holds the weights
 with which output row i reads the input rows. Drawing one ``Y`` and one ``X`` per image gives every
@@ -12,8 +12,8 @@ multiplied, in half of the time.
 
 Most of those weights are zero, and the larger the image the more. Bytes of more than 64 px on a CPU
 are resized one by one instead, by the routine for bytes behind torchvision's resize: 15 times as
-fast at 256 px, and rounded to levels of 1/255 (tests/test_views.py states the difference). They
-stay bytes: what is done with floats is done to tiles, in a cache.
+fast at 256 px, and rounded to levels of 1/255 (tests/views/test_resample.py states the difference).
+They stay bytes: what is done with floats is done to tiles, in a cache.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssl_patches.types import colours_together
+from ssl_patches.types import channels_last
 
 # px; up to here an image is so small that the calls of a loop would cost more than the products
 BY_PRODUCTS = 64
@@ -31,16 +31,14 @@ BY_PRODUCTS = 64
 def reading_weights(
     start: Tensor, extent: Tensor, *, size: int, out: int, mirror: Tensor | None = None
 ) -> Tensor:
-    """Weights (..., out, size) with which ``out`` samples read the stretch [start, start + extent)
-    of a line.
+    """Return the weights (..., out, size) with which ``out`` samples read a stretch of a line.
 
-    ``start`` and ``extent`` (...) in pixels, fractions allowed; ``mirror`` (...) bool reverses the
-    output.
+    The stretch is [start, start + extent) of ``size`` pixels. ``start`` and ``extent`` (...) in
+    pixels, fractions allowed; ``mirror`` (...) bool reverses the output.
     """
     step = extent / out
-    support = step.clamp(
-        min=1.0
-    )  # wider than a pixel only when shrinking: that is the antialiasing
+    # wider than a pixel only when shrinking: that is the antialiasing
+    support = step.clamp(min=1.0)
     index = torch.arange(out, device=start.device)
     if mirror is not None:
         index = torch.where(mirror[..., None], out - 1 - index, index)
@@ -55,12 +53,11 @@ def reading_weights(
 
 
 def crop_resize(images: Tensor, boxes: Tensor, *, out: int, mirror: Tensor | None = None) -> Tensor:
-    """``images`` (B, C, H, W) uint8 or float in 0..1, ``boxes`` (B, 4) y, x, h, w -> (B, C, out,
-    out).
+    """Crop and resize (B, C, H, W), uint8 or float shares 0..1 -> (B, C, out, out).
 
-    Float in 0..1, or uint8 where bytes were resized as bytes (see above; ``as_float`` makes floats
-    of either), the colours of a pixel together in memory. ``mirror`` (B,) bool flips left and
-    right.
+    ``boxes`` (B, 4): y, x, h, w in pixels. ``mirror`` (B,) bool flips left and right. Returns float
+    shares 0..1, or uint8, channels-last in memory, where bytes were resized as bytes (see above;
+    ``as_float`` makes floats of either).
     """
     count, channels, height, width = images.shape
     bytes_on_cpu = images.device.type == "cpu" and images.dtype == torch.uint8
@@ -71,9 +68,8 @@ def crop_resize(images: Tensor, boxes: Tensor, *, out: int, mirror: Tensor | Non
     y, x, h, w = boxes.unbind(-1)
     rows = reading_weights(y, h, size=height, out=out)[:, None]
     cols = reading_weights(x, w, size=width, out=out, mirror=mirror)
-    with torch.autocast(
-        images.device.type, enabled=False
-    ):  # eight bits of mantissa would be seen in the picture
+    # eight bits of mantissa would be seen in the picture
+    with torch.autocast(images.device.type, enabled=False):
         # columns first: all rows of all channels of an image are one product
         return rows @ (as_float(images).flatten(1, 2) @ cols.mT).view(count, channels, height, out)
 
@@ -104,7 +100,7 @@ def _enlarged(images: Tensor, boxes: Tensor, out: int, mirror: Tensor | None) ->
 def _reading_places(
     start: Tensor, extent: Tensor, *, out: int, mirror: Tensor | None = None
 ) -> Tensor:
-    """Where (B, out) samples read a line, in pixels: 0 is the middle of the first.
+    """Return where the samples read a line, (B, out) in pixels: 0 is the middle of the first.
 
     None lies outside the pixels of its own stretch, so that the crop's edge is continued and not
     what lies beyond it.
@@ -127,8 +123,8 @@ def _one_by_one(images: Tensor, boxes: Tensor, out: int, mirror: Tensor | None) 
     for view, image, (y, x, h, w), flip in zip(
         views, images, boxes.int().tolist(), flips, strict=True
     ):
-        # a part in memory of its own, colours of a pixel together: of any other torch makes several
-        # copies, one after the other
+        # a part in memory of its own, channels-last: of any other torch makes several copies, one
+        # after the other
         part = image[None, :, y : y + h, x : x + w].contiguous(memory_format=torch.channels_last)
         resized = F.interpolate(part, (out, out), mode="bilinear", antialias=True)
         view.copy_((resized.flip(-1) if flip else resized)[0])
@@ -136,19 +132,19 @@ def _one_by_one(images: Tensor, boxes: Tensor, out: int, mirror: Tensor | None) 
 
 
 def as_float(images: Tensor) -> Tensor:
-    """uint8 in 0..255 -> float32 in 0..1; float is taken to be in 0..1 already."""
+    """Turn uint8 levels 0..255 (...) into float32 shares 0..1 (...); floats stay as they are."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
 def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """``images`` (B, C, H, W) uint8, or float in 0..1 -> (x - mean) / std; ``mean``, ``std`` (C, 1,
-    1), of pixels in 0..1.
+    """Normalise (B, C, H, W), uint8 or float shares 0..1, to (x - mean) / std.
 
-    Bit for bit what exported preprocessing computes. Where the colours of a pixel lie together,
-    whole lines are computed with lines of means: three numbers at a time would take twice as long.
+    ``mean``, ``std`` (C, 1, 1): of shares 0..1. Bit for bit what exported preprocessing computes.
+    Where images are channels-last, whole lines are computed with lines of means: three numbers at a
+    time would take twice as long.
     """
     pixels = as_float(images)
-    if not colours_together(pixels):
+    if not channels_last(pixels):
         return (pixels - mean).div_(std)
     together = pixels.movedim(1, -1)
     means, stds = (values.flatten().repeat(together.shape[2]) for values in (mean, std))

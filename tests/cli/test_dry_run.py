@@ -9,20 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from small import SMALL, SMALL_DATA
-from torch.profiler import ProfilerActivity, profile
 
 from ssl_patches.cli import main
 from ssl_patches.config import mixture
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
-from ssl_patches.sampler import PatchSampler
-from ssl_patches.training import cost
-from ssl_patches.training.figures.task import PAPER
-from ssl_patches.training.figures.tiles import laid_at_boxes
 from ssl_patches.training.prepare import prepare
-from ssl_patches.training.pretrainer import Pretrainer
 
 VIT = SMALL[:2]
 RESNET = (
@@ -127,77 +120,3 @@ def test_of_a_sweep_it_lists_the_runs(here, capsys):
     found = capsys.readouterr().out
     assert "2 missing" in found
     assert list(here.iterdir()) == []
-
-
-def allocated(module: Pretrainer, images: torch.Tensor, trace: Path) -> float:
-    """The peak of torch's own allocator in a step, weights and the optimizer's state included, from
-    a profiler's trace."""
-    optimizer = module.train().configure_optimizers()
-
-    def step() -> None:
-        module.losses(images)[0].backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    step()
-    state = [
-        value
-        for each in optimizer.state.values()
-        for value in each.values()
-        if isinstance(value, torch.Tensor)
-    ]
-    kept = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers(), *state))
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        step()
-    profiler.export_chrome_trace(str(trace))
-    events = [
-        event
-        for event in json.loads(trace.read_text())["traceEvents"]
-        if event["name"] == "[memory]"
-    ]
-    course = np.cumsum(
-        [event["args"]["Bytes"] for event in sorted(events, key=lambda event: event["ts"])]
-    )
-    return kept + float(course.max())
-
-
-@pytest.mark.parametrize(
-    "words",
-    [(*VIT, "task=masked"), (*VIT, "task=relation"), (*RESNET, "task=jigsaw")],
-    ids=["masked", "relation", "resnet"],
-)
-def test_memory_is_within_a_quarter_of_what_the_allocator_reaches(words, tmp_path):
-    run = prepare(mixture.request([*words, *SMALL_DATA], supplied=SUPPLIED, schema=PRETRAIN))
-    images = torch.stack([run.data.train[index][0] for index in range(64)])
-    before = [value.clone() for value in run.module.parameters()]
-    needed = cost.estimate(run.module, images[: 2 * cost.FEW], bf16=False)
-    assert all(map(torch.equal, before, run.module.parameters()))
-    reached = allocated(run.module, images, tmp_path / "trace.json")
-    assert 0.8 < needed.step(64) / reached < 1.25
-    assert needed.step(16) / reached < 0.8  # the check can fail
-
-
-def test_what_grows_with_the_batch_is_not_hidden_by_what_does_not():
-    """Few images: gradients are the peak. Many: what forward keeps is, which an extension of peaks
-    alone would miss."""
-    assert cost.Memory(10, [(100.0, 1.0), (0.0, 5.0)]).step(4) == 10 + 104
-    assert cost.Memory(10, [(100.0, 1.0), (0.0, 5.0)]).step(1000) == 10 + 5000
-
-
-def test_tiles_lie_where_they_were_cut():
-    """Where a tile lies the picture is the view, everywhere else it is paper."""
-    torch.manual_seed(0)
-    line = torch.arange(48.0)
-    images = torch.stack(
-        [line[:, None].expand(48, 48), line.expand(48, 48), line[:, None] + line]
-    ).to(torch.uint8)[None]
-    for knobs in ({"rows": 3, "cols": 3, "gap": 2}, {"rows": 2, "cols": 2, "tile": 10, "gap": 5}):
-        sampler = PatchSampler(image_size=48, **knobs).train()
-        canvas = laid_at_boxes(sampler(images), sampler)
-        scale = canvas.shape[-1] // 48
-        view = (images / 255).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-        paper = (canvas == PAPER).all(1, keepdim=True).expand_as(canvas)
-        assert torch.allclose(canvas[~paper], view[~paper], atol=1e-5)
-        assert (~paper).float().mean() == pytest.approx(
-            sampler.grid.cells * (sampler.tile / 48) ** 2, abs=1e-6
-        )

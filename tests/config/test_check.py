@@ -2,80 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import types
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field
+from toys import HERE, problems, puzzle
 
 from ssl_patches.config.check import check
 from ssl_patches.config.instantiate import build
-from ssl_patches.config.messages import BadRequest, nearest, shown
-
-if TYPE_CHECKING:
-    from nowhere import Ghost  # an annotation that cannot be evaluated
-
-HERE = __name__
-
-
-class Live:
-    pass
-
-
-class Puzzle:
-    def __init__(
-        self,
-        *,
-        dim: int,
-        permutations: int = 30,
-        ratio: float = 0.5,
-        flip: bool = False,
-        mode: Literal["row", "cell"] = "row",
-        sizes: tuple[int, int] = (1, 2),
-        scales: list[float] | None = None,
-        where: Path | None = None,
-        live: Live | None = None,
-        call: Callable[[int], int] | None = None,
-        positive: Annotated[int, Field(gt=0)] = 1,
-        options: dict[str, Any] | None = None,
-    ) -> None:
-        if permutations > 1000:
-            raise ValueError(
-                f"task.permutations={permutations}: must be at most 1000; set"
-                " task.permutations=1000"
-            )
-        self.dim, self.permutations, self.options, self.live = dim, permutations, options, live
-
-
-class Folder:
-    def __init__(self, *, root: str, transform: Any = None) -> None:
-        self.root, self.transform = root, transform
-
-
-class Anything:
-    def __init__(self, *, size: int = 1, **others: Any) -> None:
-        self.others = others
-
-
-class Haunted:
-    def __init__(self, *, ghost: Ghost = None, size: int = 1) -> None:
-        pass
-
-
-def puzzle(**knobs: Any) -> dict[str, Any]:
-    return {"_target_": f"{HERE}.Puzzle", **knobs}
-
-
-def problems(cfg: dict[str, Any], **rules: Any) -> list[str]:
-    with pytest.raises(BadRequest) as caught:
-        check(cfg, **rules)
-    return caught.value.problems
+from ssl_patches.config.messages import shown
 
 
 def of_task(**knobs: Any) -> list[str]:
@@ -203,30 +139,6 @@ def test_one_annotation_that_cannot_be_evaluated_leaves_the_others_checked():
     assert len(problems({"a": {"_target_": f"{HERE}.Haunted", "ghost": "boo", "size": "x"}})) == 1
 
 
-@pytest.mark.parametrize(
-    ("target", "remedy"),
-    [
-        (f"{HERE}.Puzle", "did you mean 'Puzzle'?"),
-        ("no_such_package.Thing", "no module 'no_such_package' is installed"),
-        ("ssl_patches.conifg.check", "did you mean 'config'?"),
-        ("Puzzle", "must be a dotted path"),
-        (3, "must be a dotted path"),
-        (f"{HERE}.HERE", "must name a class or a function"),
-    ],
-)
-def test_a_target_that_is_not_there_is_said(target, remedy):
-    (problem,) = problems({"task": {"_target_": target, "x": 1}})
-    assert problem.startswith(f"task._target_={target}: ")
-    assert remedy in problem
-
-
-def test_a_module_that_needs_what_is_not_installed_is_not_called_missing(tmp_path, monkeypatch):
-    (tmp_path / "needy_toy.py").write_text("import surely_not_installed\nclass A: ...\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    (problem,) = problems({"a": {"_target_": "needy_toy.A"}})
-    assert "needs 'surely_not_installed'; install it" in problem
-
-
 def test_other_words_of_hydra_are_refused_not_ignored():
     assert of_task(_partial_=True) == [
         "task._partial_=true: only _target_ is supported; take it out"
@@ -275,92 +187,3 @@ def test_a_key_of_the_schema_that_was_deleted_is_missing():
     assert problems({key: GOOD[key] for key in GOOD if key != "seed"}, schema=SCHEMA) == [
         "seed: missing; give seed=1"
     ]
-
-
-def test_build_builds_inner_nodes_first_and_adds_what_is_supplied():
-    inner = {"_target_": f"{HERE}.Folder", "root": "x"}
-    built = build(puzzle(options={"a": [inner]}, live={"_target_": f"{HERE}.Live"}), dim=7)
-    assert (built.dim, built.permutations, type(built.live)) == (7, 30, Live)
-    assert built.options["a"][0].root == "x"
-
-
-def test_build_gives_the_constructor_containers_of_its_own():
-    node = puzzle(options={"a": [1]})
-    build(node, dim=1).options["a"].append(2)
-    assert node["options"] == {"a": [1]}
-
-
-def test_a_constructors_own_refusal_passes_through_unchanged():
-    with pytest.raises(
-        ValueError,
-        match=r"^task.permutations=2000: must be at most 1000; set task.permutations=1000$",
-    ):
-        build(puzzle(permutations=2000), dim=1)
-
-
-def test_build_refuses_a_knob_that_the_program_supplies():
-    with pytest.raises(ValueError, match="dim=3: is derived"):
-        build(puzzle(dim=3), dim=1)
-
-
-ALLOWED = ("ssl_patches.",)
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "os.system",
-        "ssl_patches_evil.Thing",
-        "ssl_patches.config.saved.os.system",  # reached through a module that merely imports it
-        "ssl_patches.config.instantiate.importlib.import_module",
-        "ssl_patches.config.messages.Path",
-    ],
-)
-def test_targets_from_elsewhere_are_refused_by_check_and_build_when_packages_are_named(
-    target, monkeypatch
-):
-    monkeypatch.setitem(sys.modules, "ssl_patches_evil", types.SimpleNamespace(Thing=Live))
-    with pytest.raises(ValueError, match="is not from an allowed package; allowed: ssl_patches"):
-        build({"_target_": target}, allowed=ALLOWED)
-    assert (
-        "is not from an allowed package"
-        in problems({"a": {"_target_": target}}, allowed=ALLOWED)[0]
-    )
-
-
-def test_inner_nodes_from_elsewhere_are_refused_too_and_our_own_are_built():
-    ours = "ssl_patches.config.check.BadRequest"
-    assert isinstance(build({"_target_": ours, "problems": ["x"]}, allowed=ALLOWED), BadRequest)
-    with pytest.raises(ValueError, match="allowed package"):
-        build({"_target_": ours, "problems": [{"_target_": "os.getcwd"}]}, allowed=ALLOWED)
-
-
-def test_a_refused_module_is_not_even_imported(tmp_path, monkeypatch):
-    (tmp_path / "bomb_toy.py").write_text("raise SystemExit('imported')\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ValueError, match="allowed package"):
-        build({"_target_": "bomb_toy.A"}, allowed=ALLOWED)
-    with pytest.raises(SystemExit):  # the bomb is live
-        build({"_target_": "bomb_toy.A"})
-
-
-def test_one_line_per_problem():
-    error = BadRequest(["a: b; c", "d: e; f"])
-    assert str(error) == "a: b; c\nd: e; f"
-    assert isinstance(error, ValueError)
-
-
-def test_nearest_ignores_case_completes_beginnings_and_lists_what_there_is():
-    assert nearest("JIGSAW", ["jigsaw", "masked"]) == "did you mean 'jigsaw'?"
-    assert nearest("perm", ["permutations", "ratio"]) == "did you mean 'permutations'?"
-    assert nearest("zzz", ["b", "a"]) == "choose among: a, b"
-
-
-@given(st.one_of(st.integers(), st.booleans(), st.none(), st.text(), st.floats(allow_nan=False)))
-def test_a_shown_value_is_one_short_line_and_text_is_never_mistaken_for_something_else(value):
-    text = shown(value)
-    assert len(text) <= 80
-    assert "\n" not in text
-    if isinstance(value, str) and len(text) < 80:
-        assert text == value or json.loads(text) == value
-        assert text not in ("true", "null", "3")

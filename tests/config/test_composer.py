@@ -3,65 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from toy_conf import install, refused, write
 
 from ssl_patches import config
 from ssl_patches.cli.completion import complete
-from ssl_patches.config import compose, load, request, save
-from ssl_patches.config import files as conf_files
-from ssl_patches.config.files import options
-from ssl_patches.config.messages import BadRequest
+from ssl_patches.config import compose, request
 
-TOYS = """
-from typing import Any
-class Embedded:
-    def __init__(self, *, batch_size: int = 32): ...
-class Folder:
-    def __init__(self, *, root: str, batch_size: int = 32): ...
-class Tiles:
-    def __init__(self, *, rows: int, gap: int = 0): ...
-class Jigsaw:
-    def __init__(self, *, dim: int, permutations: int = 30, ratio: float = 0.5, options: dict[str, Any] | None = None): ...
-class Position:
-    def __init__(self, *, dim: int, share: float = 0.1): ...
-"""
-CONF = {
-    "pretrain": (
-        """
-        defaults:
-          [_self_, {data: embedded}, {sampler: tiles_3x3}, {task: jigsaw}, {optional logger: null}, {optional experiment: null}]
-        seed: 0
-        image_size: 96
-        budget: {images: null, epochs: null}
-        run_dir: null
-        """
-    ),
-    "evaluate": "defaults: [{data: embedded}, _self_]\nmodel: ???\nhalf: ${seed}\nseed: 1",
-    "data/embedded": "_target_: conf_toys.Embedded",
-    "data/folder": "_target_: conf_toys.Folder\nroot: ???",
-    "sampler/tiles_3x3": "_target_: conf_toys.Tiles\nrows: 3",
-    "sampler/tiles_2x2": "_target_: conf_toys.Tiles\nrows: 2",
-    "sampler/tokens": "_target_: conf_toys.Tiles\nrows: 14",
-    "logger/csv": "_target_: conf_toys.Embedded",
-    "task/jigsaw": "_target_: conf_toys.Jigsaw\npermutations: 30",
-    "task/position": (
-        "defaults: [{override /sampler@_global_.sampler: tokens}]\n_target_: conf_toys.Position"
-    ),
-    "experiment/small": (
-        """# @package _global_
-        defaults: [{override /task: position}, {override /sampler: tiles_2x2}]
-        image_size: 32
-        """
-    ),
-}
 RULES = {
     "supplied": {"task": {"dim"}},
     "schema": {
@@ -73,28 +26,9 @@ RULES = {
 }
 
 
-def write(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        file = folder / f"{name}.yaml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(re.sub(r"^ {8}", "", text.strip(), flags=re.MULTILINE) + "\n")
-    return folder
-
-
 @pytest.fixture(autouse=True)
 def conf(tmp_path, monkeypatch) -> Path:
-    (tmp_path / "conf_toys.py").write_text(TOYS)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "conf_toys", raising=False)
-    folder = write(tmp_path / "conf", CONF)
-    monkeypatch.setattr(conf_files, "conf_dir", lambda: folder)
-    return folder
-
-
-def refused(*overrides: str, command: str = "pretrain", ask=compose, **rules) -> list[str]:
-    with pytest.raises(BadRequest) as caught:
-        ask(command, overrides, **rules)
-    return caught.value.problems
+    return install(tmp_path, monkeypatch)
 
 
 def test_plain_containers_come_out_resolved():
@@ -132,15 +66,6 @@ def test_an_experiment_wins_over_the_task_and_the_user_over_the_experiment():
         == 14
     )
     assert compose("pretrain", ["experiment=small"])["image_size"] == 32
-
-
-def test_an_override_without_the_package_is_answered_with_the_line_that_works(conf):
-    write(
-        conf,
-        {"task/wrong": "defaults: [{override /sampler: tokens}]\n_target_: conf_toys.Position"},
-    )
-    (problem,) = refused("task=wrong")
-    assert "write 'override /sampler@_global_.sampler: NAME'" in problem
 
 
 def test_a_knob_that_the_yaml_does_not_list_needs_no_plus():
@@ -203,12 +128,6 @@ def test_settings_of_hydra_that_would_have_no_effect_are_refused():
     assert "no effect" in refused("hydra.run.dir=/x")[0]
 
 
-def test_a_group_of_another_command_is_refused():
-    assert refused("model=x", "sampler=tokens", command="evaluate") == [
-        "sampler: evaluate takes no sampler=; take it out (it takes: data)"
-    ]
-
-
 def test_a_misspelt_command_is_refused():
     assert refused(command="pretrian") == ["pretrian: no such command; did you mean 'pretrain'?"]
 
@@ -225,8 +144,19 @@ def test_all_mistakes_are_listed_together_by_compose_and_check():
     )
     keys = [re.split("[=:]", problem)[0] for problem in refused(*words, ask=request, **RULES)]
     assert sorted(keys) == sorted(
-        ["sed", "tsk", "task", "task.permutaton", "task.permutations", "budget.image", "data", "data.root", "image_size", "x("]
-    )  # fmt: skip
+        [
+            "sed",
+            "tsk",
+            "task",
+            "task.permutaton",
+            "task.permutations",
+            "budget.image",
+            "data",
+            "data.root",
+            "image_size",
+            "x(",
+        ]
+    )
 
 
 def test_one_mistake_is_not_told_twice_nor_followed_by_its_consequences():
@@ -263,49 +193,6 @@ def test_what_the_program_supplies_is_not_offered_as_a_remedy():
     assert "dim" not in refused("task.zzzz=1", ask=request, **RULES)[0]
 
 
-def test_mistakes_inside_yaml_are_named_with_their_file(conf):
-    write(conf, {"experiment/typo": "# @package _global_\ndefaults: [{override /task: jigsw}]"})
-    (problem,) = refused("experiment=typo")
-    assert "experiment/typo.yaml" in problem
-    assert "did you mean 'jigsaw'?" in problem
-    write(conf, {"task/broken": "a: [1"})
-    assert "broken.yaml" in refused("task=broken")[0]
-
-
-def test_a_users_folder_adds_names_and_wins_over_ours_also_by_a_relative_path(
-    tmp_path, monkeypatch
-):
-    mine = write(
-        tmp_path / "my conf",
-        {"task/mine": "_target_: conf_toys.Position", "data/embedded": "_target_: x.Y"},
-    )
-    monkeypatch.chdir(tmp_path)
-    for place in (mine, Path("my conf"), "./my conf"):
-        found = compose("pretrain", ["task=mine"], config_dirs=[place])
-        assert (found["task"]["_target_"], found["data"]["_target_"]) == (
-            "conf_toys.Position",
-            "x.Y",
-        )
-        assert options("task", config_dirs=[place]) == ["jigsaw", "mine", "position"]
-    assert options("task") == ["jigsaw", "position"]
-    assert "no such folder" in refused("task=mine", config_dirs=["nowhere"])[0]
-
-
-def test_a_name_is_described_by_the_comment_its_file_begins_with(conf):
-    write(
-        conf,
-        {
-            "experiment/told": "# @package _global_\n# A small one.\nseed: 1",
-            "experiment/bare": "seed: 1",
-        },
-    )
-    assert conf_files.described("experiment") == [
-        ("bare", ""),
-        ("small", ""),
-        ("told", "A small one."),
-    ]
-
-
 def test_keys_of_a_group_that_the_program_reads_itself_may_be_set_and_are_checked():
     rules = {**RULES, "schema": RULES["schema"] | {"sampler": {"workers": int}}}
     assert request("pretrain", ["sampler.workers=2"], **rules)["sampler"]["workers"] == 2
@@ -315,68 +202,6 @@ def test_keys_of_a_group_that_the_program_reads_itself_may_be_set_and_are_checke
     assert refused("sampler.workers=2", ask=request, **RULES) == [
         "sampler.workers: unknown key; choose among: gap, rows"
     ]
-
-
-def test_an_installed_package_adds_names_by_its_entry_point(tmp_path, monkeypatch):
-    write(tmp_path / "acme_toy" / "conf", {"task/colour": "_target_: conf_toys.Position"})
-    (tmp_path / "acme_toy" / "__init__.py").write_text("raise SystemExit('imported')")
-    about = tmp_path / "acme_toy-1.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_toy\nVersion: 1\n")
-    (about / "entry_points.txt").write_text("[ssl_patches.conf]\nacme = acme_toy.conf\n")
-    assert "colour" in options("task")
-    assert compose("pretrain", ["task=colour"])["task"]["_target_"] == "conf_toys.Position"
-
-
-def test_compose_works_inside_another_hydra_program(conf):
-    from hydra import compose as other
-    from hydra import initialize_config_dir
-
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        assert compose("pretrain", ["seed=4"])["seed"] == 4
-        assert other("pretrain").seed == 0
-
-
-plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="$\\")),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), inner, max_size=3),
-)  # fmt: skip
-
-
-@given(st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), plain, max_size=4))
-def test_what_is_saved_is_loaded(tmp_path_factory, cfg):
-    file = tmp_path_factory.getbasetemp() / "saved.yaml"
-    save(cfg, file)
-    assert load(file) == cfg
-
-
-@pytest.mark.parametrize(
-    "text", ["1e5", "1e-4", "012", "true", "null", "", "???", " a ", "12:30:00", "${seed}", "a: b"]
-)
-def test_text_that_looks_like_something_else_stays_text(tmp_path, text):
-    save({"seed": 1, "x": text}, tmp_path / "c.yaml")
-    assert load(tmp_path / "c.yaml")["x"] == text
-
-
-def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
-    save({"a": 1}, tmp_path / "new" / "c.yaml")
-    with pytest.raises(TypeError):
-        save({"a": Path("x")}, tmp_path / "new" / "c.yaml")
-    assert load(tmp_path / "new" / "c.yaml") == {"a": 1}
-    assert os.listdir(tmp_path / "new") == ["c.yaml"]
-
-
-def test_a_file_that_cannot_be_loaded_is_a_bad_request(tmp_path):
-    (tmp_path / "bad.yaml").write_text("a: [1")
-    (tmp_path / "list.yaml").write_text("[1]")
-    for name, rule in (
-        ("none.yaml", "no such file"),
-        ("bad.yaml", "cannot be read"),
-        ("list.yaml", "must hold"),
-    ):
-        with pytest.raises(BadRequest, match=rule):
-            load(tmp_path / name)
 
 
 @pytest.mark.parametrize(

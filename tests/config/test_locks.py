@@ -23,7 +23,7 @@ directory, start, log = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
 print("ready", flush=True)
 while not start.exists():
     pass
-with locks.held(directory) as ours:
+with locks.locked(directory) as ours:
     if ours:
         with log.open("a") as file:
             file.write("in\\n")
@@ -35,7 +35,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from ssl_patches.config import locks
-with locks.held(Path(sys.argv[1])) as ours:
+with locks.locked(Path(sys.argv[1])) as ours:
     print(ours, flush=True)
     time.sleep(60)
 """
@@ -71,7 +71,7 @@ def test_of_processes_that_find_the_same_owner_dead_exactly_one_works_at_a_time(
 
 def test_the_race_is_seen_when_claims_do_not_exclude(killed, tmp_path):
     """The test above catches a broken claim: here, whoever finds the owner dead simply goes in."""
-    lax = "locks._take = lambda at: at / 'anything'\nlocks._release = lambda at: None\n"
+    lax = "locks._acquire = lambda at: at / 'anything'\nlocks._release = lambda at: None\n"
     broken = RACER.replace("directory, start", f"{lax}directory, start", 1)
     racers = [start(broken, killed, tmp_path / "go", tmp_path / "log") for _ in range(4)]
     (tmp_path / "go").touch()
@@ -84,18 +84,18 @@ def test_a_live_owner_is_named_and_cannot_be_displaced(tmp_path):
     directory = tmp_path / "cell"
     process = start(HOLDER, directory)
     try:
-        owner = locks.holder(directory)
+        owner = locks.owner(directory)
         assert owner.pid == process.pid
-        with locks.held(directory) as ours:
+        with locks.locked(directory) as ours:
             assert not ours
         with pytest.raises(ValueError, match=f"process {process.pid} on .* works in it"):
             locks.refuse_others(directory)
     finally:
         process.kill()
         process.wait()
-    assert locks.holder(directory) is None
+    assert locks.owner(directory) is None
     assert locks.left_behind(directory)
-    with locks.held(directory) as ours:
+    with locks.locked(directory) as ours:
         assert ours
     assert not locks.left_behind(directory)
 
@@ -104,13 +104,13 @@ def test_a_zombie_is_no_owner(tmp_path):
     process = start(HOLDER, tmp_path / "cell")
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and not yet reaped
-    assert locks.holder(tmp_path / "cell") is None
+    assert locks.owner(tmp_path / "cell") is None
     process.wait()
 
 
 def claim_of(directory: Path, **changes: object) -> Path:
     """A claim of another machine, or of a process that differs in ``changes``."""
-    with locks.held(directory):
+    with locks.locked(directory):
         file = max((directory.parent / locks.FOLDER).iterdir())
         content = json.loads(file.read_text())
     file.write_text(json.dumps(content | {"released": False} | changes))
@@ -119,23 +119,23 @@ def claim_of(directory: Path, **changes: object) -> Path:
 
 def test_another_machine_is_believed_while_its_heart_beats(tmp_path):
     file = claim_of(tmp_path / "cell", machine="another", host="another")
-    assert locks.holder(tmp_path / "cell").host == "another"
-    with locks.held(tmp_path / "cell") as ours:
+    assert locks.owner(tmp_path / "cell").host == "another"
+    with locks.locked(tmp_path / "cell") as ours:
         assert not ours
     past = time.time() - locks.SILENCE - 1
     os.utime(file, (past, past))
-    with locks.held(tmp_path / "cell") as ours:
+    with locks.locked(tmp_path / "cell") as ours:
         assert ours
 
 
 def test_a_process_number_used_again_is_not_the_owner(tmp_path):
     claim_of(tmp_path / "cell", pid=os.getpid(), start="another time")
-    assert locks.holder(tmp_path / "cell") is None
+    assert locks.owner(tmp_path / "cell") is None
 
 
 def test_the_heart_beats(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "HEARTBEAT", 0.02)
-    with locks.held(tmp_path / "cell"):
+    with locks.locked(tmp_path / "cell"):
         file = next((tmp_path / locks.FOLDER).iterdir())
         os.utime(file, (0, 0))
         end = time.monotonic() + 10
@@ -160,12 +160,12 @@ def test_a_number_that_was_used_and_tidied_away_is_not_used_again(tmp_path):
     since."""
     directory = tmp_path / "cell"
     for _ in range(3):
-        with locks.held(directory) as ours:
+        with locks.locked(directory) as ours:
             assert ours
     before = locks._newest
     try:
         locks._newest = lambda at: (1, None)  # what it saw
-        assert locks._take(directory) is None
+        assert locks._acquire(directory) is None
     finally:
         locks._newest = before
     assert [file.name for file in (tmp_path / locks.FOLDER).iterdir()] == ["cell.3"]
@@ -173,28 +173,28 @@ def test_a_number_that_was_used_and_tidied_away_is_not_used_again(tmp_path):
 
 def test_names_that_begin_alike_are_told_apart(tmp_path):
     with (
-        locks.held(tmp_path / "cell.1"),
-        locks.held(tmp_path / "cell") as ours,
-        locks.held(tmp_path / "ce[l]l") as third,
+        locks.locked(tmp_path / "cell.1"),
+        locks.locked(tmp_path / "cell") as ours,
+        locks.locked(tmp_path / "ce[l]l") as third,
     ):
         assert ours
         assert third
-        assert locks.holder(tmp_path / "cel") is None
+        assert locks.owner(tmp_path / "cel") is None
 
 
 def test_a_block_within_the_block_is_part_of_it_and_an_error_releases(tmp_path):
     with (
         pytest.raises(ValueError, match="inside"),
-        locks.held(tmp_path / "cell"),
-        locks.alone_in(tmp_path / "cell"),
+        locks.locked(tmp_path / "cell"),
+        locks.exclusive(tmp_path / "cell"),
     ):
         raise ValueError("inside")
-    assert locks.holder(tmp_path / "cell") is None
+    assert locks.owner(tmp_path / "cell") is None
     assert not locks.left_behind(tmp_path / "cell")
 
 
 def test_a_file_that_is_no_claim_is_told(tmp_path):
     (tmp_path / locks.FOLDER).mkdir()
     (tmp_path / locks.FOLDER / "cell.1").write_text("{}")
-    with pytest.raises(ValueError, match="is no claim of ssl-patches"):
-        locks.holder(tmp_path / "cell")
+    with pytest.raises(ValueError, match="is no lock of ssl-patches"):
+        locks.owner(tmp_path / "cell")

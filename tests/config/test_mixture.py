@@ -30,7 +30,7 @@ def asked(*words: str) -> dict:
 
 @pytest.fixture
 def module() -> Pretrainer:
-    parts = build_run.parts(asked(*WORDS))
+    parts = build_run.components(asked(*WORDS))
     return Pretrainer(
         encoder=parts.encoder,
         parts=parts.parts,

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import Image
 
 from ssl_patches.data.decode import TRANSPOSE, UnreadableImage, decode, header
 
@@ -201,32 +201,6 @@ def test_damaged_metadata_beside_sound_pixels_is_ignored(tmp_path: Path) -> None
     assert shown(path, size=16).shape == (16, 16, 3)
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("a.jpg", {}),
-        ("p.jpg", {"progressive": True}),
-        ("a.png", {}),
-        ("a.webp", {}),
-        ("a.gif", {}),
-        ("a.bmp", {}),
-    ],
-)
-@given(share=st.floats(0, 1, exclude_max=True))
-@quiet
-def test_a_truncated_file_is_an_error_or_whole(
-    tmp_path: Path, name: str, options: dict, share: float
-) -> None:
-    """However much is cut off, no picture with a missing part comes back."""
-    noise = np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-    whole = stored(tmp_path, noise, name, **options)
-    data = Path(whole).read_bytes()
-    cut = tmp_path / f"cut_{name}"
-    cut.write_bytes(data[: int(share * len(data))])
-    if failure(lambda path: decode(path, channels=3, size=48), str(cut)) is None:
-        assert np.array_equal(shown(str(cut), size=48), shown(whole, size=48))
-
-
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.gif", "a.bmp", "a.tif", "a.ppm"])
 @given(
     at=st.lists(
@@ -245,23 +219,6 @@ def test_overwritten_bytes_raise_nothing_but_the_one_error(
     for read in (header, lambda path: decode(path, channels=3, size=16)):
         reason = failure(read, str(hit))
         assert reason is None or (reason and "\n" not in reason)
-
-
-def test_an_import_that_allows_truncated_images_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = Path(
-        stored(
-            tmp_path,
-            np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8),
-            "a.jpg",
-        )
-    )
-    path.write_bytes(path.read_bytes()[:2000])
-    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    assert Image.open(path).convert("RGB").size == (64, 64)  # the fault guarded against
-    with pytest.raises(UnreadableImage, match="truncated"):
-        decode(str(path), channels=3, size=64)
 
 
 def test_the_error_survives_the_way_out_of_a_worker() -> None:

@@ -21,7 +21,6 @@ from ssl_patches.cli import main
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.data import FolderSource
 from ssl_patches.data import build as build_data
-from ssl_patches.data.files import read_skip
 from ssl_patches.data.module import PatchDataModule, ordered_items
 
 RNG = np.random.default_rng(0)
@@ -122,21 +121,6 @@ def test_a_mixed_folder_is_told_in_full_and_the_list_leaves_out_just_the_bad(
     assert [image.shape for image, _, _ in train] == [(3, 40, 40)] * 16
 
 
-def test_the_settings_can_be_pasted_and_fit(mixed: Path, capsys) -> None:
-    found = doctor(capsys, "data.root=images")
-    program, command, *words = shlex.split(found["settings"])
-    assert (program, command) == ("ssl-patches", "pretrain")
-    cfg = config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN)
-    assert (cfg["image_size"], cfg["data"]["batch_size"], cfg["data"]["skip"]) == (
-        32,
-        16,
-        "quarantine.csv",
-    )
-    assert cfg["data"]["num_workers"] == 1
-    assert "microscopy" not in found["settings"]
-    assert len(build_data.source(cfg, "train", whole=False)) == 16
-
-
 def test_deep_files_have_their_range_and_channels_suggested(
     tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,22 +156,6 @@ def test_grey_pictures_are_one_channel(
     assert "data.channels=1" in found["settings"]
 
 
-def test_people_get_a_page_and_a_clean_folder_no_list(
-    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for at in range(8):
-        put(tmp_path / "fine" / f"{at}.png")
-    capsys.readouterr()
-    assert main(["doctor", "data.root=fine", "num_workers=2"]) == 0
-    said = capsys.readouterr()
-    assert "8 images and 0 other files in fine" in said.out
-    assert said.out.splitlines()[-1].startswith(
-        "ssl-patches pretrain data=folder data.root=fine image_size=32"
-    )
-    assert not (tmp_path / "quarantine.csv").exists()
-
-
 def test_bad_requests_are_refused_and_nothing_is_written_over(
     mixed: Path, capsys, tmp_path: Path
 ) -> None:
@@ -211,20 +179,6 @@ def test_bad_requests_are_refused_and_nothing_is_written_over(
     assert main(["doctor", "data.root=images", "num_workers=0"]) == 0
     assert "set overwrite=true to replace it" in refused("data.root=images")
     assert main(["doctor", "data.root=images", "num_workers=0", "overwrite=true"]) == 0
-
-
-def test_the_list_may_be_written_by_hand_and_must_be_of_these_images(tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_text("a.png\nb,c.png\n")
-    assert read_skip(str(tmp_path / "list.txt"), ["a.png", "z.png"], where="data.root=x") == {
-        "a.png"
-    }
-    with pytest.raises(
-        ValueError,
-        match=r"data.skip=.*none of its 2 paths .* is an image of data.root=x; leave it out",
-    ):
-        read_skip(str(tmp_path / "list.txt"), ["z.png"], where="data.root=x")
-    with pytest.raises(ValueError, match=r"data.skip=gone.csv: cannot be read"):
-        read_skip("gone.csv", ["z.png"], where="data.root=x")
 
 
 @pytest.mark.parametrize("workers", [0, 2])

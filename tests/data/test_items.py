@@ -182,7 +182,7 @@ class Squares:
         return {"image": np.full((32, 32), self.grey, np.uint8), "label": at % 2}
 
 
-OWN = ("data=own", "data._target_=test_items.Squares", "data.folder=x", "data.grey=7")
+OWN = ("data=own", f"data._target_={__name__}.Squares", "data.folder=x", "data.grey=7")
 
 
 def test_a_class_of_the_users_own_is_configured_like_any_other() -> None:

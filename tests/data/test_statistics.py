@@ -15,9 +15,8 @@ from ssl_patches import config
 from ssl_patches.cli import main
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.data import EmbeddedSource
-from ssl_patches.data import build as build_data
 from ssl_patches.data.statistics import check_statistics, measured
-from ssl_patches.sampler.patch_sampler import IMAGENET_MEAN, IMAGENET_STD
+from ssl_patches.sampler.patch_sampler import IMAGENET_MEAN
 from ssl_patches.training import build as build_run
 
 
@@ -78,20 +77,6 @@ def asked(*words: str) -> dict:
     )
 
 
-def test_the_default_stays_imagenets() -> None:
-    assert build_data.pixel_statistics(asked()) == (IMAGENET_MEAN, IMAGENET_STD)
-    assert build_data.pixel_statistics(asked("data.statistics=imagenet")) == (
-        IMAGENET_MEAN,
-        IMAGENET_STD,
-    )
-    assert build_data.settled(asked()) == asked()
-
-
-def test_numbers_may_be_given() -> None:
-    cfg = asked("data.statistics={mean:[0.1,0.2,0.3],std:[1.0,2.0,3.0]}")
-    assert build_data.pixel_statistics(cfg) == ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
-
-
 @pytest.mark.parametrize(
     "stated",
     [
@@ -105,13 +90,6 @@ def test_numbers_that_do_not_fit_are_refused(stated: dict) -> None:
         ValueError, match=r"one number per channel \(3\), std above 0; set data.statistics=measured"
     ):
         check_statistics(stated, 3)
-
-
-def test_another_word_is_refused() -> None:
-    with pytest.raises(
-        config.BadRequest, match=r"data.statistics=measure: must be one of imagenet, measured"
-    ):
-        asked("data.statistics=measure")
 
 
 def test_a_run_normalises_and_exports_what_it_measured(tmp_path: Path) -> None:
@@ -143,6 +121,6 @@ def test_a_run_normalises_and_exports_what_it_measured(tmp_path: Path) -> None:
     assert {key: exported[key] for key in ("mean", "std")} == expected
     kept = yaml.safe_load((run_dir / "config.yaml").read_text())
     assert kept["data"]["statistics"] == expected
-    sampler = build_run.parts(kept).parts[0].sampler
+    sampler = build_run.components(kept).parts[0].sampler
     assert torch.allclose(sampler.mean.flatten(), torch.tensor(expected["mean"]))
     assert not np.allclose(expected["mean"], IMAGENET_MEAN, atol=1e-3)

@@ -66,11 +66,12 @@ def test_links_to_files_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_names_in_the_repository_is_there(page):
-    """Paths in code: ``experiments/first_light``, ``conf/task/...``."""
+    """Paths in code: ``experiments/first_light``, ``conf/task/...``; NAME stands for any."""
     named = re.findall(
         r"`((?:experiments|conf|ssl_patches|docs)/[\w./-]+)`", page.read_text(encoding="utf-8")
     )
-    assert [path for path in named if not (REPOSITORY / path).exists()] == []
+    missing = [path for path in named if not (REPOSITORY / path).exists()]
+    assert [path for path in missing if "NAME" not in path] == []
 
 
 def test_the_readme_is_short_enough_to_be_read():

@@ -2,8 +2,14 @@
 
 import json
 
+import numpy as np
+import pytest
+from PIL import Image
+
 from ssl_patches.cli import main
 from ssl_patches.evaluation import PROTOCOL, Record
+from ssl_patches.evaluation.command import evaluate_run
+from ssl_patches.export import read_card
 
 LIMITS = ("train_images=64", "test_images=32")
 
@@ -13,8 +19,8 @@ def test_a_run_leaves_the_answers_to_every_test_image_and_the_protocol(finished_
     summary = json.loads((finished_run / "summary.json").read_text())
     assert [row.as_dict() for row in record.rows] == summary["results"]
     assert json.loads(json.dumps(PROTOCOL)) == record.protocol == summary["protocol"]
-    assert {"knn20", "linear"} <= record.answers.keys()
-    right = 100 * (record.answers["linear"] == record.labels).double().mean().item()
+    assert {"knn20", "linear"} <= record.predictions.keys()
+    right = 100 * (record.predictions["linear"] == record.labels).double().mean().item()
     assert right == next(
         row["value"] for row in summary["results"] if row["metric"] == "linear_top1"
     )
@@ -38,7 +44,12 @@ def test_two_encoders_are_compared_image_by_image_and_one_with_itself_does_not_d
     pairs = {row["metric"]: row["value"] for row in rows if row["model"] == "difference"}
     assert pairs["knn20_top1"] == 0
     assert pairs["knn20_top1_p"] == 1
-    assert Record.load(tmp_path / "one.npz").answers.keys() == {"knn1", "knn5", "knn20", "knn64"}
+    assert Record.load(tmp_path / "one.npz").predictions.keys() == {
+        "knn1",
+        "knn5",
+        "knn20",
+        "knn64",
+    }
     assert main([*words, "against=test_vit", "pretrained=false"]) == 0
     said = capsys.readouterr()
     assert "McNemar's p" in said.out
@@ -56,3 +67,110 @@ def test_what_cannot_be_asked_is_refused_before_an_image_is_read(finished_run, c
         capsys.readouterr()
         assert main(["evaluate", f"model={finished_run}", word]) == 2
         assert said in capsys.readouterr().err
+
+
+FEW = ("train_images=40", "test_images=20", "--json")
+
+
+@pytest.fixture
+def streets(tmp_path):
+    """A folder of images and masks, split as CamVid is; a street is dark on the left."""
+    draw = np.random.default_rng(0)
+    for split, count in (("train", 12), ("val", 3), ("test", 6)):
+        for side in ("images", "masks"):
+            (tmp_path / "streets" / split / side).mkdir(parents=True)
+        for at in range(count):
+            edge = draw.integers(10, 40)
+            mask = (np.arange(48) >= edge).astype(np.uint8)[None].repeat(36, 0)
+            image = 120 * mask[..., None] + draw.integers(0, 100, (36, 48, 3))
+            mask[:4] = 11
+            Image.fromarray(image.astype(np.uint8)).save(
+                tmp_path / "streets" / split / "images" / f"{at}.png"
+            )
+            Image.fromarray(mask).save(tmp_path / "streets" / split / "masks" / f"{at}.png")
+    (tmp_path / "streets" / "classes.txt").write_text(
+        "".join(f"{label} class {label}\n" for label in range(12))
+    )
+    return tmp_path / "streets"
+
+
+def rows_of(words, capsys):
+    assert main(["evaluate", *words]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_both_on_the_images_of_a_run(finished_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = rows_of(
+        [f"model={finished_run}", "probes=[segmentation,finetune]", "figures=drawn", *FEW],
+        capsys,
+    )
+    by = {(row["model"], row["metric"]): row["value"] for row in rows}
+    assert ("trained", "finetune_top1") in by
+    assert ("random_init", "scratch_top1") in by
+    for model in ("trained", "random_init", "raw_pixels"):
+        assert 0 < by[model, "miou_knn"] <= by[model, "miou_ceiling"] + 10
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["segmentation.png"]
+    assert not any(metric == "finetune_top1" for model, metric in by if model != "trained")
+
+
+def test_a_folder_with_masks_and_no_classes(finished_run, streets, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [
+        f"model={finished_run}",
+        "data=camvid",
+        f"data.root={streets}",
+        "data.num_workers=0",
+        "--json",
+    ]
+    rows = rows_of([*words, "probes=[segmentation]"], capsys)
+    by = {(row["model"], row["metric"]): row for row in rows}
+    assert (
+        by["raw_pixels", "miou_linear"]["value"] > 80
+    )  # dark or bright: two classes that are there, unlabelled left out
+    assert {row["n"] for row in rows} == {6}  # of test, not of val
+
+    assert main(["evaluate", *words, "probes=[finetune]"]) == 2
+    assert "needs images with labels" in capsys.readouterr().err
+
+
+def test_without_masks_segmentation_is_a_bad_request(finished_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / "plain" / name).mkdir(parents=True)
+        for at in range(6):
+            Image.fromarray(np.full((32, 32, 3), 20 * at, np.uint8)).save(
+                tmp_path / "plain" / name / f"{at}.png"
+            )
+    words = [
+        f"model={finished_run}",
+        "data=folder",
+        "data.root=plain",
+        "data.num_workers=0",
+        "probes=[segmentation]",
+    ]
+    assert main(["evaluate", *words]) == 2
+    assert "has no masks" in capsys.readouterr().err
+
+
+def test_a_run_measures_what_its_images_allow_and_says_what_they_do_not(run_copy, streets):
+    card, told = read_card(run_copy / "encoder")["config"], []
+    data = {
+        "_target_": "ssl_patches.data.MaskFolder",
+        "root": str(streets),
+        "void": [11],
+        "batch_size": 4,
+        "num_workers": 0,
+    }
+    settings = {**card["evaluation"], "probes": ["knn", "segmentation"]}
+    cfg = {**card, "data": data, "evaluation": settings, "run_dir": str(run_copy)}
+    rows = evaluate_run(run_copy / "encoder", cfg, say=told.append)
+    assert any("no labels, so no knn" in line for line in told)
+    assert {row["metric"] for row in rows} == {"miou_linear", "miou_knn", "miou_ceiling"}
+
+
+def test_help_says_what_probes_are_and_where_more_are_listed(capsys):
+    assert main(["evaluate", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"  {name} " in said for name in ("knn", "linear", "finetune", "roles"))
+    assert "ssl-patches list probes" in said

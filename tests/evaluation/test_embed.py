@@ -158,7 +158,7 @@ def test_parts_of_another_request_are_not_joined(here, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ssl_patches.evaluation.parquet.Parts.join", die)
+        patch.setattr("ssl_patches.evaluation.parquet.Chunks.join", die)
         embed("output=a.parquet", code=1)
     assert not (here / "a.parquet").exists()
     capsys.readouterr()

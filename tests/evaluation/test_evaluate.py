@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ssl_patches.evaluation import PROBES, Probe, evaluate_encoder, floors, score
+from ssl_patches.evaluation import Probe, evaluate_encoder, probes_named, score
 from ssl_patches.evaluation.features import passes
 
 SIDE = 8
@@ -231,7 +231,7 @@ def test_floors_are_kept_and_the_next_run_does_not_pay_for_them(tmp_path):
     assert (floor.calls, again.calls) == (300 + 2 * 16, 0)
     assert [row.value for row in first] == [row.value for row in second]
     assert {row.data for row in second} == {"b"}
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.half"))
 
 
 @pytest.mark.parametrize(
@@ -260,16 +260,25 @@ def test_raw_pixels_are_shared_by_encoders(tmp_path):
     assert sorted(kept) == ["random_init"] * 4 + ["raw_pixels"] * 2  # by probe
 
 
-def test_a_probe_more_leaves_the_kept_floors_of_the_others_alone(tmp_path, monkeypatch):
+class Asked(Probe):
+    """Notes which models it is asked about."""
+
+    reads = frozenset({"pooled"})
+    pixels = True
+
+    def __init__(self):
+        self.models = []
+
+    def rows(self, inputs):
+        self.models.append(inputs.model)
+        return []
+
+
+def test_a_probe_more_leaves_the_kept_floors_of_the_others_alone(tmp_path):
     evaluate(floors_cache=tmp_path, probes=["knn"])
-    asked = []
-    monkeypatch.setitem(
-        PROBES,
-        "knn",
-        Probe(frozenset({"pooled"}), lambda case: asked.append(case.model) or [], pixels=True),
-    )
-    rows = evaluate(floors_cache=tmp_path, probes=["knn", "linear"])
-    assert asked == ["trained"]
+    asked = Asked()
+    rows = evaluate(floors_cache=tmp_path, probes={"knn": asked} | probes_named(["linear"]))
+    assert asked.models == ["trained"]
     assert {row.model for row in rows if row.metric == "linear_top1"} == {
         "trained",
         "random_init",
@@ -293,12 +302,3 @@ def test_a_cache_that_cannot_be_written_is_said_before_an_image_is_loaded(tmp_pa
     with pytest.raises(ValueError, match=re.escape("floors_cache=")):
         evaluate(train=train, floors_cache=tmp_path / "file")
     assert train.asked == 0
-
-
-def test_the_digest_sees_weights_buffers_and_structure():
-    plain = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.ReLU())
-    before = floors.digest(plain)
-    plain[1].running_mean[0] = 1e-6
-    after = floors.digest(plain)
-    plain[2] = nn.GELU()
-    assert len({before, after, floors.digest(plain)}) == 3

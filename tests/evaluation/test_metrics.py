@@ -7,8 +7,8 @@ from sklearn.metrics import average_precision_score, mean_absolute_error, r2_sco
 
 from ssl_patches.evaluation.metrics import (
     bounds,
-    figures,
     mean_average_precision,
+    metrics_of,
     resamples,
     rows_of,
 )
@@ -18,7 +18,7 @@ def drawn(*shape, seed):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_average_precision_agrees_with_scikit_learn_also_where_scores_are_tied_and_images_are_weighted():
+def test_average_precision_is_scikit_learns_also_with_ties_and_weights():
     scores = (drawn(200, 3, seed=0) * 10).round() / 10  # eleven different scores
     wanted = drawn(200, 3, seed=1) < 0.2 + 0.6 * scores
     counts = torch.cat([torch.ones(1, 200), next(resamples(200, count=2))])
@@ -43,7 +43,7 @@ def test_variance_explained_and_error_agree_with_scikit_learn(offset):
     wanted = drawn(100, 2, seed=0).double() + offset
     predicted = wanted + 0.2 * drawn(100, 2, seed=1).double()
     counts = next(resamples(100, count=3))
-    found = figures(predicted, wanted, kind="value", counts=counts)
+    found = metrics_of(predicted, wanted, kind="value", counts=counts)
     for row, weight in enumerate(counts):
         assert found["r2"][row].item() == pytest.approx(
             100 * r2_score(wanted, predicted, sample_weight=weight), rel=1e-5

@@ -17,7 +17,7 @@ def record(answers, *, labels=None, kind="class", **changes):
         "kind": kind,
         "labels": labels,
         "index": torch.arange(len(labels)),
-        "answers": {"knn20": answers},
+        "predictions": {"knn20": answers},
         "chosen": {"linear": {"strength": 1e-3}},
         "protocol": PROTOCOL,
         "data": {
@@ -38,13 +38,13 @@ def right_at(*places):
 
 
 def test_a_record_comes_back_as_it_was_and_is_compact(tmp_path):
-    first = record(right_at((0, 100)).answers["knn20"], classes=["ant", "bee", "cat", "dog"])
+    first = record(right_at((0, 100)).predictions["knn20"], classes=["ant", "bee", "cat", "dog"])
     first.save(tmp_path / "evaluation.npz")
     again = Record.load(tmp_path / "evaluation.npz")
     assert again.rows == first.rows
     assert again.classes == ["ant", "bee", "cat", "dog"]
     assert again.protocol == PROTOCOL
-    assert torch.equal(again.answers["knn20"], first.answers["knn20"])
+    assert torch.equal(again.predictions["knn20"], first.predictions["knn20"])
     assert paired(again, first)[0].difference == 0
     assert [path.name for path in tmp_path.iterdir()] == ["evaluation.npz"]
     big = record(torch.randint(10, (10_000,)), labels=torch.randint(10, (10_000,)))
@@ -130,7 +130,7 @@ def test_rows_of_a_pair_have_the_columns_of_every_result():
 )
 def test_records_of_other_images_or_another_protocol_are_refused(changes, said):
     with pytest.raises(ValueError, match=said):
-        paired(right_at((0, 9)), record(right_at((0, 9)).answers["knn20"], **changes))
+        paired(right_at((0, 9)), record(right_at((0, 9)).predictions["knn20"], **changes))
 
 
 def test_a_file_that_is_no_record_is_refused(tmp_path):

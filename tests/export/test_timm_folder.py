@@ -38,7 +38,6 @@ from ssl_patches.export import (
     verify,
 )
 from ssl_patches.export import write as writing
-from ssl_patches.export.reference import full_precision, outputs_of, reference_images
 
 FILES = {"config.json", "model.safetensors", "README.md", "reference.npz", CARD_FILE}
 
@@ -125,7 +124,7 @@ def test_an_argument_that_no_weight_shows_is_caught(name, arguments, tmp_path):
     """Each leaves the weights' shapes alone, so timm loads it without a word."""
     given = exportable(name, arguments=arguments)
     with pytest.raises((ExportMismatch, RuntimeError), match=r"differ by|reference has"):
-        writing.export_model(given, tmp_path / "encoder", wanted=writing.Wanted(), card=CARD)
+        writing.export_model(given, tmp_path / "encoder", wanted=writing.ExportRequest(), card=CARD)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -260,7 +259,7 @@ def test_a_bad_request_names_its_key_and_writes_nothing(changes, message, tmp_pa
             arguments=arguments,
             preprocessing=preprocessing(3, **changes.get("preprocessing", {})),
         )
-        wanted = writing.Wanted(**changes.get("wanted", {}))
+        wanted = writing.ExportRequest(**changes.get("wanted", {}))
         writing.export_model(
             given, tmp_path / "encoder", wanted=wanted, card=changes.get("card", CARD)
         )
@@ -268,13 +267,6 @@ def test_a_bad_request_names_its_key_and_writes_nothing(changes, message, tmp_pa
     with pytest.raises(ValueError, match=message):
         ask()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_classifier_or_half_precision_is_refused():
-    with pytest.raises(ValueError, match=r"without a classifier.*reset_classifier"):
-        exportable("resnet", timm.create_model("resnet18", num_classes=10))
-    with pytest.raises(ValueError, match=r"must be float32.*model\.float"):
-        exportable("resnet", build("resnet").half())
 
 
 def test_weights_are_stored_as_they_were(tmp_path):
@@ -329,23 +321,6 @@ def test_results_are_added_without_a_moment_in_which_the_folder_is_half(tmp_path
     (folder / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(ExportMismatch, match="has changed"):  # a new hash must not bless it
         add_results(folder, rows)
-
-
-def test_the_reference_ignores_reduced_precision_and_puts_it_back():
-    matmul = torch.backends.mkldnn.matmul
-    before = torch.get_float32_matmul_precision()
-    model, images, given = build("vit"), reference_images(8, 3, (32, 32)), preprocessing(3)
-    expected = outputs_of(model, images, given)[0]
-    try:
-        torch.set_float32_matmul_precision("medium")
-        chosen = matmul.fp32_precision
-        with full_precision():
-            assert matmul.fp32_precision == "ieee"
-        assert matmul.fp32_precision == chosen != "ieee"
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert torch.equal(outputs_of(model, images, given)[0], expected)
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def test_the_folder_does_not_grow_with_the_dense_maps():

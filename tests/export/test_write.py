@@ -4,9 +4,6 @@ help."""
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +23,6 @@ from networks import (
     write,
 )
 from safetensors.torch import load_file, save_file
-from small import REPOSITORY
 
 from ssl_patches.cli import main
 from ssl_patches.encoders import exported
@@ -42,7 +38,6 @@ from ssl_patches.export import (
     reload,
     verify,
 )
-from ssl_patches.export.reference import reference_images
 from ssl_patches.export.rounding import TOLERANCES
 
 FORMATS = ("timm", "onnx", "torch_export")
@@ -83,31 +78,6 @@ def test_a_folder_is_mostly_weights(exports):
     for name, folder in exports.items():
         weights = 4 * sum(value.numel() for value in build(name).state_dict().values())
         assert sum(path.stat().st_size for path in folder.iterdir()) < 3 * weights + 1_500_000
-
-
-def blocked(form: str, module: str, *, blocker: bool = True) -> str:
-    """What the isolated process makes of an import, with or without what blocks it."""
-    script = reload_source = proof.RELOAD.read_text().split("if __name__")[0]
-    if not blocker:
-        script = script.replace("sys.meta_path.insert(0, Blocker(blocked))", "pass")
-        assert script != reload_source
-    sites = (str(REPOSITORY), *(site for site in sys.path if "site-packages" in site))
-    script += f"print(isolate(BLOCKED[{form!r}], {sites!r}), importable({module!r}))\n"
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
-
-
-def test_ssl_patches_cannot_be_imported_there_even_when_it_lies_on_the_path():
-    """Without the blocker it can: nothing else stands between."""
-    assert blocked("timm", "ssl_patches") == "True False"
-    assert blocked("timm", "ssl_patches", blocker=False) == "False True"
-
-
-def test_onnx_is_proven_where_torch_cannot_be_imported():
-    assert blocked("onnx", "torch") == "True False"
-    assert blocked("onnx", "onnxruntime") == "True True"
 
 
 def test_a_proof_from_a_process_that_is_not_isolated_is_refused(tmp_path, monkeypatch):
@@ -292,14 +262,6 @@ def main_help(command: str) -> str:
     return HELP[command]
 
 
-def test_a_weight_that_fp16_cannot_hold_is_refused(tmp_path):
-    model = build("vit")
-    model.blocks[0].mlp.fc1.weight.data[0, 0] = 1e6
-    with pytest.raises(ValueError, match=r"above 65504.*precision=bf16"):
-        write("vit", tmp_path / "a", model, precision="fp16")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_position_table_is_resized_to_another_image_size(tmp_path, same_process):
     """The resized export at its size equals the unresized one at that size, and says the new size
     everywhere."""
@@ -319,28 +281,11 @@ def test_a_position_table_is_resized_to_another_image_size(tmp_path, same_proces
     assert (a - b).abs().max() <= 1e-5 * a.abs().max()
 
 
-@pytest.mark.parametrize("image_size", [20, 4])
-def test_a_size_that_holds_no_whole_number_of_patches_is_refused(image_size, tmp_path):
-    with pytest.raises(
-        ValueError, match=rf"image_size={image_size}: must be a multiple of 8 px.*set image_size="
-    ):
-        write("vit", tmp_path / "a", image_size=image_size)
-
-
 def test_a_network_of_one_size_only_is_proven_at_it_and_says_so(tmp_path, same_process):
     found = write("vit_fixed", tmp_path / "a")
     assert found.sizes == ((32, 32),)
     assert "the only size that this network takes" in found.lines()[0]
     assert "Other image sizes: none" in (tmp_path / "a" / "README.md").read_text()
-
-
-def test_sizes_are_distinct_multiples_of_the_unit():
-    for size in (8, 16, 24, 32, 224):
-        given = exportable("vit", build("vit"), preprocessing=preprocessing(3, image_size=size))
-        sizes = given.sizes()
-        assert len(set(sizes)) == 3
-        assert all(side % 8 == 0 and side > 0 for pair in sizes for side in pair)
-        assert sizes[0] == (size, size)
 
 
 def choosing(model, images):
@@ -352,37 +297,6 @@ def choosing(model, images):
 def bessel(model, images):
     """An operation that torch.export knows and ONNX does not."""
     return type(model).forward_features(model, torch.special.i1e(images))
-
-
-@pytest.mark.parametrize(
-    ("forward", "formats", "form", "others"),
-    [
-        (choosing, ["timm", "onnx"], "onnx or torch_export", "timm"),
-        (choosing, ["torch_export"], "onnx or torch_export", "timm"),
-        (bessel, ["onnx"], "onnx", "timm,torch_export"),
-    ],
-)
-def test_a_format_that_an_architecture_cannot_take_is_named_and_the_others_offered(
-    forward, formats, form, others, tmp_path
-):
-    model = build("resnet")
-    model.forward_features = types.MethodType(forward, model)
-    with pytest.raises(
-        ValueError, match=rf"resnet18 cannot be written as {form} \(.+\); set formats=\[{others}\]"
-    ):
-        write("resnet", tmp_path / "a", model, formats=formats)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_onnx_says_when_it_is_too_large_or_not_installed(tmp_path, monkeypatch):
-    monkeypatch.setattr(graphs, "LARGEST_ONNX", 1000)
-    with pytest.raises(ValueError, match=r"one file holds 2.*formats=\[timm,torch_export\]"):
-        write("vit", tmp_path / "a", formats=["onnx"])
-    monkeypatch.setattr(graphs.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        ValueError, match=r"needs onnx, onnxscript, onnxruntime; install ssl-patches\[export\]"
-    ):
-        write("vit", tmp_path / "a", formats=["onnx"])
 
 
 def test_verify_says_what_it_needs(exports, monkeypatch):
@@ -446,41 +360,3 @@ def test_every_family_takes_every_format(family, precision, tmp_path, same_proce
     assert all(value <= TOLERANCES[precision] for value in found.formats.values())
     assert precision == "fp32" or min(found.formats.values()) > 1e-6  # it was rounded
     assert len(found.sizes) == (1 if family == "vit fixed" else 3)
-
-
-def test_a_graph_of_one_position_is_refused_before_anything_is_written(tmp_path):
-    architecture, arguments = "resnet18", {"output_stride": 32, "layers": [1, 1, 1, 1]}
-    model = timm.create_model(architecture, num_classes=0, **arguments).eval()
-    subject = Exportable(
-        model=model, architecture=architecture, arguments=arguments, preprocessing=preprocessing(3)
-    )
-    with pytest.raises(
-        ValueError, match=r"32 px are one position of 32 px.*set formats=\[timm,onnx\]"
-    ):
-        export_model(subject, tmp_path / "a", wanted=Wanted(formats=FORMATS), card=CARD)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("image_size", [32, 40, 64, 96, 224])
-@pytest.mark.parametrize("stride", [8, 16, 32])
-def test_a_proof_looks_at_three_sizes_with_two_positions_along_each_side(image_size, stride):
-    model = timm.create_model(
-        "resnet18", num_classes=0, output_stride=stride, layers=[1, 1, 1, 1]
-    ).eval()
-    subject = Exportable(
-        model=model,
-        architecture="resnet18",
-        arguments={},
-        preprocessing=preprocessing(3, image_size=image_size),
-    )
-    sizes = subject.sizes()
-    assert len(set(sizes)) == 3
-    assert sizes[0] == (image_size, image_size)
-    if subject.positions > 1:
-        assert min(side for size in sizes for side in size) > stride
-
-
-def test_the_yardstick_has_distinct_pictures_and_is_the_same_for_ever():
-    images = reference_images(64, 3, (32, 48))
-    assert len({image.numpy().tobytes() for image in images}) == 64
-    assert images.sum().item() == 37_343_172

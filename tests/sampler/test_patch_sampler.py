@@ -3,7 +3,6 @@ was cut."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import pytest
@@ -14,9 +13,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
 from ssl_patches.sampler import ColourTreatment, PatchSampler
-from ssl_patches.sampler.colour import DROPPED_NOISE
 from ssl_patches.sampler.cut import gather_tiles, scaled_tiles
-from ssl_patches.types import PatchBatch, colours_together
+from ssl_patches.types import PatchBatch, channels_last
 from ssl_patches.views import CropFlip
 
 PLAIN = {"mean": (0.0, 0.0), "std": (1.0, 1.0)}
@@ -103,8 +101,12 @@ def every_line_is_cut(sampler: PatchSampler, patches: PatchBatch) -> bool:
 
 
 GEOMETRY: list[Check] = [
-    tiles_hold_the_pixels_of_their_boxes, order_is_raster, gap_is_never_less, boxes_lie_inside, every_line_is_cut
-]  # fmt: skip
+    tiles_hold_the_pixels_of_their_boxes,
+    order_is_raster,
+    gap_is_never_less,
+    boxes_lie_inside,
+    every_line_is_cut,
+]
 
 
 @pytest.mark.parametrize("check", GEOMETRY)
@@ -201,9 +203,14 @@ def test_a_dense_grid_equals_the_gather(tile: int, cells: int, seed: int):
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
-    tile=st.integers(1, 9), cells=st.integers(2, 4), channels=st.sampled_from([1, 3, 4]), standardise=st.booleans(),
-    grey=st.booleans(), levels=st.booleans(), cache=st.sampled_from([1, 10**3, 10**9]),
-)  # fmt: skip
+    tile=st.integers(1, 9),
+    cells=st.integers(2, 4),
+    channels=st.sampled_from([1, 3, 4]),
+    standardise=st.booleans(),
+    grey=st.booleans(),
+    levels=st.booleans(),
+    cache=st.sampled_from([1, 10**3, 10**9]),
+)
 def test_a_dense_grid_of_images_whose_colours_lie_together_has_the_same_tiles(
     tile: int, cells: int, channels: int, standardise: bool, grey: bool, levels: bool, cache: int
 ):
@@ -221,32 +228,7 @@ def test_a_dense_grid_of_images_whose_colours_lie_together_has_the_same_tiles(
         torch.manual_seed(0)
         together = sampler(images.to(memory_format=torch.channels_last)).tiles
     assert (together - apart).abs().max() <= 2e-6 * max(1.0, apart.abs().max())
-    assert colours_together(together) == (channels > 1 and tile > 1)
-
-
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(
-    size=st.integers(20, 60),
-    gap=st.integers(0, 4),
-    shift=st.integers(0, 2),
-    high=st.sampled_from([0.5, 0.87, 1.0, 1.25]),
-)
-def test_a_grid_that_fills_the_view_holds_as_many_tiles_as_fit(
-    size: int, gap: int, shift: int, high: float
-):
-    sampler = PatchSampler(
-        image_size=size,
-        tile=3,
-        gap=gap,
-        scales=(0.5, high),
-        colour=ColourTreatment(channel_shift=shift),
-        **PLAIN,
-    )
-    pitch = max(3, 3 * high + gap + shift)
-    assert sampler.grid.rows * pitch <= size
-    assert (sampler.grid.rows + 1) * pitch > size or (sampler.grid.rows + 1) * -(
-        -pitch // 1
-    ) > size  # cells are whole pixels
+    assert channels_last(together) == (channels > 1 and tile > 1)
 
 
 SCALED = [(0.5, 0.5), (0.87, 0.87), (0.6, 1.0), (1.25, 1.25)]
@@ -371,64 +353,6 @@ def test_without_standardise_the_tiles_are_in_units_of_mean_and_std():
     )
 
 
-def coloured(**treatment: float) -> Tensor:
-    """Tiles (64, 4, 3, 8, 8) in 0..1 of noise images under a treatment."""
-    torch.manual_seed(0)
-    sampler = PatchSampler(image_size=16, tile=8, colour=ColourTreatment(**treatment), **RGB)
-    return sampler(torch.rand(64, 3, 16, 16)).tiles
-
-
-def untreated() -> Tensor:
-    torch.manual_seed(0)
-    return PatchSampler(image_size=16, tile=8, **RGB)(torch.rand(64, 3, 16, 16)).tiles
-
-
-def test_grey_tiles_have_equal_channels_that_are_the_mean():
-    grey = coloured(grey=1.0)
-    assert torch.equal(grey[:, :, :1].expand_as(grey), grey)
-    assert torch.allclose(grey, untreated().mean(2, keepdim=True).expand_as(grey), atol=1e-6)
-
-
-def test_drop_leaves_one_channel_per_image_and_faint_noise_in_the_others():
-    kept = (coloured(drop=1.0) == untreated()).flatten(3).all(3)  # (64, 4, 3)
-    assert (kept.sum(2) == 1).all()
-    assert (kept == kept[:, :1]).all()  # the same in all tiles of an image
-    assert kept[:, 0].sum(0).min() > 8  # each channel at times
-    others = coloured(drop=1.0)[~kept].flatten(1)
-    assert (others.amax(1) - others.amin(1)).max() <= DROPPED_NOISE * 1.0001
-    assert (
-        others.std(1).min() > 0
-    )  # a flat channel would be divided by a deviation of zero elsewhere
-
-
-def test_projection_kills_green_against_magenta_and_keeps_the_rest():
-    direction = torch.tensor([-1.0, 2.0, -1.0])
-    before, after = untreated(), coloured(project=1.0)
-    assert torch.einsum("bkchw,c->bkhw", after, direction).abs().max() < 1e-5
-    assert torch.einsum("bkchw,c->bkhw", before, direction).abs().max() > 1
-    for kept in (
-        torch.tensor([1.0, 1.0, 1.0]),
-        torch.tensor([1.0, 0.0, -1.0]),
-    ):  # grey, red against blue
-        assert torch.allclose(
-            *(torch.einsum("bkchw,c->bkhw", tiles, kept) for tiles in (before, after)), atol=1e-5
-        )
-
-
-def test_at_most_one_treatment_applies_to_an_image_each_as_often_as_asked():
-    torch.manual_seed(0)
-    tiles = torch.rand(4000, 1, 3, 2, 2)
-    torch.manual_seed(1)
-    treated = ColourTreatment(grey=0.2, drop=0.3, project=0.1)(tiles)
-    same = (treated == tiles).flatten(2).all(2)[:, 0]
-    grey = (treated == treated[:, :, :1]).flatten(1).all(1)
-    dropped = ((treated == tiles).flatten(3).all(3).sum(2) == 1)[:, 0]
-    for found, expected in ((same, 0.4), (grey, 0.2), (dropped, 0.3)):
-        assert (
-            abs(found.float().mean() - expected) < 4.5 * (expected * (1 - expected) / 4000) ** 0.5
-        )
-
-
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(sampler=samplers(), data=st.data())
 def test_a_channel_shift_moves_each_channel_by_0_to_n_pixels_inside_the_gap(
@@ -439,9 +363,15 @@ def test_a_channel_shift_moves_each_channel_by_0_to_n_pixels_inside_the_gap(
     jitter = data.draw(st.none() | st.integers(0, free - shift))
     rows, cols, size = sampler.grid.rows, sampler.grid.cols, sampler.image_size
     shifted = PatchSampler(
-        image_size=size, rows=rows, cols=cols, tile=sampler.tile, gap=sampler.gap, jitter=jitter,
-        colour=ColourTreatment(channel_shift=shift), **PLAIN,
-    )  # fmt: skip
+        image_size=size,
+        rows=rows,
+        cols=cols,
+        tile=sampler.tile,
+        gap=sampler.gap,
+        jitter=jitter,
+        colour=ColourTreatment(channel_shift=shift),
+        **PLAIN,
+    )
     patches = cut(shifted, 1500)
     moved = (
         patches.tiles[..., 0, 0] - patches.boxes[..., :2]
@@ -493,187 +423,3 @@ def test_train_mode_draws_anew_for_each_image_tile_and_axis():
     assert (offset[0] != offset[1]).any()
     for a, b in ((offset[:, 0, 0], offset[:, 1, 0]), (offset[:, 0, 0], offset[:, 0, 1])):
         assert torch.corrcoef(torch.stack([a, b]))[0, 1].abs() < 4.5 / DRAWS**0.5
-
-
-REFUSED = [
-    (dict(image_size=32, rows=3, cols=3, tile=12), "sampler.tile=12", "does not fit"),
-    (dict(image_size=32, rows=3, cols=3, tile=8, gap=5), "sampler.gap=5", "does not fit"),
-    (dict(image_size=32, rows=3, cols=3, gap=12), "sampler.gap=12", "does not fit"),
-    (dict(image_size=32, rows=3, cols=3, tile=8, scales=(1.0, 1.5)), "sampler.tile=8", "does not fit"),
-    (dict(image_size=32, rows=3, cols=3, tile=8, colour=ColourTreatment(channel_shift=3)), "sampler.tile=8", "shift by up to 3"),
-    (dict(image_size=100, rows=3, cols=3, tile=40), "sampler.tile=40", "does not fit"),
-    (dict(image_size=32, rows=3, cols=3, tile=12, multiple=4), "sampler.tile=12", "does not fit"),
-    (dict(image_size=32, rows=3, cols=3, tile=6, gap=2, jitter=5), "sampler.jitter=5", "from 0 to 2"),
-    (dict(image_size=32, rows=3, cols=3, tile=6, jitter=-1), "sampler.jitter=-1", "from 0 to"),
-    (dict(image_size=32, tile=48), "sampler.tile=48", "needs at least 2"),
-    (dict(image_size=32, unit=32), "sampler.tile=32", "needs at least 2"),
-    (dict(image_size=32, tile=15, gap=4), "sampler.tile=15", "needs at least 2"),
-    (dict(image_size=32, rows=1, cols=1), "sampler.rows=1", "needs at least 2"),
-    (dict(image_size=32, rows=50, cols=3), "sampler.rows=50", "from 1 to image_size=32"),
-    (dict(image_size=32, tile=0), "sampler.tile=0", "at least 1 px"),
-    (dict(image_size=32, tile=-4), "sampler.tile=-4", "at least 1 px"),
-    (dict(image_size=32, tile=8, gap=-1), "sampler.gap=-1", "0 or more"),
-    (dict(image_size=32, scales=(1.0, 0.8)), "sampler.scales=[1.0, 0.8]", "0 < low <= high"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("arguments", "key", "rule"), REFUSED)
-def test_a_refusal_names_key_value_and_rule_and_every_remedy_works(
-    arguments: dict, key: str, rule: str
-):
-    with pytest.raises(ValueError, match=re.escape(rule)) as refusal:
-        PatchSampler(**arguments)
-    message = str(refusal.value)
-    assert message.startswith(key) or key in message.partition(":")[0]
-    remedy = message.rpartition("; ")[2]
-    found = re.findall(r"(?:sampler\.)?(\w+)=(\[[\d.,]+\]|\d+)", remedy)
-    assert found
-    for name, value in found:
-        mended = (
-            [float(part) for part in value[1:-1].split(",")]
-            if value.startswith("[")
-            else int(value)
-        )
-        PatchSampler(**{**arguments, name: mended})
-
-
-def test_half_a_grid_is_refused():
-    with pytest.raises(
-        ValueError, match=r"sampler\.rows=3, sampler\.cols=None: give both, or neither"
-    ):
-        PatchSampler(image_size=32, rows=3)
-
-
-@pytest.mark.parametrize("key", ["grey", "drop", "project"])
-def test_colour_probabilities_outside_0_and_1_are_refused_by_key(key: str):
-    for value in (-0.1, 1.1):
-        with pytest.raises(
-            ValueError,
-            match=(
-                rf"sampler\.colour\.{key}={value}: .* from 0 to 1; set sampler\.colour\.{key}=0\.5"
-            ),
-        ):
-            ColourTreatment(**{key: value})
-    with pytest.raises(ValueError, match="exceed 1"):
-        ColourTreatment(grey=0.5, drop=0.3, project=0.3)
-    with pytest.raises(ValueError, match=r"channel_shift=-1: 0 or more"):
-        ColourTreatment(channel_shift=-1)
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(
-    size=st.integers(4, 64), rows=st.integers(1, 5), cols=st.integers(1, 5), tile=st.none() | st.integers(1, 70),
-    gap=st.none() | st.integers(0, 20), multiple=st.sampled_from([1, 4, 8]), high=st.sampled_from([0.87, 1.0, 1.3]),
-    shift=st.integers(0, 2), grid=st.booleans(),
-)  # fmt: skip
-def test_every_remedy_of_every_misfit_works(
-    size: int,
-    rows: int,
-    cols: int,
-    tile: int | None,
-    gap: int | None,
-    multiple: int,
-    high: float,
-    shift: int,
-    grid: bool,
-):
-    arguments = dict(
-        image_size=size, tile=tile, gap=gap, multiple=multiple, unit=multiple, scales=(0.8, high)
-    )
-    arguments |= dict(
-        colour=ColourTreatment(channel_shift=shift), **(dict(rows=rows, cols=cols) if grid else {})
-    )
-    assume(not grid or (rows * cols > 1 and max(rows, cols) <= size))
-    try:
-        PatchSampler(**arguments)
-    except ValueError as refusal:
-        remedies = re.findall(r"(?:sampler\.)?(\w+)=(\d+)", str(refusal).rpartition("; ")[2])
-        assert remedies
-        for name, value in remedies:
-            PatchSampler(**{**arguments, name: int(value)})
-
-
-def plainly(sampler: PatchSampler, images: Tensor) -> Tensor:
-    """The tiles as they would be cut in the plainest way: a float image whole, an index per pixel,
-    one step after another."""
-    floats = images.float() / 255 if images.dtype == torch.uint8 else images
-    boxes, colour = sampler.boxes(len(images), images.device), sampler.colour
-    offsets = colour.offsets(boxes, images.shape[1]) if colour else None
-    if sampler.extents == (sampler.tile, sampler.tile):
-        corner = boxes[:, :, None, :2] + (0 if offsets is None else offsets)
-        line, batch, channel = (
-            torch.arange(sampler.tile),
-            torch.arange(len(images)),
-            torch.arange(images.shape[1]),
-        )
-        rows = corner[..., 0].long()[..., None, None] + line[:, None]
-        cols = corner[..., 1].long()[..., None, None] + line
-        tiles = floats[batch.view(-1, 1, 1, 1, 1), channel.view(-1, 1, 1), rows, cols]
-    else:
-        tiles = scaled_tiles(floats, boxes, sampler.tile, offsets)
-    if colour:
-        draw = torch.rand(len(tiles), 1, 1, 1, 1)
-        tiles = (
-            torch.where(draw < colour.grey, tiles.mean(2, keepdim=True), tiles)
-            if tiles.shape[2] == 3
-            else tiles
-        )
-    if not sampler.standardise:
-        return (tiles - sampler.mean) / sampler.std
-    flat = tiles.double().flatten(2)
-    deviation, mean = torch.std_mean(flat, dim=2, correction=0, keepdim=True)
-    return (
-        ((flat - mean) / deviation.clamp(min=1 / (255 * flat.shape[2] ** 0.5)))
-        .view_as(tiles)
-        .float()
-    )
-
-
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(
-    channels=st.sampled_from([1, 3, 5]), tile=st.integers(1, 9), gap=st.integers(0, 2), shift=st.integers(0, 2),
-    grey=st.booleans(), scales=st.sampled_from([(1.0, 1.0), (1.0, 1.0), (0.7, 0.9)]), standardise=st.booleans(),
-    levels=st.booleans(), strided=st.booleans(), together=st.sampled_from([1, 10**3, 10**9]),
-)  # fmt: skip
-def test_tiles_equal_those_cut_plainly(
-    channels: int, tile: int, gap: int, shift: int, grey: bool, scales: tuple[float, float], standardise: bool, levels: bool,
-    strided: bool, together: int,
-):  # fmt: skip
-    torch.manual_seed(0)
-    images = torch.randint(256, (5, channels, 40, 40), dtype=torch.uint8)
-    images = images if levels else images.float() / 255
-    images = images.to(memory_format=torch.channels_last) if strided else images
-    before = images.clone()
-    colour = ColourTreatment(grey=0.5 * grey, channel_shift=shift) if shift or grey else None
-    statistics = {"mean": (0.5,) * channels, "std": (0.2,) * channels}
-    sampler = PatchSampler(
-        image_size=40,
-        rows=3,
-        cols=3,
-        tile=tile,
-        gap=gap,
-        scales=scales,
-        standardise=standardise,
-        colour=colour,
-        **statistics,
-    )
-    torch.manual_seed(1)
-    plain = plainly(sampler, images)
-    torch.manual_seed(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "ssl_patches.sampler.patch_sampler.IN_CACHE", together
-        )  # the images of a batch one by one, in parts, all at once
-        found = sampler(images).tiles
-    assert found.dtype == torch.float32
-    tolerance = (
-        2e-6 if scales == (1.0, 1.0) else 2e-5
-    )  # fractions of a pixel are told from nearer by
-    assert (found - plain).abs().max() <= tolerance * max(1.0, plain.abs().max())
-    assert torch.equal(images, before)
-
-
-def test_the_plain_cut_notices_a_tile_that_is_off_by_a_pixel():
-    images = torch.randint(256, (2, 3, 40, 40), dtype=torch.uint8)
-    sampler = PatchSampler(image_size=40, rows=3, cols=3, tile=6, standardise=True).eval()
-    assert (sampler(images.roll(1, 3)).tiles - plainly(sampler, images)).abs().max() > 0.1

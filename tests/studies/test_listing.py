@@ -12,7 +12,7 @@ from ssl_patches.cli import main
 from ssl_patches.config import locks
 from ssl_patches.config.run_dir import differences
 from ssl_patches.studies import listing
-from ssl_patches.studies.state import state_of, used
+from ssl_patches.studies.run_reader import state_of
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def folder(finished_run, tmp_path) -> Path:
         (place / name / "summary.json").unlink()
     (place / "failed" / "error.txt").write_text("Traceback\nRuntimeError: out of memory\n")
     (place / "corrupt" / "config.yaml").write_text("seed: [")
-    with locks.held(place / "crashed"):
+    with locks.locked(place / "crashed"):
         claim = next((place / locks.FOLDER).glob("crashed.*"))
         said = json.loads(claim.read_text())
     claim.write_text(json.dumps(said | {"pid": 2**22 + 1}))  # no such process: pids end before
@@ -42,9 +42,13 @@ def listed(capsys, *words: object) -> dict[str, dict]:
 def test_each_state_is_told_with_what_was_used_and_reached(folder, capsys):
     found = listed(capsys, folder)
     assert {name: run["state"] for name, run in found.items()} == {
-        "done": "finished", "going": "running", "failed": "failed", "stopped": "stopped", "crashed": "crashed",
+        "done": "finished",
+        "going": "running",
+        "failed": "failed",
+        "stopped": "stopped",
+        "crashed": "crashed",
         "corrupt": "crashed",
-    }  # fmt: skip
+    }
     assert found["done"]["metrics"].keys() >= {"knn20_top1", "linear_top1"}
     assert found["done"]["budget_used"]["images"] == 64
     assert found["stopped"]["budget_used"]["images"] == 64  # of metrics.csv
@@ -67,14 +71,6 @@ def test_filters_keep_what_fits_all_of_them(folder, capsys):
     shown = capsys.readouterr().out
     assert "out of memory" in shown
     assert "done" not in shown
-
-
-def test_a_half_written_line_of_metrics_is_not_read(folder):
-    with (folder / "stopped" / "metrics.csv").open("a") as file:
-        file.write("5,9")
-    assert used(folder / "stopped")["images"] == 64
-    (folder / "stopped" / "metrics.csv").unlink()
-    assert used(folder / "stopped") == {}
 
 
 def test_diff_shows_what_differs_and_nothing_else(folder, capsys):
@@ -103,9 +99,14 @@ def test_remove_asks_and_removes_the_run_and_its_claims_and_nothing_else(folder,
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("going", "works in it; stop it first"), ("done/encoder", "is no run"), (".", "is no run"), ("nothing", "is no run"),
-     ("link", "is no run")],
-)  # fmt: skip
+    [
+        ("going", "works in it; stop it first"),
+        ("done/encoder", "is no run"),
+        (".", "is no run"),
+        ("nothing", "is no run"),
+        ("link", "is no run"),
+    ],
+)
 def test_remove_refuses_what_is_running_or_no_run_and_then_removes_nothing(
     name, said, folder, capsys
 ):

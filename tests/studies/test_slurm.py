@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from ssl_patches.cli import main
-from ssl_patches.studies.state import used
+from ssl_patches.studies.run_reader import used
 
 SCRIPTS = Path(__file__).parent / "slurm"
 there = shutil.which("slurmctld") and shutil.which("munged") and os.geteuid() == 0

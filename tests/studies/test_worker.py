@@ -16,7 +16,7 @@ import pytest
 from ssl_patches.cli import main
 from ssl_patches.config import locks
 from ssl_patches.studies import tuning
-from ssl_patches.studies.state import state_of, used
+from ssl_patches.studies.run_reader import state_of, used
 from ssl_patches.training.callbacks.checkpoint import Checkpoints
 from ssl_patches.training.pretrainer import Pretrainer
 
@@ -198,12 +198,6 @@ def test_a_trial_never_reads_an_image_of_the_test_split(tiny_study, quick_end, m
     assert 10 <= result["n"] <= 16  # a fifth of 64
 
 
-def test_the_winner_is_the_first_of_the_best_and_who_diverged_cannot_win():
-    assert tuning.winner([1.0, 3.0, 3.0]) == 1
-    assert tuning.winner([None, 1.0]) == 1
-    assert tuning.winner([None, None]) is None
-
-
 def test_all_trials_diverged_is_told_and_stops_only_their_cells(
     tiny_study, quick_end, monkeypatch, capsys
 ):
@@ -305,7 +299,7 @@ def test_two_runs_of_pretrain_in_one_directory_are_refused(finished_run, tmp_pat
     from small import SMALL
 
     (tmp_path / locks.FOLDER).mkdir()
-    with locks.held(tmp_path / "run"):
+    with locks.locked(tmp_path / "run"):
         file = next((tmp_path / locks.FOLDER).iterdir())
         claim = json.loads(file.read_text())
         process = subprocess.Popen(["sleep", "60"])
@@ -374,14 +368,14 @@ def test_ctrl_c_reaches_all_workers_and_none_outlives_the_command(end, tiny_stud
     )
     wait_until(lambda: len(list((tmp_path / "out").rglob("metrics.csv"))) == 2, process)
     cells = list(cells_of(tmp_path / "out").values())
-    workers = [locks.holder(cell).pid for cell in cells]
+    workers = [locks.owner(cell).pid for cell in cells]
     assert process.pid not in workers
     process.send_signal(end)
     said = process.communicate(timeout=300)[1]
     if end == signal.SIGINT:
         assert process.returncode == 1
         assert "the same command goes on" in said
-    wait_until(lambda: not any(locks.holder(cell) for cell in cells))
+    wait_until(lambda: not any(locks.owner(cell) for cell in cells))
     assert [state_of(cell).kind for cell in cells] == ["stopped", "stopped"]
     assert all((cell / "checkpoints" / "last.ckpt").is_file() for cell in cells)
 

@@ -22,10 +22,21 @@ def reference():
 
     torch.manual_seed(0)
     config = ViTMAEConfig(
-        hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=4, intermediate_size=4 * WIDTH, image_size=SIZE,
-        patch_size=PATCH, decoder_hidden_size=DECODER, decoder_num_hidden_layers=2, decoder_num_attention_heads=3,
-        decoder_intermediate_size=4 * DECODER, mask_ratio=0.75, norm_pix_loss=True, layer_norm_eps=1e-6, hidden_act="gelu",
-    )  # fmt: skip
+        hidden_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=4 * WIDTH,
+        image_size=SIZE,
+        patch_size=PATCH,
+        decoder_hidden_size=DECODER,
+        decoder_num_hidden_layers=2,
+        decoder_num_attention_heads=3,
+        decoder_intermediate_size=4 * DECODER,
+        mask_ratio=0.75,
+        norm_pix_loss=True,
+        layer_norm_eps=1e-6,
+        hidden_act="gelu",
+    )
     model = ViTMAEForPreTraining(config).eval()
     # transformers 5.23 leaves both position tables at zero otherwise
     model.vit.embeddings.initialize_weights()

@@ -59,7 +59,7 @@ def test_only_kept_tiles_are_shown_and_just_the_asked_ones_are_blind(
     task = position(mask_ratio=mask_ratio, placed=placed)
     encoder = Watches(16)
     torch.manual_seed(0)
-    logits, cells = task._locate(numbered(task), encoder)
+    logits, cells, _ = task._locate(numbered(task), encoder)
     shown = encoder.seen[0]
     assert shown.tiles.shape[1] == task.keep == 16 - round(16 * mask_ratio)
     assert logits.shape == (64, task.asked, 16)
@@ -73,7 +73,7 @@ def test_only_kept_tiles_are_shown_and_just_the_asked_ones_are_blind(
 def test_every_cell_is_asked_as_often_as_any_other():
     task = position()
     torch.manual_seed(0)
-    _, cells = task._locate(numbered(task, 4000), Watches(16))
+    _, cells, _ = task._locate(numbered(task, 4000), Watches(16))
     share = torch.bincount(cells.flatten(), minlength=16) / 4000
     expected = task.asked / 16
     assert (share - expected).abs().max() < 4.5 * (expected * (1 - expected) / 4000) ** 0.5

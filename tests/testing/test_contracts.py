@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from ssl_patches import testing
 from ssl_patches.encoders import Encoder, TokenEncoder, create
+from ssl_patches.tasks.agree import Agree
 from ssl_patches.tasks.base import PretextTask
 from ssl_patches.tasks.jigsaw import Jigsaw
 from ssl_patches.tasks.masked import Masked
 from ssl_patches.tasks.position import Position
 from ssl_patches.tasks.relation import Relation
 from ssl_patches.tasks.relative import Relative
+from ssl_patches.tasks.subsets import Subsets
 from ssl_patches.testing import Pair, contracts, pictures
 from ssl_patches.testing.contracts import export_difference, order_difference, untrained
 from ssl_patches.types import Encoded, PatchBatch
@@ -55,8 +57,14 @@ TASKS: dict[str, tuple[type[PretextTask], dict, str]] = {  # class, knobs, sampl
     "position": (Position, SMALL, "tokens"),
     "relation": (Relation, {"width": 8}, "tokens"),
     "masked": (Masked, SMALL, "tokens"),
+    "agree": (Agree, {"hidden": 64, "out": 16}, "tokens"),
+    "subsets": (Subsets, {"hidden": 64, "out": 16}, "tiles_2x2"),
 }
-SAMPLERS = {"tiles_3x3": {"rows": 3, "cols": 3, "standardise": True}, "tokens": {}}
+SAMPLERS = {
+    "tiles_3x3": {"rows": 3, "cols": 3, "standardise": True},
+    "tiles_2x2": {"rows": 2, "cols": 2},
+    "tokens": {},
+}
 
 
 def put_together(task: str, encoder: str, images: int = 8) -> Pair:

@@ -98,22 +98,6 @@ def test_a_dataset_object_is_trained_on_exported_and_evaluated(run_of_blobs):
     )
 
 
-def test_of_two_datasets_each_is_its_split():
-    from ssl_patches.data.live import live_source, standing
-
-    with standing({"train": Blobs(24), "val": Blobs(9)}):
-        train, val = (
-            live_source(name="Blobs", split=split, image_size=32) for split in ("train", "val")
-        )
-        assert (len(train), len(val)) == (24, 9)
-    with standing({"train": Blobs(24)}):
-        train, val = (
-            live_source(name="Blobs", split=split, image_size=32) for split in ("train", "val")
-        )
-        assert len(train) + len(val) == 24
-        assert not set(train.indices) & set(val.indices)
-
-
 def test_after_the_call_the_object_is_gone_and_may_be_given_again(
     run_of_blobs, tmp_path, monkeypatch
 ):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
+from runs import weights
 
 from ssl_patches.encoders import create
-from ssl_patches.training.optim import SGD, AdamW, Lamb, Lars
+from ssl_patches.training.optim import SGD, AdamW, Lamb, Lars, Muon
 
 TINY = {"depth": 1, "embed_dim": 48, "num_heads": 3, "class_token": True}
-RECIPES = (AdamW, SGD, Lars, Lamb)
+RECIPES = (AdamW, SGD, Lars, Lamb, Muon)
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +54,14 @@ def test_the_learning_rate_is_proportional_to_the_batch(encoder):
 
 def test_the_schedule_rises_from_zero_peaks_at_the_end_of_warm_up_and_ends_at_zero():
     recipe = AdamW(warmup=0.1)
-    rising = [recipe.factor(p / 100) for p in range(11)]
-    falling = [recipe.factor(p / 100) for p in range(10, 101)]
+    rising = [recipe.lr_multiplier(p / 100) for p in range(11)]
+    falling = [recipe.lr_multiplier(p / 100) for p in range(10, 101)]
     assert rising[0] == 0
     assert rising == sorted(rising)
     assert max(rising) == falling[0] == 1
     assert falling == sorted(falling, reverse=True)
     assert falling[-1] == pytest.approx(0, abs=1e-12)
-    assert recipe.factor(0.55) == pytest.approx(0.5)
+    assert recipe.lr_multiplier(0.55) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -198,3 +202,15 @@ def test_without_layer_decay_no_group_is_scaled(encoder):
         for key in group
         if key == "lr_scale"
     ] == []
+
+
+@pytest.mark.parametrize("optimizer", ["lars", "lamb"])
+def test_the_other_optimisers_resume_to_the_bit(optimizer, only_training, tmp_path):
+    words = (f"optimizer={optimizer}", "trainer.checkpoint_steps=2")
+    wanted = only_training(tmp_path / "unbroken", *words)
+    run_dir = Path(shutil.copytree(wanted, tmp_path / "resumed"))
+    shutil.copy(
+        run_dir / "checkpoints" / "step-00000002.ckpt", run_dir / "checkpoints" / "last.ckpt"
+    )
+    only_training(run_dir, *words, "resume=true")
+    assert all(value.equal(weights(wanted)[key]) for key, value in weights(run_dir).items())

@@ -16,7 +16,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ssl_patches.tasks.blocks import Decoder
 from ssl_patches.training.budget import count_flops
-from ssl_patches.training.onednn import OneDnnLinear, linears_in_onednn
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 from ours import our_step, pretrainer, same_weights
@@ -93,22 +92,6 @@ def test_last_block_for_some_tokens_is_the_block(fused):
     assert (
         apart((quick[0], quick[1]), (shifted[0][:, :-1], shifted[1])) > 1e-2
     )  # a block that answers for others is seen
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_onednn_linear_is_the_linear(bias):
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(96, 64, bias=bias), nn.GELU(), nn.Linear(64, 32, bias=bias))
-    x = torch.randn(5, 7, 96)
-    plain = outcome(net, lambda: net(x))
-    with linears_in_onednn(net):
-        assert [type(layer) for layer in net] == [OneDnnLinear, nn.GELU, OneDnnLinear]
-        quick = outcome(net, lambda: net(x))
-        with torch.no_grad(), Ops() as ops:
-            net(x)
-    assert apart(quick, plain) < 1e-6
-    assert "mkldnn::_linear_pointwise" not in ops.count  # without gradients it is torch's own
-    assert type(net[0]) is nn.Linear
 
 
 def test_our_mae_is_the_reference(module, images):

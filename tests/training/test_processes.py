@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import SMALL
-from test_training import DRAWLESS, first_gradients, largest_difference, last, rows, weights
+from runs import DRAWLESS, first_gradients, largest_difference, last, rows, weights
+from small import REPOSITORY, SMALL
 
 from ssl_patches.cli import main
 from ssl_patches.training import processes
@@ -101,7 +101,7 @@ def test_inside_an_allocation_without_srun_there_is_one_process(monkeypatch):
     monkeypatch.delenv("SLURM_STEP_NUM_TASKS", raising=False)
     assert processes.started_outside() == 1
     assert type(processes.environment()).__name__ == "LightningEnvironment"
-    assert not processes.follows()
+    assert not processes.is_follower()
 
 
 @pytest.mark.slow
@@ -278,13 +278,13 @@ def test_a_child_that_dies_takes_the_run_with_it(tmp_path):
         "import os\nif os.environ.get('LOCAL_RANK') == '1':\n    os._exit(3)\n"
     )
     program = (
-        "import sys; from ssl_patches import launch; launch.CHILD_SECONDS = 1; from ssl_patches.cli"
-        " import main; "
+        "import sys; from ssl_patches.training import processes; processes.CHILD_SECONDS = 1;"
+        " from ssl_patches.cli import main; "
     )
     words = small_run(*TWO, "data.batch_size=8", f"run_dir={tmp_path / 'run'}")
     told = subprocess.run(
         [sys.executable, "-c", f"{program} sys.exit(main({words!r}))"],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}"},
         capture_output=True,
         text=True,
         timeout=300,

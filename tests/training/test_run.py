@@ -106,7 +106,7 @@ def unbroken(only_training, tmp_path) -> Path:
     return only_training(tmp_path / "unbroken", *LONG)
 
 
-def test_a_killed_run_goes_on_to_the_weights_of_the_unbroken_one_and_each_thing_that_this_needs_is_needed(
+def test_a_killed_run_goes_on_to_the_weights_of_the_unbroken_one_and_all_of_this_is_needed(
     killed, unbroken, only_training, tmp_path, monkeypatch
 ):
     wanted = checkpoint(unbroken)
@@ -129,7 +129,11 @@ def test_a_killed_run_goes_on_to_the_weights_of_the_unbroken_one_and_each_thing_
         "the seed of a step": (
             pretrainer, "step_seed", lambda seed, step, rank: next(count)
         ),
-        "the state of the optimiser": (torch.optim.AdamW, "load_state_dict", lambda self, state: None),
+        "the state of the optimiser": (
+            torch.optim.AdamW,
+            "load_state_dict",
+            lambda self, state: None,
+        ),
     }  # fmt: skip
     for what, (place, name, broken) in breakages.items():
         run_dir = Path(shutil.copytree(killed, tmp_path / what.replace(" ", "_")))

@@ -9,11 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from ssl_patches.views import CropFlip, MultiCrop, Whole, random_boxes, whole_boxes
-from ssl_patches.views.resample import crop_resize, normalised
+from ssl_patches.views import CropFlip, Whole, random_boxes, whole_boxes
+from ssl_patches.views.resample import crop_resize
 
 WIDE = {"scale": (0.1, 1.0), "ratio": (0.5, 2.0)}
 
@@ -25,65 +24,6 @@ def pixels(count: int, height: int, width: int, seed: int) -> Tensor:
         generator=torch.Generator().manual_seed(seed),
         dtype=torch.uint8,
     )
-
-
-@st.composite
-def crops(draw: st.DrawFn) -> tuple[Tensor, Tensor, int]:
-    """Images of any size, one whole-pixel box for each, and the side of the views."""
-    count, height, width = 3, draw(st.integers(2, 40)), draw(st.integers(2, 40))
-    boxes = []
-    for _ in range(count):
-        h, w = draw(st.integers(1, height)), draw(st.integers(1, width))
-        boxes.append([draw(st.integers(0, height - h)), draw(st.integers(0, width - w)), h, w])
-    return (
-        pixels(count, height, width, draw(st.integers(0, 99))),
-        torch.tensor(boxes),
-        draw(st.integers(1, 40)),
-    )
-
-
-def torchvisions(images: Tensor, boxes: Tensor, out: int) -> Tensor:
-    return torch.stack(
-        [
-            tv.resized_crop(image, *box, [out, out], InterpolationMode.BILINEAR, antialias=True)
-            for image, box in zip(images, boxes.tolist(), strict=True)
-        ]
-    )
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(crop=crops())
-def test_crop_resize_is_torchvisions_with_a_box_for_each_image(crop: tuple[Tensor, Tensor, int]):
-    images, boxes, out = crop
-    found = crop_resize(images, boxes.float(), out=out)
-    assert (found - torchvisions(images.float() / 255, boxes, out)).abs().max() < 1e-5
-    assert (
-        found - torchvisions(images, boxes, out).float() / 255
-    ).abs().max() <= 1 / 255 + 1e-5  # it rounds twice
-
-
-def test_the_comparison_sees_a_resize_without_antialias():
-    images, boxes = pixels(1, 32, 32, 0), torch.tensor([[0, 0, 32, 32]])
-    plain = tv.resized_crop(
-        images.float() / 255,
-        *boxes[0].tolist(),
-        [12, 12],
-        InterpolationMode.BILINEAR,
-        antialias=False,
-    )
-    assert (crop_resize(images, boxes.float(), out=12) - plain).abs().max() > 0.1
-
-
-@settings(max_examples=30, deadline=None, derandomize=True)
-@given(crop=crops(), mirror=st.lists(st.booleans(), min_size=3, max_size=3))
-def test_mirror_is_a_flip_of_just_those_images(
-    crop: tuple[Tensor, Tensor, int], mirror: list[bool]
-):
-    images, boxes, out = crop
-    straight = crop_resize(images, boxes.float(), out=out)
-    found = crop_resize(images, boxes.float(), out=out, mirror=torch.tensor(mirror))
-    for view, plain, flipped in zip(found, straight, mirror, strict=True):
-        assert torch.allclose(view, tv.horizontal_flip(plain) if flipped else plain, atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -207,73 +147,3 @@ def test_an_image_of_the_views_size_passes_whole_unchanged():
 def test_bad_arguments_are_refused_by_key_with_a_remedy(arguments: dict, message: str):
     with pytest.raises(ValueError, match=re.escape(message)):
         CropFlip(image_size=32, **arguments)
-
-
-@pytest.mark.parametrize("side", [256, 90])
-def test_large_images_are_resized_by_torchvisions_own_routine_for_bytes(side: int):
-    """Against the products: never more than 1.5 levels of 255 away, and half a level on average,
-    which is the rounding."""
-    torch.manual_seed(0)
-    smooth = torch.rand(3, 3, 12, 12)
-    images = (
-        torch.nn.functional.interpolate(smooth, (side, side), mode="bicubic").clamp(0, 1) * 255
-    ).to(torch.uint8)
-    boxes = random_boxes(
-        3, (side, side), scale=(0.2, 1.0), ratio=(0.75, 4 / 3), device=images.device
-    )
-    mirror = torch.tensor([True, False, True])
-    found = crop_resize(images, boxes, out=72, mirror=mirror)
-    for at, (y, x, h, w) in enumerate(boxes.int().tolist()):
-        plain = tv.resized_crop(images[at], y, x, h, w, [72, 72], antialias=True)
-        assert torch.equal(found[at], plain.flip(-1) if mirror[at] else plain)
-    products = crop_resize(images.float() / 255, boxes, out=72, mirror=mirror)
-    assert (found / 255 - products).abs().max() <= 1.5 / 255
-    assert (found / 255 - products).abs().mean() <= 0.5 / 255
-
-
-def test_crops_of_an_image_follow_each_other_large_ones_first_and_none_is_of_another():
-    torch.manual_seed(0)
-    images = coordinates(3, 64).contiguous() / 64 + torch.tensor([0.0, 10.0, 20.0]).view(3, 1, 1, 1)
-    views = MultiCrop(
-        image_size=16, large=2, small=3, flip=0, small_scale=(0.05, 0.1), large_scale=(0.5, 1.0)
-    )(images)
-    assert views.shape == (15, 2, 16, 16)
-    assert (views.mean((1, 2, 3)) / 10).floor().tolist() == [0] * 5 + [1] * 5 + [2] * 5
-    shown = (views[:, 0, -1, 0] - views[:, 0, 0, 0]).view(3, 5)  # how much of the height
-    assert shown[:, :2].min() > 0.55
-    assert shown[:, 2:].max() < 0.4
-    assert len({tuple(corner) for corner in views[:, :, 0, 0].tolist()}) == 15
-
-
-def test_without_training_there_is_one_whole_view_of_each_image():
-    images = coordinates(3, 64).contiguous() / 64
-    assert torch.equal(
-        MultiCrop(image_size=16).eval()(images), CropFlip(image_size=16).eval()(images)
-    )
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"large": 0, "small": 0}, "views.large=0, views.small=0: at least one crop"),
-        ({"small": -1}, "views.large=2, views.small=-1"),
-        ({"small_scale": (0.5, 0.1)}, "views.small_scale=[0.5, 0.1]"),
-        ({"large_scale": (0.5, 1.1)}, "views.large_scale=[0.5, 1.1]"),
-    ],
-)
-def test_crops_that_cannot_be_drawn_are_refused(given: dict[str, object], said: str):
-    with pytest.raises(ValueError, match=re.escape(said)):
-        MultiCrop(image_size=16, **given)
-
-
-@pytest.mark.parametrize("levels", [True, False])
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_normalised_images_are_those_of_the_export_bit_for_bit_however_colours_lie(
-    levels: bool, channels: int
-):
-    images = torch.randint(256, (2, channels, 5, 7), dtype=torch.uint8)
-    images = images if levels else images / 255
-    mean, std = torch.rand(2, channels, 1, 1) + 0.1
-    wanted = ((images / 255 if levels else images) - mean) / std
-    assert torch.equal(normalised(images, mean, std), wanted)
-    assert torch.equal(normalised(images.to(memory_format=torch.channels_last), mean, std), wanted)

@@ -1,4 +1,4 @@
-"""Frozen features of whole images: one pass over the images, any number of models.
+"""Read frozen features of whole images: one pass over the images, any number of models.
 
 Every model sees the same batches, resized and normalised as the export says, in eval mode and
 without augmentation; both splits go through the same function. Raw pixels are a "model" like
@@ -26,10 +26,10 @@ from ssl_patches.types import ImageBatch
 from ssl_patches.views.resample import normalised
 
 Precision = Literal["fp32", "bf16"]
-Read = (
-    Tensor | Mapping[str, Tensor]
-)  # (B, dim), or several parts by name; (B, tokens, dim) goes to disk
-Reader = Callable[[Tensor], Read]  # of (B, C, H, W) normalised float
+Read = Tensor | Mapping[str, Tensor]
+"""Features (B, dim), or several of them by name; (B, tokens, dim) goes to disk."""
+Reader = Callable[[Tensor], Read]
+"""From normalised images (B, C, H, W)."""
 LARGEST_SIDE = 32  # of raw pixels: 3072 numbers per image; 50,000 images are 600 MB
 
 
@@ -43,14 +43,14 @@ def extract(
     precision: Precision = "fp32",
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Features (N, dim) float32 and labels (N,) int64, on the CPU, in the order of the loader.
+    """Read features (N, dim) float32 and labels (N,) int64, on the CPU, in the loader's order.
 
     ``model``: normalised images (B, C, H, W) -> (B, dim). ``mean``, ``std``: per channel, of pixels
     in 0..1. ``precision="bf16"`` runs it under autocast. ``progress`` is told the number of images
-    of each batch.
+    of each batch. ValueError for images or features of another shape.
     """
     with frozen(model, device):
-        readers = {"model": reader(model, device=device, precision=precision)}
+        readers = {"model": vector_reader(model, device=device, precision=precision)}
         features, labels = collect(
             loader, readers, mean=mean, std=std, device=device, progress=progress
         )
@@ -65,32 +65,39 @@ def raw_pixels(
     side: int = 16,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Normalised pixels (N, C * side * side) float32, channel first, and labels (N,), as
-    ``extract`` gives them."""
-    readers = {"pixels": flat_pixels(side)}
+    """Read normalised pixels (N, C * side * side) float32, channel first, and labels (N,).
+
+    ``side``: in pixels, 1 to 32; else ValueError.
+    """
+    readers: dict[str, Reader] = {"pixels": flat_pixels(side)}
     features, labels = collect(loader, readers, mean=mean, std=std, device="cpu", progress=progress)
     return features["pixels"], labels
 
 
-def flat_pixels(side: int) -> Reader:
-    """Images averaged over areas down to ``side`` (smaller ones are left), flattened; at most 32
-    bounds the memory."""
+def flat_pixels(side: int) -> Callable[[Tensor], Tensor]:
+    """Make a reader that averages images (B, C, H, W) down to ``side`` and flattens them.
+
+    Smaller images are left as they are. ValueError beyond 1 to 32 pixels, which bounds the memory.
+    """
     if not 1 <= side <= LARGEST_SIDE:
         raise ValueError(
             f"side={side}: must be 1 to {LARGEST_SIDE} (features are held in memory); set side=16"
         )
 
     def read(images: Tensor) -> Tensor:
-        size = [min(side, extent) for extent in images.shape[-2:]]
+        size = min(side, images.shape[-2]), min(side, images.shape[-1])
         return F.adaptive_avg_pool2d(images, size).flatten(1)
 
     return read
 
 
-def reader(
+def vector_reader(
     model: nn.Module, *, device: str | torch.device, precision: Precision = "fp32"
-) -> Reader:
-    """The model as ``collect`` calls it. ValueError when it does not give one vector per image."""
+) -> Callable[[Tensor], Tensor]:
+    """Make a reader of normalised images (B, C, H, W) that gives the model's vectors (B, dim).
+
+    The reader raises ValueError when the model gives something else.
+    """
     autocast(device, precision)
 
     def read(images: Tensor) -> Tensor:
@@ -110,7 +117,7 @@ def reader(
 
 
 def autocast(device: str | torch.device, precision: Precision) -> torch.autocast:
-    """bf16 where it is safe, or nothing at all. ValueError for another precision."""
+    """Make the autocast of a precision; it does nothing for fp32. ValueError for any other."""
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision={precision}: must be fp32 or bf16; set precision=fp32")
     return torch.autocast(
@@ -127,12 +134,12 @@ def collect(
     device: str | torch.device,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Per reader the features (N, dim) float32, and the labels (N, ...), on the CPU; images are
-    streamed once.
+    """Read features (N, dim) float32 by every reader, and labels (N, ...), streaming images once.
 
-    A reader of several parts gives features named ``reader.part``. Features of every token (N,
+    A reader of several features gives them as ``reader.name``. Features of every token (N,
     tokens, dim) come as float16 on a file of ``tempfile.gettempdir()`` that has no name and goes
-    with the tensor: 50,000 images of 64 tokens of 192 are 1.2 GB.
+    with the tensor: 50,000 images of 64 tokens of 192 are 1.2 GB. Else all is on the CPU in memory.
+    ValueError for images that are not uint8 (B, C, H, W) and for a loader without any.
     """
     parts: dict[str, _InMemory | _OnDisk] = {}
     labels = []
@@ -180,7 +187,8 @@ class _OnDisk:
 
     def __init__(self) -> None:
         self.file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the last tensor that reads it)
-        self.count, self.each = 0, ()
+        self.count = 0
+        self.each: tuple[int, ...] = ()
 
     def add(self, features: Tensor) -> None:
         self.each, self.count = tuple(features.shape[1:]), self.count + len(features)
@@ -203,8 +211,7 @@ class _OnDisk:
 
 @contextmanager
 def frozen(model: nn.Module, device: str | torch.device) -> Iterator[nn.Module]:
-    """``model`` on ``device`` in eval mode; afterwards each submodule's mode and the model's device
-    are as before."""
+    """Put ``model`` on ``device`` in eval mode, and back afterwards, each submodule as it was."""
     modes = {module: module.training for module in model.modules()}
     home = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
     with ExitStack() as undo:

@@ -1,4 +1,4 @@
-"""One pass over the images of each split: features of every model, of the images that have a label.
+"""Read features of every model in one pass over the images of each split that have a label.
 
 Images are streamed and each model sees the same batches. What is kept are features (see
 ``collect``).
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_patches.data.module import ordered_loader
-from ssl_patches.evaluation.features.bench import Bench
+from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import Read, Reader, collect, flat_pixels, frozen
 from ssl_patches.evaluation.features.parts import Family, parts_reader
 from ssl_patches.evaluation.labels import Kind, kind_of, labelled
@@ -32,25 +32,29 @@ ALIKE = 0.02  # of the largest feature; bf16 and another size of batch move feat
 
 @dataclass
 class Split:
-    """The images of a split that have a label, as they stream by, and what was found when they
-    have."""
+    """The images of a split that have a label, as they stream by, and then what was read of them.
 
-    name: str  # "train" or "test"
+    ``name``: "train" or "test". ``first``: some images, to be read again. ``features``: (model,
+    name of a feature) -> (N, dim) or (N, tokens, dim). ``labels`` (N, ...).
+    """
+
+    name: str
     kind: Kind
     batches: Iterable[ImageBatch]
     progress: Callable[[int], None] | None
     indices: list[Tensor] = field(default_factory=list)
-    first: ImageBatch | None = None  # some images, to be read again
-    features: dict[tuple[str, str], Tensor] = field(default_factory=dict)  # of (model, part)
-    labels: Tensor | None = None
+    first: ImageBatch | None = None
+    features: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+    labels: Tensor = field(default_factory=lambda: torch.zeros(0).long())
 
     def __iter__(self) -> Iterator[ImageBatch]:
+        """Yield the images that have a label, batch by batch. ValueError where none has one."""
         count = 0
         for batch in self.batches:
             has = labelled(batch.labels, self.kind)
-            some = batch if has.all() else ImageBatch(*(part[has] for part in batch))
+            some = batch if has.all() else ImageBatch(*(some[has] for some in batch))
             if len(some.labels):
-                self.first = self.first or ImageBatch(*(part[:REREAD] for part in some))
+                self.first = self.first or ImageBatch(*(values[:REREAD] for values in some))
                 self.indices.append(some.index)
                 yield some
             count += len(has)
@@ -61,22 +65,24 @@ class Split:
 
     @property
     def index(self) -> Tensor:
-        """Which images of the source these are."""
+        """Return which images of the source these are, (N,) int64."""
         return torch.cat(self.indices)
 
-    def parts(self, model: str) -> list[str]:
-        return [part for owner, part in self.features if owner == model]
+    def names(self, model: str) -> list[str]:
+        """Return the names of the features that were read of a model."""
+        return [name for owner, name in self.features if owner == model]
 
-    def read(self, readers: Mapping[str, Reader], **options: object) -> None:
-        found, self.labels = collect(self, readers, **options)
-        self.features = {tuple(name.split(".", 1)): part for name, part in found.items()}
+    def read(self, readers: Mapping[str, Reader], eval_data: EvalData) -> None:
+        """Read all features in one pass."""
+        found, self.labels = _collected(self, readers, eval_data)
+        self.features = {_owner_and_name(name): values for name, values in found.items()}
 
-    def check_alike(self, readers: Mapping[str, Reader], **options: object) -> None:
-        """ValueError when the same images give other features now than in the pass."""
-        again, _ = collect([self.first], readers, **options)
-        for name, now in again.items():
-            model, part = name.split(".", 1)
-            before = self.features[model, part][: len(now)].float()
+    def check_alike(self, readers: Mapping[str, Reader], eval_data: EvalData) -> None:
+        """Read some images again. ValueError when they give other features than in the pass."""
+        again, _ = _collected([self.first] if self.first else [], readers, eval_data)
+        for joined, now in again.items():
+            model, name = _owner_and_name(joined)
+            before = self.features[model, name][: len(now)].float()
             off = (
                 (now.float() - before).abs().max().item()
                 if now.shape == before.shape
@@ -85,60 +91,80 @@ class Split:
             if off > ALIKE * before.abs().max().item():
                 raise ValueError(
                     f"model={model}: the first {self.name} images gave other features in the pass"
-                    f" over {self.name} than they give now ({part} differs by {off:.2g}), so train"
+                    f" over {self.name} than they give now ({name} differs by {off:.2g}), so train"
                     " and test were not read alike; a model must not change while it is read"
                     " (train mode, dropout, another pooling)"
                 )
 
 
+def _collected(
+    batches: Iterable[ImageBatch], readers: Mapping[str, Reader], eval_data: EvalData
+) -> tuple[dict[str, Tensor], Tensor]:
+    return collect(
+        batches, readers, mean=eval_data.mean, std=eval_data.std, device=eval_data.device
+    )
+
+
+def _owner_and_name(joined: str) -> tuple[str, str]:
+    """``trained.mean.3`` -> trained, mean.3."""
+    owner, _, name = joined.partition(".")
+    return owner, name
+
+
 def read_features(
     models: Mapping[str, nn.Module | None],
     families: Mapping[str, Collection[Family]],
-    bench: Bench,
+    eval_data: EvalData,
     kind: Kind,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Split, Split]:
-    """Train and test with the parts that each model's ``families`` hold. A model that is None is
-    raw pixels.
+    """Read train and test with the features that each model's ``families`` hold.
 
-    Where no model has any, no image is read, and labels and index are empty.
+    A model that is None is raw pixels. Where no model has any family, no image is read, and labels
+    and index are empty. ``progress`` is told the number of images of each batch. ValueError where
+    no image has a label, and where the same images give other features when they are read again.
     """
     if not any(families.values()):
         nothing = [
-            Split(name, kind, (), None, [torch.zeros(0).long()], labels=torch.zeros(0).long())
-            for name in ("train", "test")
+            Split(name, kind, (), None, [torch.zeros(0).long()]) for name in ("train", "test")
         ]
         return nothing[0], nothing[1]
-    seen = {"mean": bench.mean, "std": bench.std, "device": bench.device}
     splits = []
     with ExitStack() as stack:
         readers: dict[str, Reader] = {}
         for name, model in models.items():
             if model is not None:
-                model = stack.enter_context(frozen(model, bench.device))
+                model = stack.enter_context(frozen(model, eval_data.device))
             if families[name]:
-                readers[name] = _sized(_reader(model, families[name], bench), bench.image_size)
+                readers[name] = _sized(
+                    _reader(model, families[name], eval_data), eval_data.image_size
+                )
         for name, source, limit in (
-            ("train", bench.train, bench.limit_train),
-            ("test", bench.test, bench.limit_test),
+            ("train", eval_data.train, eval_data.limit_train),
+            ("test", eval_data.test, eval_data.limit_test),
         ):
             loader = ordered_loader(
-                source, batch_size=bench.batch_size, num_workers=bench.num_workers, limit=limit
+                source,
+                batch_size=eval_data.batch_size,
+                num_workers=eval_data.num_workers,
+                limit=limit,
             )
             splits.append(Split(name, kind, loader, progress))
-            splits[-1].read(readers, **seen)
+            splits[-1].read(readers, eval_data)
         for split in splits:
-            split.check_alike(readers, **seen)
+            split.check_alike(readers, eval_data)
     train, test = splits
     return train, test
 
 
-def kind_of_sources(bench: Bench, wanted: str) -> Kind:
-    """The kind of the labels, before hours go into features. ValueError where labels are missing or
-    of two kinds."""
+def kind_of_sources(eval_data: EvalData, wanted: str) -> Kind:
+    """Tell the kind of the labels, before hours go into features.
+
+    ``wanted``: auto, or a kind. ValueError where labels are missing or of two kinds.
+    """
     kinds = []
-    for source, split in ((bench.train, "train"), (bench.test, "test")):
-        labels = getattr(source, "labels", None)
+    for source, split in ((eval_data.train, "train"), (eval_data.test, "test")):
+        labels = source.labels
         some = labels if isinstance(labels, Tensor) else torch.as_tensor(source[0][1])[None]
         kinds.append(kind_of(some, wanted))
         if isinstance(labels, Tensor):
@@ -151,7 +177,7 @@ def kind_of_sources(bench: Bench, wanted: str) -> Kind:
 
 
 def with_label(labels: Tensor, kind: Kind, split: str) -> Tensor:
-    """Mask (N,) of the images that have a label. ValueError when there is none."""
+    """Return the mask (N,) of the images that have a label. ValueError when there is none."""
     has = labelled(labels, kind)
     if not has.any():
         raise ValueError(_no_label(len(labels), split))
@@ -165,9 +191,9 @@ def _no_label(images: int, split: str) -> str:
     )
 
 
-def _reader(model: nn.Module | None, families: Collection[Family], bench: Bench) -> Reader:
+def _reader(model: nn.Module | None, families: Collection[Family], eval_data: EvalData) -> Reader:
     if model is not None:
-        return parts_reader(model, families, device=bench.device, precision=bench.precision)
+        return parts_reader(model, families, device=eval_data.device, precision=eval_data.precision)
     pixels = flat_pixels(PROTOCOL["raw_pixels"]["side"])
     return lambda images: {"pooled": pixels(images)}
 
@@ -178,8 +204,10 @@ def _sized(read: Reader, image_size: int) -> Reader:
     def checked(images: Tensor) -> Read:
         if images.shape[-2:] != (image_size, image_size):
             height, width = images.shape[-2:]
-            raise ValueError(f"image_size={image_size}: evaluation got images of {height} x {width} px; build its sources "
-                             f"with load_size={image_size}")  # fmt: skip
+            raise ValueError(
+                f"image_size={image_size}: evaluation got images of {height} x {width} px; build"
+                f" its sources with load_size={image_size}"
+            )
         return read(images)
 
     return checked

@@ -1,11 +1,9 @@
-"""Attentive probe: one learned query looks at the tokens of an image, and a linear map tells the
-label from what it saw.
+"""Fit the attentive probe: one learned query over the tokens of an image, and a linear map.
 
 After CAPI (Darcet et al. 2025, arXiv:2502.08769): one query, a linear map to keys and values, heads
 of about 64 dimensions, softmax attention, a linear map to the labels; AdamW, learning rate and
-weight decay chosen on a tenth of
-*train*, then trained again on all of train. It shows what lies in the tokens of encoders whose mean or class token was
-never trained to tell it (MAE, I-JEPA).
+weight decay chosen on a tenth of *train*, then trained again on all of train. It shows what lies in
+the tokens of encoders whose mean or class token was never trained to tell it (MAE, I-JEPA).
 
 One query makes it cheap: the score of a token is a product with one vector per head (the query
 taken through the key map), and values are mapped after averaging. That is the same function at a
@@ -18,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -26,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_patches.evaluation.labels import Kind
-from ssl_patches.evaluation.metrics import MAIN, figures
+from ssl_patches.evaluation.metrics import MAIN, metrics_of
 from ssl_patches.evaluation.probes.linear import shuffled_part, stratified
 
 HEAD = 64  # dimensions
@@ -50,11 +49,10 @@ def attentive_probe(
     seed: int,
     device: str | torch.device = "cpu",
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Classes (N,), scores (N, L) or values (N, D) for ``test`` (N, tokens, dim) from ``train`` (M,
-    tokens, dim).
+    """Predict classes (N,), scores (N, L) or values (N, D) for ``test``, and tell the settings.
 
-    ``count``: classes, labels or values. Tokens stay where they are and come to ``device`` in
-    batches. The settings say
+    ``train`` (M, tokens, dim), ``test`` (N, tokens, dim); ``count``: classes, labels or values.
+    Tokens stay where they are and come to ``device`` in batches. The settings say
     ``learning_rate``, ``weight_decay``, ``held_out`` (images that chose them; 0 where no class has
     two, and the middle of the grid is taken) and ``scores`` on those. ValueError for features that
     are not finite.
@@ -63,38 +61,42 @@ def attentive_probe(
     held = stratified(train_targets, share=held_out, seed=seed) if kind == "class" else None
     held = shuffled_part(len(train), share=held_out, seed=seed) if held is None else held
     scale = _standardisation(train, train_targets, kind)
-    options = {
-        "kind": kind,
-        "steps": steps,
-        "batch": batch,
-        "warmup": warmup,
-        "seed": seed,
-        "device": device,
-    }
+    fit = partial(
+        _fit,
+        count=count,
+        kind=kind,
+        steps=steps,
+        batch=batch,
+        warmup=warmup,
+        seed=seed,
+        device=device,
+    )
     chosen, scores = len(grid) // 2, []
     if held.any():
         some, kept = (~held).nonzero()[:, 0], held.nonzero()[:, 0]
-        found = _answers(
-            _fit(train, train_targets, some, scale, grid, count=count, **options),
+        found = _predictions(
+            fit(train, train_targets, some, scale, grid),
             train,
             kept,
             kind,
             device,
         )
         scores = [
-            figures(answer, train_targets[held], kind=kind)[MAIN[kind]].nan_to_num(-math.inf).item()
-            for answer in found
+            metrics_of(some_predicted, train_targets[held], kind=kind)[MAIN[kind]]
+            .nan_to_num(-math.inf)
+            .item()
+            for some_predicted in found
         ]
         chosen = max(range(len(grid)), key=scores.__getitem__)
     everything = torch.arange(len(train))
-    probe = _fit(train, train_targets, everything, scale, [grid[chosen]], count=count, **options)
-    (answer,) = _answers(probe, test, torch.arange(len(test)), kind, device)
+    probe = fit(train, train_targets, everything, scale, [grid[chosen]])
+    (predicted,) = _predictions(probe, test, torch.arange(len(test)), kind, device)
     rate, decay = grid[chosen]
     told = {
         f"{grid_rate:g}, {grid_decay:g}": score
         for (grid_rate, grid_decay), score in zip(grid, scores, strict=False)
     }
-    return answer, {
+    return predicted, {
         "learning_rate": rate,
         "weight_decay": decay,
         "held_out": int(held.sum()),
@@ -125,8 +127,15 @@ class Query(nn.Module):
 
 
 class Attentive(nn.Module):
-    """``probes`` probes of the same start side by side: tokens (B, T, dim) -> (probes, B,
-    count)."""
+    """Several probes of the same start side by side, on tokens that are standardised by ``scale``.
+
+    ``centre``, ``spread``: of values to be told (D,).
+    """
+
+    mean: Tensor
+    std: Tensor
+    centre: Tensor
+    spread: Tensor
 
     def __init__(
         self, *, probes: int, dim: int, count: int, scale: Mapping[str, Tensor], seed: int
@@ -134,10 +143,11 @@ class Attentive(nn.Module):
         super().__init__()
         self.heads = next(heads for heads in range(max(1, dim // HEAD), 0, -1) if dim % heads == 0)
         self.probes = nn.ModuleList([Query(dim=dim, count=count, seed=seed) for _ in range(probes)])
-        for name, part in scale.items():
-            self.register_buffer(name, part)
+        for name, values in scale.items():
+            self.register_buffer(name, values)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Predict (probes, B, count) from tokens (B, T, dim)."""
         tokens = (tokens.float() - self.mean) / self.std
         weights = {
             name: torch.stack([dict(probe.named_parameters())[name] for probe in self.probes])
@@ -202,23 +212,23 @@ def _fit(
     return model.eval()
 
 
-def _loss(answers: Tensor, targets: Tensor, probes: Attentive, kind: Kind) -> Tensor:
-    """Of answers (P, B, count): the mean over images, summed over probes, which do not touch each
-    other."""
-    each = len(answers)
+def _loss(predictions: Tensor, targets: Tensor, probes: Attentive, kind: Kind) -> Tensor:
+    """Of predictions (P, B, count): the mean over images, summed over probes, which do not touch
+    each other."""
+    each = len(predictions)
     if kind == "class":
-        return each * F.cross_entropy(answers.flatten(0, 1), targets.repeat(each))
+        return each * F.cross_entropy(predictions.flatten(0, 1), targets.repeat(each))
     if kind == "multilabel":
         return each * F.binary_cross_entropy_with_logits(
-            answers, targets.float().expand_as(answers)
+            predictions, targets.float().expand_as(predictions)
         )
     return each * F.mse_loss(
-        answers, ((targets - probes.centre) / probes.spread).expand_as(answers)
+        predictions, ((targets - probes.centre) / probes.spread).expand_as(predictions)
     )
 
 
 @torch.inference_mode()
-def _answers(
+def _predictions(
     probes: Attentive, tokens: Tensor, some: Tensor, kind: Kind, device: str | torch.device
 ) -> Tensor:
     """(P, n), or (P, n, count): what each probe says of the images ``some``."""
@@ -249,11 +259,12 @@ def _standardisation(train: Tensor, targets: Tensor, kind: Kind) -> dict[str, Te
     mean = total / len(train)
     std = (square / len(train) - mean.square()).clamp(min=0).sqrt()
     if not (mean.isfinite() & std.isfinite()).all():
-        raise ValueError("probes=[attentive]: features of tokens are not finite, or beyond 65504; take an earlier checkpoint, "
-                         "or precision=fp32")  # fmt: skip
-    std = torch.where(
-        std <= 1e-4 * std.max(), torch.ones_like(std), std
-    )  # float16 resolves no more
+        raise ValueError(
+            "probes=[attentive]: features of tokens are not finite, or beyond 65504; take an"
+            " earlier checkpoint, or precision=fp32"
+        )
+    # float16 resolves no more
+    std = torch.where(std <= 1e-4 * std.max(), torch.ones_like(std), std)
     scale = {"mean": mean.float(), "std": std.float()}
     if kind == "value":
         spread = targets.std(0, correction=0)

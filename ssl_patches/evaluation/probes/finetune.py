@@ -1,6 +1,6 @@
-"""Fine-tuning the whole encoder, and the same recipe from random weights beside it.
+"""Fine-tune the whole encoder, and the same recipe from random weights beside it.
 
-How much of the figure is pretraining and how much the recipe is only seen when both models get the
+How much of the metric is pretraining and how much the recipe is only seen when both models get the
 same one: the same images in the same batches under the same crops, the same steps, learning rates
 and head. AdamW, linear warm-up and half cosine, learning rates that shrink towards the input by
 ``layer_decay`` per block (Bao et al. 2022, BEiT; timm's ``param_groups_layer_decay``), as in MAE's
@@ -9,7 +9,7 @@ fine-tuning (He et al. 2022, Table 9) without mixing of images, which small enco
 is cross-entropy of classes, binary cross-entropy of yes/no labels, the squared error of values in
 their own deviations.
 
-The traps: (a) best-of-epochs on test, which most published small-scale figures are, adds points
+The traps: (a) best-of-epochs on test, which most published small-scale results are, adds points
 that nobody else gets; (b) layer decay holds the first layers back, which suits pretrained ones and
 costs random ones: ``layer_decay=1`` for both shows how much; (c) a frozen parameter (a position
 table) in one of the two would be another recipe, so all are trained.
@@ -30,12 +30,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ssl_patches.data.module import Item, PatchDataModule, ordered_loader, permutation
-from ssl_patches.evaluation.features.bench import Bench
+from ssl_patches.data.source import as_source
 from ssl_patches.evaluation.features.extract import Precision, extract
 from ssl_patches.evaluation.labels import Kind, check_targets, kind_of, labelled, targets
 from ssl_patches.evaluation.metrics import rows_of
+from ssl_patches.evaluation.probes.base import Probe
+from ssl_patches.evaluation.probes.inputs import ProbeInputs
 from ssl_patches.evaluation.protocol import PROTOCOL
-from ssl_patches.evaluation.rows import Row
+from ssl_patches.evaluation.rows import RANDOM_INIT, Row
 from ssl_patches.views import CropFlip
 from ssl_patches.views.resample import normalised
 
@@ -44,7 +46,7 @@ RECIPE = PROTOCOL["finetune"]
 
 def finetune(
     model: nn.Module,
-    source: Dataset[Item],
+    source: Any,
     *,
     count: int,
     kind: Kind = "class",
@@ -58,11 +60,9 @@ def finetune(
     precision: Precision = "fp32",
     progress: Callable[[int], None] | None = None,
 ) -> nn.Module:
-    """A trained copy of ``model`` (a timm model without head): normalised (B, C, H, W) -> (B,
-    count) logits, or values.
+    """Train a copy of ``model`` to give logits, or values (B, count), of normalised (B, C, H, W).
 
-    ``count``: classes, yes/no labels or values per image.
-
+    ``model``: a timm model without head. ``count``: classes, yes/no labels or values per image.
     ``source``: labelled images of any square size; views are cut at ``image_size``. ``progress`` is
     told the number of images of each step. The caller's model and random state stay as they were.
     ValueError for values out of range, and when the loss is not finite.
@@ -79,7 +79,7 @@ def finetune(
     with torch.random.fork_rng(devices):
         torch.manual_seed(RECIPE["seed"])  # head, crops and dropout
         net = classifier(model, count=count).to(device).train()
-        unit = Unit.of(source.labels if kind == "value" else None, device)
+        unit = TargetScaler.of(source.labels if kind == "value" else None, device)
         optimizer = optimizer_of(net, recipe, lr=peak, layer_decay=layer_decay)
         for step, batch in zip(range(steps), stream.train_dataloader(), strict=False):
             for group in optimizer.param_groups:
@@ -87,9 +87,9 @@ def finetune(
                     peak * warmup_cosine((step + 1) / steps, recipe["warmup"]) * group["lr_scale"]
                 )
             images = normalised(views(batch.images.to(device, non_blocking=True)), centre, scale)
-            wanted = unit.inside(batch.labels.to(device))
+            labels = unit.inside(batch.labels.to(device))
             loss = _step(
-                net, images, wanted, optimizer, kind=kind, clip=recipe["clip"], precision=precision
+                net, images, labels, optimizer, kind=kind, clip=recipe["clip"], precision=precision
             )
             if step % 50 == 0 or step == steps - 1:  # seldom: each look waits for the device
                 _check_finite(loss, step)
@@ -100,37 +100,41 @@ def finetune(
 
 
 @dataclass(frozen=True)
-class Unit:
-    """Values are learned with mean 0 and deviation 1; the trained head gives them in their own
-    unit. Classes stay as they are."""
+class TargetScaler:
+    """Scales values to mean 0 and deviation 1 for training, and the trained head back.
 
-    mean: Tensor | None = None  # (D,)
-    deviation: Tensor | None = None
+    ``scale``: mean and deviation (D,) each; None: targets stay as they are, as classes do.
+    """
+
+    scale: tuple[Tensor, Tensor] | None = None
 
     @classmethod
-    def of(cls, values: Tensor | None, device: str) -> Unit:
+    def of(cls, values: Tensor | None, device: str) -> TargetScaler:
+        """Measure values (N,) or (N, D); None: nothing is scaled."""
         if values is None:
             return cls()
         values = values.float().view(len(values), -1).to(device)
-        return cls(values.mean(0), values.std(0, correction=0).clamp(min=1e-12))
+        return cls((values.mean(0), values.std(0, correction=0).clamp(min=1e-12)))
 
     def inside(self, labels: Tensor) -> Tensor:
-        return (
-            labels
-            if self.mean is None
-            else (labels.float().view(len(labels), -1) - self.mean) / self.deviation
-        )
+        """Scale the labels (B, ...) of a batch."""
+        if self.scale is None:
+            return labels
+        mean, deviation = self.scale
+        return (labels.float().view(len(labels), -1) - mean) / deviation
 
     @torch.no_grad()
     def leave(self, head: nn.Linear) -> None:
-        if self.mean is not None:
-            head.weight.mul_(self.deviation[:, None])
-            head.bias.mul_(self.deviation).add_(self.mean)
+        """Change a trained head so that it gives values in their own unit."""
+        if self.scale is not None:
+            mean, deviation = self.scale
+            head.weight.mul_(deviation[:, None])
+            head.bias.mul_(deviation).add_(mean)
 
 
-def classifier(model: nn.Module, *, count: int) -> nn.Module:
-    """A copy of ``model`` with a new head, almost zero, and every parameter trainable."""
-    net = copy.deepcopy(model)
+def classifier(model: nn.Module, *, count: int) -> Any:
+    """Copy a timm model with a new head, almost zero, and every parameter trainable."""
+    net: Any = copy.deepcopy(model)
     net.reset_classifier(count)
     head = net.get_classifier()
     nn.init.trunc_normal_(head.weight, std=RECIPE["head_std"])
@@ -139,10 +143,12 @@ def classifier(model: nn.Module, *, count: int) -> nn.Module:
 
 
 def optimizer_of(
-    net: nn.Module, recipe: Mapping[str, Any], *, lr: float, layer_decay: float
+    net: Any, recipe: Mapping[str, Any], *, lr: float, layer_decay: float
 ) -> torch.optim.AdamW:
-    """AdamW over timm's groups: each has ``lr_scale`` = layer_decay ** (layers between it and the
-    head)."""
+    """Make AdamW over timm's groups; each has ``lr_scale`` = layer_decay ** (layers to the head).
+
+    ValueError for a layer decay beyond 0..1.
+    """
     if not 0 < layer_decay <= 1:
         raise ValueError(
             f"layer_decay={layer_decay}: must be above 0 and at most 1 (1: none); set"
@@ -159,37 +165,39 @@ def optimizer_of(
 
 
 def warmup_cosine(progress: float, warmup: float) -> float:
-    """Share of the peak learning rate at ``progress`` (0..1): a linear rise over ``warmup``, then
-    half a cosine to zero."""
+    """Compute the share of the peak learning rate at ``progress`` 0..1.
+
+    It rises linearly over the share ``warmup`` and falls by half a cosine to zero.
+    """
     if progress < warmup:
         return progress / warmup
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
 
 
 def steps_of(images: int, *, epochs: int, batch_size: int) -> int:
-    """Steps of ``epochs`` passes, rounded up."""
+    """Count the steps of ``epochs`` passes, rounded up. ValueError for fewer than one."""
     if epochs < 1:
         raise ValueError(f"epochs={epochs}: must be at least 1; set epochs={RECIPE['epochs']}")
     return math.ceil(epochs * images / batch_size)
 
 
 class Labelled(Dataset[Item]):
-    """The images of ``source`` that have a label; at most ``limit``, the first of a fixed
-    permutation, in their order.
+    """The images of ``source`` that have a label.
 
+    At most ``limit``, the first of a fixed permutation, in their order.
     An item's index is its place here, or -1 where the source shows another image because it cannot
     read this one: so ``ordered_loader`` leaves it out. ValueError where no image has a label of
     this ``kind``.
     """
 
-    def __init__(
-        self, source: Dataset[Item], *, kind: Kind = "class", limit: int | None = None
-    ) -> None:
+    def __init__(self, source: Any, *, kind: Kind = "class", limit: int | None = None) -> None:
         labels = source.labels
         chosen = labelled(labels, kind_of(labels, kind)).nonzero().flatten()
         if not len(chosen):
-            raise ValueError("data.root: fine-tuning needs images with labels; name a folder of DIR/train/CLASS/file and "
-                             "DIR/val/CLASS/file, or DIR/CLASS/file")  # fmt: skip
+            raise ValueError(
+                "data.root: fine-tuning needs images with labels; name a folder of"
+                " DIR/train/CLASS/file and DIR/val/CLASS/file, or DIR/CLASS/file"
+            )
         if limit is not None and limit < len(chosen):
             chosen = (
                 chosen[torch.from_numpy(permutation(len(chosen), 0, 0)[:limit].copy())]
@@ -206,38 +214,61 @@ class Labelled(Dataset[Item]):
         return image, label, index if shown == self.indices[index] else -1
 
 
-def evaluate_finetune(
-    encoder: nn.Module, bench: Bench, *, model: str, data: str, kind: Kind = "class"
-) -> list[Row]:
-    """Rows ``finetune_top1`` (or ``_map``, or ``_r2`` and ``_mae``) of a timm model,
-    ``scratch_...`` of "random_init".
+class Finetune(Probe):
+    """The whole encoder trained on; of random weights, the same recipe from scratch."""
 
-    Without a limit 2000 train images are learned from. ValueError where labels are missing or there
-    is nothing to tell apart.
-    """
-    train = Labelled(
-        (bench.large or (bench.train,))[0],
-        kind=kind,
-        limit=bench.limit_train or RECIPE["train_images"],
-    )
-    test = Labelled(bench.test, kind=kind, limit=bench.limit_test)
-    learned, asked = (targets(split.labels, kind) for split in (train, test))
-    check_targets(learned, asked, kind)
-    count = int(torch.cat([learned, asked]).max()) + 1 if kind == "class" else learned.shape[1]
-    common = {
-        "mean": bench.mean,
-        "std": bench.std,
-        "device": bench.device,
-        "precision": bench.precision,
-    }
-    options = {"image_size": bench.image_size, "num_workers": bench.num_workers}
-    recipe = {"epochs": RECIPE["epochs"], "layer_decay": RECIPE["layer_decay"]}
-    net = finetune(encoder, train, count=count, kind=kind, **options, **recipe, **common)
-    loader = ordered_loader(test, batch_size=bench.batch_size, num_workers=bench.num_workers)
-    answers, wanted = extract(net, loader, **common)
-    answers = answers.argmax(1) if kind == "class" else answers
-    name = "scratch" if model == "random_init" else "finetune"
-    return rows_of(answers, targets(wanted, kind), kind=kind, name=name, model=model, data=data)
+    cuts = True
+
+    def rows(self, inputs: ProbeInputs) -> list[Row]:
+        """Return ``finetune_top1`` (or ``_map``, or ``_r2`` and ``_mae``).
+
+        Those of "random_init" are called ``scratch_...``. Without a limit 2000 train images are
+        learned from. ValueError where labels are missing or there is nothing to tell apart.
+        """
+        eval_data, kind = inputs.images(), inputs.kind
+        train = Labelled(
+            eval_data.large[0] if eval_data.large else eval_data.train,
+            kind=kind,
+            limit=eval_data.limit_train or RECIPE["train_images"],
+        )
+        test = Labelled(eval_data.test, kind=kind, limit=eval_data.limit_test)
+        learned, held_out = (targets(split.labels, kind) for split in (train, test))
+        check_targets(learned, held_out, kind)
+        count = (
+            int(torch.cat([learned, held_out]).max()) + 1 if kind == "class" else learned.shape[1]
+        )
+        net = finetune(
+            inputs.network(),
+            train,
+            count=count,
+            kind=kind,
+            epochs=RECIPE["epochs"],
+            layer_decay=RECIPE["layer_decay"],
+            image_size=eval_data.image_size,
+            mean=eval_data.mean,
+            std=eval_data.std,
+            num_workers=eval_data.num_workers,
+            device=eval_data.device,
+            precision=eval_data.precision,
+        )
+        predicted, labels = extract(
+            net,
+            ordered_loader(
+                as_source(test), batch_size=eval_data.batch_size, num_workers=eval_data.num_workers
+            ),
+            mean=eval_data.mean,
+            std=eval_data.std,
+            device=eval_data.device,
+            precision=eval_data.precision,
+        )
+        return rows_of(
+            predicted.argmax(1) if kind == "class" else predicted,
+            targets(labels, kind),
+            kind=kind,
+            name="scratch" if inputs.model == RANDOM_INIT else "finetune",
+            model=inputs.model,
+            data=inputs.data,
+        )
 
 
 def _step(
@@ -251,8 +282,8 @@ def _step(
     precision: Precision,
 ) -> Tensor:
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-        answers = net(images)
-    loss = loss_of(answers.float(), labels, kind)
+        predictions = net(images)
+    loss = loss_of(predictions.float(), labels, kind)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(net.parameters(), clip)
@@ -260,18 +291,21 @@ def _step(
     return loss.detach()
 
 
-def loss_of(answers: Tensor, labels: Tensor, kind: Kind) -> Tensor:
-    """Of the images that have a label: one without stands in for an image that cannot be read."""
+def loss_of(predictions: Tensor, labels: Tensor, kind: Kind) -> Tensor:
+    """Average the loss of predictions (B, count) over the images that have a label (B, ...).
+
+    One without stands in for an image that cannot be read.
+    """
     if kind == "class":
         return F.cross_entropy(
-            answers, labels, ignore_index=-1, label_smoothing=RECIPE["label_smoothing"]
+            predictions, labels, ignore_index=-1, label_smoothing=RECIPE["label_smoothing"]
         )
     given = labelled(labels, kind)
-    answers, labels = answers[given], labels[given].float()
+    predictions, labels = predictions[given], labels[given].float()
     return (
-        F.mse_loss(answers, labels)
+        F.mse_loss(predictions, labels)
         if kind == "value"
-        else F.binary_cross_entropy_with_logits(answers, labels)
+        else F.binary_cross_entropy_with_logits(predictions, labels)
     )
 
 

@@ -1,8 +1,9 @@
-"""Weighted k-nearest-neighbour classification of frozen features, as in DINO (Caron et al. 2021,
-arXiv:2104.14294).
+"""Classify frozen features by weighted k-nearest neighbours, as in DINO.
+
+Caron et al. 2021, arXiv:2104.14294.
 
 Features are L2-normalised; the k training images of highest cosine similarity s vote for their
-class with weight exp(s / T). Nothing is trained, so the figure is the same for everyone who uses
+class with weight exp(s / T). Nothing is trained, so the metric is the same for everyone who uses
 the same k and T.
 
 The trap: k and T are part of the result (k=20, T=0.07 here; others publish k=200, T=0.1), and the
@@ -29,11 +30,11 @@ def weighted_knn(
     temperature: float = 0.07,
     classes: int,
 ) -> Tensor:
-    """Labels (N,) int64 predicted for ``test`` (N, dim) from the bank ``train`` (M, dim),
-    ``train_labels`` (M,).
+    """Predict labels (N,) int64 for ``test`` (N, dim) from a bank of labelled features.
 
-    All on the device of ``train``. A bank of fewer than ``k`` images votes as a whole (use
-    ``votes`` to name the figure after what was counted). Classes with equal votes: the lower one.
+    The bank is ``train`` (M, dim) with ``train_labels`` (M,). All on the device of ``train``. A
+    bank of fewer than ``k`` images votes as a whole (use ``votes`` to name the metric after what
+    was counted). Classes with equal votes: the lower one.
     ValueError for values out of range.
     """
     (predicted,) = knn_classes(
@@ -51,11 +52,16 @@ def knn_classes(
     temperature: float = 0.07,
     classes: int,
 ) -> dict[int, Tensor]:
-    """``weighted_knn`` for several k from one pass over the bank. Keys: how many voted, so k beyond
-    the bank are one."""
-    if train_labels.min() < 0 or train_labels.max() >= classes:
-        raise ValueError(f"classes={classes}: labels lie in {int(train_labels.min())}..{int(train_labels.max())}; leave out "
-                         "images without a label (-1) and set classes to the highest label + 1")  # fmt: skip
+    """Predict labels (N,) as ``weighted_knn`` for several k from one pass over the bank.
+
+    Keys: how many voted, so k beyond the bank are one. ValueError for values out of range.
+    """
+    low, high = int(train_labels.min()), int(train_labels.max())
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"classes={classes}: labels lie in {low}..{high}; leave out images without a label (-1)"
+            " and set classes to the highest label + 1"
+        )
     labels = train_labels.to(train.device)
     predicted: dict[int, list[Tensor]] = {votes(k, len(train)): [] for k in ks}
     for weight, index in _neighbours(
@@ -78,8 +84,11 @@ def knn_means(
     ks: Sequence[int],
     temperature: float = 0.07,
 ) -> dict[int, Tensor]:
-    """The neighbours' weighted mean (N, D) float32 of ``train_targets`` (M, D): yes/no labels or
-    values, per k."""
+    """Average the neighbours' targets by weight: (N, D) float32, per k.
+
+    ``train`` (M, dim) with ``train_targets`` (M, D), yes/no labels or values; ``test`` (N, dim).
+    ValueError for values out of range.
+    """
     values = train_targets.to(train.device).float().contiguous()
     found: dict[int, list[Tensor]] = {votes(k, len(train)): [] for k in ks}
     for weight, index in _neighbours(
@@ -124,7 +133,10 @@ def _neighbours(
 
 
 def votes(k: int, bank: int) -> int:
-    """How many neighbours vote when ``bank`` images are there: ``k``, or all of them."""
+    """Tell how many neighbours vote of a bank of images: ``k``, or all of them.
+
+    ValueError where there is none.
+    """
     if k < 1 or bank < 1:
         raise ValueError(
             f"k={k}: must be at least 1, with at least 1 training image (there are {bank}); set"

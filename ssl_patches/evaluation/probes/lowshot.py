@@ -1,10 +1,9 @@
-"""Low-shot: the linear probe when only few training images have a label, for several draws of
-which.
+"""Draw few labelled images several times, for the linear probe of low-shot learning.
 
 1, 5, 10, 50 images per class, and 1 % and 10 % of each class; five draws of each, the same for
 every encoder. The row is the mean over draws with the t-interval of that mean.
 
-The traps: (a) one draw strays by several points, so a single low-shot figure says little; (b) the
+The traps: (a) one draw strays by several points, so a single low-shot metric says little; (b) the
 interval covers the draw of the *training* images, the test images being the same in all five, so it
 must not be compared with Wilson's; (c) with one image per class nothing can be held out, and the
 strength is the middle of the grid.
@@ -21,19 +20,22 @@ from torch import Tensor
 from ssl_patches.evaluation.labels import Kind
 from ssl_patches.evaluation.probes.linear import shuffled
 from ssl_patches.evaluation.rows import Row
+from ssl_patches.types import Metric
 
 
-def draws_per_class(labels: Tensor, wanted: Mapping[int, int], *, draws: int) -> Iterator[Tensor]:
-    """``draws`` times the indices of ``wanted[class]`` images of each class, all where it has
-    fewer; sorted."""
+def draws_per_class(labels: Tensor, counts: Mapping[int, int], *, draws: int) -> Iterator[Tensor]:
+    """Draw ``counts[class]`` images of each class ``draws`` times; yields sorted indices.
+
+    ``labels`` (M,); all images of a class that has fewer.
+    """
     for seed in range(draws):
         order = shuffled(len(labels), seed=seed)
-        members = [order[labels[order] == label][:count] for label, count in wanted.items()]
+        members = [order[labels[order] == label][:count] for label, count in counts.items()]
         yield torch.cat(members).sort().values
 
 
 def draws_of_share(images: int, share: float, *, draws: int) -> Iterator[Tensor]:
-    """``draws`` times the indices of ``share`` of all images, two at least; sorted."""
+    """Draw a share of all images, two at least, ``draws`` times; yields sorted indices (M,)."""
     for seed in range(draws):
         yield shuffled(images, seed=seed)[: max(2, round(share * images))].sort().values
 
@@ -41,15 +43,18 @@ def draws_of_share(images: int, share: float, *, draws: int) -> Iterator[Tensor]
 def samples(
     labels: Tensor, *, kind: Kind, per_class: Sequence[int], shares: Sequence[float], draws: int
 ) -> dict[str, list[Tensor]]:
-    """``lowshot5`` or ``lowshot10pct`` -> the draws. Per class for classes only; what would be all
-    of train is left out."""
+    """Draw the images of ``lowshot5``, ``lowshot10pct``, ...: name -> indices of each draw.
+
+    ``labels`` (M, ...). Per class for classes only; what would be all of train is left out.
+    """
     names = {share: f"lowshot{100 * share:g}pct" for share in shares}
     if kind != "class":
         return {
             name: list(draws_of_share(len(labels), share, draws=draws))
             for share, name in names.items()
         }
-    sizes = dict(zip(*(part.tolist() for part in labels.unique(return_counts=True)), strict=True))
+    found, sizes_of = labels.unique(return_counts=True)
+    sizes: dict[int, int] = dict(zip(found.tolist(), sizes_of.tolist(), strict=True))
     wanted = {f"lowshot{count}": dict.fromkeys(sizes, count) for count in per_class}
     wanted |= {
         name: {label: max(1, round(share * size)) for label, size in sizes.items()}
@@ -65,12 +70,14 @@ def samples(
 def mean_row(
     values: Sequence[float], *, model: str, data: str, metric: str, n: int, level: float = 0.95
 ) -> Row:
-    """The mean of ``values``, one per draw, with the t-interval of the mean; percentages stay
-    within 0..100."""
+    """Make the row of the mean of ``values``, one per draw, with its t-interval.
+
+    Metrics with limits (accuracy in percent) stay within them.
+    """
     found = torch.tensor(values, dtype=torch.float64)
     mean, draws = found.mean().item(), len(values)
     half = student.ppf(0.5 + level / 2, draws - 1) * found.std().item() / draws**0.5
     low, high = mean - half, mean + half
-    if metric.endswith(("_top1", "_map")):
-        low, high = max(0.0, low), min(100.0, high)
+    if (limits := Metric.named(metric, mean).limits) is not None:
+        low, high = max(limits[0], low), min(limits[1], high)
     return Row(model=model, data=data, metric=metric, value=mean, low=low, high=high, n=n)

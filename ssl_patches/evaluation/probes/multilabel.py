@@ -1,5 +1,4 @@
-"""Linear probe of yes/no labels: a logistic regression per label on frozen features, all fitted at
-once.
+"""Fit the linear probe of yes/no labels: a logistic regression per label, all at once.
 
 The solver, the grid of strengths and the choice on a held-out fifth of train are those of
 ``linear``; the labels are independent given the features, so the objective is the sum of theirs and
@@ -36,9 +35,9 @@ def multilabel_probe(
     strengths: Sequence[float] = STRENGTHS,
     held_out: float = HELD_OUT,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Scores (N, L) for ``test`` from ``train_labels`` (M, L) bool: one logistic regression per
-    label, one strength.
+    """Predict scores (N, L) for ``test`` (N, dim), and tell the settings.
 
+    It learns from ``train`` (M, dim), ``train_labels`` (M, L) bool.
     The strength is that of the best mean average precision on the held-out part; settings as those
     of ``linear_probe``.
     """
@@ -60,13 +59,13 @@ class Sigmoid(Softmax):
     kind = "multilabel"
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(N, dim) -> scores (N, L)."""
+        """Predict scores (N, L) for ``x`` (N, dim)."""
         return self._logits(x, self.weight, self.bias).T.contiguous()
 
     def _curvature(self) -> float:
         return 1 / 4
 
     def _compared(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        wanted = labels.T.to(logits)
-        lost = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").double().sum()
-        return lost, logits.sigmoid() - wanted
+        targets = labels.T.to(logits)
+        lost = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").double().sum()
+        return lost, logits.sigmoid() - targets

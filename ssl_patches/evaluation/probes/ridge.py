@@ -1,5 +1,4 @@
-"""Linear probe of numbers: ridge regression on frozen features, scikit-learn's, its strength chosen
-without the test.
+"""Fit the linear probe of numbers: scikit-learn's ridge regression, chosen without the test.
 
 As ``linear`` for classes: features standardised by the training images, a fixed grid of L2
 strengths, the one that explains most of a held-out fifth of *train*, fitted again to all of train.
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl_patches.evaluation.metrics import figures
+from ssl_patches.evaluation.metrics import metrics_of
 from ssl_patches.evaluation.probes.linear import chosen_strength, shuffled_part, standardisation
 from ssl_patches.evaluation.protocol import HELD_OUT, STRENGTHS
 
@@ -31,15 +30,14 @@ def value_probe(
     strengths: Sequence[float] = STRENGTHS,
     held_out: float = HELD_OUT,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Values (N, D) float32 for ``test`` from ``train_values`` (M, D): ridge regression, its
-    strength chosen likewise.
+    """Predict values (N, D) float32 for ``test`` (N, dim), and tell the settings.
 
+    It learns from ``train`` (M, dim), ``train_values`` (M, D).
     The strength is that of mean squared error / 2 + strength / 2 * |W|^2, in features that are
     standardised.
     """
-    from sklearn.linear_model import (
-        Ridge,  # late: it takes a second to import, and most evaluations are of classes
-    )
+    # late: it takes a second to import, and most evaluations are of classes
+    from sklearn.linear_model import Ridge
 
     mean, scale = standardisation(train)
     x, y = (
@@ -47,18 +45,19 @@ def value_probe(
         train_values.double().cpu().numpy(),
     )
     held = shuffled_part(len(y), share=held_out, seed=seed).numpy()
-    grid, scores = sorted(strengths, reverse=True), {}
+    grid = sorted(strengths, reverse=True)
+    scores: dict[float, float] = {}
     for strength in grid if held.any() else ():
         found = (
             Ridge(strength * (~held).sum(), solver="cholesky")
             .fit(x[~held], y[~held])
             .predict(x[held])
         )
-        part = figures(
+        found_r2 = metrics_of(
             torch.from_numpy(found.reshape(-1, y.shape[1])), torch.from_numpy(y[held]), kind="value"
         )
-        scores[strength] = part["r2"].item()
-    strength, settings = chosen_strength(grid, scores, held_out=int(held.sum()), figure="r2")
+        scores[strength] = found_r2["r2"].item()
+    strength, settings = chosen_strength(grid, scores, held_out=int(held.sum()), metric="r2")
     model = Ridge(strength * len(y), solver="cholesky").fit(x, y)
     found = model.predict(((test.to(mean).float() - mean) / scale).double().cpu().numpy()).reshape(
         -1, y.shape[1]

@@ -1,13 +1,12 @@
-"""Segmentation with a frozen encoder: what single positions of its feature map know, not their
-average.
+"""Segment images with a frozen encoder: what single positions of its feature map know.
 
 * ``miou_knn``: nothing is trained. Every patch of the training images is remembered as its
-  L2-normalised feature with
-  the share of each class in its pixels; a test patch takes the shares of its k nearest, weighted by softmax(cosine / T)
-  (Hummingbird; Balazevic et al. 2023, arXiv:2306.01667; k = 30, T = 0.02).
+  L2-normalised feature with the share of each class in its pixels; a test patch takes the shares of
+  its k nearest, weighted by softmax(cosine / T) (Hummingbird; Balazevic et al. 2023,
+  arXiv:2306.01667; k = 30, T = 0.02).
 * ``miou_linear``: multinomial logistic regression per patch on the same shares, in the convex form
-  of the linear probe.
-  The L2 strength with the best mIoU on the *last* fifth of train is taken and fitted to all of it.
+  of the linear probe. The L2 strength with the best mIoU on the *last* fifth of train is taken and
+  fitted to all of it.
 
 Both predict on the encoder's grid; scores are enlarged bilinearly to the mask, which keeps its own
 size.
@@ -23,6 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,23 +32,33 @@ from torch import Tensor, nn
 
 from ssl_patches.data.masks import WithMasks
 from ssl_patches.data.module import ordered_loader, permutation
-from ssl_patches.evaluation.features.bench import Bench
+from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import Precision, Reader, autocast, collect, frozen
-from ssl_patches.evaluation.miou import counts_of, miou, miou_row
+from ssl_patches.evaluation.miou import counts_of, enlarged, miou, miou_row
+from ssl_patches.evaluation.probes.base import Probe
+from ssl_patches.evaluation.probes.inputs import ProbeInputs
 from ssl_patches.evaluation.probes.knn import knn_means
 from ssl_patches.evaluation.probes.linear import Softmax, calm, chosen_strength, standardisation
+from ssl_patches.evaluation.probes.segmentation_figure import draw_segmentation
 from ssl_patches.evaluation.protocol import PROTOCOL
-from ssl_patches.evaluation.rows import Row
+from ssl_patches.evaluation.rows import TRAINED, Row
 
 NUMBERS = PROTOCOL["segmentation"]
+PICTURES = 5
+LEARNED_FROM = 200  # train images, for a picture
 
 
-def dense_reader(model: nn.Module, *, precision: Precision = "fp32", layer: int = -1) -> Reader:
-    """A timm model as ``collect`` calls it: normalised (B, C, H, W) -> feature maps (B, dim, h, w)
-    of one layer."""
+def dense_reader(model: Any, *, precision: Precision = "fp32", layer: int = -1) -> Reader:
+    """Make a reader of normalised images (B, C, H, W) that gives feature maps (B, dim, h, w).
+
+    ``model``: an ``nn.Module`` of timm's. ``layer``: which one, -1 is the last. ValueError for a
+    model that gives no maps.
+    """
     if not hasattr(model, "forward_intermediates"):
-        raise ValueError(f"model: {type(model).__name__} gives no feature maps (timm's forward_intermediates); name an export "
-                         "or a timm model")  # fmt: skip
+        raise ValueError(
+            f"model: {type(model).__name__} gives no feature maps (timm's forward_intermediates);"
+            " name an export or a timm model"
+        )
 
     def read(images: Tensor) -> Tensor:
         with autocast(images.device, precision):
@@ -60,8 +71,10 @@ def dense_reader(model: nn.Module, *, precision: Precision = "fp32", layer: int 
 
 
 def dense_pixels(grid: tuple[int, int], *, each: int = 4) -> Reader:
-    """The floor without a network: per cell of the grid its pixels, averaged down to ``each`` x
-    ``each``."""
+    """Make a reader without a network: the pixels of each cell, averaged to ``each`` x ``each``.
+
+    It gives (B, C * each * each, rows, cols) of images (B, C, H, W).
+    """
 
     def read(images: Tensor) -> Tensor:
         small = F.adaptive_avg_pool2d(images, (grid[0] * each, grid[1] * each))
@@ -70,25 +83,31 @@ def dense_pixels(grid: tuple[int, int], *, each: int = 4) -> Reader:
     return read
 
 
-def shares_of(masks: Tensor, *, classes: int, grid: tuple[int, int]) -> Tensor:
-    """Masks (N, H, W), -1 = unlabelled -> (N, classes, h, w): the share of each class in a cell's
-    pixels.
+def grid_of(maps: Tensor) -> tuple[int, int]:
+    """Return the rows and columns (h, w) of feature maps (N, dim, h, w)."""
+    return maps.shape[2], maps.shape[3]
 
+
+def shares_of(masks: Tensor, *, classes: int, grid: tuple[int, int]) -> Tensor:
+    """Compute the share of each class in the pixels of a cell, (N, classes, h, w).
+
+    ``masks`` (N, H, W), -1 = unlabelled.
     The shares of a cell sum to its labelled part: 1, less where it is partly unlabelled, 0 where it
     is wholly so.
     """
-    parts = []
+    shares = []
     for some in masks.split(8):
         one_hot = F.one_hot(some.long() + 1, classes + 1)[..., 1:].permute(0, 3, 1, 2).float()
-        parts.append(F.adaptive_avg_pool2d(one_hot, grid))
-    return torch.cat(parts)
+        shares.append(F.adaptive_avg_pool2d(one_hot, grid))
+    return torch.cat(shares)
 
 
 def knn_segmentation(
     memory: Tensor, shares: Tensor, queries: Tensor, *, k: int = 30, temperature: float = 0.02
 ) -> Tensor:
-    """Class scores (N, classes) of ``queries`` (N, dim) from ``memory`` (M, dim) with ``shares``
-    (M, classes).
+    """Predict class scores (N, classes) of ``queries`` (N, dim) by the nearest in ``memory``.
+
+    ``memory`` (M, dim) with ``shares`` (M, classes).
 
     Cells without a labelled pixel are left out of the memory. A smaller memory than ``k`` votes as
     a whole.
@@ -102,17 +121,16 @@ def knn_segmentation(
 
 
 class SoftTargets(Softmax):
-    """Logistic regression towards shares (N, classes) instead of one class each; a row's sum is its
-    weight."""
+    """Logistic regression towards shares (N, classes); a row's sum is its weight."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(N, dim) -> logits (N, classes)."""
+        """Predict logits (N, classes) for ``x`` (N, dim)."""
         return self._logits(x, self.weight, self.bias).T
 
     def _compared(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        wanted, log_share = labels.T, logits.log_softmax(0)
-        lost = -(wanted * log_share).double().sum()
-        return lost, log_share.exp_() * wanted.sum(0) - wanted
+        targets, log_share = labels.T, logits.log_softmax(0)
+        lost = -(targets * log_share).double().sum()
+        return lost, log_share.exp_() * targets.sum(0) - targets
 
 
 def linear_segmentation(
@@ -124,19 +142,19 @@ def linear_segmentation(
     strengths: Sequence[float],
     held_out: float,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Class scores (N, classes, h, w) of ``test`` (N, dim, h, w) from ``train`` (M, dim, h, w) and
-    its masks (M, H, W).
+    """Predict class scores (N, classes, h, w) for ``test`` (N, dim, h, w), and tell the settings.
 
+    It learns from ``train`` (M, dim, h, w) and its masks (M, H, W).
     The settings say ``strength``, ``held_out`` (how many images chose it; 0 for a single image, and
     the middle of the grid is taken), ``held_out_miou`` (percent per strength), ``edge`` and
     ``converged``.
     """
-    shares = shares_of(masks, classes=classes, grid=tuple(train.shape[2:]))
+    shares = shares_of(masks, classes=classes, grid=grid_of(train))
     mean, scale = standardisation(_cells(train))
     x, y = (_cells(train).float() - mean) / scale, _cells(shares)
     grid, cells = sorted(strengths, reverse=True), train.shape[2] * train.shape[3]
     held = min(max(1, round(held_out * len(train))), len(train) - 1)
-    path, found = None, {}
+    path, found = None, dict[float, float]()
     with calm(x.numel() * classes):
         if held:
             kept = (len(train) - held) * cells
@@ -145,19 +163,21 @@ def linear_segmentation(
                 path.fit(strength)
                 counts = counts_of(_maps(path(x[kept:]), like=train), masks[-held:]).sum(0)
                 found[strength] = 100 * miou(counts).item()
-        strength, settings = chosen_strength(grid, found, held_out=held, figure="miou")
+        strength, settings = chosen_strength(grid, found, held_out=held, metric="miou")
         model = SoftTargets(x, y, classes=classes, start=path)
         settings["converged"] = model.fit(strength)
     return _maps(model((_cells(test).float() - mean) / scale), like=test), settings
 
 
 def scores_of(train: Tensor, masks: Tensor, test: Tensor, *, classes: int) -> dict[str, Tensor]:
-    """Class scores (N, classes, h, w) of the test features (N, dim, h, w) by ``linear`` and
-    ``knn``, as the protocol says."""
+    """Predict class scores (N, classes, h, w) by ``linear`` and ``knn``, as the protocol says.
+
+    ``train`` (M, dim, h, w) with ``masks`` (M, H, W), ``test`` (N, dim, h, w).
+    """
     knn, linear = NUMBERS["knn"], NUMBERS["linear"]
     memory, shares = (
         _cells(train),
-        _cells(shares_of(masks, classes=classes, grid=tuple(train.shape[2:]))),
+        _cells(shares_of(masks, classes=classes, grid=grid_of(train))),
     )
     if len(memory) > knn["memory"]:
         chosen = torch.from_numpy(permutation(len(memory), 0, 0)[: knn["memory"]].copy())
@@ -172,45 +192,92 @@ def scores_of(train: Tensor, masks: Tensor, test: Tensor, *, classes: int) -> di
     }
 
 
-def evaluate_segmentation(
-    encoder: nn.Module | None, bench: Bench, *, model: str, data: str
-) -> list[Row]:
-    """Rows ``miou_linear``, ``miou_knn`` and ``miou_ceiling`` of a timm model; None: of raw pixels,
-    on a grid of their own.
+class Segmentation(Probe):
+    """k-NN and linear segmentation of the feature map, on images with masks."""
 
-    ValueError for images without masks and for features that are not finite.
-    """
-    classes = len(WithMasks(bench.train).classes)
-    (train, masks), (test, truth) = read_maps(encoder, bench, model=model)
-    scores = scores_of(train, masks, test, classes=classes)
-    scores["ceiling"] = shares_of(truth, classes=classes, grid=tuple(test.shape[2:]))
-    return [
-        miou_row(counts_of(score, truth), model=model, data=data, metric=f"miou_{name}")
-        for name, score in scores.items()
-    ]
+    wants = "masks"
+    pixels = True
+
+    def rows(self, inputs: ProbeInputs) -> list[Row]:
+        """Return ``miou_linear``, ``miou_knn``, and ``miou_ceiling``, what the grid allows.
+
+        Raw pixels have a grid of their own. ValueError for images without masks and for features
+        that are not finite.
+        """
+        eval_data = inputs.images()
+        classes = len(WithMasks(eval_data.train).classes)
+        (train, masks), (test, truth) = read_maps(inputs.encoder, eval_data, model=inputs.model)
+        scores = scores_of(train, masks, test, classes=classes)
+        scores["ceiling"] = shares_of(truth, classes=classes, grid=grid_of(test))
+        return [
+            miou_row(
+                counts_of(score, truth),
+                model=inputs.model,
+                data=inputs.data,
+                metric=f"miou_{name}",
+            )
+            for name, score in scores.items()
+        ]
+
+    def draw(
+        self, folder: Path, rows: Sequence[Row], encoder: nn.Module, eval_data: EvalData
+    ) -> list[Path]:
+        """Draw ``segmentation.png``: some test images, their masks and the predictions."""
+        few = replace(
+            eval_data,
+            limit_train=min(eval_data.limit_train or LEARNED_FROM, LEARNED_FROM),
+            limit_test=PICTURES,
+        )
+        (train, masks), (test, truth) = read_maps(encoder, few, model=TRAINED)
+        source: Any = WithMasks(eval_data.test)
+        scores = scores_of(train, masks, test, classes=len(source.classes))
+        size = (truth.shape[1], truth.shape[2])
+        batches = ordered_loader(source, batch_size=PICTURES, num_workers=0, limit=PICTURES)
+        draw_segmentation(
+            path := folder / "segmentation.png",
+            images=torch.cat([batch.images for batch in batches]),
+            truth=truth,
+            predicted={
+                f"{title} ({len(train)} images)": enlarged(scores[name], size)
+                for title, name in (("linear", "linear"), ("k-NN", "knn"))
+            },
+            classes=source.classes,
+        )
+        return [path]
 
 
 def read_maps(
-    encoder: nn.Module | None, bench: Bench, *, model: str
+    encoder: nn.Module | None, eval_data: EvalData, *, model: str
 ) -> list[tuple[Tensor, Tensor]]:
-    """Feature maps (N, dim, h, w) float16 on disk and masks (N, H, W) in memory, of train and of
-    test."""
+    """Read feature maps (N, dim, h, w) and masks (N, H, W) of train and of test.
+
+    Maps are float16 on disk. ``encoder`` None: raw pixels. ValueError for images without masks and
+    for features that are not finite.
+    """
     raw, found = NUMBERS["raw_pixels"], []
     with ExitStack() as stack:
         if encoder is None:
             read = dense_pixels((raw["grid"], raw["grid"]), each=raw["each"])
         else:
-            net = stack.enter_context(frozen(encoder, bench.device))
-            read = dense_reader(net, precision=bench.precision, layer=NUMBERS["layer"])
-        for source, limit in ((bench.train, bench.limit_train), (bench.test, bench.limit_test)):
+            net = stack.enter_context(frozen(encoder, eval_data.device))
+            read = dense_reader(net, precision=eval_data.precision, layer=NUMBERS["layer"])
+        for source, limit in (
+            (eval_data.train, eval_data.limit_train),
+            (eval_data.test, eval_data.limit_test),
+        ):
+            masked: Any = WithMasks(source)
             loader = ordered_loader(
-                WithMasks(source),
-                batch_size=bench.batch_size,
-                num_workers=bench.num_workers,
+                masked,
+                batch_size=eval_data.batch_size,
+                num_workers=eval_data.num_workers,
                 limit=limit,
             )
             features, masks = collect(
-                loader, {model: read}, mean=bench.mean, std=bench.std, device=bench.device
+                loader,
+                {model: read},
+                mean=eval_data.mean,
+                std=eval_data.std,
+                device=eval_data.device,
             )
             if not features[model].isfinite().all():
                 raise ValueError(

@@ -45,8 +45,8 @@ class Wanted:
 
 
 def compare(places: Sequence[Path], wanted: Wanted) -> int:
-    """Prints the comparison of all runs below ``places`` and writes its files. ValueError for a bad
-    request."""
+    """Print the comparison of all runs below ``places`` and write its files. ValueError for a bad
+    request, Failed where a file cannot be written."""
     if not places:
         raise ValueError("compare: give runs or folders of runs, e.g. ssl-patches compare runs")
     for flag, file in (("--csv", wanted.results), ("--report", wanted.page)):
@@ -142,7 +142,6 @@ def _write(file: Path | None, kind: str, content) -> None:
     try:
         write_text(file, content())
     except OSError as error:  # a full disk, a folder that may only be read
-        file.with_name(f".{file.name}.half").unlink(missing_ok=True)
         flag = "--report" if kind == PAGE else "--csv"
         raise Failed(
             f"{file}: could not be written ({error.strerror}); give {flag} FILE in another folder"

@@ -1,5 +1,5 @@
-"""A comparison: runs read, grouped, tested. What every rendering (terminal, Markdown, page, logger)
-is made from."""
+"""Compare runs: read, grouped and tested. Every rendering (terminal, Markdown, page, logger) is
+made from this."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 
 from ssl_patches.config.messages import nearest
 from ssl_patches.config.run_dir import SUMMARY
+from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.compare.entries import Entry, entries_of, metrics_of
-from ssl_patches.studies.compare.runs import TRAINED, LeftOut, Run, find_runs
+from ssl_patches.studies.compare.runs import FinishedRun, LeftOut, find_runs
 from ssl_patches.studies.compare.statistics import (
     Pair,
     all_pairs,
@@ -29,7 +30,7 @@ LAYER = re.compile(r"_?layer_?(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One number of one entry. ``over``: what the bounds cover, "seeds", "images" (one seed only)
+    """One metric of one entry. ``over``: what the bounds cover, "seeds", "images" (one seed only)
     or nothing."""
 
     mean: float
@@ -53,7 +54,7 @@ class Comparison:
     """``ranked_by``: the metric that orders the entries; None where no run has results."""
 
     places: tuple[Path, ...]
-    runs: list[Run]
+    runs: list[FinishedRun]
     left_out: list[LeftOut]
     entries: list[Entry]  # best first, the floors after them
     metrics: list[str]  # of whole encoders; those of single layers are in ``layers``
@@ -63,23 +64,25 @@ class Comparison:
 
     @property
     def trained(self) -> list[Entry]:
+        """Return the entries of trained encoders."""
         return [entry for entry in self.entries if entry.model == TRAINED]
 
     @property
     def floors(self) -> list[Entry]:
+        """Return the entries of the floors."""
         return [entry for entry in self.entries if entry.model != TRAINED]
 
     def pairs(self, metric: str) -> list[Pair]:
-        """Every two trained entries of one protocol, Holm over all of them."""
-        found = []
+        """Compare every two trained entries of one protocol, with Holm's correction over all."""
+        found: list[Pair] = []
         for mark in sorted({entry.mark for entry in self.trained}):
             samples = [entry.sample(metric) for entry in self.trained if entry.mark == mark]
             found += all_pairs([sample for sample in samples if sample], metric=metric)
         return found
 
     def against_floors(self, metric: str) -> list[Pair]:
-        """Every trained entry against the floors of its own encoder and protocol: a family of its
-        own."""
+        """Compare every trained entry with the floors of its own encoder and protocol: a family of
+        its own."""
         pairs = []
         for entry in self.trained:
             for floor in self.floors:
@@ -97,11 +100,11 @@ class Comparison:
 def compare_runs(
     places: Sequence[Path], *, metric: str | None = None, mixed: bool = False
 ) -> Comparison:
-    """All runs at or below ``places`` compared.
+    """Compare all runs at or below ``places``.
 
     Raises ValueError: no finished run there, a metric that none has, or runs of different data or
-    evaluation unless
-    ``mixed``, which marks them.
+    evaluation
+    unless ``mixed``, which marks them.
     """
     runs, left_out = find_runs(places)
     if not runs:
@@ -131,8 +134,8 @@ def compare_runs(
 
 
 def estimate(entry: Entry, metric: str) -> Estimate | None:
-    """Over seeds where there are two; with one seed the bounds over its test images, and ``over``
-    says so."""
+    """Estimate a metric over seeds where there are two; with one seed the bounds over its test
+    images, and ``over`` says so."""
     if (sample := entry.sample(metric)) is None:
         return None
     if len(sample.values) > 1:
@@ -158,7 +161,7 @@ def _ranked(entries: Sequence[Entry], metric: str | None) -> list[Entry]:
 
 def _first(metrics: Sequence[str], ranked_by: str | None) -> list[str]:
     """The ranking metric, then the usual ones, then the rest as the runs have them."""
-    order = [ranked_by, *PREFERRED, *metrics]
+    order = [*([ranked_by] if ranked_by else []), *PREFERRED, *metrics]
     return [name for name in dict.fromkeys(order) if name in metrics]
 
 

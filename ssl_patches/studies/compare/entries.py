@@ -1,4 +1,4 @@
-"""Which runs are repetitions of each other, and which may stand in one table.
+"""Group runs that repeat each other, and refuse those that may not be compared.
 
 Runs of one task and encoder that differ in nothing but the seed are one *entry*; its seeds are its
 sample. What else differs among the runs of a task (``views``, a tile scale, a learning rate) splits
@@ -22,11 +22,23 @@ from typing import Any
 
 from ssl_patches.config.messages import shown
 from ssl_patches.config.run_dir import differences
-from ssl_patches.studies.compare.runs import FLOORS, TRAINED, Run
+from ssl_patches.evaluation.rows import RAW_PIXELS, TRAINED
+from ssl_patches.studies.compare.runs import FLOORS, FinishedRun
 from ssl_patches.studies.compare.statistics import Sample
 
-ASIDE = ("seed", "run_dir", "resume", "overwrite", "logger", "callbacks", "data.root", "data.num_workers", "data.max_corrupt",
-         "data.cache", "data.cache_max_gb")  # fmt: skip
+ASIDE = (
+    "seed",
+    "run_dir",
+    "resume",
+    "overwrite",
+    "logger",
+    "callbacks",
+    "data.root",
+    "data.num_workers",
+    "data.max_corrupt",
+    "data.cache",
+    "data.cache_max_gb",
+)
 """Settings that do not make it another experiment; the data are told apart by their fingerprint."""
 UNEQUAL = 1.05  # FLOPs are counted per step, so an equal budget ends within one step
 BOOKKEEPING = ("log_every", "checkpoint_minutes", "checkpoint_steps", "checkpoints_kept")
@@ -39,36 +51,40 @@ class Entry:
     name: str
     model: str  # "trained" or a floor
     encoder: str  # "-" where none is involved
-    runs: tuple[Run, ...]
+    runs: tuple[FinishedRun, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)  # the keys in its name
     mark: str = ""  # which protocol, where a table holds several
 
     @property
     def task(self) -> str:
+        """Return the task of the runs; "-" for a floor."""
         return self.runs[0].task if self.model == TRAINED else "-"
 
     @property
     def seeds(self) -> list[int]:
+        """Return the different seeds of the runs, in order."""
         return sorted({run.seed for run in self.runs})
 
     def sample(self, metric: str) -> Sample | None:
-        """The value of every seed; None where no run has that metric."""
+        """Return the value of every seed; None where no run has that metric."""
         by_seed: dict[int, list[float]] = {}
         for run in self.runs:
             if row := run.value(self.model, metric):
                 by_seed.setdefault(run.seed, []).append(row["value"])
         values = tuple(sum(by_seed[seed]) / len(by_seed[seed]) for seed in sorted(by_seed))
-        fixed = self.model == "raw_pixels"
+        fixed = self.model == RAW_PIXELS
         return Sample(self.name, values[:1] if fixed else values, fixed) if values else None
 
     def spent(self, what: str) -> float:
-        """``images``, ``flops`` or ``seconds`` of a run, on average."""
+        """Return the mean over runs of ``images``, ``flops`` or ``seconds``."""
         return sum(run.used[what] for run in self.runs) / len(self.runs)
 
 
-def entries_of(runs: Sequence[Run], *, mixed: bool = False) -> tuple[list[Entry], list[str]]:
-    """Entries, the floors last, and what a reader must know about them. ValueError where runs must
-    not be mixed."""
+def entries_of(
+    runs: Sequence[FinishedRun], *, mixed: bool = False
+) -> tuple[list[Entry], list[str]]:
+    """Group runs into entries, the floors last, and note what a reader must know. ValueError where
+    runs must not be mixed."""
     marks, notes = _protocols(runs, mixed=mixed)
     several = len({run.encoder for run in runs}) > 1
     found = []
@@ -93,8 +109,8 @@ def entries_of(runs: Sequence[Run], *, mixed: bool = False) -> tuple[list[Entry]
     return found + list(_floors(runs, marks, several=several)), notes + _unequal(runs)
 
 
-def metrics_of(runs: Sequence[Run]) -> list[str]:
-    """Every metric of the results, in the order in which the runs name them."""
+def metrics_of(runs: Sequence[FinishedRun]) -> list[str]:
+    """List every metric of the results, in the order in which the runs name them."""
     return list(dict.fromkeys(row["metric"] for run in runs for row in run.results))
 
 
@@ -124,8 +140,8 @@ def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _split(
-    members: Sequence[Run], settings: Sequence[Mapping[str, Any]]
-) -> list[tuple[dict[str, Any], list[Run]]]:
+    members: Sequence[FinishedRun], settings: Sequence[Mapping[str, Any]]
+) -> list[tuple[dict[str, Any], list[FinishedRun]]]:
     """Members that agree in every setting, each lot under the fewest keys that tell it from the
     others."""
 
@@ -156,7 +172,9 @@ def _word(setting: tuple[str, Any]) -> str:
     return f"{key}={shown(value)}"
 
 
-def _floors(runs: Sequence[Run], marks: Mapping[Path, str], *, several: bool) -> Iterator[Entry]:
+def _floors(
+    runs: Sequence[FinishedRun], marks: Mapping[Path, str], *, several: bool
+) -> Iterator[Entry]:
     """What the runs were measured against: raw pixels for each size of image, any other model for
     each encoder."""
     models = dict.fromkeys(row["model"] for run in runs for row in run.results)
@@ -164,7 +182,7 @@ def _floors(runs: Sequence[Run], marks: Mapping[Path, str], *, several: bool) ->
         *(name for name in FLOORS if name in models),
         *(name for name in models if name not in (TRAINED, *FLOORS)),
     ]:
-        raw = floor == "raw_pixels"
+        raw = floor == RAW_PIXELS
         having = [run for run in runs if any(row["model"] == floor for row in run.results)]
         for (encoder, mark), members in _by(
             having, lambda run, raw=raw: ("-" if raw else run.encoder, marks[run.path])
@@ -187,7 +205,7 @@ def _floors(runs: Sequence[Run], marks: Mapping[Path, str], *, several: bool) ->
                 )
 
 
-def _protocol(run: Run, shared: set[str]) -> dict[str, Any]:
+def _protocol(run: FinishedRun, shared: set[str]) -> dict[str, Any]:
     """What must agree before two numbers may be compared: the data, and how they were evaluated."""
     evaluation = {
         key: value
@@ -209,7 +227,7 @@ def _protocol(run: Run, shared: set[str]) -> dict[str, Any]:
     }
 
 
-def _protocols(runs: Sequence[Run], *, mixed: bool) -> tuple[dict[Path, str], list[str]]:
+def _protocols(runs: Sequence[FinishedRun], *, mixed: bool) -> tuple[dict[Path, str], list[str]]:
     """Path of a run -> mark ("" where all agree), and a note for each mark."""
     having = [{row["metric"] for row in run.results if row["model"] == TRAINED} for run in runs]
     shared = set.intersection(*filter(None, having)) if any(having) else set()
@@ -258,11 +276,11 @@ def _short(key: str, value: Any) -> str:
     return str(value)[:12] if key == "data_fingerprint" else shown(value)
 
 
-def _runs(lot: Sequence[Run]) -> str:
+def _runs(lot: Sequence[FinishedRun]) -> str:
     return f"{len(lot)} run{'s' * (len(lot) > 1)}"
 
 
-def _unequal(runs: Sequence[Run]) -> list[str]:
+def _unequal(runs: Sequence[FinishedRun]) -> list[str]:
     """Notes on what does not forbid a comparison but changes how it is read."""
     notes = []
     budgets = {json.dumps(run.config.get("budget"), sort_keys=True) for run in runs}

@@ -1,5 +1,4 @@
-"""The comparison where the curves of the runs are looked at: Weights & Biases (offline) or
-TensorBoard, beside the runs."""
+"""Log a comparison beside its runs, for Weights & Biases (offline) or TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,15 +14,19 @@ from ssl_patches.studies.compare.table import columns, lines, render, sentences
 
 
 def log_to_wandb(comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """One offline run of two tables, for ``wandb leet`` or ``wandb sync``; the folder, in
-    ``wandb/`` of the first place."""
+    """Write two tables as one offline run, for ``wandb leet`` or ``wandb sync``; return its folder,
+    in ``wandb/`` of the first place."""
     import wandb
 
     place = comparison.places[0]
-    names = ["entry", *columns(comparison)[1:]]
-    about = {"job_type": "compare", "name": place.resolve().name}
+    names: list[str | int] = ["entry", *columns(comparison)[1:]]
     with wandb.init(
-        project="ssl_patches", dir=place, mode="offline", reinit="finish_previous", **about
+        project="ssl_patches",
+        dir=place,
+        mode="offline",
+        reinit="finish_previous",
+        job_type="compare",
+        name=place.resolve().name,
     ) as run:
         table = {"comparison": wandb.Table(columns=names, data=lines(comparison))}
         if rows:
@@ -36,8 +39,8 @@ def log_to_wandb(comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> P
 
 
 def log_to_tensorboard(comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """The table and its sentences as a text, and each result as a scalar of its entry (the step is
-    the seed).
+    """Write the table and its sentences as a text, and each result as a scalar of its entry (the
+    step is the seed).
 
     The folder is ``tensorboard/comparison`` of the first place, beside those of the runs. A second
     comparison replaces the first. ValueError where TensorBoard is not installed.

@@ -1,14 +1,12 @@
-"""Runs as they lie on disk, read for comparison. Nothing here is written, and nothing of a run is
-executed.
+"""Read finished runs for a comparison, every value checked.
 
-The trap: a folder of runs holds some that are running, failed, half-written or copied by hand. Each
-of those is listed with its reason and skipped, so that one bad file never takes the table with it;
-and a run that is reached by two names (``compare runs runs/a``) counts once.
+A run that is running, failed, half-written or damaged is listed with its reason and left out, so
+that one bad file never takes the table with it. A run that is reached by two names (``compare runs
+runs/a``) counts once.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +16,17 @@ from typing import Any
 from ssl_patches import config
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.run_dir import CONFIG, SUMMARY
+from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS
+from ssl_patches.studies.run_reader import (
+    ERROR,
+    last_error,
+    read_summary,
+    run_folders,
+    typed_command,
+)
+from ssl_patches.studies.tuning import RESULT
 
-ERROR = "error.txt"
-"""What a study leaves in the folder of a cell that failed."""
-TRIAL = "trial.json"
-"""What a trial of a study leaves: it chose a learning rate, at another budget, and is no result."""
-TRAINED, FLOORS = "trained", ("random_init", "raw_pixels")
+FLOORS = (RANDOM_INIT, RAW_PIXELS)
 ROW = {
     "model": str,
     "data": str,
@@ -37,8 +40,8 @@ SPENT = ("images", "flops", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One finished run: ``summary.json`` and ``config.yaml``, judged."""
+class FinishedRun:
+    """One finished run: what ``summary.json`` and ``config.yaml`` say, checked."""
 
     path: Path
     task: str
@@ -52,9 +55,10 @@ class Run:
     versions: Mapping[str, str]
     protocol: Any  # of the evaluation, where the run names one
     config: Mapping[str, Any]
+    command: str | None = None  # that made it, where it is known
 
     def value(self, model: str, metric: str) -> Mapping[str, Any] | None:
-        """The row of ``model`` and ``metric``; None where the run has none."""
+        """Return the row of ``model`` and ``metric``; None where the run has none."""
         return next(
             (row for row in self.results if row["model"] == model and row["metric"] == metric), None
         )
@@ -68,30 +72,25 @@ class LeftOut:
     reason: str
 
 
-def find_runs(places: Sequence[Path]) -> tuple[list[Run], list[LeftOut]]:
-    """Finished runs at or below ``places``, by path, and the others with the reason. ValueError for
-    a place that is none."""
-    found: list[Run] = []
+def find_runs(places: Sequence[Path]) -> tuple[list[FinishedRun], list[LeftOut]]:
+    """Find the finished runs at or below ``places``, by path, and the others with the reason.
+    ValueError for a place that is no folder."""
+    found: list[FinishedRun] = []
     left_out: list[LeftOut] = []
     for folder in _folders(places):
         try:
-            found.append(read_run(folder))
+            found.append(read_finished(folder))
         except ValueError as error:
             left_out.append(LeftOut(folder, str(error)))
     return found, left_out
 
 
-def read_run(folder: Path) -> Run:
-    """The run in ``folder``. ValueError that says in one line why there is none to be compared."""
+def read_finished(folder: Path) -> FinishedRun:
+    """Read the run in ``folder``. ValueError that says in one line why it cannot be compared."""
     if (folder / ERROR).is_file() and not (folder / SUMMARY).is_file():
-        lines = (folder / ERROR).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise ValueError(f"failed: {lines[-1].strip()[:300]}" if lines else "failed")
-    try:
-        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError("not finished") from None
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{SUMMARY} cannot be read ({type(error).__name__}: {error})") from None
+        said = last_error(folder)
+        raise ValueError(f"failed: {said[:300]}" if said else "failed")
+    summary = read_summary(folder)
     try:
         settings = config.load(folder / CONFIG)
     except BadRequest as error:
@@ -100,28 +99,23 @@ def read_run(folder: Path) -> Run:
 
 
 def _folders(places: Sequence[Path]) -> Iterator[Path]:
-    """Every folder that is or was to become a run, once, by path; no hidden ones, no trials of a
-    study."""
+    """Every folder that is or was to become a run, once, by path; no trials of a study."""
     seen: set[Path] = set()
     for place in places:
         if not place.is_dir():
             raise ValueError(
                 f"compare {place}: no such folder; give a run_dir, or a folder that holds some"
             )
-        holders = {file.parent for name in (CONFIG, ERROR) for file in place.rglob(name)}
-        for folder in sorted(holders):
-            hidden = any(part.startswith(".") for part in folder.relative_to(place).parts)
-            if not hidden and not (folder / TRIAL).is_file() and folder.resolve() not in seen:
+        for folder in run_folders(place):
+            if not (folder / RESULT).is_file() and folder.resolve() not in seen:
                 seen.add(folder.resolve())
                 yield folder
 
 
-def _judged(folder: Path, summary: Any, settings: Mapping[str, Any]) -> Run:
-    if not isinstance(summary, dict):
-        raise ValueError(f"{SUMMARY} cannot be read (must hold one JSON object)")
+def _judged(folder: Path, summary: Mapping[str, Any], settings: Mapping[str, Any]) -> FinishedRun:
     used = _needed(summary, "budget_used", dict)
     speed = _needed(summary, "images_per_second", float)
-    return Run(
+    return FinishedRun(
         path=folder,
         task=_needed(summary, "task", str),
         encoder=_needed(summary, "encoder", str),
@@ -134,6 +128,7 @@ def _judged(folder: Path, summary: Any, settings: Mapping[str, Any]) -> Run:
         versions=summary.get("versions") or {},
         protocol=summary.get("protocol"),
         config=settings,
+        command=typed_command(folder, summary, settings),
     )
 
 
@@ -147,10 +142,11 @@ def _needed(found: Mapping[str, Any], key: str, kind: type) -> Any:
     """``found[key]``, of that kind; a number must be finite. ValueError otherwise."""
     value = found.get(key)
     numeric = kind in (int, float)
-    if not isinstance(value, (int, float) if numeric else kind) or isinstance(value, bool):
+    kinds = (int, float) if numeric else (kind,)
+    if not isinstance(value, kinds) or isinstance(value, bool):
         raise ValueError(
             f"{SUMMARY} cannot be read ({key}: must be {kind.__name__}, is {value!r:.80})"
         )
-    if numeric and not math.isfinite(value):
+    if isinstance(value, int | float) and not math.isfinite(value):
         raise ValueError(f"{SUMMARY} cannot be read ({key}: is {value}, not a number)")
     return value

@@ -1,4 +1,4 @@
-"""What several seeds say: mean and t-interval, Welch's test for a pair, Holm's correction over all
+"""Compare over seeds: mean and t-interval, Welch's test for a pair, Holm's correction over all
 pairs, Pareto fronts.
 
 The unit of evidence is the *seed*: a run repeated from its beginning. Test images are not
@@ -14,17 +14,17 @@ none to trust either. Both give "no statement", never a p-value.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
-from scipy.special import stdtr, stdtrit
+from scipy import stats
+
+from ssl_patches.types import Metric
 
 LEVEL = 0.95
 SAME_COST = 0.01  # budgets end with a whole step: runs of one budget differ by less
-LOWER_IS_BETTER = ("loss", "mae", "rmse", "mse", "nll", "ece", "error")
-"""Endings of metrics that are better the smaller they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,12 @@ class Sample:
 
     @property
     def mean(self) -> float:
+        """Return the mean over seeds."""
         return math.fsum(self.values) / len(self.values)
 
     @property
     def squared_error(self) -> float:
-        """Of the mean: variance / n; 0 for a fixed number."""
+        """Return the squared standard error of the mean, variance / n; 0 for a fixed number."""
         n = len(self.values)
         return (
             0.0
@@ -68,11 +69,12 @@ class Pair:
 
     @property
     def decided(self) -> bool:
+        """Tell whether the pair differs at 5 %, corrected for all pairs of its family."""
         return self.p_holm is not None and self.p_holm < 1 - LEVEL
 
     @property
     def sentence(self) -> str:
-        """The finding in plain words."""
+        """Say the finding in plain words."""
         points = " points" if higher_is_better(self.metric) else ""
         if self.p_holm is None:
             why = "one seed" if 1 in self.n else "all seeds agree to the last digit"
@@ -91,28 +93,29 @@ class Pair:
 
 
 def higher_is_better(metric: str) -> bool:
-    return not metric.split("_")[-1].startswith(LOWER_IS_BETTER)
+    """Tell from the name of a metric whether more of it is better."""
+    return Metric.named(metric, 0.0).higher_is_better
 
 
 def t_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float, float]:
-    """(mean, low, high) of what the values are draws of. ValueError for fewer than two: one has no
-    spread."""
+    """Return mean, low and high of the t-interval over seeds. ValueError for fewer than two values:
+    one has no spread."""
     if len(values) < 2:
         raise ValueError(
             f"values={list(values)}: an interval over seeds needs at least 2; run more seeds"
         )
     sample = Sample("", tuple(values))
-    half = float(stdtrit(len(values) - 1, 0.5 + level / 2)) * math.sqrt(sample.squared_error)
+    half = float(stats.t.ppf(0.5 + level / 2, len(values) - 1)) * math.sqrt(sample.squared_error)
     return sample.mean, sample.mean - half, sample.mean + half
 
 
 def welch(first: Sample, second: Sample, *, metric: str, level: float = LEVEL) -> Pair:
-    """The two means compared; the better one first. p is None where the seeds allow no
-    statement."""
+    """Compare two means by Welch's t-test (1947); the better one comes first. p is None where the
+    seeds allow no statement."""
     first, second = sorted(
         (first, second), key=lambda sample: sample.mean, reverse=higher_is_better(metric)
     )
-    sizes = tuple(0 if sample.fixed else len(sample.values) for sample in (first, second))
+    sizes = (_seeds(first), _seeds(second))
     pair = Pair(metric, first.name, second.name, abs(first.mean - second.mean), sizes)
     drawn = [sample for sample in (first, second) if not sample.fixed]
     if not drawn or any(len(sample.values) < 2 for sample in drawn):
@@ -120,20 +123,24 @@ def welch(first: Sample, second: Sample, *, metric: str, level: float = LEVEL) -
     squared = math.fsum(sample.squared_error for sample in drawn)
     if squared <= (1e-12 * max(abs(first.mean), abs(second.mean))) ** 2:  # nothing but rounding
         return pair
-    # Welch-Satterthwaite; a fixed number brings neither variance nor doubt about it: the one-sample
-    # test
-    freedom = squared**2 / math.fsum(
-        sample.squared_error**2 / (len(sample.values) - 1) for sample in drawn
-    )
-    error = math.sqrt(squared)
-    half = float(stdtrit(freedom, 0.5 + level / 2)) * error
-    p = 2 * float(stdtr(freedom, -abs(pair.ahead) / error))
-    return replace(pair, low=pair.ahead - half, high=pair.ahead + half, p=p, p_holm=p)
+    above, below = (first, second) if first.mean >= second.mean else (second, first)
+    if len(drawn) == 2:
+        found = stats.ttest_ind(above.values, below.values, equal_var=False)
+    else:  # a fixed number brings neither variance nor doubt about it: the one-sample test
+        apart = [a - b for a, b in itertools.product(above.values, below.values)]
+        found = stats.ttest_1samp(apart, 0.0)
+    low, high = map(float, found.confidence_interval(level))
+    p = float(found.pvalue)
+    return replace(pair, low=low, high=high, p=p, p_holm=p)
+
+
+def _seeds(sample: Sample) -> int:
+    return 0 if sample.fixed else len(sample.values)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values, in the order given: comparing each with 0.05 keeps the family's error rate
-    at 5 %."""
+    """Adjust p-values by Holm's method (1979), in the order given: comparing each with 0.05 keeps
+    the family's error rate at 5 %."""
     adjusted, least = [0.0] * len(p_values), 0.0
     for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         least = max(least, min(1.0, (len(p_values) - rank) * p_values[place]))
@@ -142,23 +149,23 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def family(pairs: Sequence[tuple[Sample, Sample]], *, metric: str) -> list[Pair]:
-    """All ``pairs`` tested as one family."""
+    """Test all ``pairs`` as one family: p-values are adjusted together."""
     found = [welch(first, second, metric=metric) for first, second in pairs]
-    tested = [place for place, pair in enumerate(found) if pair.p is not None]
-    for place, p in zip(tested, holm([found[place].p for place in tested]), strict=True):
+    tested = {place: pair.p for place, pair in enumerate(found) if pair.p is not None}
+    for place, p in zip(tested, holm(list(tested.values())), strict=True):
         found[place] = replace(found[place], p_holm=p)
     return found
 
 
 def all_pairs(samples: Sequence[Sample], *, metric: str) -> list[Pair]:
-    """Every sample against every other, best mean first."""
+    """Compare every sample with every other, best mean first."""
     ranked = sorted(samples, key=lambda sample: sample.mean, reverse=higher_is_better(metric))
-    return family(list(combinations(ranked, 2)), metric=metric)
+    return family(list(itertools.combinations(ranked, 2)), metric=metric)
 
 
 def pareto_front(points: Sequence[tuple[float, float]], *, higher: bool = True) -> list[bool]:
-    """For each (cost, value): is no other at most as costly and at least as good, and better in one
-    of the two?
+    """Mark the Pareto front of (cost, value): True where no other point is at most as costly and at
+    least as good, and better in one of the two.
 
     Costs within ``SAME_COST`` of each other are equal. A front of means: it carries no test, so two
     points on it need not differ.

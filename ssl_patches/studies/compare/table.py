@@ -1,4 +1,4 @@
-"""A comparison as text: aligned for the terminal, Markdown, and long-form CSV.
+"""Write a comparison as text: aligned for the terminal, Markdown, and long-form CSV.
 
 The trap: two kinds of interval look alike. ``[ ]`` is over seeds and may be used to tell entries
 apart; ``( )`` is over the test images of the one run there is, and may not. The table says which it
@@ -14,9 +14,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from ssl_patches.evaluation.rows import RAW_PIXELS, TRAINED
 from ssl_patches.studies.compare.comparison import Comparison, estimate
 from ssl_patches.studies.compare.entries import Entry
-from ssl_patches.studies.compare.runs import ROW, TRAINED, Run
+from ssl_patches.studies.compare.runs import ROW, FinishedRun
 
 SHOWN = 4  # metrics that a terminal has room for; the page shows all
 LEGEND = {
@@ -26,6 +27,7 @@ LEGEND = {
 
 
 def columns(comparison: Comparison) -> list[str]:
+    """Return the titles of the columns."""
     return [
         "",
         "seeds",
@@ -39,11 +41,11 @@ def columns(comparison: Comparison) -> list[str]:
 
 
 def lines(comparison: Comparison) -> list[list[str]]:
-    """One line per entry, best first, floors last."""
+    """Return one line per entry, best first, floors last."""
     found = []
     for entry in comparison.entries:
         values = [str(estimate(entry, metric) or "-") for metric in comparison.metrics[:SHOWN]]
-        seeds = "-" if entry.model == "raw_pixels" else str(len(entry.seeds))
+        seeds = "-" if entry.model == RAW_PIXELS else str(len(entry.seeds))
         found.append(
             [entry.name, seeds, *values, *(_spent(entry) if entry.model == TRAINED else ["-"] * 5)]
         )
@@ -61,8 +63,8 @@ def _spent(entry: Entry) -> list[str]:
     ]
 
 
-def lies_in(runs: Sequence[Run]) -> str:
-    """Where the encoder of the one run is, or the runs as a shell finds them, and no others."""
+def lies_in(runs: Sequence[FinishedRun]) -> str:
+    """Say where the encoder of the one run is, or the runs as a shell finds them, and no others."""
     if len(runs) == 1:
         return str(runs[0].path / "encoder")
     pattern = os.path.commonprefix([str(run.path) for run in runs]) + "*"  # noqa: RUF071 (letters, on purpose)
@@ -75,7 +77,7 @@ def lies_in(runs: Sequence[Run]) -> str:
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """What the seeds say about every pair, in the metric that the table is ranked by."""
+    """Say what the seeds tell about every pair, in the metric that the table is ranked by."""
     metric = comparison.ranked_by
     return (
         [pair.sentence for pair in comparison.pairs(metric) + comparison.against_floors(metric)]
@@ -85,6 +87,7 @@ def sentences(comparison: Comparison) -> list[str]:
 
 
 def legend(comparison: Comparison) -> str:
+    """Explain the kinds of intervals that the table shows."""
     kinds = {
         found.over
         for entry in comparison.entries
@@ -95,7 +98,7 @@ def legend(comparison: Comparison) -> str:
 
 
 def render(comparison: Comparison, *, markdown: bool = False) -> str:
-    """The table, what it means, and the sentence for each pair."""
+    """Write the table, what it means, and a sentence for each pair."""
     table, said = [columns(comparison), *lines(comparison)], sentences(comparison)
     told = [
         text
@@ -133,7 +136,8 @@ def _plain(text: str) -> str:
 
 
 def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
-    """Long-form results of every run: what ``--json`` prints and ``results.csv`` holds."""
+    """Return the results of every run in long form: what ``--json`` prints and ``results.csv``
+    holds."""
     names = {
         (run.path, entry.model): entry.name for entry in comparison.entries for run in entry.runs
     }
@@ -156,8 +160,8 @@ def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def pair_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """Every pair in every metric, long-form: what ``pairs.csv`` holds. Empty where seeds allow no
-    statement.
+    """Return every pair in every metric in long form: what ``pairs.csv`` holds. Empty where seeds
+    allow no statement.
 
     ``family``: what Holm's correction is over, all pairs of tasks or all of a task and a floor.
     ``n_first``, ``n_second``: seeds, 0 for a floor without one.
@@ -188,6 +192,7 @@ def pair_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Write rows as CSV, with a header."""
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else ["run"])
     writer.writeheader()

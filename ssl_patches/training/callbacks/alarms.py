@@ -1,4 +1,4 @@
-"""What is told when a training goes wrong: in plain words, once, with what to try.
+"""Sound an alarm when a training goes wrong: in plain words, once, with what to try.
 
 Each rule is a function of numbers that are logged anyway, so that an alarm can be checked against
 them by hand. The thresholds are meant to be silent on a healthy run, also a slow one
@@ -14,13 +14,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import lightning as L
 
 from ssl_patches.config.atomic import write_json
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.tasks.base import PretextTask
-from ssl_patches.training.rows import say
+from ssl_patches.training.rows import HELD_OUT, TRAIN, TakesText, of_split, report
+from ssl_patches.types import Metric, accuracies
 
 FILE = "alarms.json"
 # deviation per dimension, where random weights have 0.5: bf16 can tell no less apart. Ten times
@@ -83,7 +85,7 @@ TRY = {
 
 @dataclass(frozen=True)
 class Alarm:
-    """``says``: what is wrong, with the numbers; ``remedy``: what to try."""
+    """An alarm of a run: ``says`` what is wrong, with the numbers; ``remedy``: what to try."""
 
     name: str
     step: int
@@ -95,8 +97,10 @@ class Alarm:
 
 
 def of_geometry(task: PretextTask, sampler: PatchSampler) -> Iterator[tuple[str, str]]:
-    """What is wrong before the first step. Whether a network takes a shortcut shows late or never;
-    that it is open, at once."""
+    """List (alarm, what is wrong) before the first step.
+
+    Whether a network takes a shortcut shows late or never; that it is open, at once.
+    """
     if task.apart and sampler.distance < 1:
         yield (
             "touching",
@@ -108,8 +112,7 @@ def of_geometry(task: PretextTask, sampler: PatchSampler) -> Iterator[tuple[str,
 
 
 class LossWatch:
-    """Says when the loss rises or the gradient explodes; keeps what that takes, however long the
-    run.
+    """A watch over the training loss and the gradient's norm, in little memory.
 
     The loss is held against the first reading alone, which should be that of the first step: a rate
     that is far too high spoils the weights within the next few.
@@ -121,8 +124,10 @@ class LossWatch:
         self.recent: deque[tuple[float, float]] = deque(maxlen=READINGS)
 
     def judge(self, loss: float, norm: float) -> str | None:
-        """Readings of a step -> what is wrong, or None. Silent until there are ``READINGS`` after
-        the first."""
+        """Take the readings of a step, and say what is wrong, or None.
+
+        Silent until there are ``READINGS`` after the first.
+        """
         if len(self.norms) < READINGS:
             self.norms.append(norm)
         if math.isinf(self.start):
@@ -134,10 +139,10 @@ class LossWatch:
         now, now_norm = (median(part) for part in zip(*self.recent, strict=True))
         start, start_norm = self.start, median(self.norms)
         self.best = min(self.best, now)
-        if now > ABOVE_START * start:
+        if now > start + (ABOVE_START - 1) * abs(start):  # a loss may be negative
             return f"the loss rose to {now:.3g}, above the {start:.3g} that it began with"
         gained, least = start - self.best, min(reading for reading, _ in self.recent)
-        if gained > (1 - 1 / ABOVE_START) * start and least - self.best > LOST * gained:
+        if gained > (1 - 1 / ABOVE_START) * abs(start) and least - self.best > LOST * gained:
             return (
                 f"the loss rose to {now:.3g} after it had fallen from {start:.3g} to"
                 f" {self.best:.3g}"
@@ -148,8 +153,10 @@ class LossWatch:
 
 
 def of_check(row: Mapping[str, float], *, progress: float) -> Iterator[tuple[str, str]]:
-    """A row of health.csv -> (alarm, what is wrong). ``progress``: share of the budget that is
-    used."""
+    """List (alarm, what is wrong) by a row of health.csv.
+
+    ``progress``: share of the budget that is used, 0..1.
+    """
     if not (math.isfinite(row["held_out_loss"]) and math.isfinite(row["effective_rank"])):
         yield (
             "not_finite",
@@ -166,14 +173,10 @@ def of_check(row: Mapping[str, float], *, progress: float) -> Iterator[tuple[str
             ),
         )
     waited = progress >= PATIENCE and row["images"] >= PATIENCE_IMAGES
-    accuracies = [
-        key.removeprefix("held_out_")
-        for key in row
-        if key.startswith("held_out_") and key.endswith("accuracy")
-    ]
-    for key in accuracies:
-        yield from _of_accuracy(row, key, waited=waited)
-    if not accuracies and waited and row["held_out_loss"] > LOSS_APART * row["train_loss"]:
+    asked = accuracies(of_split(row, HELD_OUT))
+    for metric in asked:
+        yield from _of_accuracy(row, metric, waited=waited)
+    if not asked and waited and row["held_out_loss"] > LOSS_APART * row["train_loss"]:
         yield (
             "apart",
             (
@@ -185,9 +188,13 @@ def of_check(row: Mapping[str, float], *, progress: float) -> Iterator[tuple[str
         yield "data_bound", f"{100 * row['data_wait']:.0f} % of the time is spent waiting for data"
 
 
-def _of_accuracy(row: Mapping[str, float], key: str, *, waited: bool) -> Iterator[tuple[str, str]]:
-    chance = row[f"held_out_{key.removesuffix('accuracy')}chance"]
-    ours, train = row[f"held_out_{key}"], row[f"train_{key}"]
+def _of_accuracy(
+    row: Mapping[str, float], metric: Metric[float], *, waited: bool
+) -> Iterator[tuple[str, str]]:
+    if metric.chance is None:
+        return
+    key, chance = metric.name, metric.chance
+    ours, train = metric.value, row[TRAIN + key]
     held, trained = ((value - chance) / (1 - chance) for value in (ours, train))
     said = key.replace("_", " ")
     if waited and held < NO_BETTER:
@@ -217,8 +224,10 @@ def _of_accuracy(row: Mapping[str, float], key: str, *, waited: bool) -> Iterato
 
 
 class Alarms:
-    """Those of a run: each once, also over resumes; to the terminal, to alarms.json and to the
-    loggers."""
+    """The alarms of a run: each once, also over resumes.
+
+    They go to the terminal, to alarms.json and to the loggers.
+    """
 
     def __init__(self, path: Path, *, step: int) -> None:
         """``path``: the file; alarms after ``step`` are forgotten, for a resumed run meets them
@@ -229,19 +238,19 @@ class Alarms:
         self.save()
 
     def save(self) -> None:
+        """Write the file."""
         write_json(self.path, [asdict(alarm) for alarm in self.raised.values()])
 
-    def tell(self, trainer: L.Trainer, name: str, says: str) -> None:
+    def sound(self, trainer: L.Trainer, name: str, says: str) -> None:
+        """Sound an alarm, unless it has been before."""
         if name in self.raised:
             return
         alarm = self.raised[name] = Alarm(name, trainer.global_step, says, TRY[name])
         self.save()
-        say(str(alarm))
+        report(str(alarm))
         for logger in trainer.loggers:
             logger.log_metrics({f"alarm/{name}": 1.0}, step=trainer.global_step)
-            if hasattr(logger, "log_text"):
-                logger.log_text(
-                    key=f"alarm/{name}",
-                    columns=["step", "says", "try"],
-                    data=[[alarm.step, says, alarm.remedy]],
-                )
+            if isinstance(logger, TakesText):
+                data: list[list[Any]] = [[alarm.step, says, alarm.remedy]]
+                columns = ["step", "says", "try"]
+                logger.log_text(key=f"alarm/{name}", columns=columns, data=data)

@@ -1,10 +1,15 @@
-"""Checkpoints that a kill at any moment leaves whole: written beside, then renamed. ``last.ckpt``
-is always complete.
+"""Write checkpoints that a kill at any moment leaves whole: written beside, then renamed.
+
+``last.ckpt`` is always complete.
 
 A checkpoint is on the disk before it gets its name, and only then the oldest one goes: neither a
 full disk nor a power cut costs the last good one. Trap: Lightning builds a checkpoint in memory a
 second time and writes it to the system's folder for temporary files first, which is another disk as
-a rule and often a small one; ``Durable`` does neither.
+a rule and often a small one; ``FsyncCheckpointIO`` does neither.
+
+By hand and not by Lightning's ``ModelCheckpoint`` (2.6), because that one removes ``last.ckpt``
+before it links it anew, takes either minutes or steps, keeps the newest only by a metric, and may
+save in the middle of a step of several shards.
 """
 
 from __future__ import annotations
@@ -27,28 +32,30 @@ from ssl_patches.training.pretrainer import step_ended
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class Durable(TorchCheckpointIO):
-    """Straight to the file, and on the disk when it returns."""
+class FsyncCheckpointIO(TorchCheckpointIO):
+    """Lightning's writer of checkpoints, straight to the file and on the disk when it returns."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
     ) -> None:
+        """Write a checkpoint. OSError where the system refuses."""
         with open(path, "wb") as file:
             try:
                 torch.save(checkpoint, file)
-            except (
-                RuntimeError
-            ) as error:  # torch's writer says "unexpected pos" where the system has said why
-                raise (
-                    error.__context__ if isinstance(error.__context__, OSError) else error
-                ) from None
+            except RuntimeError as error:
+                # torch's writer says "unexpected pos" where the system has said why
+                cause = error.__context__
+                raise (cause if isinstance(cause, OSError) else error) from None
             file.flush()
             os.fsync(file.fileno())
 
 
 @contextmanager
-def told_when_full(run_dir: Path, last: Path) -> Iterator[None]:
-    """Within: a full disk is Failed, in one line that says what is left and how to go on."""
+def disk_full_guard(run_dir: Path, last: Path) -> Iterator[None]:
+    """Turn a full disk within the block into Failed, which says what is left and how to go on.
+
+    ``last``: path of the last checkpoint.
+    """
     try:
         yield
     except OSError as error:
@@ -62,8 +69,10 @@ def told_when_full(run_dir: Path, last: Path) -> Iterator[None]:
 
 
 class Checkpoints(L.Callback):
-    """Writes ``step-N.ckpt`` and points ``last.ckpt`` at it: every ``minutes``, every ``steps`` (0:
-    not by steps), at the end, and when training is interrupted. The newest ``keep`` are kept.
+    """A callback that writes ``step-N.ckpt`` and points ``last.ckpt`` at it.
+
+    Every ``minutes``, every ``steps`` (0: not by steps), at the end, and when training is
+    interrupted. The newest ``keep`` are kept.
 
     Several processes must save after the same step: whether it is time is asked every ``every``
     steps, of the first.
@@ -83,6 +92,7 @@ class Checkpoints(L.Callback):
 
     @property
     def last(self) -> Path:
+        """Return the path of the last checkpoint."""
         return self.directory / "last.ckpt"
 
     def on_train_batch_end(
@@ -93,6 +103,7 @@ class Checkpoints(L.Callback):
         batch: object,
         batch_idx: int,
     ) -> None:
+        """Write where it is time."""
         if step_ended(trainer, batch_idx) and (
             self._due(trainer) or (self.steps and trainer.global_step % self.steps == 0)
         ):
@@ -105,11 +116,13 @@ class Checkpoints(L.Callback):
         return trainer.global_step % self.every == 0 and trainer.strategy.broadcast(due)
 
     def on_train_end(self, trainer: L.Trainer, *_: object) -> None:
+        """Write the last step."""
         self.write(trainer)
 
     def on_exception(
         self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException
     ) -> None:
+        """Write the last step when training is interrupted."""
         alone = trainer.world_size == 1  # others may be anywhere, and saving takes all
         if (
             alone
@@ -119,9 +132,14 @@ class Checkpoints(L.Callback):
             self.write(trainer)
 
     def on_train_start(self, trainer: L.Trainer, *_: object) -> None:
+        """Note the step that is there already, and start the clock."""
         self._step, self._written = trainer.global_step, time.monotonic()
 
     def write(self, trainer: L.Trainer) -> None:
+        """Write the step that training is at, unless it is there.
+
+        OSError where the disk is full.
+        """
         if trainer.global_step == self._step > 0:  # it is there, written or resumed from
             return
         self._step, self._written = trainer.global_step, time.monotonic()

@@ -1,5 +1,4 @@
-"""The health panel: is it learning anything? Answered on held-out images, without a label, while
-the run goes on.
+"""Check on held-out images, without labels and during the run, whether it is learning anything.
 
 A check asks the pretext task about held-out images (views and tiles drawn as in training, so that
 its accuracy stands beside the training's) and takes features of whole ones from the encoder as it
@@ -15,7 +14,7 @@ spacing is a function of the configuration, not of the clock: a resumed run chec
 steps. Two checks are made at any price: at the end of the first epoch, if none comes before, and at
 the end of the run. On small runs these two are most of the cost.
 
-Observers look at a copy (``twin``): weights are equal bit for bit with and without the panel.
+Observers look at a copy (``eval_copy``): weights are equal bit for bit with and without the panel.
 """
 
 from __future__ import annotations
@@ -30,14 +29,15 @@ import lightning as L
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ssl_patches.training.callbacks import twin
+from ssl_patches.training.callbacks import eval_copy
 from ssl_patches.training.callbacks.alarms import FILE, Alarms, LossWatch, of_check, of_geometry
 from ssl_patches.training.callbacks.meter import Meter
+from ssl_patches.training.callbacks.observer import Observer, data_of
 from ssl_patches.training.callbacks.panel import panel
 from ssl_patches.training.figures import draw_health
-from ssl_patches.training.pretrainer import Pretrainer, step_ended
-from ssl_patches.training.rows import Rows, say
-from ssl_patches.types import ImageBatch
+from ssl_patches.training.pretrainer import Pretrainer
+from ssl_patches.training.rows import HELD_OUT, TRAIN, Rows, of_split, report
+from ssl_patches.types import ImageBatch, accuracies
 from ssl_patches.views import CropFlip
 
 CSV = "health.csv"
@@ -48,8 +48,10 @@ FP32 = 2.5  # what a pass costs in fp32, as features are taken, against one in b
 DRAW = 0  # seed of the views and tiles of every check
 
 
-class Health(L.Callback):
-    """``images``: held-out images that features are taken of, at most (null: all); they stay in
+class Health(Observer):
+    """A callback that checks the health of a run. ValueError for numbers out of range.
+
+    ``images``: held-out images that features are taken of, at most (null: all); they stay in
     memory. Why: an effective rank is bounded by their number, and seconds go into each check.
     ``asked``: how many of them the pretext task is asked about, and how many have a second view for
     alignment. Why: half.
@@ -95,18 +97,21 @@ class Health(L.Callback):
         self._read: dict[str, list[float]] = {}  # training since the last check
 
     def on_train_start(self, trainer: L.Trainer, module: Pretrainer) -> None:
+        """Find out how often to check, and look at what can be wrong before the first step."""
         run_dir, step = Path(trainer.default_root_dir), trainer.global_step
         self.rows, self.loss = Rows(run_dir / CSV), LossWatch()
-        self.rows.shorten(step)
+        self.rows.drop_after(step)
         self.alarms = Alarms(run_dir / FILE, step=step)
-        for name, task in module.tasks.items():
-            for alarm, wrong in of_geometry(task, module.samplers[name]):
-                self.alarms.tell(trainer, alarm, wrong)
-        self.meter = next((other for other in trainer.callbacks if isinstance(other, Meter)), None)
-        data, self._checked, self._began = trainer.datamodule, step, step
+        for _, sampler, task in module.named_parts():
+            for alarm, wrong in of_geometry(task, sampler):
+                self.alarms.sound(trainer, alarm, wrong)
+        # mypy: Lightning sets ``callbacks`` where it cannot see it
+        others: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        self.meter = next((other for other in others if isinstance(other, Meter)), None)
+        data, self._checked, self._began = data_of(trainer), step, step
         self._on = data.val is not None and len(data.val) >= 2
         if not self._on:
-            say(
+            report(
                 f"health: needs 2 held-out images, there are {len(data.val or ())}; only the"
                 " training loss is watched"
             )
@@ -118,11 +123,8 @@ class Health(L.Callback):
             math.ceil(len(data.train) / module.batch_size), self._between
         )
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: Pretrainer, outputs: object, batch: object, batch_idx: int
-    ) -> None:
-        if not step_ended(trainer, batch_idx):
-            return
+    def on_step_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
+        """Read the loss, and check, where it is time."""
         step = trainer.global_step
         due = self._on and step >= self._first and (step - self._first) % self._between == 0
         if step % self.watch == 0 or step == self._began + 1 or due:
@@ -131,6 +133,7 @@ class Health(L.Callback):
             self._check(trainer, module)
 
     def on_train_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
+        """Check a last time where the budget is used, and draw all checks."""
         if module.progress() >= 1 and trainer.global_step > self._checked and self._on:
             self._look(trainer, module)
             self._check(trainer, module)
@@ -147,23 +150,23 @@ class Health(L.Callback):
         for key, value in values.items():
             self._read.setdefault(key, []).append(value)
         if not math.isfinite(values["loss"]):
-            self.alarms.tell(
+            self.alarms.sound(
                 trainer,
                 "not_finite",
                 f"the training loss is {values['loss']}: the weights are lost",
             )
         elif wrong := self.loss.judge(values["loss"], values["gradient_norm"]):
-            self.alarms.tell(trainer, "learning_rate", wrong)
+            self.alarms.sound(trainer, "learning_rate", wrong)
 
     def _spacing(self, module: Pretrainer, data: Any, *, bf16: bool) -> int:
         """Steps between checks that take ``share`` of the compute; BatchNorm statistics are left
         out of the count."""
-        few = twin.held(data.val, REHEARSAL).images
-        with twin.twin(module) as copy:
+        few = eval_copy.first_images(data.val, REHEARSAL).images
+        with eval_copy.eval_copy(module) as copy:
             with FlopCounterMode(display=False) as question:
-                twin.mean_metrics(copy, few, seed=DRAW)
+                eval_copy.mean_metrics(copy, few, seed=DRAW)
             with FlopCounterMode(display=False) as feature:
-                twin.features(copy.encoder, copy, few)
+                eval_copy.pooled_features(copy.encoder, copy, few)
         asked, seen = (min(count or math.inf, len(data.val)) for count in (self.asked, self.images))
         asked = min(asked, seen)
         cost = (
@@ -179,10 +182,10 @@ class Health(L.Callback):
         began, step = time.monotonic(), trainer.global_step
         self._checked = step
         if self._held is None:
-            self._held = twin.held(trainer.datamodule.val, self.images)
+            self._held = eval_copy.first_images(data_of(trainer).val, self.images)
         found = self._measure(trainer, module, self._held.images)
         training = {
-            f"train_{key}": sum(read) / len(read)
+            TRAIN + key: sum(read) / len(read)
             for key, read in self._read.items()
             if key != "gradient_norm"
         }
@@ -199,26 +202,26 @@ class Health(L.Callback):
         }
         self._read = {}
         self.rows.log(trainer, row, prefix="health/")
-        say(_line(row, module.encoder.dim, len(self._held.images)))
+        report(_line(row, module.encoder.dim, len(self._held.images)))
         for name, says in of_check(row, progress=module.progress()):
-            self.alarms.tell(trainer, name, says)
+            self.alarms.sound(trainer, name, says)
 
     def _measure(
         self, trainer: L.Trainer, module: Pretrainer, images: torch.Tensor
     ) -> dict[str, float]:
         asked = images[: self.asked]
-        with twin.twin(module) as copy:
+        with eval_copy.eval_copy(module) as copy:
             with (
                 trainer.precision_plugin.forward_context()
             ):  # as in training; features are fp32, as in the export
-                pretext = twin.mean_metrics(copy, asked, seed=DRAW)
-            encoder = twin.calibrated(copy, trainer.datamodule)
-            seen = twin.features(encoder, copy, images)
+                pretext = eval_copy.mean_metrics(copy, asked, seed=DRAW)
+            encoder = eval_copy.calibrated(copy, data_of(trainer))
+            seen = eval_copy.pooled_features(encoder, copy, images)
             torch.manual_seed(DRAW)
-            crops = CropFlip(image_size=twin.whole(copy, images[:1]).shape[-1])
-            of_crops = twin.features(encoder, copy, asked, views=crops)
+            crops = CropFlip(image_size=eval_copy.whole_views(copy, images[:1]).shape[-1])
+            of_crops = eval_copy.pooled_features(encoder, copy, asked, views=crops)
         return {
-            **{f"held_out_{key}": value for key, value in pretext.items()},
+            **{HELD_OUT + key: value for key, value in pretext.items()},
             **panel(seen, of_crops),
         }
 
@@ -226,12 +229,11 @@ class Health(L.Callback):
 def _line(row: Mapping[str, float], dim: int, count: int) -> str:
     """A check in one line."""
     said = [f"loss {row['held_out_loss']:.3g} (training {row['train_loss']:.3g})"]
-    for key in row:
-        if key.startswith("held_out_") and key.endswith("accuracy"):
-            name = key.removeprefix("held_out_")
-            chance = row[f"held_out_{name.removesuffix('accuracy')}chance"]
-            beside = f"training {100 * row[f'train_{name}']:.1f}, chance {100 * chance:.1f}"
-            said.append(f"{name.replace('_', ' ')} {100 * row[key]:.1f} % ({beside})")
+    for metric in accuracies(of_split(row, HELD_OUT)):
+        beside = f"training {100 * row[TRAIN + metric.name]:.1f}"
+        if metric.chance is not None:
+            beside += f", chance {100 * metric.chance:.1f}"
+        said.append(f"{metric.name.replace('_', ' ')} {100 * metric.value:.1f} % ({beside})")
     said.append(f"rank {row['effective_rank']:.1f} of {min(dim, count)}")
     said += [
         f"{key.replace('mean_', '')} {row[key]:.3g}"

@@ -1,5 +1,4 @@
-"""What a run says while it trains: one row of metrics.csv and one line of the progress bar, from
-the same numbers.
+"""Report how training goes: a row of metrics.csv and a line of progress, from the same numbers.
 
 Reading a metric waits for the device, so it happens every ``every`` steps only. The share of time
 spent waiting for data is measured between the end of one step and the start of the next.
@@ -14,13 +13,17 @@ from pathlib import Path
 import lightning as L
 from tqdm import tqdm
 
+from ssl_patches.training.callbacks.observer import Observer
 from ssl_patches.training.pretrainer import Pretrainer, step_ended
 from ssl_patches.training.rows import Rows
 
 
-class Meter(L.Callback):
-    """``path``: the CSV; ``every``: steps between rows; ``flops_per_image``: what an image
-    costs."""
+class Meter(Observer):
+    """A callback that measures speed and reports metrics.
+
+    ``path``: of the CSV. ``every``: steps between rows. ``flops_per_image``: of a training step.
+    ``wait``: share of the time spent waiting for data, 0..1.
+    """
 
     def __init__(self, path: Path, *, every: int, flops_per_image: float) -> None:
         self.rows, self.every, self.flops_per_image = Rows(path), every, flops_per_image
@@ -31,13 +34,14 @@ class Meter(L.Callback):
         self._bar: tqdm | None = None
 
     def on_train_start(self, trainer: L.Trainer, module: Pretrainer) -> None:
+        """Start the clocks, and the progress bar where somebody looks."""
         self._first_step = self._seen_step = trainer.global_step
         self._ended = self._spoke = time.monotonic()
-        self.rows.shorten(trainer.global_step)
+        if trainer.is_global_zero:  # two that write one file at once would leave half of it
+            self.rows.drop_after(trainer.global_step)
         if trainer.is_global_zero and sys.stderr.isatty():
-            total = None if module.steps is None else module.steps
             self._bar = tqdm(
-                total=total,
+                total=module.steps,
                 initial=trainer.global_step,
                 unit="step",
                 dynamic_ncols=True,
@@ -45,12 +49,14 @@ class Meter(L.Callback):
             )
 
     def on_train_batch_start(self, *_: object) -> None:
+        """Count the time since the last step as waiting for data."""
         now = time.monotonic()
         self._waited, self._ended = self._waited + now - self._ended, now
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: Pretrainer, outputs: object, batch: object, batch_idx: int
     ) -> None:
+        """Count the time of the step, and report where it is time."""
         now = time.monotonic()
         self._busy, self._ended = self._busy + now - self._ended, now
         step = trainer.global_step
@@ -62,11 +68,13 @@ class Meter(L.Callback):
             self._report(trainer, module)
 
     def on_train_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
+        """Report the last step."""
         if trainer.global_step > self._seen_step:
             self._report(trainer, module)
         self._close()
 
     def on_exception(self, *_: object) -> None:
+        """Close the progress bar."""
         self._close()
 
     def _close(self) -> None:
@@ -98,9 +106,9 @@ class Meter(L.Callback):
             **values,
         }
         self.rows.log(trainer, row)
-        self._speak(module, values, step)
+        self._print(module, values, step)
 
-    def _speak(self, module: Pretrainer, values: dict[str, float], step: int) -> None:
+    def _print(self, module: Pretrainer, values: dict[str, float], step: int) -> None:
         said = " ".join(f"{key} {value:.3g}" for key, value in values.items())
         speed = f"{self.images_per_second:.0f} images/s, waiting for data {100 * self.wait:.0f} %"
         if self._bar is not None:

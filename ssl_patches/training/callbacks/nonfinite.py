@@ -1,20 +1,17 @@
-"""A loss that is no number ends the run at once, and the step that gave it is kept to be looked at.
+"""End a run at the first loss that is no finite number, and keep the step that gave it.
 
-What is kept is a checkpoint as it stood before the step, and beside it the step, the images and the
-seed of every shard. As every draw of a step is a function of (seed, step, shard), that is all it
-takes to compute it again, see ``replay``.
+What is kept is a checkpoint, and in it the step, the images and the seed of every shard. As every
+draw of a step is a function of (seed, step, shard), that is all it takes to compute the step again:
+``experiments/replay_step.py`` does.
 
-Trap: looking at a loss waits for the device. On a CPU nothing waits, and every loss is looked at.
-On a GPU a flag is kept there and looked at every ``every`` steps; until then torch's fused
-optimisers are told, through the very switch that loss scaling uses (``found_inf``), to leave
-everything as it is from the first bad step on. Optimisers without that switch (LARS, LAMB) have
-gone on: ``weights_before`` says whether the weights are those before the step. Running statistics
-of BatchNorm have seen the step in any case; computing it again does not use them.
+Trap: looking at a loss waits for the device. On a CPU nothing waits, and every loss is looked at
+before its step is taken. On a GPU a flag is kept there and looked at every ``every`` steps, so the
+weights may be those of some steps later: ``weights_before`` says whether they are. It is looked at
+before any checkpoint is written, so that spoilt weights never replace good ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,23 +22,27 @@ from torch import Tensor
 
 from ssl_patches.config.messages import Failed
 from ssl_patches.data.module import EndlessBatches, PatchDataModule
+from ssl_patches.training.callbacks.observer import Observer, data_of
 from ssl_patches.training.pretrainer import Pretrainer, step_seed
 
 
-class StopAtNonFinite(L.Callback):
-    """Raises Failed after writing ``DIRECTORY/nonfinite-step-N.ckpt``. ``every``: steps between
-    looks that wait."""
+class StopAtNonFinite(Observer):
+    """A callback that raises Failed at a loss that is no finite number.
+
+    It writes ``DIRECTORY/nonfinite-step-N.ckpt`` before. ``every``: steps between looks at the
+    losses where a look waits for the device.
+    """
 
     def __init__(self, directory: Path, *, every: int) -> None:
         self.directory, self.every = directory, every
-        self._first: Tensor | None = (
-            None  # () int64 on the device: the first bad step, -1 while there is none
-        )
+        # () int64 on the device: the first bad step, -1 while there is none
+        self._first: Tensor | None = None
         self._found: dict[str, Any] = {}
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, module: Pretrainer, optimizer: torch.optim.Optimizer
     ) -> None:
+        """Note on the device whether the loss is finite; look where that does not wait."""
         step, loss = trainer.global_step, module.metrics["loss"]
         bad = (~torch.isfinite(loss)).float()
         if trainer.world_size > 1:  # the gradient of one is that of all
@@ -49,18 +50,20 @@ class StopAtNonFinite(L.Callback):
         if self._first is None:
             self._first = torch.full((), -1, dtype=torch.int64, device=loss.device)
         self._first = torch.where((bad > 0) & (self._first < 0), step, self._first)
-        if _can_skip(optimizer):
-            optimizer.found_inf = (self._first >= 0).float()
         if loss.device.type == "cpu" or (step + 1) % self.every == 0:
             self._look(trainer, module, step)
 
     def on_train_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
+        """Look a last time."""
         self._look(trainer, module, trainer.global_step)
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, module: Pretrainer, checkpoint: dict[str, Any]
     ) -> None:
-        if self._found:
+        """Refuse a checkpoint of spoilt weights, and add what was found to the one that is kept."""
+        if not self._found:
+            self._look(trainer, module, trainer.global_step)
+        else:
             checkpoint["nonfinite"] = self._found
 
     def _look(self, trainer: L.Trainer, module: Pretrainer, step: int) -> None:
@@ -68,29 +71,29 @@ class StopAtNonFinite(L.Callback):
             return
         self._found = {
             "step": first,
-            "weights_before": step == first or _can_skip(trainer.optimizers[0]),
+            "weights_before": step == first,
             "progress": module.progress(),
             "shards": shards_of_step(
-                trainer.datamodule, first, trainer.accumulate_grad_batches, trainer.world_size
+                data_of(trainer), first, trainer.accumulate_grad_batches, trainer.world_size
             ),
         }
         path = self.directory / f"nonfinite-step-{first}.ckpt"
         trainer.save_checkpoint(path)
+        weights = "the weights before it" if step == first else f"the weights of step {step}"
         raise Failed(
             f"step {first}: the loss is no finite number; the step is kept in {path} (its images,"
-            " its seeds, the weights before it) and comes again when the run is resumed: start"
+            f" its seeds, {weights}) and comes again when the run is resumed: start"
             " anew with a lower optimizer.base_lr, optimizer.clip=1 or trainer.precision=fp32"
         )
-
-
-def _can_skip(optimizer: torch.optim.Optimizer) -> bool:
-    return getattr(optimizer, "_step_supports_amp_scaling", False)
 
 
 def shards_of_step(
     data: PatchDataModule, step: int, accumulate: int, world: int
 ) -> list[dict[str, Any]]:
-    """``seed`` and ``images`` (indices) of each shard of a step."""
+    """List ``seed`` and ``images`` (indices) of each shard of a step.
+
+    ``accumulate``: shards per process. ``world``: number of processes.
+    """
     shards = []
     for rank in range(world):
         batches = EndlessBatches(
@@ -102,32 +105,6 @@ def shards_of_step(
             world=world,
         )
         for turn, images in enumerate(islice(batches, accumulate)):
-            shards.append(
-                {"seed": step_seed(data.seed, step, turn * world + rank), "images": images}
-            )
+            seed = step_seed(data.seed, step, turn * world + rank)
+            shards.append({"seed": seed, "images": images})
     return shards
-
-
-def replay(
-    module: Pretrainer, data: PatchDataModule, checkpoint: Mapping[str, Any]
-) -> list[Tensor]:
-    """The losses of all shards of the step that ``nonfinite-step-N.ckpt`` keeps, once more, by a
-    module like the run's.
-
-    With gradients, so that ``loss.backward()`` may follow; under the caller's own autocast, or
-    ``linears_in_onednn``, where the run had one.
-    """
-    found = checkpoint["nonfinite"]
-    module.load_state_dict(checkpoint["state_dict"])
-    module.train()
-    losses = []
-    for task in module.tasks.values():
-        task.at(found["progress"])
-    for shard in found["shards"]:
-        torch.manual_seed(shard["seed"])
-        losses.append(
-            module.losses(
-                torch.stack([data.train[index][0] for index in shard["images"]]).to(module.device)
-            )[0]
-        )
-    return losses

@@ -1,10 +1,9 @@
-"""Previews: what the task does with held-out images, and what the features say of them, as pictures
-during the run.
+"""Draw during a run what the task does with held-out images, and what the features say of them.
 
 ``figures/TASK.png`` the task at work, ``neighbours.png`` the nearest images by features,
 ``patches.png`` the map of patch features as colours and, of a ViT, its attention. The files of the
 moment are ``figures/step-N/...``; those of the end lie in ``figures/`` itself. Features are the
-exported encoder's, as in ``health``; nothing of the run is touched (``twin``).
+exported encoder's, as in ``health``; nothing of the run is touched (``eval_copy``).
 """
 
 from __future__ import annotations
@@ -19,17 +18,21 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
 from ssl_patches.encoders.base import Encoder
-from ssl_patches.evaluation.probes.roles.attention import attends, last_attention
-from ssl_patches.training.callbacks import twin
+from ssl_patches.evaluation.attention import attends, last_attention
+from ssl_patches.training.callbacks import eval_copy
+from ssl_patches.training.callbacks.observer import Observer, data_of
 from ssl_patches.training.figures import draw_neighbours, draw_patches, draw_task
-from ssl_patches.training.pretrainer import Pretrainer, step_ended
+from ssl_patches.training.pretrainer import Pretrainer
+from ssl_patches.training.rows import TakesImages
 from ssl_patches.types import Features, ImageBatch
 
 COARSE = 6  # a map with fewer rows shows nothing: then of a layer before
 
 
-class Previews(L.Callback):
-    """``epochs``: between previews (a fraction will do; the end has one always). Why: twice in a
+class Previews(Observer):
+    """A callback that draws previews now and then. ValueError for numbers out of range.
+
+    ``epochs``: between previews (a fraction will do; the end has one always). Why: twice in a
     run of the default length.
     ``images``: rows of the figures. Why: what is read at once. ``among``: held-out images that
     neighbours are sought in. Why: seconds, and enough for a near one.
@@ -50,49 +53,46 @@ class Previews(L.Callback):
         self._held: ImageBatch | None = None
 
     def on_train_start(self, trainer: L.Trainer, module: Pretrainer) -> None:
-        data = trainer.datamodule
+        """Find out how often to draw, and whether there are held-out images."""
+        data = data_of(trainer)
         self.folder = Path(trainer.default_root_dir) / "figures"
         self._between = max(1, math.ceil(self.epochs * len(data.train) / (module.batch_size)))
         self._on = data.val is not None and len(data.val) >= 2
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: Pretrainer, outputs: object, batch: object, batch_idx: int
-    ) -> None:
+    def on_step_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
+        """Draw where it is time."""
         step = trainer.global_step
-        if (
-            self._on
-            and step_ended(trainer, batch_idx)
-            and step % self._between == 0
-            and step != module.steps
-        ):
+        if self._on and step % self._between == 0 and step != module.steps:
             self.draw(trainer, module, self.folder / f"step-{step:08d}")
 
     def on_train_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
+        """Draw a last time where the budget is used."""
         if self._on and module.progress() >= 1:
             self.draw(trainer, module, self.folder)
 
     def draw(self, trainer: L.Trainer, module: Pretrainer, folder: Path) -> None:
-        """All figures into ``folder``, and to the loggers that take images."""
+        """Draw all figures into ``folder``, and send them to the loggers that take images."""
         self.draw_tasks(trainer, module, folder)
         self.draw_features(trainer, module, folder)
 
     def _images(self, trainer: L.Trainer) -> tuple[ImageBatch, list[int]]:
         """Held-out images, and which of them are the rows of figures."""
-        self._held = self._held or twin.held(trainer.datamodule.val, self.among)
+        self._held = self._held or eval_copy.first_images(data_of(trainer).val, self.among)
         count = len(self._held.images)
         return self._held, [
             place * count // self.images for place in range(min(self.images, count))
         ]
 
     def draw_tasks(self, trainer: L.Trainer, module: Pretrainer, folder: Path) -> None:
+        """Draw each task at work into ``folder``."""
         held, rows = self._images(trainer)
-        with twin.twin(module) as copy:
-            for name, task in copy.tasks.items():
+        with eval_copy.eval_copy(module) as copy:
+            for name, sampler, task in copy.named_parts():
                 draw_task(
                     folder / f"{name}.png",
                     images=held.images[rows].to(module.device),
                     views=copy.views,
-                    sampler=copy.samplers[name],
+                    sampler=sampler,
                     task=task,
                     encoder=copy.encoder,
                     title=f"{name} on images that it was not trained on, {_after(trainer, module)}",
@@ -100,15 +100,15 @@ class Previews(L.Callback):
                 _log(trainer, folder / f"{name}.png")
 
     def draw_features(self, trainer: L.Trainer, module: Pretrainer, folder: Path) -> None:
-        """The exported encoder's, as it would be now."""
+        """Draw the features of the encoder into ``folder``, as it would be exported now."""
         (images, labels, _), rows = self._images(trainer)
         after = _after(trainer, module)
-        with twin.twin(module) as copy:
-            encoder = twin.calibrated(copy, trainer.datamodule)
+        with eval_copy.eval_copy(module) as copy:
+            encoder = eval_copy.calibrated(copy, data_of(trainer))
             draw_neighbours(
                 folder / "neighbours.png",
                 images=images,
-                features=twin.features(encoder, copy, images),
+                features=eval_copy.pooled_features(encoder, copy, images),
                 labels=labels,
                 queries=rows,
                 title=(
@@ -116,7 +116,7 @@ class Previews(L.Callback):
                     f" {after}"
                 ),
             )
-            seen = twin.whole(copy, images[rows])
+            seen = eval_copy.whole_views(copy, images[rows])
             draw_patches(
                 folder / "patches.png",
                 images=copy.views(images[rows].to(module.device)),
@@ -136,7 +136,7 @@ def _log(trainer: L.Trainer, file: Path) -> None:
     """To the loggers that take images; a task without pictures has left no file."""
     for logger in trainer.loggers if file.exists() else ():
         key, step = f"previews/{file.stem}", trainer.global_step
-        if hasattr(logger, "log_image"):
+        if isinstance(logger, TakesImages):
             logger.log_image(key=key, images=[str(file)], step=step)
         elif isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(
@@ -145,8 +145,10 @@ def _log(trainer: L.Trainer, file: Path) -> None:
 
 
 def fine_map(encoder: Encoder, images: torch.Tensor) -> Features:
-    """The deepest layer of a CNN whose map a person can read, the last layer of a ViT; ``images``
-    normalised."""
+    """Compute the deepest map that a person can read: of a ViT the last layer's.
+
+    ``images`` (B, C, H, W) normalised -> features whose ``dense`` is (B, dim, h, w).
+    """
     for layer in (-1, -2, -3):
         found = encoder.features(images, layers=(layer,))[0]
         if found.dense.shape[-2] >= COARSE:

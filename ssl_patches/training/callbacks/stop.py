@@ -1,5 +1,6 @@
-"""Ctrl-C, SIGTERM and SIGUSR1 end training after the step in progress, when weights and step number
-agree.
+"""End training at Ctrl-C, SIGTERM or SIGUSR1, after the step in progress.
+
+Then weights and step number agree.
 
 SIGTERM is what schedulers and ``kill`` send, SIGUSR1 what Slurm sends ahead of the time limit
 (``--signal=USR1@90``). A second signal of the same kind does what it did before: Ctrl-C raises
@@ -17,6 +18,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import lightning as L
 
@@ -26,20 +28,24 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Stop(L.Callback):
-    """``every``: steps between questions to the other processes. ``came``: the signals that were
-    received."""
+    """A callback that ends training after a signal.
+
+    ``every``: steps between questions to the other processes. ``came``: signals received so far.
+    """
 
     def __init__(self, *, every: int) -> None:
         self.every = every
         self.came: list[int] = []
-        self._before: dict[int, object] = {}
-        self._whole: L.Trainer | None = (
-            None  # where a step is one batch of one process, it can be told at once
-        )
+        self._before: dict[int, Any] = {}  # signal -> the handler that it had
+        # where a step is one batch of one process, it can be told at once
+        self._whole: L.Trainer | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Outside the main thread, where no handler can be set, it does nothing."""
+        """Listen to signals within the block, and put the handlers of before back after it.
+
+        Outside the main thread, where no handler can be set, nothing is done.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -63,6 +69,7 @@ class Stop(L.Callback):
         signal.signal(number, self._before[number])
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Install the handlers again, since Lightning has put its own before them."""
         if trainer.world_size == trainer.accumulate_grad_batches == 1:
             self._whole = trainer
         if not self.came:
@@ -76,6 +83,7 @@ class Stop(L.Callback):
         batch: object,
         batch_idx: int,
     ) -> None:
+        """Stop after a step where a signal came, in all processes alike."""
         if not step_ended(trainer, batch_idx):
             return
         if trainer.world_size == 1:

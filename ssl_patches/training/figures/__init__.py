@@ -1,4 +1,4 @@
-"""Pictures for a person to judge by: of a task at work, of features, and of the health of a run."""
+"""Draw pictures to judge by: a task at work, features, the health of a run."""
 
 from ssl_patches.training.figures.features import draw_neighbours, draw_patches
 from ssl_patches.training.figures.health import draw_health

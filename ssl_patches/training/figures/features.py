@@ -1,4 +1,4 @@
-"""Figures of features: the nearest images, the patches as colours, and where a ViT looks."""
+"""Draw features: the nearest images, the patches as colours, and where a ViT looks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_patches.training.figures.page import Column, displayed, framed, save
+from ssl_patches.training.figures.page import Column, displayed, framed, save_page
 
 NEIGHBOURS = 5
 FAINT = 0.3  # share of the image in a map of attention
 
 
 def nearest(queries: Tensor, bank: Tensor, *, own: Sequence[int], k: int) -> tuple[Tensor, Tensor]:
-    """``queries`` (Q, dim), ``bank`` (M, dim) -> cosines and places (Q, k) of the nearest; query q
-    is not its own ``own[q]``."""
+    """Find the nearest of a bank by cosine; ``own[q]`` in the bank is query q itself, and left out.
+
+    ``queries`` (Q, dim), ``bank`` (M, dim) -> cosines (Q, k) and indices (Q, k).
+    """
     cosines = F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).mT
     cosines[torch.arange(len(queries)), torch.tensor(own)] = -torch.inf
     return cosines.topk(min(k, len(bank) - 1), dim=1)
@@ -32,10 +34,10 @@ def draw_neighbours(
     queries: Sequence[int],
     title: str,
 ) -> None:
-    """``images`` (M, C, H, W) and their ``features`` (M, dim): the nearest of each of ``queries``,
-    by cosine.
+    """Draw the nearest images of each of ``queries``, by the cosine of their features.
 
-    With ``labels`` (M,) those of the same class are framed green, others red; -1 is no label.
+    ``images`` (M, C, H, W) and their ``features`` (M, dim). With ``labels`` (M,) those of the same
+    class are framed green, others red; -1 is no label.
     """
     if labels is not None and (labels >= 0).any():
         title = f"{title}; green: same class, red: another"
@@ -54,7 +56,7 @@ def draw_neighbours(
                 "nearest" if rank == 0 else f"{rank + 1}.", framed(shown[found], same), notes=notes
             )
         )
-    save(path, columns, title)
+    save_page(path, columns, title)
 
 
 def _agree(labels: Tensor | None, query: int, place: int) -> bool | None:
@@ -66,8 +68,10 @@ def _agree(labels: Tensor | None, query: int, place: int) -> bool | None:
 def draw_patches(
     path: Path, *, images: Tensor, dense: Tensor, attention: Tensor | None, title: str
 ) -> None:
-    """``images`` (N, C, H, W), their feature maps ``dense`` (N, dim, h, w), and where they are
-    looked at (N, h, w)."""
+    """Draw features of patches as colours, and where a ViT looks.
+
+    ``images`` (N, C, H, W), their feature maps ``dense`` (N, dim, h, w), ``attention`` (N, h, w).
+    """
     shown = displayed(images)
     size = shown.shape[-2:]
     rows, cols = dense.shape[-2:]
@@ -86,15 +90,14 @@ def draw_patches(
                 notes=[f"most: {value:.1f} x the average" for value in most.tolist()],
             )
         )
-    save(path, columns, title)
+    save_page(path, columns, title)
 
 
 def principal_colours(dense: Tensor) -> Tensor:
-    """(N, dim, h, w) -> (N, 3, h, w) in 0..1: the three principal components over all patches of
-    all images.
+    """Turn features into colours: the three principal components over all patches of all images.
 
-    Each is stretched from its 2nd to its 98th percentile. Its sign, which is free, makes the
-    largest loading positive.
+    ``dense`` (N, dim, h, w) -> (N, 3, h, w) in 0..1. Each is stretched from its 2nd to its 98th
+    percentile. Its sign, which is free, makes the largest loading positive.
     """
     count, dim, rows, cols = dense.shape
     patches = dense.double().permute(0, 2, 3, 1).reshape(-1, dim)
@@ -109,8 +112,9 @@ def principal_colours(dense: Tensor) -> Tensor:
 
 
 def heat(images: Tensor, attention: Tensor) -> Tensor:
-    """``images`` (N, 3, H, W) in 0..1, ``attention`` (N, h, w) -> (N, 3, H, W): from black to
-    yellow, least to most of each image, with the image in grey behind it.
+    """Colour attention from black to yellow, least to most of each image, over the image in grey.
+
+    ``images`` (N, 3, H, W) in 0..1, ``attention`` (N, h, w) -> (N, 3, H, W) in 0..1.
     """
     from matplotlib import colormaps
 

@@ -1,5 +1,4 @@
-"""The health panel as one picture: what was logged on held-out images, over the images seen; of one
-run or of several."""
+"""Draw the health panel of one run or several: what was logged, over the images seen."""
 
 from __future__ import annotations
 
@@ -8,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ssl_patches.training.rows import Rows
+from ssl_patches.training.rows import HELD_OUT, TRAIN, Rows, of_split
+from ssl_patches.types import ACCURACY, accuracies
 
 PANELS = {
     "loss": "pretext loss",
-    "accuracy": "pretext accuracy, %",
+    ACCURACY: "pretext accuracy, %",
     "effective_rank": "effective rank",
     "deviation": "deviation per dimension",
     "mean_cosine": "cosine between images",
@@ -24,8 +24,10 @@ PANELS = {
 
 
 def draw_health(path: Path, runs: Mapping[str, Path], *, title: str) -> bool:
-    """``runs``: name -> run directory. Held-out lines are drawn through, those of training thin;
-    False without a check."""
+    """Draw the panel and say whether there was a check to draw.
+
+    ``runs``: name -> run directory. Held-out lines are drawn through, those of training thin.
+    """
     from matplotlib.figure import Figure
 
     found = {name: rows for name, run in runs.items() if (rows := Rows(run / "health.csv").read())}
@@ -63,16 +65,16 @@ def draw_health(path: Path, runs: Mapping[str, Path], *, title: str) -> bool:
 def _wide(axis: Any) -> bool:
     """Does one line dwarf the others? On a linear axis a loss that has exploded hides all that did
     not."""
-    values = [value for line in axis.lines for value in line.get_ydata() if value > 0]
-    return max(values) > 10 * min(values)
+    values = [value for line in axis.lines for value in line.get_ydata()]
+    return min(values, default=0) > 0 and max(values) > 10 * min(values)
 
 
 def _lines(axis: Any, key: str, rows: list[dict[str, float]], *, colour: str) -> None:
-    images, scale = [row["images"] for row in rows], 100 if key == "accuracy" else 1
-    if key in ("loss", "accuracy"):
+    images, scale = [row["images"] for row in rows], 100 if key == ACCURACY else 1
+    if key in ("loss", ACCURACY):
         for before, style in (
-            ("held_out_", {"marker": "o"}),
-            ("train_", {"linewidth": 0.8, "linestyle": "--", "marker": "x"}),
+            (HELD_OUT, {"marker": "o"}),
+            (TRAIN, {"linewidth": 0.8, "linestyle": "--", "marker": "x"}),
         ):
             for column in (
                 name for name in rows[0] if name.startswith(before) and name.endswith(key)
@@ -84,11 +86,9 @@ def _lines(axis: Any, key: str, rows: list[dict[str, float]], *, colour: str) ->
                     markersize=3,
                     **style,
                 )
-        for column in (
-            name for name in rows[0] if name.startswith("held_out_") and name.endswith("chance")
-        ):
-            if key == "accuracy":
-                axis.axhline(100 * rows[-1][column], color=colour, linewidth=0.8, linestyle=":")
+        for metric in accuracies(of_split(rows[-1], HELD_OUT)) if key == ACCURACY else ():
+            if metric.chance is not None:
+                axis.axhline(100 * metric.chance, color=colour, linewidth=0.8, linestyle=":")
     elif key in rows[0]:
         axis.plot(images, [row[key] for row in rows], color=colour, marker="o", markersize=3)
 

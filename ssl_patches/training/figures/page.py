@@ -1,5 +1,4 @@
-"""A page of small images: one column per kind of picture, one row per image, saved without a
-display."""
+"""Lay small images out as a page: a column per kind of picture, a row per image."""
 
 from __future__ import annotations
 
@@ -7,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ INCHES = 2.2  # side of an image
 
 @dataclass(frozen=True)
 class Arrow:
-    """From (y, x) to (y, x) in pixels of the image."""
+    """An arrow from (y, x) to (y, x) in pixels of the image."""
 
     start: tuple[float, float]
     end: tuple[float, float]
@@ -28,8 +28,11 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Column:
-    """``images`` (N, 3, H, W) float in 0..1; ``arrows`` and ``notes``: one list of arrows, one
-    text, per image."""
+    """A column of a page.
+
+    ``images`` (N, 3, H, W) float in 0..1. ``arrows`` and ``notes``: one list of arrows, one text,
+    per image.
+    """
 
     title: str
     images: Tensor
@@ -38,8 +41,10 @@ class Column:
 
 
 def displayed(images: Tensor) -> Tensor:
-    """(..., C, H, W) -> (..., 3, H, W) float in 0..1 on the CPU; one channel is repeated, more than
-    three are cut."""
+    """Turn images into what can be shown: one channel is repeated, more than three are cut.
+
+    ``images`` (..., C, H, W) uint8 or in 0..1 -> (..., 3, H, W) float in 0..1 on the CPU.
+    """
     images = images.cpu()
     images = images.float().div(255) if images.dtype == torch.uint8 else images.float()
     channels = images.shape[-3]
@@ -51,8 +56,10 @@ def displayed(images: Tensor) -> Tensor:
 
 
 def framed(images: Tensor, right: Sequence[bool | None]) -> Tensor:
-    """(N, 3, H, W) -> the same, a little larger, with a frame: green, red, or none (white) for
-    None."""
+    """Frame images: green for True, red for False, white for None.
+
+    ``images`` (N, 3, H, W) -> the same, a little larger.
+    """
     side = max(1, images.shape[-1] // 16)
     colours = torch.tensor([(1.0, 1.0, 1.0) if value is None else FRAME[value] for value in right])
     height, width = images.shape[-2:]
@@ -61,7 +68,8 @@ def framed(images: Tensor, right: Sequence[bool | None]) -> Tensor:
     return page
 
 
-def save(path: Path, columns: Sequence[Column], title: str) -> None:
+def save_page(path: Path, columns: Sequence[Column], title: str) -> None:
+    """Write a page to ``path``, without a display."""
     from matplotlib.figure import Figure  # no pyplot: no display, no global state
 
     rows = len(columns[0].images)
@@ -92,7 +100,7 @@ def save(path: Path, columns: Sequence[Column], title: str) -> None:
     figure.savefig(path)
 
 
-def _draw(axis: object, arrow: Arrow) -> None:
+def _draw(axis: Any, arrow: Arrow) -> None:
     """With a white rim: visible on any picture."""
     from matplotlib.patheffects import withStroke
 

@@ -1,5 +1,4 @@
-"""Figures of a task at work: its pictures, one column each, one row per image; wrong tiles framed
-red, right ones green."""
+"""Draw a task at work: a column per picture, a row per image, wrong tiles framed red."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.tasks.base import PretextTask
-from ssl_patches.training.figures.page import FRAME, QUIET, Arrow, Column, displayed, save
+from ssl_patches.training.figures.page import FRAME, QUIET, Arrow, Column, displayed, save_page
 from ssl_patches.types import PatchGrid, Picture
 
 PAPER = 0.93  # grey of a cell where nothing lies
@@ -28,8 +27,10 @@ def draw_task(
     encoder: Encoder,
     title: str,
 ) -> bool:
-    """Writes the figure of ``task`` on ``images`` (N, C, H, W) uint8 to ``path``; False when the
-    task shows nothing."""
+    """Draw a task at work, and say whether it shows anything.
+
+    ``images`` (N, C, H, W) uint8. All modules are in eval mode meanwhile.
+    """
     modules = (views, sampler, task, encoder)
     modes = [module.training for module in modules]
     for module in modules:
@@ -42,13 +43,14 @@ def draw_task(
         return False
     columns = [Column("image", displayed(whole))]
     columns += [column_of(picture, sampler.grid, sampler) for picture in pictures]
-    save(path, columns, title)
+    save_page(path, columns, title)
     return True
 
 
 def column_of(picture: Picture, grid: PatchGrid, sampler: PatchSampler) -> Column:
+    """Make a column of a picture, with its arrows."""
     images, pitch = lay_out(picture, grid, sampler), _pitch(picture, grid)
-    if picture.arrows is None:
+    if picture.arrows is None or picture.right is None:
         return Column(picture.title, images)
     arrows = []
     for cells, directions, right in zip(
@@ -71,8 +73,10 @@ def column_of(picture: Picture, grid: PatchGrid, sampler: PatchSampler) -> Colum
 
 
 def lay_out(picture: Picture, grid: PatchGrid, sampler: PatchSampler) -> Tensor:
-    """(N, 3, H, W) in 0..1: the tiles at their cells, with a space between unless tiles belong
-    together."""
+    """Lay tiles at their cells, with a space between unless they belong together.
+
+    ``picture`` of N images -> (N, 3, H, W) in 0..1.
+    """
     tiles = displayed(sampler.denormalise(picture.tiles.float()).clamp(0, 1))
     count, _, _, height, width = tiles.shape
     pitch = _pitch(picture, grid)

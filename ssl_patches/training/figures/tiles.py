@@ -1,5 +1,4 @@
-"""What a training step will see: images as loaded, the view of each, and its tiles at the places
-where they were cut."""
+"""Draw what a training step sees: images as loaded, views, and tiles where they were cut."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_patches.sampler import PatchSampler
-from ssl_patches.training.figures.page import Column, displayed, save
+from ssl_patches.training.figures.page import Column, displayed, save_page
 from ssl_patches.training.figures.task import PAPER
 from ssl_patches.types import PatchBatch, Views
 
@@ -28,7 +27,10 @@ def draw_tiles(
     samplers: Mapping[str, PatchSampler],
     title: str,
 ) -> None:
-    """``images`` (N, C, H, W) uint8; views and samplers as they are, in training mode or not."""
+    """Draw images, their views and their tiles, with modules in the mode that they are in.
+
+    ``images`` (N, C, H, W) uint8.
+    """
     seen = views(images)
     seen = seen.images if isinstance(seen, Views) else seen
     each = len(seen) // len(images)  # several views of each, of as many images as a page holds
@@ -42,14 +44,14 @@ def draw_tiles(
         grid = sampler.grid
         title_of = f"{name}: {grid.rows} x {grid.cols} tiles of {grid.tile} px"
         columns.append(Column(title_of, laid_at_boxes(sampler(seen), sampler)))
-    save(path, columns, title)
+    save_page(path, columns, title)
 
 
 def laid_at_boxes(patches: PatchBatch, sampler: PatchSampler) -> Tensor:
-    """(N, 3, H, W) in 0..1: each tile at its box in the view, enlarged; what no tile shows is grey
-    paper.
+    """Lay each tile at its box in the view, enlarged; what no tile shows is grey paper.
 
-    Tiles that touch are parted by a thin line, drawn over their lower and right edges.
+    ``patches`` of N views -> (N, 3, H, W) in 0..1. Tiles that touch are parted by a thin line,
+    drawn over their lower and right edges.
     """
     tiles = displayed(sampler.denormalise(patches.tiles.float()).clamp(0, 1))
     height, width = patches.size

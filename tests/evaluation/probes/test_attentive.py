@@ -1,121 +1,56 @@
-"""Probes that read images themselves, by their names on the command line."""
+"""One query finds the token that tells, and is CAPI's map in another order."""
 
-import json
+import torch
+from torch import nn
 
-import numpy as np
-import pytest
-from PIL import Image
+from ssl_patches.evaluation import ProbeInputs
+from ssl_patches.evaluation.probes import attentive
+from ssl_patches.evaluation.protocol import PROTOCOL
 
-from ssl_patches.cli import main
-from ssl_patches.evaluation import PROBES
-from ssl_patches.evaluation.command import evaluate_run
-from ssl_patches.export import read_card
-
-LIMITS = ("train_images=40", "test_images=20", "--json")
+QUICK = {"steps": 200, "batch": 64, "learning_rates": [1e-2, 5e-2], "weight_decays": [1e-3]}
 
 
-@pytest.fixture
-def streets(tmp_path):
-    """A folder of images and masks, split as CamVid is; a street is dark on the left."""
-    draw = np.random.default_rng(0)
-    for split, count in (("train", 12), ("val", 3), ("test", 6)):
-        for side in ("images", "masks"):
-            (tmp_path / "streets" / split / side).mkdir(parents=True)
-        for at in range(count):
-            edge = draw.integers(10, 40)
-            mask = (np.arange(48) >= edge).astype(np.uint8)[None].repeat(36, 0)
-            image = 120 * mask[..., None] + draw.integers(0, 100, (36, 48, 3))
-            mask[:4] = 11
-            Image.fromarray(image.astype(np.uint8)).save(
-                tmp_path / "streets" / split / "images" / f"{at}.png"
-            )
-            Image.fromarray(mask).save(tmp_path / "streets" / split / "masks" / f"{at}.png")
-    (tmp_path / "streets" / "classes.txt").write_text(
-        "".join(f"{label} class {label}\n" for label in range(12))
+def noise(*shape, seed):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_attention_finds_the_token_that_tells_where_the_mean_does_not():
+    labels, wanted = torch.arange(600) % 4, torch.arange(200) % 4
+    axes = torch.linalg.qr(noise(16, 16, seed=0))[0]
+
+    def images(of, seed):
+        tokens = noise(len(of), 30, 16, seed=seed)
+        at = torch.randint(30, (len(of),), generator=torch.Generator().manual_seed(seed))
+        tokens[torch.arange(len(of)), at] += 6 * (axes[of] + axes[8])
+        return tokens.half()
+
+    train, test = images(labels, 1), images(wanted, 2)
+    settings = PROTOCOL["attentive"] | QUICK | {"steps": 200}
+    answers, chosen = attentive.attentive_probe(
+        train, labels, test, kind="class", count=4, **settings
     )
-    return tmp_path / "streets"
-
-
-def rows_of(words, capsys):
-    assert main(["evaluate", *words]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def test_all_three_on_the_images_of_a_run(finished_run, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    rows = rows_of(
-        [f"model={finished_run}", "probes=[segmentation,finetune,roles]", "figures=drawn", *LIMITS],
-        capsys,
+    toy = ProbeInputs(
+        model="m", data="d", kind="class", count=4, train={}, train_y=labels, test={}, test_y=wanted
     )
-    by = {(row["model"], row["metric"]): row["value"] for row in rows}
-    assert ("trained", "finetune_top1") in by
-    assert ("random_init", "scratch_top1") in by
-    for model in ("trained", "random_init", "raw_pixels"):
-        assert 0 < by[model, "miou_knn"] <= by[model, "miou_ceiling"] + 10
-    for model in ("trained", "random_init"):
-        assert 0 < by[model, "attention_on_objects"] < 100
-        assert (model, "relation_top1") in by
-    drawn = {"tiles.png", "sizes.png", "invariance.png", "attention.png", "segmentation.png"}
-    assert {path.name for path in (tmp_path / "drawn").iterdir()} == drawn
-    assert not any(metric == "finetune_top1" for model, metric in by if model != "trained")
+    mean, _ = toy.linear(train.float().mean(1), test.float().mean(1))
+    right, pooled = ((found == wanted).double().mean() for found in (answers, mean))
+    assert right > 0.9 > 0.8 > pooled
+    assert chosen["held_out"] == 60
+    assert len(chosen["scores"]) == 2
 
 
-def test_a_folder_with_masks_and_no_classes(finished_run, streets, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    words = [
-        f"model={finished_run}",
-        "data=camvid",
-        f"data.root={streets}",
-        "data.num_workers=0",
-        "--json",
-    ]
-    rows = rows_of([*words, "probes=[segmentation]"], capsys)
-    by = {(row["model"], row["metric"]): row for row in rows}
-    assert (
-        by["raw_pixels", "miou_linear"]["value"] > 80
-    )  # dark or bright: two classes that are there, unlabelled left out
-    assert {row["n"] for row in rows} == {6}  # of test, not of val
-
-    assert main(["evaluate", *words, "probes=[finetune]"]) == 2
-    assert "needs images with labels" in capsys.readouterr().err
-
-
-def test_without_masks_segmentation_is_a_bad_request(finished_run, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for name in ("a", "b"):
-        (tmp_path / "plain" / name).mkdir(parents=True)
-        for at in range(6):
-            Image.fromarray(np.full((32, 32, 3), 20 * at, np.uint8)).save(
-                tmp_path / "plain" / name / f"{at}.png"
-            )
-    words = [
-        f"model={finished_run}",
-        "data=folder",
-        "data.root=plain",
-        "data.num_workers=0",
-        "probes=[segmentation]",
-    ]
-    assert main(["evaluate", *words]) == 2
-    assert "has no masks" in capsys.readouterr().err
-
-
-def test_a_run_measures_what_its_images_allow_and_says_what_they_do_not(run_copy, streets):
-    card, told = read_card(run_copy / "encoder")["config"], []
-    data = {
-        "_target_": "ssl_patches.data.MaskFolder",
-        "root": str(streets),
-        "void": [11],
-        "batch_size": 4,
-        "num_workers": 0,
-    }
-    settings = {**card["evaluation"], "probes": ["knn", "segmentation"]}
-    cfg = {**card, "data": data, "evaluation": settings, "run_dir": str(run_copy)}
-    rows = evaluate_run(run_copy / "encoder", cfg, say=told.append)
-    assert any("no labels, so no knn" in line for line in told)
-    assert {row["metric"] for row in rows} == {"miou_linear", "miou_knn", "miou_ceiling"}
-
-
-def test_help_names_every_probe(capsys):
-    assert main(["evaluate", "--help"]) == 0
-    said = capsys.readouterr().out
-    assert all(f"  {name} " in said for name in PROBES)
+def test_the_attentive_probe_is_capis_map_in_another_order():
+    model = attentive.Attentive(
+        probes=2, dim=128, count=3, scale={"mean": torch.zeros(128), "std": torch.ones(128)}, seed=0
+    )
+    for seed, parameter in enumerate(model.parameters()):
+        parameter.data = 0.3 * noise(*parameter.shape, seed=seed)
+    tokens, probe = noise(5, 7, 128, seed=1), model.probes[1]
+    keys, values = tokens @ probe.key.T, tokens @ probe.value.T + probe.value_bias
+    heads = [part.view(5, 7, 2, 64).transpose(1, 2) for part in (keys, values)]
+    seen = nn.functional.scaled_dot_product_attention(
+        probe.query.view(1, 2, 1, 64).expand(5, -1, -1, -1), *heads
+    )
+    expected = seen.transpose(1, 2).reshape(5, 128) @ probe.label.T + probe.label_bias
+    assert torch.allclose(model(tokens)[1], expected, atol=1e-3, rtol=1e-4)
+    assert not torch.allclose(model(tokens)[0], expected, atol=1e-1)

@@ -5,25 +5,31 @@ import timm
 import torch
 from torch.utils.data import Dataset
 
-from ssl_patches.evaluation.features.bench import Bench
+from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.probes import finetune as module
 from ssl_patches.evaluation.probes.finetune import (
     RECIPE,
+    Finetune,
     Labelled,
     classifier,
-    evaluate_finetune,
     finetune,
     optimizer_of,
     steps_of,
 )
+from ssl_patches.evaluation.probes.inputs import ProbeInputs
 
 PIXELS = {"image_size": 16, "mean": [0.5] * 3, "std": [0.25] * 3}
 
 
+def rows_of(encoder, eval_data, *, model, kind="class"):
+    inputs = ProbeInputs.of_images(encoder, eval_data, model=model, data="toy", kind=kind)
+    return Finetune().rows(inputs)
+
+
 def figure(encoder, train, test, model="trained", **options):
     """The one row of a model."""
-    bench = Bench(train=train, test=test, batch_size=64, num_workers=0, **(PIXELS | options))
-    (row,) = evaluate_finetune(encoder, bench, model=model, data="toy")
+    eval_data = EvalData(train=train, test=test, batch_size=64, num_workers=0, **(PIXELS | options))
+    (row,) = rows_of(encoder, eval_data, model=model)
     return row
 
 
@@ -254,8 +260,8 @@ def test_yes_no_labels_and_values_are_learned_and_answered_in_their_own_unit(
     train, test = Several(64, 0, kind), Several(41, 1, kind)
     none = -1 if kind == "multilabel" else float("nan")
     train.labels[3], test.labels[5] = none, none
-    bench = Bench(train=train, test=test, batch_size=64, num_workers=0, **PIXELS)
-    rows = evaluate_finetune(vit(), bench, model="trained", data="toy", kind=kind)
+    eval_data = EvalData(train=train, test=test, batch_size=64, num_workers=0, **PIXELS)
+    rows = rows_of(vit(), eval_data, model="trained", kind=kind)
     assert [(row.metric, row.n) for row in rows] == [(metric, 40) for metric in metrics]
     assert rows[0].value > 95
     if kind == "value":
@@ -264,5 +270,5 @@ def test_yes_no_labels_and_values_are_learned_and_answered_in_their_own_unit(
     shuffled.labels = shuffled.labels[
         torch.randperm(64, generator=torch.Generator().manual_seed(0))
     ]
-    bench = Bench(train=shuffled, test=test, batch_size=64, num_workers=0, **PIXELS)
-    assert evaluate_finetune(vit(), bench, model="trained", data="toy", kind=kind)[0].value < 80
+    eval_data = EvalData(train=shuffled, test=test, batch_size=64, num_workers=0, **PIXELS)
+    assert rows_of(vit(), eval_data, model="trained", kind=kind)[0].value < 80

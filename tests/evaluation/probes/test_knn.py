@@ -66,9 +66,14 @@ def test_a_temperature_near_zero_does_not_overflow():
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"temperature": 0.0}, "temperature=0.0"), ({"k": 0}, "k=0"), ({"classes": 2}, "classes=2"),
-     ({"test": torch.zeros(1, 9)}, "same model"), ({"train_labels": torch.tensor([0, -1, 2])}, "without a label")],
-)  # fmt: skip
+    [
+        ({"temperature": 0.0}, "temperature=0.0"),
+        ({"k": 0}, "k=0"),
+        ({"classes": 2}, "classes=2"),
+        ({"test": torch.zeros(1, 9)}, "same model"),
+        ({"train_labels": torch.tensor([0, -1, 2])}, "without a label"),
+    ],
+)
 def test_what_cannot_be_meant_is_refused(change, said):
     given = {
         "train": torch.eye(3),

@@ -121,6 +121,11 @@ def test_the_noise_of_small_batches_is_no_alarm(seed):
     assert judged([3.3 - 0.3 * step / 400 + float(noise[step]) for step in range(400)]) == []
 
 
+def test_a_negative_loss_that_stays_is_no_alarm_and_one_that_rises_is():
+    assert judged([-2.0 + 0.01 * (-1) ** step for step in range(100)]) == []
+    assert "it began with" in judged([-2.0] * READINGS + [-1.0] * READINGS)[0]
+
+
 def test_one_outlier_is_no_alarm():
     losses, norms = [2.0 - 0.01 * step for step in range(60)], [1.0] * 60
     losses[30], norms[30] = 50.0, 1e6
@@ -164,7 +169,7 @@ def test_an_alarm_goes_once_to_terminal_file_and_logger(tmp_path, capsys):
     trainer = SimpleNamespace(global_step=7, loggers=[logger])
     alarms = Alarms(tmp_path / "alarms.json", step=0)
     for _ in range(3):
-        alarms.tell(trainer, "collapse", "all alike")
+        alarms.sound(trainer, "collapse", "all alike")
     line = capsys.readouterr().err
     assert line.count("ALARM collapse at step 7: all alike. Try: ") == 1
     (kept,) = json.loads((tmp_path / "alarms.json").read_text())
@@ -175,8 +180,8 @@ def test_an_alarm_goes_once_to_terminal_file_and_logger(tmp_path, capsys):
 
 def test_a_resumed_run_remembers_what_it_said_before_its_checkpoint(tmp_path):
     alarms = Alarms(tmp_path / "alarms.json", step=0)
-    alarms.tell(SimpleNamespace(global_step=5, loggers=[]), "chance", "stuck")
-    alarms.tell(SimpleNamespace(global_step=9, loggers=[]), "collapse", "alike")
+    alarms.sound(SimpleNamespace(global_step=5, loggers=[]), "chance", "stuck")
+    alarms.sound(SimpleNamespace(global_step=9, loggers=[]), "collapse", "alike")
     assert list(Alarms(tmp_path / "alarms.json", step=6).raised) == ["chance"]
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from ssl_patches.encoders import build as build_encoders
 from ssl_patches.training import build as build_run
-from ssl_patches.training.callbacks import twin as twins
+from ssl_patches.training.callbacks import eval_copy as copies
 from ssl_patches.training.callbacks.health import Health
 from ssl_patches.training.callbacks.previews import Previews
 from ssl_patches.training.callbacks.probes import OnlineProbes, accuracies
@@ -68,14 +68,14 @@ class Constant(nn.Module):
 
 @pytest.fixture
 def constant_encoder(monkeypatch):
-    made = build_encoders.encoder
+    made = build_encoders.next_encoder
 
     def encoder(cfg, **rest):
         net = made(cfg, **rest)
         net.model.norm = Constant(net.dim)
         return net
 
-    monkeypatch.setattr(build_run, "encoder", encoder)
+    monkeypatch.setattr(build_run, "next_encoder", encoder)
 
 
 @pytest.mark.parametrize(("task", "epochs"), [("masked", 0.5), ("position", 9)])
@@ -117,7 +117,7 @@ def test_an_observer_that_looks_in_place_would_be_caught(only_training, tmp_path
             yield module.eval()
         module.train()
 
-    monkeypatch.setattr(twins, "twin", in_place)
+    monkeypatch.setattr(copies, "eval_copy", in_place)
     spoilt = only_training(tmp_path / "spoilt", *words, *PLAIN)
     assert not same(what_was_learned(alone), what_was_learned(spoilt))
 
@@ -197,7 +197,7 @@ def test_rows_go_to_file_and_loggers_alike_and_a_resumed_run_writes_them_again(t
         table.log(Trainer, {"step": step, "rank": step / 3}, prefix="health/")
     assert Trainer.loggers[0].got == [({"health/rank": step / 3}, step) for step in (10, 20, 30)]
     assert table.read() == [{"step": step, "rank": step / 3} for step in (10, 20, 30)]
-    table.shorten(20)
+    table.drop_after(20)
     assert [row["step"] for row in table.read()] == [10, 20]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import altair as alt
 
+from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.compare.comparison import LAYER, Comparison, estimate
 from ssl_patches.studies.compare.report import material
 from ssl_patches.studies.compare.report.vega import (
@@ -22,7 +23,6 @@ from ssl_patches.studies.compare.report.vega import (
     x,
     y,
 )
-from ssl_patches.studies.compare.runs import TRAINED
 from ssl_patches.studies.compare.statistics import higher_is_better, pareto_front
 
 COSTS = {"TFLOP": ("flops", 1e12), "seconds": ("seconds", 1.0), "images": ("images", 1.0)}
@@ -32,7 +32,7 @@ Spec = dict[str, Any] | None
 
 
 def results(comparison: Comparison) -> Spec:
-    """Every entry with its interval and its single seeds, one metric at a time."""
+    """Draw every entry with its interval and its single seeds, one metric at a time."""
     rows, dots = [], []
     for order, entry in enumerate(comparison.entries):
         for metric in comparison.metrics:
@@ -44,7 +44,7 @@ def results(comparison: Comparison) -> Spec:
                 ]
     if not rows:
         return None
-    metric, is_metric = choice("metric", comparison.metrics)
+    chosen, is_metric = choice("metric", comparison.metrics)
     line = alt.Y(
         "entry:N",
         sort=alt.SortField("order"),
@@ -63,11 +63,12 @@ def results(comparison: Comparison) -> Spec:
             x=x("mean", UNIT), y=line, color=shade, tooltip=tip
         ),
     ]
-    return specification(alt.layer(*(layers if dots else layers[::2])), metric, height=alt.Step(28))
+    return specification(alt.layer(*(layers if dots else layers[::2])), chosen, height=alt.Step(28))
 
 
 def pareto(comparison: Comparison) -> Spec:
-    """Accuracy against what it cost; the front is a line, floors are dashed: they cost nothing."""
+    """Draw accuracy against what it cost; the front is a line, floors are dashed: they cost
+    nothing."""
     rows = [
         row
         for metric in comparison.metrics
@@ -140,7 +141,7 @@ def _priced(comparison: Comparison, metric: str, cost: str) -> list[dict[str, An
 
 
 def curves(comparison: Comparison) -> Spec:
-    """metrics.csv of every run, a line per seed."""
+    """Draw metrics.csv of every run, a line per seed."""
     rows = material.curves(comparison.trained)
     if not rows:
         return None
@@ -167,7 +168,7 @@ def curves(comparison: Comparison) -> Spec:
 
 
 def health(comparison: Comparison) -> Spec:
-    """What can be measured without labels against what the probes say, a point per run."""
+    """Draw what is measured without labels against what the probes say, a point per run."""
     rows = [
         {
             "entry": entry.name,
@@ -201,7 +202,7 @@ def health(comparison: Comparison) -> Spec:
 
 
 def per_class(comparison: Comparison) -> Spec:
-    """Percent right in each class, on average over runs."""
+    """Draw percent right in each class, on average over runs."""
     found: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
     for entry in comparison.trained:
         for run in entry.runs:
@@ -223,7 +224,7 @@ def per_class(comparison: Comparison) -> Spec:
         for key, mean in means.items()
         if key[2] in kept
     ]
-    metric, is_metric = choice(
+    chosen, is_metric = choice(
         "metric",
         [name for name in comparison.metrics if any(row["metric"] == name for row in rows)],
     )
@@ -238,11 +239,11 @@ def per_class(comparison: Comparison) -> Spec:
         color=colour(comparison),
         tooltip=tips("entry", "class", right=".1f"),
     )
-    return specification(chart, metric, height=alt.Step(22))
+    return specification(chart, chosen, height=alt.Step(22))
 
 
 def per_layer(comparison: Comparison) -> Spec:
-    """Probes of single layers: metrics with ``layerN`` in their name."""
+    """Draw probes of single layers: metrics with ``layerN`` in their name."""
     rows = [
         {"probe": LAYER.sub("", metric), "layer": int(number), "entry": entry.name, **bounds(value)}
         for entry in comparison.entries

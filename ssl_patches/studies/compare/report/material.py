@@ -18,12 +18,14 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.compare.entries import Entry
-from ssl_patches.studies.compare.runs import TRAINED, Run
+from ssl_patches.studies.compare.runs import FinishedRun
 
 POINTS = 60
 CURVE_POINTS = 6000  # of all runs together
@@ -52,7 +54,7 @@ class Figure:
 
 
 def table_of(path: Path) -> list[dict[str, float]]:
-    """The rows of a CSV of numbers; what is no finite number is left out."""
+    """Read a CSV of numbers; what is no finite number is left out."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
@@ -62,16 +64,16 @@ def table_of(path: Path) -> list[dict[str, float]]:
 def _numbers(row: dict[str, str | None]) -> Iterator[tuple[str, float]]:
     for key, text in row.items():
         try:
-            value = float(text)
-        except (TypeError, ValueError):
+            value = float(text or "")
+        except ValueError:
             continue
         if key and math.isfinite(value):
             yield key, value
 
 
-def curves(entries: Sequence[Entry]) -> list[dict[str, object]]:
-    """Rows (entry, seed, measure, images, TFLOP, seconds, value) from the metrics.csv of every
-    run."""
+def curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Return rows (entry, seed, measure, images, TFLOP, seconds, value) from the metrics.csv of
+    every run."""
     count = sum(len(entry.runs) for entry in entries)
     points = max(10, min(POINTS, CURVE_POINTS // max(1, count)))
     found: list[dict[str, object]] = []
@@ -101,8 +103,8 @@ def curves(entries: Sequence[Entry]) -> list[dict[str, object]]:
     return found
 
 
-def label_free(run: Run) -> dict[str, float]:
-    """The last value of everything that a run measured without labels."""
+def label_free(run: FinishedRun) -> dict[str, float]:
+    """Return the last value of everything that a run measured without labels."""
     last: dict[str, float] = {}
     for name in ("metrics.csv", "health.csv"):
         for row in table_of(run.path / name):
@@ -110,8 +112,8 @@ def label_free(run: Run) -> dict[str, float]:
     return last
 
 
-def per_class(run: Run) -> dict[str, dict[str, float]]:
-    """metric -> class -> percent right, from what every probe answered for each test image
+def per_class(run: FinishedRun) -> dict[str, dict[str, float]]:
+    """Return metric -> class -> percent right, from what every probe answered for each test image
     (``evaluation.npz``).
 
     Classes by their names where the data have them. Empty where labels are no classes, and where
@@ -147,7 +149,7 @@ def per_class(run: Run) -> dict[str, dict[str, float]]:
 
 
 def figures(entries: Sequence[Entry]) -> list[Figure]:
-    """The pictures that one run of each entry drew: that of the smallest seed, not the
+    """Return the pictures that one run of each entry drew: that of the smallest seed, not the
     best-looking."""
     found, room = [], FIGURE_BYTES
     for entry in entries:
@@ -166,8 +168,8 @@ def figures(entries: Sequence[Entry]) -> list[Figure]:
 
 def _small(path: Path) -> bytes | None:
     try:
-        with Image.open(path) as image:
-            image = image.convert("RGB")
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
             image.thumbnail((FIGURE_WIDTH, 4 * FIGURE_WIDTH))
             out = io.BytesIO()
             image.save(out, "webp", quality=85)

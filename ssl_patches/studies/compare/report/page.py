@@ -1,5 +1,5 @@
-"""The page itself: a template, a style sheet, a script, and what they show. Everything that a user
-named is escaped."""
+"""Write report.html: a template, a style sheet, a script, and what they show. Everything that a
+user named is escaped."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import vl_convert
 from markupsafe import Markup
 
 from ssl_patches.config.run_dir import CONFIG
+from ssl_patches.evaluation.rows import RAW_PIXELS, TRAINED
 from ssl_patches.studies.compare.comparison import Comparison, estimate
 from ssl_patches.studies.compare.entries import Entry
 from ssl_patches.studies.compare.report import charts, material
 from ssl_patches.studies.compare.report.vega import colours
-from ssl_patches.studies.compare.runs import TRAINED
-from ssl_patches.studies.compare.spelling import command_of
+from ssl_patches.studies.compare.runs import FinishedRun
 from ssl_patches.studies.compare.table import legend, lies_in
 
 HERE = Path(__file__).parent
@@ -75,7 +75,7 @@ CHARTS: dict[str, tuple[str, str, Callable[[Comparison], dict[str, Any] | None]]
 
 
 def page(comparison: Comparison) -> str:
-    """The whole page as text."""
+    """Return the whole page as text."""
     specs = {name: spec for name, (_, _, draw) in CHARTS.items() if (spec := draw(comparison))}
     shown = [{"id": name, "title": CHARTS[name][0], "about": CHARTS[name][1]} for name in specs]
     pictures = material.figures(comparison.trained)
@@ -96,27 +96,32 @@ def page(comparison: Comparison) -> str:
         ("runs", "Runs"),
         ("left-out", "Left out"),
     ]
-    return _environment().get_template("page.html.jinja").render(
-        title=f"Pretext tasks compared: {', '.join(place.resolve().name for place in comparison.places)}",
-        about=_about(comparison),
-        contents=contents if findings or comparison.notes else contents[1:],
-        notes=comparison.notes,
-        ranked_by=comparison.ranked_by,
-        findings=findings,
-        other_findings=others,
-        legend=legend(comparison),
-        board=_board(comparison),
-        charts=shown,
-        figures=pictures,
-        runs=[_run(entry, run) for entry in comparison.trained for run in entry.runs],
-        left_out=comparison.left_out,
-        places=", ".join(map(str, comparison.places)),
-        environment=_versions(comparison),
-        specs=specs,
-        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
-        vega=Markup(_vega()),
-    )  # fmt: skip
+    names = [place.resolve().name for place in comparison.places]
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            title=f"Pretext tasks compared: {', '.join(names)}",
+            about=_about(comparison),
+            contents=contents if findings or comparison.notes else contents[1:],
+            notes=comparison.notes,
+            ranked_by=comparison.ranked_by,
+            findings=findings,
+            other_findings=others,
+            legend=legend(comparison),
+            board=_board(comparison),
+            charts=shown,
+            figures=pictures,
+            runs=[_run(entry, run) for entry in comparison.trained for run in entry.runs],
+            left_out=comparison.left_out,
+            places=", ".join(map(str, comparison.places)),
+            environment=_versions(comparison),
+            specs=specs,
+            style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+            script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
+            vega=Markup(_vega()),
+        )
+    )
 
 
 def _environment() -> jinja2.Environment:
@@ -131,7 +136,9 @@ def _environment() -> jinja2.Environment:
 @cache
 def _vega() -> str:
     """Vega, Vega-Lite and vega-embed in one script, as vl-convert ships them."""
-    return vl_convert.javascript_bundle().replace("</script", "<\\/script")
+    # type ignored: its stub says that the snippet has no default, its docstring names one
+    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]
+    return bundle.replace("</script", "<\\/script")
 
 
 def _about(comparison: Comparison) -> str:
@@ -162,7 +169,7 @@ def _board(comparison: Comparison) -> dict[str, Any]:
     for entry in comparison.entries:
         cells = [
             {"text": entry.name, "sort": None},
-            _cell(len(entry.seeds)) if entry.model != "raw_pixels" else _cell(None),
+            _cell(len(entry.seeds)) if entry.model != RAW_PIXELS else _cell(None),
         ]
         for metric in comparison.metrics:
             found = estimate(entry, metric)
@@ -192,14 +199,14 @@ def _cell(number: float | None) -> dict[str, Any]:
     }
 
 
-def _run(entry: Entry, run: Any) -> dict[str, Any]:
+def _run(entry: Entry, run: FinishedRun) -> dict[str, Any]:
     used = run.used
     return {
         "entry": entry.name,
         "seed": run.seed,
         "path": str(run.path),
         "config": str(run.path / CONFIG),
-        "command": command_of(run.config),
+        "command": run.command,
         "used": (
             f"{used['images']:,.0f} images, {used['flops'] / 1e12:.3g} TFLOP,"
             f" {used['seconds']:,.0f} s"

@@ -1,4 +1,5 @@
-"""What all charts share: colours, choices, tooltips, axes, and how a chart becomes a specification.
+"""Draw what all charts share: colours, choices, tooltips, axes, and how a chart becomes a
+specification.
 
 Colours are the style sheet's (``var(--c0)``), so that dark mode and print follow the page; this
 needs Vega's SVG renderer. One entry has one colour in every chart. No axis begins at zero:
@@ -13,9 +14,9 @@ from typing import Any
 
 import altair as alt
 
+from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.compare.comparison import Comparison, Estimate
 from ssl_patches.studies.compare.entries import Entry
-from ssl_patches.studies.compare.runs import TRAINED
 
 COLOURS = 10  # --c0 to --c9
 SPACE = {"left": 0, "top": 8, "right": 8, "bottom": 0}
@@ -30,7 +31,7 @@ LINES = {"gridColor": "var(--line)", "domainColor": "var(--line)", "tickColor": 
 
 
 def colours(entries: Iterable[Entry]) -> Mapping[str, str]:
-    """Name of an entry -> colour of the style sheet; floors are grey."""
+    """Map the name of each entry to a colour of the style sheet; floors are grey."""
     entries = list(entries)
     trained = sorted(entry.name for entry in entries if entry.model == TRAINED)
     chosen = {name: f"var(--c{at % COLOURS})" for at, name in enumerate(trained)}
@@ -38,6 +39,7 @@ def colours(entries: Iterable[Entry]) -> Mapping[str, str]:
 
 
 def colour(comparison: Comparison, *, legend: bool = True) -> alt.Color:
+    """Colour marks by entry; ``legend``: with the trained entries below the chart."""
     chosen = colours(comparison.entries)
     shown = (
         alt.Legend(
@@ -59,17 +61,19 @@ def colour(comparison: Comparison, *, legend: bool = True) -> alt.Color:
 
 
 def data(rows: Sequence[Mapping[str, Any]]) -> alt.Data:
+    """Put rows into a chart."""
     return alt.Data(values=list(rows))
 
 
 def choice(field: str, options: Sequence[str], *, radio: bool = False) -> tuple[alt.Parameter, str]:
-    """A parameter that the reader sets, and the filter that keeps the rows of its value."""
+    """Return a parameter that the reader sets, and the filter that keeps the rows of its value."""
     name, bind = f"chosen_{field}", alt.binding_radio if radio else alt.binding_select
-    bound = {"bind": bind(options=list(options), name=field)} if len(options) > 1 else {}
-    return alt.param(name=name, value=options[0], **bound), f"datum.{field} === {name}"
+    shown = bind(options=list(options), name=field) if len(options) > 1 else alt.Undefined
+    return alt.param(name=name, value=options[0], bind=shown), f"datum.{field} === {name}"
 
 
 def x(field: str, title: str | None, *, zero: bool = False, **axis: Any) -> alt.X:
+    """Lay a number along x; ``zero``: the axis includes 0."""
     return alt.X(
         f"{field}:Q",
         title=title,
@@ -79,11 +83,12 @@ def x(field: str, title: str | None, *, zero: bool = False, **axis: Any) -> alt.
 
 
 def y(field: str, title: str | None) -> alt.Y:
+    """Lay a number along y."""
     return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=False, padding=12))
 
 
 def tips(*names: str, **numbers: str) -> list[alt.Tooltip]:
-    """``names`` as they are, ``numbers`` in a format of d3."""
+    """Show ``names`` as they are and ``numbers`` in a format of d3 when a mark is pointed at."""
     return [
         *(alt.Tooltip(f"{name}:N") for name in names),
         *(alt.Tooltip(f"{key}:Q", format=way) for key, way in numbers.items()),
@@ -91,7 +96,7 @@ def tips(*names: str, **numbers: str) -> list[alt.Tooltip]:
 
 
 def bounds(found: Estimate) -> dict[str, Any]:
-    """The columns of an estimate."""
+    """Return the columns of an estimate."""
     numbers = {"mean": found.mean, "low": found.low, "high": found.high}
     interval = {"seeds": f"over {found.n} seeds", "images": "over test images only"}.get(
         found.over, "none"
@@ -103,7 +108,7 @@ def bounds(found: Estimate) -> dict[str, Any]:
 
 
 def specification(chart: Any, *parameters: alt.Parameter, height: int | alt.Step) -> dict[str, Any]:
-    """Vega-Lite as plain containers, as wide as the page."""
+    """Return a chart as Vega-Lite in plain containers, as wide as the page."""
     chart = (
         chart.add_params(*parameters)
         .properties(

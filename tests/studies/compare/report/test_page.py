@@ -3,7 +3,6 @@ be read."""
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shutil
@@ -14,11 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_patches import config
 from ssl_patches.cli import main
-from ssl_patches.config import mixture
-from ssl_patches.config.run_dir import differences
-from ssl_patches.studies.compare.spelling import words_of
 
 ATTACK = (
     "<img src=x onerror=document.title='owned'></script><script>document.title='owned'</script>"
@@ -97,7 +92,6 @@ def test_the_page_holds_everything_and_loads_nothing(rich, capsys):
     assert not re.search(r'<[^>]*\b(src|href)=(?!"#|"data:)', markup)
     assert "default-src 'none'" in markup
     assert set(specs_of(page)) == {"results", "pareto", "curves", "layers", "classes", "health"}
-    assert "ssl-patches pretrain task=masked" in page
     assert "ValueError: &lt;img" in page
 
 
@@ -141,133 +135,14 @@ def test_the_same_runs_give_the_same_page(study):
     assert page_of(study) == page_of(study)
 
 
-COMMANDS = [
-    ("task=masked",),
-    ("task=position", "views=none", "encoder=resnet18", "seed=3"),
-    ("experiment=first_light_cifar10", "task=relative", 'data.root="a folder/of images"'),
-    (
-        "experiment=first_light_cifar10",
-        "task=masked",
-        "data.root=images",
-        "data.num_workers=0",
-    ),  # as many keys as of embedded
-    ("task=jigsaw", "sampler=tokens", "encoder.options={depth:2}", "optimizer.base_lr=3e-3"),
-    ("task=jigsaw+masked", "parts.masked.weight=0.5", "encoder=vit_nano"),
-]
-
-
-@pytest.mark.parametrize("words", COMMANDS)
-def test_the_command_of_a_run_composes_to_its_settings(words):
-    settings = mixture.compose(words)
-    found = words_of({**settings, "run_dir": "runs/a"})
-    assert found is not None
-    assert differences(mixture.compose(found), settings) == {}
-
-
-def test_no_command_is_shown_that_would_not_give_the_run(composed):
-    settings = composed("task=masked")
-    settings["task"] = {"_target_": "someones.own.Task", "knob": 3}
-    assert (
-        words_of(settings) is None
-        or config.compose("pretrain", words_of(settings))["task"] == settings["task"]
+def test_a_run_shows_the_words_that_made_it_and_an_older_one_says_that_they_are_not_known(study):
+    summary = json.loads((study / "masked-0" / "summary.json").read_text())
+    (study / "masked-0" / "summary.json").write_text(
+        json.dumps({**summary, "words": ["task=masked", "seed=0", "run_dir=study/masked-0"]})
     )
-
-
-def test_files_are_written_where_they_belong_and_nobody_elses_is_replaced(study, tmp_path, capsys):
-    (study / "report.html").write_text("<p>my own page")
-    (study / "results.csv").write_text("my,own\n")
-    assert main(["compare", str(study)]) == 0
-    said = capsys.readouterr().err
-    assert (study / "report.html").read_text() == "<p>my own page"
-    assert (study / "results.csv").read_text() == "my,own\n"
-    assert said.count("is not one of ours and stays as it is") == 2
-    assert (
-        main(
-            [
-                "compare",
-                str(study),
-                "--report",
-                str(tmp_path / "mine.html"),
-                "--csv",
-                str(tmp_path / "mine.csv"),
-            ]
-        )
-        == 0
-    )
-    rows = list(csv.DictReader((tmp_path / "mine.csv").open()))
-    assert {(row["entry"], row["seed"], row["model"]) for row in rows} >= {
-        ("masked", "2", "trained"),
-        ("random_init", "0", "random_init"),
-    }
-    assert (tmp_path / "mine.html").stat().st_size > 500_000
-
-
-def test_a_script_gets_no_files_that_it_did_not_ask_for(study, capsys):
-    for flag in ("--json", "--markdown"):
-        assert main(["compare", str(study), flag]) == 0
-    assert not list(study.glob("re*"))
-    assert main(["compare", str(study / "jigsaw-0")]) == 0
-    assert not list((study / "jigsaw-0").glob("re*"))
-
-
-def test_a_disk_that_is_full_fails_in_one_line_after_the_table(study, capsys, monkeypatch):
-    from ssl_patches.studies.compare import command as compare_command
-
-    def full(path: Path, content: str) -> None:
-        path.with_name(f".{path.name}.half").write_text(content[:10])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(compare_command, "write_text", full)
-    assert main(["compare", str(study)]) == 1
-    said = capsys.readouterr()
-    assert "masked is better than jigsaw" in said.out
-    assert (
-        said.err
-        == f"{study / 'results.csv'}: could not be written (No space left on device); give --csv"
-        " FILE in another folder\n"
-    )
-    assert not list(study.glob(".*.half"))
-
-
-@pytest.mark.slow
-def test_wandb_gets_the_table_offline(study, monkeypatch, capsys):
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    assert main(["compare", str(study), "--wandb", "--markdown"]) == 0
-    assert list((study / "wandb").glob("offline-run-*/run-*.wandb"))
-    assert list((study / "wandb").glob("offline-run-*/files/media/table/comparison*.json"))
-
-
-def test_tensorboard_gets_the_table_and_every_result(study, capsys):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    assert main(["compare", str(study), "--tensorboard", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
-    place = study / "tensorboard" / "comparison"
-    text = EventAccumulator(str(place)).Reload()
-    assert (
-        b"masked is better than jigsaw"
-        in text.Tensors("comparison/text_summary")[0].tensor_proto.string_val[0]
-    )
-    found = EventAccumulator(str(place / "masked")).Reload().Scalars("comparison/knn20_top1")
-    expected = {
-        row["seed"]: row["value"]
-        for row in rows
-        if (row["entry"], row["metric"]) == ("masked", "knn20_top1")
-    }
-    assert {event.step: pytest.approx(event.value) for event in found} == expected
-
-
-def test_pairs_stand_in_a_file_of_their_own_with_their_evidence(study, capsys):
-    assert main(["compare", str(study)]) == 0
-    rows = list(csv.DictReader((study / "pairs.csv").open()))
-    said = capsys.readouterr().out
-    ranked = [row for row in rows if row["metric"] == rows[0]["metric"]]
-    assert {row["family"] for row in ranked} == {"tasks", "floors"}
-    assert all(row["finding"] in said for row in ranked)
-    best = next(row for row in ranked if row["first"] == "masked" and row["second"] == "jigsaw")
-    assert (best["better"], best["n_first"]) == ("True", "3")
-    assert float(best["low"]) < float(best["ahead"]) < float(best["high"])
-    assert float(best["p"]) <= float(best["p_holm"]) < 0.05
+    page = page_of(study)
+    assert page.count("<pre>ssl-patches pretrain task=masked seed=0</pre>") == 1
+    assert page.count("not stored with this run") == 5
 
 
 def browse(page: Path, *words: str) -> str:
@@ -285,15 +160,18 @@ def browse(page: Path, *words: str) -> str:
 
 PROBE = """<script>
 addEventListener("load", () => setTimeout(() => {
-  const names = () => [...board.tBodies[0].rows].filter(row => !row.hidden).map(row => row.cells[0].textContent);
+  const names = () => [...board.tBodies[0].rows].filter(row => !row.hidden)
+    .map(row => row.cells[0].textContent);
   const click = at => board.tHead.rows[0].cells[at].querySelector("button").click();
   const marks = "svg .mark-symbol path, svg .mark-line path";
-  const charts = [...document.querySelectorAll(".chart")].map(chart => chart.querySelectorAll(marks).length);
+  const charts = [...document.querySelectorAll(".chart")]
+    .map(chart => chart.querySelectorAll(marks).length);
   const found = {begin: names(), title: document.title, errors: window.failures, charts};
   click(2); found.down = names(); click(2); found.up = names(); click(0); found.byName = names();
   const filter = document.getElementById('filter');
   filter.value = "MASK"; filter.dispatchEvent(new Event("input")); found.filtered = names();
-  const out = document.createElement("pre"); out.id = "found"; out.textContent = JSON.stringify(found); document.body.append(out);
+  const out = document.createElement("pre");
+  out.id = "found"; out.textContent = JSON.stringify(found); document.body.append(out);
 }, 3000));
 </script>"""
 WATCH = (

@@ -1,1 +1,0 @@
-"""What patches are to an encoder, measured: tiles, sizes, invariance, attention, relations."""

@@ -1,0 +1,35 @@
+"""The last screen of a run says what it reached, where it lies, and what to type next."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ssl_patches.cli.screens import last_screen
+
+ROW = {"model": "trained", "data": "d", "metric": "knn20_top1", "value": 51.25, "low": 50.0}
+SUMMARY = {
+    "results": [ROW | {"high": 52.5, "n": 100}],
+    "budget_used": {"images": 12800, "flops": 2.5e12, "seconds": 61.0},
+    "images_per_second": 209.8,
+}
+
+
+def test_it_names_results_cost_and_the_next_commands(tmp_path):
+    (tmp_path / "summary.json").write_text(json.dumps(SUMMARY))
+    screen = last_screen(tmp_path)
+    assert "12,800 images in 61 s (210 images/s), 2.5 TFLOP" in screen
+    assert "knn20_top1" in screen
+    assert f"ssl-patches evaluate model={tmp_path} " in screen
+    assert f"ssl-patches compare {tmp_path.parent}" in screen
+
+
+def test_without_results_there_is_no_table(tmp_path):
+    (tmp_path / "summary.json").write_text(json.dumps(SUMMARY | {"results": []}))
+    assert "knn" not in last_screen(tmp_path)
+
+
+def test_a_run_that_is_not_finished_has_none(tmp_path):
+    with pytest.raises(ValueError, match="not finished"):
+        last_screen(tmp_path)

@@ -1,0 +1,34 @@
+"""Rows of floors are kept under what they depend on."""
+
+import pytest
+from torch import nn
+
+from ssl_patches.evaluation import floors
+from ssl_patches.evaluation.rows import Row
+
+
+def test_the_digest_sees_weights_buffers_and_structure():
+    plain = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.ReLU())
+    before = floors.digest(plain)
+    plain[1].running_mean[0] = 1e-6
+    after = floors.digest(plain)
+    plain[2] = nn.GELU()
+    assert len({before, after, floors.digest(plain)}) == 3
+
+
+ROWS = [Row("random_init", "toy", "knn20_top1", 10.0, 9.0, 11.0, 100)]
+
+
+def test_rows_are_found_under_their_key_only_and_damage_is_no_answer(tmp_path):
+    floors.save(tmp_path, {"data": "a"}, ROWS)
+    assert floors.load(tmp_path, {"data": "a"}) == ROWS
+    assert floors.load(tmp_path, {"data": "b"}) is None
+    (file,) = tmp_path.iterdir()
+    file.write_text("{")
+    assert floors.load(tmp_path, {"data": "a"}) is None
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="floors_cache="):
+        floors.prepare(tmp_path / "file" / "folder")

@@ -1,0 +1,39 @@
+"""A folder appears whole or not at all."""
+
+import pytest
+
+from ssl_patches.export.staging import check_free, staged
+
+
+def test_it_appears_at_the_end(tmp_path):
+    with staged(tmp_path / "out", overwrite=False, mark="card") as folder:
+        (folder / "card").write_text("1")
+        assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "card").read_text() == "1"
+
+
+def test_an_error_leaves_nothing_and_what_was_there_as_it_was(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "card").write_text("old")
+
+    def dies():
+        with staged(tmp_path / "out", overwrite=True, mark="card") as folder:
+            (folder / "card").write_text("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        dies()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "card").read_text() == "old"
+
+
+def test_only_a_folder_of_ours_is_replaced_and_on_request_only(tmp_path):
+    (tmp_path / "file").write_text("1")
+    with pytest.raises(ValueError, match="must be new or empty"):
+        check_free(tmp_path, overwrite=False, mark="card")
+    with pytest.raises(ValueError, match="no export"):
+        check_free(tmp_path, overwrite=True, mark="card")
+    with pytest.raises(ValueError, match="is a file"):
+        check_free(tmp_path / "file", overwrite=True, mark="card")
+    check_free(tmp_path, overwrite=True, mark="file")

@@ -1,0 +1,81 @@
+"""What a study asks for, from study.yaml and the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ssl_patches import config
+from ssl_patches.config.words import spelled
+from ssl_patches.studies import design, planning
+
+
+def planned(folder: Path, *words: str) -> planning.Plan:
+    return planning.plan(design.read(folder, words), folder / "out")
+
+
+def test_words_replace_values_of_axes_and_the_budget_and_add_axes(tiny_study):
+    plan = planned(tiny_study(), "seed=range(5,7)", "views=none,crop_flip", "budget.images=32")
+    assert [run.name for run in plan.runs] == [
+        f"jigsaw-seed{seed}-{views}" for seed in (5, 6) for views in ("none", "crop_flip")
+    ]
+    assert {run.choices[0].cfg["budget"]["images"] for run in plan.runs} == {32}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return getattr(value, "text", value)
+
+
+def test_values_of_yaml_are_spelled_so_that_hydra_reads_them_back():
+    values = {
+        "a": 1,
+        "b": 1e-5,
+        "c": True,
+        "d": None,
+        "e": "plain",
+        "f": "two words",
+        "g": 'say "a\\"',
+        "h": "true",
+        "i": "1e3",
+        "j": [1, "x y", [None]],
+        "k": {"depth": 2, "inner": {"name": "é, {b}: [c]"}},
+        "l": "",
+        "m": "jigsaw+masked",
+        "n": "end\\",
+        "o": "a=b,c",
+    }
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser = OverridesParser.create()
+    for value in values.values():
+        parsed = parser.parse_override(f"key={spelled(value)}")
+        found = parsed.value()
+        assert _plain(found) == value, spelled(value)
+
+
+def test_sweeps_are_read_by_hydras_own_grammar():
+    found = config.sweeps(
+        [
+            "task=glob(*,exclude=rel*)",
+            "seed=range(0,3)",
+            "a.b=1e-3,2e-3",
+            "x='a,b'",
+            "y=[1,2]",
+            "==",
+        ]
+    )
+    assert found == [
+        ("task", ["agree", "jigsaw", "masked", "position", "subsets"]),
+        ("seed", ["0", "1", "2"]),
+        ("a.b", ["0.001", "0.002"]),
+        ("x='a,b'", None),
+        ("y=[1,2]", None),
+        ("==", None),
+    ]
+    with pytest.raises(ValueError, match="names no single values"):
+        config.sweeps(["a=interval(0,1)"])

@@ -1,0 +1,105 @@
+"""Agreement of views: rows belong to images, small crops stay small, collapse costs and is told."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ssl_patches.encoders import create
+from ssl_patches.sampler import PatchSampler
+from ssl_patches.tasks.agree import Agree, compare, retrieval
+from ssl_patches.training.budget import count_flops
+from ssl_patches.types import Views
+
+VIT = {"depth": 1, "embed_dim": 48, "num_heads": 3}
+RESNET = {"channels": [8, 8, 16, 16], "layers": [1, 1, 1, 0], "stem_width": 8}
+
+
+def encoder(family: str):
+    if family == "vit":
+        return create(name="vit_tiny_patch16_224", image_size=32, patch_size=8, options=VIT)
+    return create(name="resnet10t", image_size=32, output_stride=32, options=RESNET)
+
+
+def put_together(family: str, **knobs):
+    net = encoder(family)
+    cutter = PatchSampler(image_size=32, unit=net.unit, multiple=net.multiple)
+    return net, cutter, Agree(dim=net.dim, grid=cutter.grid, hidden=32, out=16, **knobs)
+
+
+@pytest.mark.parametrize("family", ["vit", "resnet"])
+@pytest.mark.parametrize("spread", ["tcr", "sigreg", "logdet"])
+def test_every_spread_trains_every_family(family, spread):
+    torch.manual_seed(0)
+    net, cutter, task = put_together(family, spread=spread)
+    output = task(cutter(Views(torch.rand(16, 3, 32, 32), 2, 2)), net)
+    output.loss.backward()
+    assert torch.isfinite(output.loss)
+    assert all(p.grad is not None for p in task.parameters())
+    assert output.metrics["chance"] == 1 / 8
+
+
+def test_rows_that_follow_each_other_belong_to_one_image():
+    first, second = torch.randn(8, 4), torch.randn(8, 4)
+    assert retrieval(first, first)["accuracy"] == 1
+    disagreement, _ = compare(torch.stack([first, first], 1), first, spread="sigreg")
+    assert disagreement == 0
+    assert compare(torch.stack([first, second], 1), first, spread="tcr")[0] > 0.1
+
+
+@pytest.mark.parametrize("family", ["vit", "resnet"])
+def test_a_view_through_tiles_is_the_view_through_the_network(family):
+    torch.manual_seed(0)
+    net, cutter, _ = put_together(family)
+    net, cutter = net.eval(), cutter.eval()
+    images = torch.rand(4, 3, 32, 32)
+    with torch.no_grad():
+        whole = net.features((images - cutter.mean) / cutter.std)[0].pooled
+        assert torch.allclose(net.pooled(cutter(images)), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["vit", "resnet"])
+def test_a_small_crop_costs_what_its_area_says(family):
+    torch.manual_seed(0)
+    net, cutter, task = put_together(family)
+
+    def flops(small: int) -> float:
+        def step(twin: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+            large = images.repeat_interleave(2, 0)
+            few = images[..., :16, :16].repeat_interleave(small, 0) if small else None
+            return task(cutter(Views(large, 2, 2, few, small)), twin).loss
+
+        return count_flops(net, step, torch.rand(4, 3, 32, 32))
+
+    large, both = flops(0), flops(4)
+    assert both / large == pytest.approx(1.5, abs=0.1), "four quarters beside two whole views"
+
+
+def test_small_crops_of_a_vit_span_the_places_of_a_whole_view():
+    net, cutter, _ = put_together("vit")
+    small = cutter(Views(torch.rand(2, 3, 32, 32), 2, 2, torch.rand(2, 3, 16, 16), 2)).small
+    assert small is not None
+    found = net._positions(small.boxes, 1, 1, small.size)[0, :, 0]
+    centres = net._positions(
+        torch.tensor([[[4.0, 4.0, 8.0, 8.0], [20.0, 20.0, 8.0, 8.0]]]), 1, 1, (32, 32)
+    )
+    assert torch.allclose(found[[0, 3]], centres[0, :, 0], atol=1e-5)
+
+
+def test_one_view_of_an_image_cannot_be_compared():
+    net, cutter, task = put_together("vit")
+    with pytest.raises(ValueError, match="views=two_crops"):
+        task(cutter(torch.rand(4, 3, 32, 32)), net)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"spread": "nce"}, "task.spread=nce"),
+        ({"spread_weight": -1.0}, "task.spread_weight=-1.0"),
+        ({"spread_weight": float("nan")}, "task.spread_weight=nan"),
+    ],
+)
+def test_knobs_that_cannot_be_meant_are_refused(knobs, said):
+    with pytest.raises(ValueError, match=said):
+        put_together("vit", **knobs)

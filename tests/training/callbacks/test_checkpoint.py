@@ -1,0 +1,80 @@
+"""Checkpoints are whole at any moment, also on a full disk."""
+
+from __future__ import annotations
+
+import errno
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from runs import last, weights
+
+from ssl_patches.config.messages import Failed
+from ssl_patches.training.callbacks.checkpoint import (
+    Checkpoints,
+    FsyncCheckpointIO,
+    disk_full_guard,
+)
+
+
+@contextmanager
+def full_disk(monkeypatch, step: int, room: int) -> Iterator[None]:
+    """Within: from ``step`` on no file can grow beyond ``room`` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    write = Checkpoints.write
+
+    def limited(callback: Checkpoints, trainer) -> None:
+        if trainer.global_step >= step:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        write(callback, trainer)
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "write", limited)
+            yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_full_disk_does_not_cost_the_last_good_checkpoint(
+    kept, trained_run, only_training, tmp_path, monkeypatch, capsys
+):
+    words = ("trainer.checkpoint_steps=1", f"trainer.checkpoints_kept={kept}")
+    wanted = trained_run
+    run_dir = tmp_path / "run"
+    with full_disk(monkeypatch, 3, 100_000):
+        only_training(run_dir, *words, code=1)
+    said = capsys.readouterr().err
+    assert f"{run_dir}: cannot be written" in said
+    assert (
+        f"{run_dir / 'checkpoints' / 'last.ckpt'} is whole; make room, then go on with"
+        f" run_dir={run_dir} resume=true" in said
+    )
+    assert "Traceback" not in said
+    assert last(run_dir)["global_step"] == 2
+    assert [
+        file.name for file in (run_dir / "checkpoints").iterdir() if file.suffix == ".half"
+    ] == []
+    only_training(run_dir, *words, "resume=true")
+    assert all(value.equal(weights(wanted)[key]) for key, value in weights(run_dir).items())
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    FsyncCheckpointIO().save_checkpoint({"a": torch.arange(3)}, tmp_path / "one.ckpt")
+    assert torch.load(tmp_path / "one.ckpt", weights_only=True)["a"].tolist() == [0, 1, 2]
+
+
+def test_only_a_full_disk_is_told_in_one_line(tmp_path):
+    with (
+        pytest.raises(Failed, match="nothing was saved before; make room"),
+        disk_full_guard(tmp_path, tmp_path / "last.ckpt"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with (
+        pytest.raises(PermissionError),
+        disk_full_guard(tmp_path, tmp_path / "last.ckpt"),
+    ):
+        raise PermissionError(errno.EACCES, "Permission denied")

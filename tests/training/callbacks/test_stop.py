@@ -1,0 +1,27 @@
+"""A signal ends training after the step in progress, which is saved."""
+
+from __future__ import annotations
+
+import signal
+
+from runs import last
+
+from ssl_patches.training.pretrainer import Pretrainer
+
+
+def test_sigusr1_saves_and_leaves(only_training, tmp_path, monkeypatch, capsys):
+    after = Pretrainer.on_train_batch_end
+
+    def warned(module: Pretrainer, *arguments) -> None:
+        after(module, *arguments)
+        if module.global_step == 3:
+            signal.raise_signal(signal.SIGUSR1)
+
+    before = signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(Pretrainer, "on_train_batch_end", warned)
+    run_dir = only_training(tmp_path / "run", code=1)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("stopped after 3 steps, saved in")
+    assert said.endswith(f"go on with run_dir={run_dir} resume=true")
+    assert last(run_dir)["global_step"] == 3
+    assert (signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGTERM)) == before

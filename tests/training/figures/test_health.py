@@ -1,0 +1,41 @@
+"""The health panel is drawn where there was a check."""
+
+from __future__ import annotations
+
+import json
+
+from matplotlib.image import imread
+
+from ssl_patches.training.figures.health import draw_health
+from ssl_patches.training.rows import Rows
+
+ROW = {
+    "images": 16,
+    "held_out_loss": 2.0,
+    "train_loss": 1.9,
+    "held_out_accuracy": 0.3,
+    "train_accuracy": 0.4,
+    "held_out_chance": 0.1,
+    "effective_rank": 5.0,
+    "gradient_norm": 1.0,
+}
+
+
+def test_without_a_check_nothing_is_drawn(tmp_path) -> None:
+    assert not draw_health(tmp_path / "a.png", {"run": tmp_path}, title="x")
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_runs_with_checks_are_drawn_with_their_alarms(tmp_path) -> None:
+    rows = Rows(tmp_path / "health.csv")
+    for step in (1, 2, 3):
+        rows.append({"step": step, **{key: value * step for key, value in ROW.items()}})
+    (tmp_path / "alarms.json").write_text(json.dumps([{"name": "collapse"}]))
+    assert draw_health(tmp_path / "a.png", {"run": tmp_path}, title="x")
+    assert imread(tmp_path / "a.png").std() > 0.05
+
+
+def test_a_run_of_negative_losses_is_drawn(tmp_path) -> None:
+    rows = Rows(tmp_path / "health.csv")
+    rows.append({"step": 1, **ROW, "held_out_loss": -2.0, "train_loss": -2.1})
+    assert draw_health(tmp_path / "a.png", {"run": tmp_path}, title="x")

@@ -1,0 +1,35 @@
+"""What a finished run leaves: a summary with versions, the words that were typed, its budget."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+from small import SMALL
+
+from ssl_patches.training.finish import _note_unreadable, versions
+
+
+def test_the_summary_keeps_what_was_typed_and_used(finished_run) -> None:
+    summary = json.loads((finished_run / "summary.json").read_text())
+    assert summary["words"] == [*SMALL, f"run_dir={finished_run}"]
+    assert summary["budget_used"]["images"] == 64
+    assert summary["versions"] == versions()
+
+
+def test_versions_are_of_what_influences_results() -> None:
+    assert set(versions()) == {
+        "python",
+        "ssl_patches",
+        "torch",
+        "torchvision",
+        "lightning",
+        "timm",
+    }
+
+
+def test_unreadable_files_are_listed(tmp_path) -> None:
+    said: list[str] = []
+    _note_unreadable(tmp_path, SimpleNamespace(unreadable=lambda: [("a.png", "cut")]), said.append)
+    assert (tmp_path / "unreadable.csv").read_text() == "a.png,'cut'\n"
+    assert said[0].startswith("1 files could not be read")

@@ -1,0 +1,53 @@
+"""Several crops of each image follow each other, large ones first."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from torch import Tensor
+
+from ssl_patches.views import CropFlip, MultiCrop
+
+
+def coordinates(count: int, size: int) -> Tensor:
+    line = torch.arange(size, dtype=torch.float32)
+    return torch.stack(torch.meshgrid(line, line, indexing="ij")).expand(count, -1, -1, -1)
+
+
+def test_crops_of_an_image_follow_each_other_large_ones_first_and_none_is_of_another():
+    torch.manual_seed(0)
+    images = coordinates(3, 64).contiguous() / 64 + torch.tensor([0.0, 10.0, 20.0]).view(3, 1, 1, 1)
+    views = MultiCrop(
+        image_size=16, large=2, small=3, flip=0, small_scale=(0.05, 0.1), large_scale=(0.5, 1.0)
+    )(images)
+    assert (views.count, views.large) == (5, 2)
+    views = views.images
+    assert views.shape == (15, 2, 16, 16)
+    assert (views.mean((1, 2, 3)) / 10).floor().tolist() == [0] * 5 + [1] * 5 + [2] * 5
+    shown = (views[:, 0, -1, 0] - views[:, 0, 0, 0]).view(3, 5)  # how much of the height
+    assert shown[:, :2].min() > 0.55
+    assert shown[:, 2:].max() < 0.4
+    assert len({tuple(corner) for corner in views[:, :, 0, 0].tolist()}) == 15
+
+
+def test_without_training_there_is_one_whole_view_of_each_image():
+    images = coordinates(3, 64).contiguous() / 64
+    assert torch.equal(
+        MultiCrop(image_size=16).eval()(images), CropFlip(image_size=16).eval()(images)
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"large": 0, "small": 0}, "views.large=0, views.small=0: at least one crop"),
+        ({"small": -1}, "views.large=2, views.small=-1"),
+        ({"small_scale": (0.5, 0.1)}, "views.small_scale=[0.5, 0.1]"),
+        ({"large_scale": (0.5, 1.1)}, "views.large_scale=[0.5, 1.1]"),
+    ],
+)
+def test_crops_that_cannot_be_drawn_are_refused(given: dict[str, object], said: str):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        MultiCrop(image_size=16, **given)
