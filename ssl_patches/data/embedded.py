@@ -1,4 +1,4 @@
-"""The embedded images: robots of ten kinds, drawn on the fly, so that everything runs offline.
+"""Draw the embedded images: robots of ten kinds, made on the fly, so that everything runs offline.
 
 Every image shows one robot on a plain under a sky. Its kind, the class, is which five of ten parts
 it wears, and where (four corners and the middle). Colours, textures, light, pose, background and
