@@ -16,7 +16,7 @@ SEEDS = range(5)
 @pytest.mark.slow
 def test_every_task_clears_both_floors_on_five_seeds_of_five(tmp_path, capsys):
     """In k-NN and linear, the interval of the encoder lies above those of random weights and raw
-    pixels, which stay below 40 % in k-NN; 20 runs, a quarter of an hour on two idle cores."""
+    pixels, which stay below 40 % in k-NN; 20 runs."""
     seeds = ",".join(map(str, SEEDS))
     assert main(["study", str(STUDY), f"out={tmp_path}", f"seed={seeds}", "workers=2"]) == 0
     found = {}
