@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -116,6 +117,8 @@ def test_a_huge_jpeg_is_reduced_by_its_decoder_without_losing_detail(
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_mode_shows_the_grey_it_stores(tmp_path: Path, mode: str, channels: int) -> None:
     """A white half and a dark half, stored in every mode, come back as such in 1 and 3 channels."""
+    if mode == "YCbCr" and int(PIL.__version__.partition(".")[0]) < 13:
+        pytest.skip("Pillow before 13 cannot read the YCbCr TIFF that it writes")
     grey = np.full((16, 16), 255, np.uint8)
     grey[:8] = 0 if mode == "1" else 51
     deep = {
