@@ -33,6 +33,8 @@ from timm.models._efficientnet_blocks import SqueezeExcite
 from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
 
+from ssl_patches.encoders.lone_position import avoid_lone_positions
+
 SPATIAL = (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, LayerNorm2d)
 """Layers of maps (B, C, h, w) whose output may be other than zero where the input is zero."""
 CHANNELS_LAST = (nn.Linear, LayerNorm)
@@ -205,6 +207,8 @@ def attach(module: nn.Module, visibility: Visibility) -> None:
             if isinstance(child, nn.BatchNorm2d):
                 child = VisibleBatchNorm2d(child, visibility)
                 setattr(module, name, child)
+            if isinstance(child, nn.Conv2d):
+                avoid_lone_positions(child)
             child.register_forward_hook(visibility.hide)
         elif isinstance(child, CHANNELS_LAST) or (
             isinstance(child, GlobalResponseNorm) and child.channel_dim == -1
