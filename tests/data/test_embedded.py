@@ -1,4 +1,4 @@
-"""The embedded images: which parts a robot wears, and where, says the class; nothing else does."""
+"""The embedded images: which shapes hang where says the class; nothing else does."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from torch import Tensor, nn
 from ssl_patches.data import embedded
 from ssl_patches.data.embedded import KINDS, EmbeddedSource, arrangement, class_name
 
-PINNED = "cffed753ae2f166ddd017dd47e68adf8d7233e1851e25ed281a6e9588bd329cf"
+PINNED = "e9a9fc018327f8df262b27622c9c5064774f935fa1341c94e0d3b9d6ae98b57e"
 MEAN, STD = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+
+
+HALVES = (slice(0, 32), slice(32, 64))
 
 
 def load(split: str, count: int | None = None) -> tuple[Tensor, Tensor]:
@@ -63,7 +66,7 @@ def test_pixels_are_pinned():
         source = EmbeddedSource(split=split, image_size=size, channels=channels)
         for i in (0, 1, 500):
             pixels.update(source[i][0].numpy().tobytes() + bytes([source[i][1]]))
-    assert (embedded.DRAWING, pixels.hexdigest()) == (2, PINNED)
+    assert (embedded.DRAWING, pixels.hexdigest()) == (3, PINNED)
 
 
 @settings(max_examples=25, deadline=None)
@@ -111,56 +114,42 @@ def test_classes_are_balanced_under_any_stride():
     assert all(len(labels[::step].unique()) == 10 for step in (2, 5, 10))
 
 
-def test_classes_share_few_parts_and_every_part_is_worn_as_often():
-    """Five different parts of ten a class; two classes share three at most, and each part is in
-    five."""
+def test_classes_share_one_part_at_most_and_every_part_is_worn_as_often():
+    """Three different parts of ten a class; each part is in three, in each row once."""
     worn = [set(arrangement(label)) for label in range(10)]
-    assert all(len(parts) == 5 for parts in worn)
-    shared = [len(a & b) for a, b in itertools.combinations(worn, 2)]
-    assert (max(shared), sum(shared)) == (3, 100)
-    assert [sum(kind in parts for parts in worn) for kind in range(10)] == [5] * 10
+    assert all(len(parts) == 3 for parts in worn)
+    assert max(len(a & b) for a, b in itertools.combinations(worn, 2)) == 1
+    for slots in ((0, 4), (2,), (1, 3)):
+        rows = [{arrangement(label)[slot] for slot in slots} for label in range(10)]
+        assert sorted(map(list, rows)) == [[kind] for kind in range(10)]
     assert len({class_name(label) for label in range(10)}) == 10
 
 
-def test_a_part_says_in_which_two_slots_it_can_lie():
-    """Every kind of part is worn in both slots of its pair and in no other, and no two kinds have
-    the same pair."""
-    slots: list[set[int]] = [set() for _ in KINDS]
-    for label in range(10):
-        for slot, kind in enumerate(arrangement(label)):
-            slots[kind].add(slot)
-    assert [tuple(sorted(found)) for found in slots] == list(embedded.PAIRS)
-    assert len(set(embedded.PAIRS)) == len(KINDS) == 10
-
-
-def test_the_slots_flip_as_stated():
-    """Mirroring x maps slot s to slot 4 - s."""
+def test_a_flipped_mobile_is_of_the_same_kind():
+    """Mirroring x maps slot s to slot 4 - s, which wears the same part."""
     assert np.array_equal(embedded.SLOTS[::-1], embedded.SLOTS * [1, -1])
+    assert all(arrangement(label) == arrangement(label)[::-1] for label in range(10))
 
 
 def test_the_mask_shows_the_arrangement_that_the_class_names():
-    """Slot by slot, the part nearest to each corner and the middle is the class's."""
+    """Row by row, from the top, the parts are those that the class is called after."""
     source = EmbeddedSource(count=60, image_size=96)
     for i, label in enumerate(source.labels.tolist()):
         kinds = arrangement(label)
         mask = source.mask(i).numpy()
         assert set(np.unique(mask)) == {0, *(kind + 1 for kind in kinds)}
-        centres = np.stack([np.argwhere(mask == kind + 1).mean(0) for kind in kinds])
-        centred = centres - centres.mean(0)
-        corners = [0, 1, 3, 4]
-        assert [int((centred @ corner).argmax()) for corner in embedded.SLOTS[corners]] == corners
-        assert int(np.abs(centred).sum(1).argmin()) == 2
-        assert class_name(label) == "-".join(KINDS[kinds[slot]] for slot in (0, 4, 2))
+        height = {kind: np.argwhere(mask == kind + 1)[:, 0].mean() for kind in set(kinds)}
+        assert class_name(label) == "-".join(KINDS[kind] for kind in sorted(height, key=height.get))
 
 
 @pytest.mark.parametrize(("size", "least"), [(32, 10), (64, 45), (256, 750)])
 def test_every_part_is_in_every_image(size, least):
-    """At every size all five parts are visible, whole, and never touch the border."""
+    """At every size all kinds of parts are visible, whole, and never touch the border."""
     source = EmbeddedSource(count=60, image_size=size)
     for i in range(60):
         mask = source.mask(i)
         assert mask.unique(return_counts=True)[1].min() >= least
-        assert len(mask.unique()) == 6
+        assert len(mask.unique()) == 4
         assert not torch.cat([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).any()
 
 
@@ -175,12 +164,12 @@ def test_sizes_show_the_same_scene():
     assert alike.diagonal().min() > 0.85
 
 
-def test_place_is_partly_readable():
-    """Light and sky: on average the upper left of an image is brighter than its lower right, in
-    most images."""
+def test_light_tells_no_place():
+    """On average no corner of an image is brighter than another one."""
     images = load("train", 300)[0].float().mean(1)
-    brighter = images[:, :32, :32].mean((1, 2)) > images[:, 32:, 32:].mean((1, 2))
-    assert brighter.float().mean() > 0.85
+    corners = [images[:, y, x].mean((1, 2)) for y in HALVES for x in HALVES]
+    deviation = torch.stack(corners).std(1).mean() / 300**0.5
+    assert max(abs(a.mean() - b.mean()) for a in corners for b in corners) < 5 * deviation
 
 
 def test_colours_do_not_tell_the_class():
@@ -189,7 +178,7 @@ def test_colours_do_not_tell_the_class():
     (images, labels), (val, truth) = load("train", 1000), load("val", 400)
     assert histogram_accuracy(images, labels, val, truth) < 17  # chance 10, standard error 1.5
     leaky = [
-        ((x.long() * (20 + y[:, None, None, None])) // 30).to(torch.uint8)
+        ((x.long() * (2 + y[:, None, None, None])) // 12).to(torch.uint8)
         for x, y in ((images, labels), (val, truth))
     ]
     assert histogram_accuracy(leaky[0], labels, leaky[1], truth) > 17
