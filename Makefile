@@ -31,7 +31,7 @@ test-lowest: ## the tests of every push with the oldest versions that pyproject.
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e ".[dev]"
 	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile $(FAST)
 
-types: $(VENV)/installed ## mypy; rooms that are not clean yet are listed in pyproject.toml
+types: $(VENV)/installed ## mypy, without an error in the whole package
 	$(BIN)/mypy
 
 map: $(VENV)/installed ## write docs/architecture.md and its map again

@@ -1,4 +1,4 @@
-"""Self-supervised pretraining on image patches.
+"""Pretrain image encoders on patches, without labels.
 
 ``ssl_patches.pretrain(data="my_images", task="masked")``, ``evaluate``, ``export`` and
 ``load_encoder`` are the commands as functions. They are imported when they are asked for: ``import

@@ -240,13 +240,22 @@ def chance_name(accuracy: str) -> str:
     return accuracy.removesuffix(ACCURACY) + CHANCE
 
 
+def measured(metrics: Mapping[str, Value]) -> list[Metric[Value]]:
+    """Return what a task reports as records, each accuracy with its chance level.
+
+    ``metrics``: those of ``TaskOutput``, where ``x_chance`` stands beside ``x_accuracy``; a chance
+    level has no record of its own.
+    """
+    found = [
+        Metric.named(name, value, metrics.get(chance_name(name))) for name, value in metrics.items()
+    ]
+    levels = {chance_name(metric.name) for metric in found if metric.unit == "share"}
+    return [metric for metric in found if metric.name not in levels]
+
+
 def accuracies(metrics: Mapping[str, Value]) -> list[Metric[Value]]:
     """Return the accuracies among what a task reports, each with its chance level.
 
     ``metrics``: those of ``TaskOutput``, where ``x_chance`` stands beside ``x_accuracy``.
     """
-    return [
-        Metric.named(name, value, metrics.get(chance_name(name)))
-        for name, value in metrics.items()
-        if name.endswith(ACCURACY)
-    ]
+    return [metric for metric in measured(metrics) if metric.unit == "share"]

@@ -50,6 +50,15 @@ def run_copy(finished_run, tmp_path) -> Path:
 
 
 @pytest.fixture
+def proven_here():
+    """Exports are proven in this process: for tests of something else than the export's proof."""
+    from networks import proven_in_this_process
+
+    with proven_in_this_process():
+        yield
+
+
+@pytest.fixture
 def quick_end(monkeypatch) -> None:
     """Runs in this process end without figures, export and probes."""
     make_end_quick(monkeypatch)

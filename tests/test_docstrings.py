@@ -1,4 +1,4 @@
-"""Public functions have docstrings, with shapes where there are tensors and the errors they raise.
+"""Public functions have docstrings: imperative, with shapes of tensors and the errors they raise.
 
 Public is what does not begin with an underscore and is not inside a function. Each room has its
 number of exceptions below. The numbers may only fall; the aim is 0.
@@ -14,7 +14,12 @@ import pytest
 from small import REPOSITORY
 
 PACKAGE = REPOSITORY / "ssl_patches"
-ALLOWED: dict[str, dict[str, int]] = {"no docstring": {}, "no shapes": {}, "undeclared errors": {}}
+ALLOWED: dict[str, dict[str, int]] = {
+    "no docstring": {},
+    "no imperative": {},
+    "no shapes": {},
+    "undeclared errors": {},
+}
 """Kind of fault -> room -> how many there may be; a room that is not listed has none."""
 
 WORDS = (
@@ -24,6 +29,16 @@ ONE = rf"(?:\.{{3}}|(?:\d+ ?\*? ?)?(?:[A-Za-z]|{WORDS}|\d+)(?: ?[*+/-] ?\w+)*)"
 SHAPE = re.compile(rf"\({ONE}(?:, ?{ONE})*,?\)|\(\)|\b[Ss]calar")
 SUBSTITUTES = {"BadRequest": "ValueError"}
 """Exception -> the base that may be declared instead."""
+
+NO_VERBS = {
+    *("a", "all", "an", "any", "each", "every", "everything", "it", "its", "many", "no", "none"),
+    *("nothing", "one", "only", "some", "that", "the", "these", "they", "this", "two", "true"),
+    *("how", "if", "what", "when", "where", "whether", "which", "who", "whose", "why", "is", "are"),
+    *("as", "at", "both", "by", "for", "from", "has", "in", "of", "on", "or", "to", "under"),
+    *("with", "within", "visible", "function", "method", "class", "module", "number", "tensor"),
+}
+"""Words that begin a description; most of pydocstyle's D401, which ruff checks too."""
+VERBS_IN_S_ED_ING = {"embed", "feed", "seed", "need", "bring", "focus", "bias"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -76,15 +91,34 @@ def raised(function: Function) -> set[str]:
     return found
 
 
+def imperative(about: str) -> bool:
+    """Does a docstring begin with an imperative verb, as far as the word itself shows it?"""
+    word = (about.split() or [""])[0].strip(".,:;")
+    if not word.replace("-", "").isalpha() or not word[0].isupper() or word.lower() in NO_VERBS:
+        return False
+    third_person = word.endswith("s") and not word.endswith("ss")
+    return word.lower() in VERBS_IN_S_ED_ING or not (third_person or word.endswith(("ed", "ing")))
+
+
+def described(function: Function) -> bool:
+    """Is it a property, whose docstring may be a noun, or a constructor, explained by its class?"""
+    properties = any("property" in ast.unparse(each) for each in function.decorator_list)
+    return properties or function.name == "__init__"
+
+
 def faults(text: str) -> Iterator[tuple[str, str]]:
     """(kind, qualified name) of every fault in the source of a module."""
     tree = ast.parse(text)
+    if (about := ast.get_docstring(tree)) and not imperative(about):
+        yield "no imperative", "the module"
     for node in classes(tree):
         if not ast.get_docstring(node):
             yield "no docstring", node.name
     for name, function, about in functions(tree):
         if not about:
             yield "no docstring", name
+        elif not described(function) and not imperative(about):
+            yield "no imperative", name
         if takes_tensors(function) and not SHAPE.search(about):
             yield "no shapes", name
         for error in raised(function):
@@ -115,7 +149,7 @@ def test_no_room_has_more_than_it_may(kind):
 
 
 def test_each_kind_of_fault_is_seen():
-    text = '''
+    text = '''"""Things that are open."""
 class Open:
     def __init__(self, x: int) -> None:
         raise ValueError("x")
@@ -128,11 +162,16 @@ def good(x: Tensor) -> Tensor:
     """Double ``x`` (B, K, dim). ValueError where it is empty."""
     raise BadRequest(["x"])
 
+def told() -> str:
+    """Whether it was told."""
+
 def _private(x: Tensor): ...
 '''
     assert sorted(faults(text)) == [
         ("no docstring", "Open"),
         ("no docstring", "Open.__init__"),
+        ("no imperative", "the module"),
+        ("no imperative", "told"),
         ("no shapes", "plain"),
         ("undeclared errors", "Open.__init__: ValueError"),
         ("undeclared errors", "plain: Failed"),
@@ -144,6 +183,30 @@ def _private(x: Tensor): ...
 )
 def test_shapes_are_recognised(shape):
     assert SHAPE.search(f"Take ``x`` {shape} float.")
+
+
+@pytest.mark.parametrize(
+    "text", ["Return it.", "Guess (B, K).", "Embed.", "Bring back.", "Pass on."]
+)
+def test_imperatives_are_recognised(text):
+    assert imperative(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The mean.",
+        "Whether it fits.",
+        "(B, K) -> (B,)",
+        "``x`` as text.",
+        "Returns it.",
+        "Versions of it.",
+        "Called before.",
+        "",
+    ],
+)
+def test_descriptions_are_no_imperatives(text):
+    assert not imperative(text)
 
 
 def test_prose_in_brackets_is_no_shape():

@@ -1,4 +1,4 @@
-"""The commands in words: parsing, help, completion, the last screen and the dry run."""
+"""Run commands in words: parsing, help, completion, the last screen and the dry run."""
 
 from ssl_patches.cli.commands import main
 

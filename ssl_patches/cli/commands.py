@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_patches.cli.help import ALLOWED_FLAGS, HELP, MAIN_HELP
-from ssl_patches.config.messages import BadRequest, Failed
+from ssl_patches.config.messages import BadRequest, Failed, Say
 from ssl_patches.training.process import before_torch
 
 GROUPS = {
@@ -34,7 +34,7 @@ _ssl_patches() {{
     [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace
 }}
 COMP_WORDBREAKS=${{COMP_WORDBREAKS//=/}}
-{before}complete -F _ssl_patches ssl-patches
+{before}complete -o default -F _ssl_patches ssl-patches
 """
 
 
@@ -89,43 +89,39 @@ def _refuse(message: str, *, code: int = 2) -> int:
 
 
 def _request(command: str, rest: Sequence[str]) -> Request:
+    """Divide what was typed. BadRequest with everything that is wrong with the flags."""
     words: list[str] = []
     folders: list[Path] = []
     flags: dict[str, str] = {}
+    wrong: list[str] = []
     allowed = ALLOWED_FLAGS[command]
     waiting = iter(rest)
     for word in waiting:
         word = {"-m": "--multirun"}.get(word, word)
+        flag, sign, value = word.partition("=")
         if not word.startswith("--"):
             words.append(word)
-            continue
-        flag, sign, value = word.partition("=")
-        if flag not in allowed:
+        elif flag not in allowed:
             near = difflib.get_close_matches(flag, allowed, n=1)
-            raise BadRequest(
-                [
-                    f"{word}: unknown flag of {command}; "
-                    + (f"did you mean {near[0]}?" if near else "see --help")
-                ]
-            )
-        if allowed[flag] and not sign:
-            value = next(waiting, "")
-        if allowed[flag] and not value:
-            raise BadRequest([f"{flag}: needs a value; give {flag} DIR"])
-        if flag == "--config-dir":
+            remedy = f"did you mean {near[0]}?" if near else "see --help"
+            wrong.append(f"{word}: unknown flag of {command}; {remedy}")
+        elif allowed[flag] and not (value := value if sign else next(waiting, "")):
+            wrong.append(f"{flag}: needs a value; give {flag} VALUE")
+        elif flag == "--config-dir":
             folders.append(Path(value))
         else:
             flags[flag] = value
+    if wrong:
+        raise BadRequest(wrong)
     return Request(words, folders, flags)
 
 
 def _pretrain(request: Request) -> int:
-    from ssl_patches.config import mixture
-    from ssl_patches.config.schema import PRETRAIN, SUPPLIED
-
     dry_run = "--dry-run" in request.flags
     if "--cfg" in request.flags:
         import yaml
+
+        from ssl_patches.config import mixture
 
         print(
             yaml.safe_dump(
@@ -140,20 +136,23 @@ def _pretrain(request: Request) -> int:
         return sweep_command(
             request.words, config_dirs=request.config_dirs, dry_run=dry_run, say=_say
         )
-    cfg = mixture.request(
-        request.words, config_dirs=request.config_dirs, supplied=SUPPLIED, schema=PRETRAIN
-    )
+    from ssl_patches.training.request import request as with_choices
+
+    cfg, chosen = with_choices(request.words, config_dirs=request.config_dirs)
     if dry_run:
         from ssl_patches.cli.dry_run import dry_run as tell
 
-        print(tell(cfg))
+        print("\n".join([*([chosen, ""] if chosen else []), tell(cfg)]))
         return 0
     from ssl_patches.cli.screens import last_screen
     from ssl_patches.training.processes import is_follower
     from ssl_patches.training.run import pretrain
 
     words = [*request.words, *(f"--config-dir={folder}" for folder in request.config_dirs)]
-    run_dir = pretrain(cfg, say=(lambda _: None) if is_follower() else _say, words=words)
+    say: Say = (lambda _: None) if is_follower() else _say
+    if chosen:
+        say(chosen)
+    run_dir = pretrain(cfg, say=say, words=words)
     if not is_follower():
         print(last_screen(run_dir))
     return 0
@@ -177,12 +176,13 @@ def _evaluate(request: Request) -> int:
 
 def _export(request: Request) -> int:
     from ssl_patches import config
-    from ssl_patches.config.schema import EXPORT
 
-    cfg = config.request("export", request.words, schema=EXPORT)
-    from ssl_patches.export.command import export_command
+    words, changes = config.without_data_keys(request.words)
+    from ssl_patches.export.command import export_command, export_request
 
-    found = export_command(cfg, say=_say)
+    cfg = export_request(words)
+
+    found = export_command(cfg, say=_say, changes=changes)
     if "--json" in request.flags:
         print(json.dumps(found))
     return 0
@@ -309,6 +309,9 @@ def _completion(rest: Sequence[str]) -> int:
         typed = list(rest[1:])
         if len(typed) <= 1:
             print("\n".join(name for name in COMMANDS if name.startswith("".join(typed))))
+        elif typed[-1].startswith("-"):
+            flags = [*ALLOWED_FLAGS.get(typed[0], ()), "--help"]
+            print("\n".join(flag for flag in flags if flag.startswith(typed[-1])))
         elif typed[0] in ("pretrain", "evaluate", "embed", "export", "doctor"):
             print("\n".join(complete(typed)))
         elif typed[0] == "list":

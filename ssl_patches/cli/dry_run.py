@@ -1,5 +1,5 @@
-"""``ssl-patches pretrain --dry-run``: all that a run would do but training, so that what it costs
-is known before.
+"""Do all that a run would do but training, so that its cost is known before: ``ssl-patches pretrain
+--dry-run``.
 
 Everything is composed, checked and built as for the run, and refused alike. Time is measured on a
 step of few images, memory counted on fewer. The only thing written is a picture of the tiles, in
@@ -21,6 +21,7 @@ from ssl_patches.config.messages import Failed
 from ssl_patches.config.run_dir import refuse_used
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
+from ssl_patches.data.module import items_of
 from ssl_patches.training import cost
 from ssl_patches.training.callbacks.alarms import TRY, of_geometry
 from ssl_patches.training.cost import duration, seconds_per_image
@@ -28,6 +29,7 @@ from ssl_patches.training.figures import draw_tiles
 from ssl_patches.training.prepare import Prepared, prepare, resolve_run_dir
 from ssl_patches.training.pretrainer import step_seed
 from ssl_patches.training.process import before_training
+from ssl_patches.training.statistics import with_statistics
 
 PICTURE = "dry_run.png"
 ROWS = 4  # images in the picture
@@ -37,7 +39,7 @@ def dry_run(cfg: Mapping[str, Any]) -> str:
     """Describe what a checked configuration would do and cost, in lines for a person. ValueError
     where ``pretrain`` would refuse."""
     before_training()
-    cfg = build_data.with_measured_statistics(cfg)
+    cfg, told = with_statistics(cfg)
     run = prepare(cfg)
     run_dir, checkpoint = resolve_run_dir(cfg, run)
     refuse_used(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
@@ -45,6 +47,7 @@ def dry_run(cfg: Mapping[str, Any]) -> str:
     rows = [
         ("run", f"{run_dir}: {start}" if cfg["run_dir"] else "in runs/, as run_dir= is not given")
     ]
+    rows += [("weights", line) for line in told]
     rows += [*_parts(cfg, run), *_course(run), *_cost(run), ("picture", str(_picture(cfg, run)))]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:{width}}  {text}" for name, text in rows]
@@ -52,7 +55,7 @@ def dry_run(cfg: Mapping[str, Any]) -> str:
 
 
 def _parts(cfg: Mapping[str, Any], run: Prepared) -> list[tuple[str, str]]:
-    """Encoder, then task and tiles of each part, then data."""
+    """Describe the encoder, then task and tiles of each part, then data."""
     module, train = run.module, run.data.train
     encoder = module.encoder
     rows = [
@@ -87,6 +90,8 @@ def _parts(cfg: Mapping[str, Any], run: Prepared) -> list[tuple[str, str]]:
     return [
         *rows,
         ("data", f"{data_name(cfg['data'])}: {len(train):,} images to train on{held}{size}"),
+        *((("split", train.split_rule),) if train.split_rule else ()),
+        *(("images", line) for line in build_data.remarks(train, run.data.val)),
     ]
 
 
@@ -118,7 +123,12 @@ def _cost(run: Prepared) -> list[tuple[str, str]]:
     module, settings = run.module, run.settings
     device = "cuda" if settings.accelerator == "gpu" else "cpu"
     sample = torch.stack(
-        [run.data.train[index % len(run.data.train)][0] for index in range(2 * cost.FEW)]
+        [
+            item[0]
+            for item in items_of(
+                run.data.train, [index % len(run.data.train) for index in range(2 * cost.FEW)]
+            )
+        ]
     ).to(device)
     module.to(device)
     needed = cost.estimate(module, sample, bf16=settings.resolved_precision()[0] == "bf16")
@@ -157,9 +167,10 @@ def _cost(run: Prepared) -> list[tuple[str, str]]:
 
 
 def _picture(cfg: Mapping[str, Any], run: Prepared) -> Path:
-    """Views and tiles as training draws them, of images over all of the training set."""
+    """Draw views and tiles as training draws them, of images over all of the training set."""
     train, count = run.data.train, min(ROWS, len(run.data.train))
-    images: Tensor = torch.stack([train[index * len(train) // count][0] for index in range(count)])
+    chosen = items_of(train, [index * len(train) // count for index in range(count)])
+    images: Tensor = torch.stack([image for image, _, _ in chosen])
     module, path = run.module.cpu().train(), _free(Path(PICTURE))
     with torch.random.fork_rng([]):
         torch.manual_seed(step_seed(cfg["seed"], 0, 0))

@@ -1,4 +1,5 @@
-"""The text of ``--help``: what each command does, with examples, and the flags that it takes."""
+"""Write the text of ``--help``: what each command does, with examples, and the flags that it
+takes."""
 
 from __future__ import annotations
 
@@ -70,6 +71,7 @@ against=OTHER compares two encoders image by image: the difference with its boot
 and McNemar's test.
 
   ssl-patches evaluate model=runs/a
+  ssl-patches evaluate model=runs/a data.root=DIR   # its images have moved
   ssl-patches evaluate model=runs/a probes=[knn,linear,layers,attentive,lowshot] precision=bf16
   ssl-patches evaluate model=runs/a probes=[segmentation] data=camvid data.root=DIR figures=DIR
   ssl-patches evaluate model=runs/a against=runs/b
@@ -184,12 +186,13 @@ are refused unless --mixed is given, and then marked and not tested against each
 ssl-patches doctor data.root=DIR [quarantine=FILE] [overwrite=true] [KEY=VALUE ...] [--json]
 
 Counts, sizes, modes, channels; files that are damaged, found by decoding every one as training
-does, and copies (equal bytes); decode rate of a core; and a line of settings to paste. Damaged
-files and copies are listed in quarantine.csv.
+does, and copies (equal bytes); what is not used and why; images per class; decode rate of a core;
+and a line of settings to paste. Nothing is written but quarantine=FILE, where it is given: a list
+of damaged files and copies.
 
   ssl-patches doctor data.root=my_images
   ssl-patches doctor data.root=my_tiffs data.channels=5 data.value_range=[0,4095] quarantine=bad.csv
-  ssl-patches pretrain data=folder data.root=my_images data.skip=quarantine.csv
+  ssl-patches pretrain data=folder data.root=my_images data.skip=bad.csv
 """
     ),
     "list": (

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ssl_patches.evaluation.rows import Row, table
+from ssl_patches.evaluation.verdict import NOT_YET, verdict
 from ssl_patches.studies.run_reader import read_summary
+
+COMPARING = ("agree", "subsets")
+"""Tasks of the recipes that are chosen when no task is typed."""
 
 
 def last_screen(run_dir: Path) -> str:
@@ -13,8 +19,11 @@ def last_screen(run_dir: Path) -> str:
     summary = read_summary(run_dir)
     used, folder = summary["budget_used"], run_dir / "encoder"
     lines = [""]
-    if summary["results"]:
-        lines += [table([Row(**row) for row in summary["results"]]), ""]
+    rows = [Row(**row) for row in summary["results"]]
+    if rows:
+        lines += [table(rows), ""]
+    if said := verdict(rows):
+        lines += [said, *_remedy(summary, said), ""]
     lines += [
         (
             f"{used['images']:,} images in {used['seconds']:.0f} s"
@@ -28,3 +37,15 @@ def last_screen(run_dir: Path) -> str:
         f"          ssl-patches compare {run_dir.parent}",
     ]
     return "\n".join(lines)
+
+
+def _remedy(summary: Mapping[str, Any], said: str) -> list[str]:
+    """Return what to try where the encoder is not above its floors."""
+    if not said.startswith(NOT_YET):
+        return []
+    if summary["task"] in COMPARING:
+        return ["Try a longer run (budget.flops=) first; docs/choose_a_task.md has what is known."]
+    return [
+        "Try the recipe that pretrain chooses when no task is typed (it compares views, and led"
+        " wherever it was measured), or a longer run (budget.flops=)."
+    ]

@@ -15,7 +15,7 @@ an experiment's. Plain keys of an experiment win only if it stands after ``_self
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,22 @@ from ssl_patches.config import files as conf_files
 from ssl_patches.config.check import check
 from ssl_patches.config.composer import Composer, about
 from ssl_patches.config.files import LISTED, folders_of, names_in, read_yaml
-from ssl_patches.config.messages import BadRequest
+from ssl_patches.config.instantiate import locate, signature
+from ssl_patches.config.messages import BadRequest, nearest
 from ssl_patches.config.renamed import with_current_names
 from ssl_patches.config.saved import load, save
+from ssl_patches.config.schema import LOADER, SUPPLIED
 
-__all__ = ["BadRequest", "compose", "load", "request", "save", "sweeps"]
+__all__ = [
+    "BadRequest",
+    "compose",
+    "load",
+    "overlaid",
+    "request",
+    "save",
+    "sweeps",
+    "without_data_keys",
+]
 
 
 def compose(
@@ -91,6 +102,44 @@ def request(
             ]
         raise BadRequest(told, error.guess) from None
     return check(found, **rules)
+
+
+def without_data_keys(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split words into all others and those that change the data of a run: ``data.KEY=VALUE``.
+
+    With ``data=NAME`` among them they belong to that, and there are none of the second kind.
+    """
+    if any(word.startswith("data=") for word in words):
+        return list(words), []
+    keys = [word for word in words if word.startswith("data.")]
+    return [word for word in words if word not in keys], keys
+
+
+def overlaid(
+    data: Mapping[str, Any], words: Sequence[str], *, allowed: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Change the data node of a run by ``data.KEY=VALUE``. BadRequest with all that is wrong.
+
+    ``allowed``: packages that its class may come from; None: any.
+    """
+    composer, found = Composer("evaluate", folders_of(())), dict(data)
+    knobs = signature(locate(data["_target_"], key="data._target_", allowed=allowed))[0]
+    offered = {*knobs, *LOADER} - SUPPLIED["data"]
+    for text in words:
+        if (parsed := composer.parse(text)) is None:
+            continue
+        key = parsed[0].removeprefix("data.")
+        if key not in offered:
+            composer.problems.append(
+                f"data.{key}: unknown key of the run's data;"
+                f" {nearest(key, offered, prefix='data.')}"
+            )
+        else:
+            found[key] = parsed[1]
+    if composer.problems:
+        raise BadRequest(composer.problems)
+    rules: dict[str, Any] = {"supplied": {"data": SUPPLIED["data"]}, "schema": {"data": LOADER}}
+    return check({"data": found}, **rules, allowed=allowed)["data"]
 
 
 def sweeps(

@@ -1,18 +1,23 @@
-"""Write a file so that a reader sees the old content or the new one, never half of it.
+"""Write a file or folder so that a reader sees the old content or the new one, never half of it.
 
-The content is written aside, in the same folder, and moved over the file: a rename is atomic, on
-network file systems too. What is aside is deleted when writing fails, a full disk above all.
+The content is written aside, in the same folder, and moved to its place: a rename is atomic, on
+network file systems too. What is aside is deleted when writing fails, a full disk above all. Every
+file and folder that must be whole is written here; only ``config/locks.py`` links in place of
+renaming, because a lock must not replace another.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+HALF = ".half"
 
 
 @contextmanager
@@ -20,18 +25,61 @@ def replacing(path: Path, *, durable: bool = False, folder: Path | None = None) 
     """Yield a path to write to; when the block ends without an error it becomes ``path``.
 
     ``folder``: where it is written, on the same file system; None: beside ``path``. ``durable``:
-    the content is on the disk before it gets its name, so that a machine that loses power has the
-    old file or the new one too. What writing raises passes through, and then nothing is left of it;
-    of a process that is killed ``.NAME.*.half`` may be.
+    the content is on the disk before it gets its name, and the name before this returns, so that a
+    machine that loses power has the old file or the new one too. What writing raises passes
+    through, and then nothing is left of it; of a process that is killed ``.NAME.*.half`` may be.
     """
-    aside = (folder or path.parent) / f".{path.name}.{uuid.uuid4().hex[:8]}.half"
+    aside = (folder or path.parent) / f".{path.name}.{uuid.uuid4().hex[:8]}{HALF}"
     try:
         yield aside
         if durable:
             flush(aside)
         os.replace(aside, path)
+        if durable:
+            flush(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(
+    path: Path, *, durable: bool = False, aside: Path | None = None
+) -> Iterator[Path]:
+    """Yield an empty folder to fill; when the block ends without an error it becomes ``path``.
+
+    A folder that stands at ``path`` is replaced, and put back where that fails. ``durable``: as of
+    ``replacing``. ``aside``: the folder to fill, beside ``path``; whoever holds the lock of
+    ``path`` names one, so that what a killed process left there is found and deleted. None: a new
+    name.
+    """
+    aside = aside or path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()  # not mkdtemp, whose folders nobody else may read
+    try:
+        yield aside
+        if durable:
+            for one in (*aside.iterdir(), aside):
+                flush(one)
+        _swap(aside, path)
+        if durable:
+            flush(path.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)  # already gone when it got its name
+
+
+def _swap(folder: Path, path: Path) -> None:
+    if not path.exists():
+        os.rename(folder, path)
+        return
+    old = folder.with_suffix(".old.tmp")
+    shutil.rmtree(old, ignore_errors=True)
+    os.rename(path, old)
+    try:
+        os.rename(folder, path)
+    except OSError:
+        os.rename(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def flush(path: Path) -> None:

@@ -22,7 +22,7 @@ import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ssl_patches.config.instantiate import _EMPTY, _KEYWORD, locate, signature
+from ssl_patches.config.instantiate import EMPTY, KEYWORD, locate, signature
 from ssl_patches.config.messages import (
     MISSING,
     BadRequest,
@@ -89,7 +89,7 @@ class _Check:
         self.supplied, self.allowed = supplied, allowed
         self.problems: list[str] = []
 
-    def value(self, value: Any, key: str, annotation: Any, default: Any = _EMPTY) -> Any:
+    def value(self, value: Any, key: str, annotation: Any, default: Any = EMPTY) -> Any:
         """Check one value, or the node in its place, against an annotation."""
         from pydantic import ValidationError
 
@@ -98,7 +98,7 @@ class _Check:
             return value
         if _holds_target(value):
             return self.inner(value, key)
-        if annotation in (_EMPTY, Any):
+        if annotation in (EMPTY, Any):
             return value
         adapters, nodes, unknown = _adapters(annotation)
         reason = "as its annotation says"
@@ -153,8 +153,8 @@ class _Check:
             return {"_target_": node["_target_"], **self.inner(given, key)}
         knobs, anything = signature(found)
         for name, kind in (aside or {}).items():
-            default = None if type(None) in typing.get_args(kind) else _EMPTY
-            knobs[name] = inspect.Parameter(name, _KEYWORD, annotation=kind, default=default)
+            default = None if type(None) in typing.get_args(kind) else EMPTY
+            knobs[name] = inspect.Parameter(name, KEYWORD, annotation=kind, default=default)
         later = live(self.supplied, key)
         offered = [name for name in knobs if name not in later]
         checked = {}
@@ -172,10 +172,10 @@ class _Check:
                 hint = nearest(name, offered, prefix=at, otherwise="it takes no keys; take it out")
                 self.problems.append(f"{at}{name}: unknown key of {found.__qualname__}; {hint}")
             else:
-                annotation, default = (knob.annotation, knob.default) if knob else (Any, _EMPTY)
+                annotation, default = (knob.annotation, knob.default) if knob else (Any, EMPTY)
                 checked[name] = self.value(value, f"{at}{name}", annotation, default)
         for name in offered:
-            if knobs[name].default is _EMPTY and name not in given:
+            if knobs[name].default is EMPTY and name not in given:
                 self.value(MISSING, f"{at}{name}", knobs[name].annotation)
         return {"_target_": node["_target_"], **checked}
 
@@ -189,12 +189,12 @@ class _Check:
             return node
         checked = {}
         for name, value in node.items():
-            kind = schema.get(name, _EMPTY)
+            kind = schema.get(name, EMPTY)
             if isinstance(kind, Mapping) and isinstance(value, Mapping) and "_target_" in value:
                 checked[name] = self.target(value, f"{at}{name}", kind)
             elif isinstance(kind, Mapping):
                 checked[name] = self.record(value, kind, f"{at}{name}")
-            elif kind is _EMPTY and not (isinstance(value, Mapping) and _holds_target(value)):
+            elif kind is EMPTY and not (isinstance(value, Mapping) and _holds_target(value)):
                 checked[name] = value
                 offered = {*schema, *(other for other in node if _holds_target(node[other]))}
                 self.problems.append(

@@ -12,7 +12,7 @@ from typing import Any
 from ssl_patches.config.messages import nearest, shown
 from ssl_patches.config.renamed import current
 
-_EMPTY, _KEYWORD = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
+EMPTY, KEYWORD = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
 
 
 def _inside(path: str, packages: Sequence[str]) -> bool:
@@ -20,7 +20,7 @@ def _inside(path: str, packages: Sequence[str]) -> bool:
 
 
 def _module(path: str, key: str) -> tuple[Any, list[str]]:
-    """The longest importable beginning of a dotted path, and the names that are left."""
+    """Import the longest importable beginning of a dotted path; return it and the names left."""
     parts = path.split(".")
     for count in range(len(parts) - 1, 0, -1):
         name = ".".join(parts[:count])
@@ -44,8 +44,10 @@ def _module(path: str, key: str) -> tuple[Any, list[str]]:
 def locate(
     path: Any, *, key: str = "_target_", allowed: Sequence[str] | None = None
 ) -> Callable[..., Any]:
-    """The class or function that a dotted path names. Raises ValueError: not found, not callable,
-    not allowed."""
+    """Find the class or function that a dotted path names.
+
+    Raises ValueError: not found, not callable, not allowed.
+    """
     if (
         not isinstance(path, str)
         or path.count(".") < 1
@@ -111,7 +113,7 @@ def signature(target: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter],
             continue
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     knobs = {
-        p.name: p.replace(annotation=hints.get(p.name, _EMPTY))
+        p.name: p.replace(annotation=hints.get(p.name, EMPTY))
         for p in parameters
         if p.kind in named
     }
@@ -152,7 +154,22 @@ def build(
             raise ValueError(
                 f"{name}={shown(given[name])}: only _target_ is supported; take it out"
             )
+    _refuse_unfit(target, node["_target_"], [*given, *supplied])
     return target(**given, **supplied)
+
+
+def _refuse_unfit(target: Callable[..., Any], path: str, names: Sequence[str]) -> None:
+    """Raise ValueError where a constructor does not take what it will be given."""
+    try:
+        inspect.signature(target).bind(**dict.fromkeys(names))
+    except TypeError as error:
+        raise ValueError(
+            f"_target_={path}: its constructor cannot be called with"
+            f" {', '.join(names) or 'nothing'} ({error}); let it take these as keywords, and give"
+            " all others defaults"
+        ) from None
+    except ValueError:  # written in C, without a signature
+        return
 
 
 def _built(value: Any, allowed: Sequence[str] | None) -> Any:

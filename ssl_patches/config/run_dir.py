@@ -76,10 +76,16 @@ def claim(directory: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def checkpoint_to_resume(
-    directory: Path, origin: Mapping[str, Any], *, resume: bool, overwrite: bool
+    directory: Path,
+    origin: Mapping[str, Any],
+    *,
+    resume: bool,
+    overwrite: bool,
+    former_fingerprint: str = "",
 ) -> dict[str, Any] | None:
     """Return what ``last.ckpt`` holds, or None when there is nothing to resume.
 
+    ``former_fingerprint``: of the images by the rule of before, which checkpoints of then hold.
     ValueError when another run wrote it, or when both keys are set.
     """
     if resume and overwrite:
@@ -90,7 +96,16 @@ def checkpoint_to_resume(
     if not resume or not (directory / LAST).is_file():
         return None
     checkpoint = read_checkpoint(directory / LAST)
-    changed = differences(with_current_names(checkpoint["origin"]), with_current_names(origin))
+    held = checkpoint["origin"]
+    if former_fingerprint and held.get("data_fingerprint") == former_fingerprint:
+        held = {**held, "data_fingerprint": origin["data_fingerprint"]}
+    changed = differences(with_current_names(held), with_current_names(origin))
+    if set(changed) == {"data_fingerprint"}:
+        raise ValueError(
+            f"resume=true: {directory / LAST} was trained on other images than those that are there"
+            " now (their names, sizes or content are others); give the run's own, or another"
+            " run_dir"
+        )
     if changed:
         key, (before, now) = next(iter(changed.items()))
         others = f" (and {', '.join(list(changed)[1:])})" if len(changed) > 1 else ""

@@ -10,14 +10,15 @@ LOADER = {
     "batch_size": int,
     "num_workers": int,
     "channels": int | None,
+    "value_range": list[float] | None,
     "cache": bool | str | None,
     "cache_max_gb": float | None,
     "statistics": (
         Literal["imagenet", "measured"] | dict[Literal["mean", "std"], list[float]] | None
     ),
 }
-"""Keys of the data group that the program reads itself; a source gets of them only ``channels``, if
-it takes them.
+"""Keys of the data group that the program reads itself; a source gets of them only ``channels`` and
+``value_range``, if it takes them.
 
 ``batch_size``: images that a process takes at a time; a step has this times trainer.accumulate and
 processes. Why: what the learning rates of the papers are stated for; data sets of a few hundred
@@ -25,6 +26,8 @@ images want less.
 ``num_workers``: processes that decode images, 0: none. Why: right for small machines; as many as
 cores where data are waited for.
 ``channels``: of the images, 1 to N. Why: red, green and blue.
+``value_range``: the stored values that become black and white in images of more than 8 bits, such
+as [0,4095] for 12 bits in 16; null: the range of their type. Why: the type is all that is known.
 ``cache``: true, or a folder: images are decoded once, before training, and read from a
 memory-mapped file that runs share; null: decoded every time. Why: it takes room on a disk, and only
 where data are waited for it gives something.
@@ -107,7 +110,7 @@ EXPORT = {
     "checkpoint": str | None,
     "weights": Literal["trained", "ema"],
     "precision": Literal["fp32", "fp16", "bf16"],
-    "input": Literal["float32", "uint8"],
+    "input": Literal["float32", "uint8", "uint16"],
     "image_size": int | None,
     "license": str | None,
     "overwrite": bool,
@@ -124,8 +127,13 @@ STUDY = {
 }
 TUNE = {"values": dict[str, list[Any]], "share": float, "seed": int}
 DOCTOR = {
-    "data": {"root": str, "channels": int | None, "value_range": list[float] | None},
-    "quarantine": str,
+    "data": {
+        "root": str,
+        "channels": int | None,
+        "value_range": list[float] | None,
+        "split_folders": bool | None,
+    },
+    "quarantine": str | None,
     "overwrite": bool,
     "num_workers": int | None,
 }

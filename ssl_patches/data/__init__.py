@@ -1,5 +1,5 @@
-"""Sources of images. An item is (uint8 (C, S, S), label with -1 = none, index of the image
-shown)."""
+"""Read images from sources. An item is (uint8 (C, S, S), label with -1 = none, index of the
+image shown)."""
 
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.embedded import EmbeddedSource

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from ssl_patches.data.source import ImageSource, as_source
 from ssl_patches.data.statistics import check_statistics, measured
 
 CALIBRATION_IMAGES = 1024
+PLACES = ("root", "path", "skip", "cache", "dir", "folder", "file")
+"""Keys of ``data``, or ends of them, that name a place on disk."""
 
 
 def pixel_statistics(
@@ -59,6 +62,43 @@ def with_measured_statistics(
     return {**cfg, "data": {**cfg["data"], "statistics": {"mean": list(mean), "std": list(std)}}}
 
 
+def with_absolute_places(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data node with the folders and files that it names from the root of the disk.
+
+    Whoever reads it in another working folder then finds the same images.
+    """
+    found = dict(data)
+    for key, value in data.items():
+        if not isinstance(value, str) or key.rpartition("_")[2] not in PLACES:
+            continue
+        place = os.path.abspath(os.path.expanduser(value))
+        if os.path.exists(place) or key in PLACES[:2]:
+            found[key] = place
+    return found
+
+
+def with_label_kind(
+    data: Mapping[str, Any], wanted: str, *, allowed: tuple[str, ...] | None = None
+) -> Mapping[str, Any]:
+    """Return the data node so that a source that can read its labels in two ways reads ``wanted``.
+
+    ``wanted``: class or value; with any other the source decides. ``allowed``: as for ``source``.
+    """
+    knobs, _ = signature(locate(data["_target_"], key="data._target_", allowed=allowed))
+    if wanted not in ("class", "value") or "label_kind" not in knobs or data.get("label_kind"):
+        return data
+    return {**data, "label_kind": wanted}
+
+
+def other_images(before: str | None, found: ImageSource) -> bool:
+    """Tell whether ``found`` has other images than those with the fingerprint ``before``.
+
+    False where one of them cannot be recognised.
+    """
+    now = found.fingerprint()
+    return bool(before and now) and before not in (now, found.former_fingerprint())
+
+
 def data_name(data: Mapping[str, Any]) -> str:
     """Return what tables call the images.
 
@@ -66,6 +106,27 @@ def data_name(data: Mapping[str, Any]) -> str:
     """
     name = str(data.get("name") or Path(str(data.get("root") or data.get("path") or "")).stem)
     return name or data["_target_"].rpartition(".")[2].removesuffix("Source").lower()
+
+
+def with_value_range(
+    data: Mapping[str, Any],
+    value_range: Sequence[float] | None,
+    *,
+    allowed: tuple[str, ...] | None = None,
+) -> Mapping[str, Any]:
+    """Return the data node with the range that an encoder was trained with, where it states none.
+
+    A source that draws 8 bits or prepares its images itself takes none, and is left as it is.
+    ``allowed``: as for ``source``.
+    """
+    if value_range is None or data.get("value_range") is not None:
+        return data
+    target = locate(data["_target_"], key="data._target_", allowed=allowed)
+    knobs, _ = signature(target)
+    prepared = isinstance(target, type) and issubclass(target, ImageSource)
+    if "value_range" not in knobs and prepared:
+        return data
+    return {**data, "value_range": list(value_range)}
 
 
 def source(
@@ -82,13 +143,13 @@ def source(
     at the size that crops are cut from. ``allowed``: packages that classes may come from; None:
     any. ``sources``: the Dataset objects that the configuration cannot name, by split.
 
-    A Dataset of the user's own gets what it takes of ``split``, ``image_size``, ``load_size`` and
-    ``channels``; what it returns becomes a source unless it is one already (it has a
-    ``fingerprint``). ValueError for images that are not there or not fit.
+    A Dataset of the user's own gets what it takes of ``split``, ``image_size``, ``load_size``,
+    ``channels`` and ``value_range``; what it returns becomes a source unless it is one already (it
+    has a ``fingerprint``). ValueError for images that are not there or not fit.
     """
     node = {key: value for key, value in cfg["data"].items() if key not in LOADER}
     size, channels = cfg["image_size"], channels_of(cfg)
-    load_size = size if whole else None
+    load_size, value_range = size if whole else None, cfg["data"].get("value_range")
     if sources is not None and node["_target_"] == LIVE:
         return of_datasets(
             sources,
@@ -97,6 +158,8 @@ def source(
             image_size=size,
             channels=channels,
             load_size=load_size,
+            apart=cfg["data"].get("num_workers", 1) > 0,
+            value_range=value_range,
         )
     knobs, _ = signature(locate(node["_target_"], key="data._target_", allowed=allowed))
     derived = {
@@ -104,11 +167,20 @@ def source(
         "image_size": size,
         "load_size": load_size,
         "channels": channels,
+        "value_range": value_range,
     }
     given = {key: value for key, value in derived.items() if key in knobs}
     found = build(node, allowed=allowed, **given)
+    workers = cfg["data"].get("num_workers", 1) > 0
     if isinstance(found, ImageSource) or hasattr(found, "fingerprint"):
-        return as_source(found)
+        if value_range is not None and "value_range" not in knobs:
+            raise ValueError(
+                f"data.value_range={list(value_range)}: {node['_target_'].rpartition('.')[2]} takes"
+                " none, so it could not be applied; take it out"
+            )
+        own = as_source(found)
+        own.reads_apart = own.reads_apart and workers
+        return own
     return ItemSource(
         found,
         where=f"data._target_={node['_target_']}",
@@ -117,7 +189,15 @@ def source(
         image_size=size,
         channels=channels,
         load_size=load_size,
+        apart=workers,
+        value_range=None if "value_range" in knobs else value_range,
     )
+
+
+def remarks(*sources: ImageSource | None) -> list[str]:
+    """Return what there is to say of the images of a command, each line once."""
+    lines = [line for found in sources if found is not None for line in found.remarks]
+    return list(dict.fromkeys(lines))
 
 
 def whole_batches(
@@ -125,16 +205,24 @@ def whole_batches(
     *,
     allowed: tuple[str, ...] | None = None,
     sources: Datasets | None = None,
+    fingerprint: str | None = None,
 ) -> Iterator[Tensor]:
     """Yield training images as the exported model gets them, (B, C, S, S) normalised.
 
     An encoder is calibrated with these, ``CALIBRATION_IMAGES`` at most. ``allowed``, ``sources``:
-    as for ``source``.
+    as for ``source``. ``fingerprint``: of the images that they have to be; ValueError for others.
     """
     mean, std = (
         torch.tensor(part).view(-1, 1, 1)
         for part in pixel_statistics(cfg, allowed=allowed, sources=sources)
     )
     train = source(cfg, "train", whole=True, allowed=allowed, sources=sources)
+    if other_images(fingerprint, train):
+        place = cfg["data"].get("root") or cfg["data"].get("path") or data_name(cfg["data"])
+        raise ValueError(
+            f"data.root={place}: its images are not those that the run was trained on (another"
+            " fingerprint), and the statistics of BatchNorm are measured on those; set data.root"
+            " to where they are now"
+        )
     for batch in ordered_loader(train, batch_size=128, num_workers=0, limit=CALIBRATION_IMAGES):
         yield (batch.images.float().div_(255) - mean).div_(std)

@@ -7,11 +7,11 @@ images that ``resample.py`` resizes one by one lie with their channels last, whi
 than half the time.
 
 A cache is a folder PLACE/KEY that appears complete and at once: it is written to PLACE/.KEY.partial
-and renamed. So a builder that is killed leaves nothing that could be taken for images, and of two
-builders one works while the other waits (the locks of ``config/locks.py``, which tell the dead
-from the living on other machines too). KEY is a hash of all that decides the pixels: the source's
-configuration and fingerprint, each file's time of change, the shape, and the versions of the
-decoders, Pillow and simplejpeg.
+and renamed (``config/atomic.py``). So a builder that is killed leaves nothing that could be taken
+for images, and of two builders one works while the other waits (the locks of ``config/locks.py``,
+which tell the dead from the living on other machines too). KEY is a hash of all that decides the
+pixels: the source's configuration, each file's size and time of change, the shape, and the
+versions of the decoders.
 
 Traps: (a) a Dataset of one's own whose *code* changes keeps its key: delete the folder then, or set
 another one; (b) writing through a memory map turns a full disk into a signal that kills the
@@ -21,7 +21,6 @@ whole: the array is opened again there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -32,8 +31,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL
-import simplejpeg
 import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
@@ -41,13 +38,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ssl_patches.config import locks
+from ssl_patches.config.atomic import replacing_folder
+from ssl_patches.config.keys import key_of
+from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.items import ItemSource
-from ssl_patches.data.module import ordered_loader
+from ssl_patches.data.module import items_of, ordered_loader
 from ssl_patches.data.source import ImageSource, Item, StoredSource, WrappedSource
 from ssl_patches.types import ImageBatch
 
 LAYOUT = 1  # of the files in a cache; part of every key
-DECODERS = f"{PIL.__version__} {simplejpeg.__version__}"
 MAX_GB = 20.0
 IMAGES, SHOWN, LABELS, ABOUT = "images.npy", "shown.npy", "labels.npy", "about.json"
 WAIT = 1.0  # seconds between two looks at what another process is building
@@ -72,7 +71,7 @@ class CachedSource(WrappedSource):
         channels_last: bool = False,
     ) -> None:
         super().__init__(source)
-        sample, _, _ = source[0]
+        sample, _, _ = items_of(source, [0])[0]
         self.shape: tuple[int, ...] = (len(source), *sample.shape)
         self.channels_last = channels_last and len(sample) == 3
         self.folder = place / _key(source, identity, self.shape)
@@ -129,7 +128,7 @@ class CachedSource(WrappedSource):
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         images, labels, shown = self._batch([index])
-        return images[0], int(labels[0]), int(shown[0])
+        return images[0], labels[0].item(), int(shown[0])
 
     def __getitems__(self, indices: Sequence[int]) -> ImageBatch | list[Item]:
         """Return a batch at once; torch's DataLoader asks for it by this name."""
@@ -199,19 +198,14 @@ class CachedSource(WrappedSource):
         return True
 
     def _make(self, num_workers: int) -> None:
-        half = self.folder.with_name(f".{self.folder.name}.partial")
-        # of a builder that was killed; a cache that cannot be opened
-        for left in (half, self.folder):
-            shutil.rmtree(left, ignore_errors=True)
-        try:
-            half.mkdir(parents=True)
+        shutil.rmtree(self.folder, ignore_errors=True)  # it cannot be opened; its room is needed
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = self.folder.with_name(f".{self.folder.name}.partial")
+        with replacing_folder(self.folder, durable=True, aside=aside) as half:
             shown, labels = self._decode(half / IMAGES, num_workers)
             np.save(half / SHOWN, shown)
             np.save(half / LABELS, labels)
             (half / ABOUT).write_text(json.dumps(self.about, indent=1) + "\n", encoding="utf-8")
-            os.replace(half, self.folder)
-        finally:
-            shutil.rmtree(half, ignore_errors=True)
 
     def _decode(self, path: Path, num_workers: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Write all images; return for each which one is shown, (N,), and its label, (N,)."""
@@ -239,8 +233,6 @@ class CachedSource(WrappedSource):
                 readable[batch.index], labels[batch.index] = True, batch.labels
                 bar.update(len(batch.index))
             file.truncate(begin + count * size)
-            file.flush()
-            os.fsync(file.fileno())
         shown = np.flatnonzero(readable)[
             np.searchsorted(np.flatnonzero(readable), np.arange(count)) % readable.sum()
         ]
@@ -282,12 +274,10 @@ def folder_of(cache: bool | str) -> Path:
 
 
 def _key(source: ImageSource, identity: str, shape: tuple[int, ...]) -> str:
-    content = hashlib.sha256(
-        f"{LAYOUT} {DECODERS} {shape} {source.fingerprint()} {identity}".encode()
-    )
-    for path in source.paths:
-        content.update(f" {os.stat(path).st_mtime_ns}".encode())
-    return content.hexdigest()[:24]
+    images = source.kept_key() or source.fingerprint()  # of a Dataset of one's own, see trap (a)
+    return key_of(layout=LAYOUT, decoders=DECODERS, shape=shape, images=images, identity=identity)[
+        :24
+    ]
 
 
 def _workers(asked: int) -> int:

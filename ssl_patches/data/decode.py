@@ -1,21 +1,16 @@
 """Decode one image file into one uint8 square, or raise one error.
 
 The square is what the exported preprocessing makes: shorter side to ``size`` (bilinear,
-antialiased), centre crop. An image that already has that size keeps its pixels.
+antialiased), centre crop. An image that already has that size keeps its pixels. The rules are those
+of docs/data.md, the same for a file, for the bytes of one, and for a picture of Pillow's:
 
-How files that are not 8-bit RGB are read:
-
-* transparency (RGBA, LA, palette or ``tRNS``) is composited on white, the page such pictures are
-  drawn for; dropping the alpha channel instead would show whatever colour the file hides under it;
-* 16 bits are scaled by their range, 65535 -> 255, or by ``value_range``, never by the image's own
-  extremes, so that equal values stay equal in all images (12-bit data stored in 16 bits get dark
-  without ``value_range=(0, 4095)``);
-* ``I`` (Pillow's 32-bit integers) is read as 16 bits and ``F`` (floats) as 0..1; values beyond have
-  no known range and are refused unless one is given. npy and TIFF with other than 1 or 3 channels
-  are read as arrays, see ``arrays.py``;
-* CMYK and palettes become RGB, grey becomes RGB by repetition, colour becomes grey by ITU-R 601
-  luma;
-* the EXIF orientation is applied; of several frames the first counts.
+* 8-bit pictures are read by Pillow: transparency (RGBA, LA, palette or ``tRNS``) is composited on
+  white, the page such pictures are drawn for; CMYK and palettes become RGB, grey becomes RGB by
+  repetition, colour becomes grey by ITU-R 601 luma;
+* more than 8 bits are samples (``stored.py``): scaled once, by ``value_range`` or their own range,
+  never by the image's own extremes. Where they are had from: ``tiff.py``, ``deep.py``, npy;
+* the orientation that a file states (EXIF, TIFF) is applied here and nowhere else; of an animation
+  the first frame counts.
 
 The trap: a damaged file must never turn into a grey picture that is trained on (``truncated.py``).
 What remains undetected is damage inside a JPEG whose data does not end early: libjpeg decodes it to
@@ -29,30 +24,30 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import IO, Any
 
 import numpy as np
+import PIL
 import simplejpeg
 import torch
+from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssl_patches.data import arrays
+from ssl_patches.data import arrays, tiff
+from ssl_patches.data.deep import samples_of
+from ssl_patches.data.stored import TRANSPOSE, Stored, resized, square
 from ssl_patches.data.truncated import truncated_refused
 
-DEEP = ("I", "F")
+RULES = 2  # of how stored values become pixels; raise it when pixels change
+DECODERS = f"{RULES} {PIL.__version__} {simplejpeg.__version__}"
+"""What decides pixels beside the file: part of the key of everything that is kept."""
 JPEG = b"\xff\xd8\xff"  # how such a file begins
 # how what may state an orientation begins in it: EXIF, XMP
 METADATA = (b"Exif\0\0", b"http://ns.adobe.com/xap/")
-TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+FLAT = "has 1 (grey) or 3 (RGB) channels, and data.channels={channels}: set data.channels=3"
 # What Pillow's readers raise on damaged files (its fuzzers know these; there is no common base).
 DAMAGE = (
     OSError,
@@ -100,17 +95,30 @@ def header(
 ) -> tuple[int, int]:
     """Return width and height in pixels as the file states them, without decoding.
 
-    ``channels``: those that an array file must have. Raises ``UnreadableImage``.
+    ``channels``: those that samples must have. Raises ``UnreadableImage``.
     """
     with _reading(path):
-        if arrays.is_array(path, channels=channels, value_range=value_range):
-            width, height = arrays.extent_of(arrays.shape_of(path), channels=channels)
+        if path.lower().endswith(arrays.NPY):
+            width, height = arrays.extent_of(arrays.npy_shape(path), channels=channels)
         else:
-            with Image.open(path) as image:
-                width, height = image.size
+            with open(path, "rb") as file:
+                width, height = _extent(file, channels)
     if min(width, height) < 1:
         raise UnreadableImage(path, f"has no pixels ({width}x{height})")
     return width, height
+
+
+def _extent(file: IO[bytes], channels: int) -> tuple[int, int]:
+    if tiff.is_tiff(file.read(4)):
+        found = tiff.header_of(file)
+        found.check(channels)
+        if _by_tifffile(found, channels):
+            return found.width, found.height
+    elif channels not in (1, 3):
+        raise ValueError(FLAT.format(channels=channels))
+    file.seek(0)
+    with Image.open(file) as image:
+        return image.size
 
 
 def decode(
@@ -121,19 +129,15 @@ def decode(
     value_range: Sequence[float] | None = None,
     data: bytes | None = None,
 ) -> Tensor:
-    """Decode the image of a file into uint8 (C, S, S), channels-last in memory.
+    """Decode the image of a file into uint8 (C, S, S).
 
-    S is ``size``. Raises ``UnreadableImage``. ``channels``: 1 or 3, or what an array file holds.
+    S is ``size``. Raises ``UnreadableImage``. ``channels``: 1 or 3, or what the samples hold.
     ``data``: the file's content, where ``path`` only names it.
     """
-    if data is None and arrays.is_array(path, channels=channels, value_range=value_range):
-        with _reading(path):
-            return torch.from_numpy(
-                arrays.square(
-                    arrays.read_array(path, channels=channels), size=size, value_range=value_range
-                )
-            )
     with _reading(path):
+        if data is None and path.lower().endswith(arrays.NPY):
+            stored = Stored(values=arrays.read_npy(path, channels=channels))
+            return _pixels(stored, channels=channels, size=size, value_range=value_range)
         content = _read_jpeg(path) if data is None else data
         pixels = None if content is None else _decoded(content, channels, size)
         if pixels is not None:
@@ -141,17 +145,82 @@ def decode(
         with (
             truncated_refused(),
             open(path, "rb") if content is None else io.BytesIO(content) as file,
-            Image.open(file) as image,
         ):
-            if image.format == "JPEG":
-                # The decoder itself halves large pictures, but never below twice the size asked
-                # for: there it gets visible.
-                image.draft("L" if channels == 1 else None, (2 * size, 2 * size))
-            image.load()
-            turn = orientation(image)
-            return square_of(
-                image, channels=channels, size=size, value_range=value_range, turn=turn
+            return _picture(file, channels=channels, size=size, value_range=value_range)
+
+
+def _picture(
+    file: IO[bytes], *, channels: int, size: int, value_range: Sequence[float] | None
+) -> Tensor:
+    """Return the square of an open file, of any kind but npy."""
+    if tiff.is_tiff(file.read(4)):
+        found = tiff.header_of(file)
+        found.check(channels)
+        if _by_tifffile(found, channels):
+            stored = tiff.read(file, found, channels=channels, value_range=value_range)
+            return _pixels(stored, channels=channels, size=size, value_range=value_range)
+        if not found.is_picture and value_range is not None:
+            raise ValueError(
+                "is TIFF of more than 8 bits, whose stored samples tifffile reads; install it:"
+                " pip install 'ssl-patches[tiff]'"
             )
+    elif channels not in (1, 3):
+        raise ValueError(FLAT.format(channels=channels))
+    file.seek(0)
+    with Image.open(file) as image:
+        if image.format == "JPEG":
+            # The decoder itself halves large pictures, but never below twice the size asked
+            # for: there it gets visible.
+            image.draft("L" if channels == 1 else None, (2 * size, 2 * size))
+        content = _content(image, file)
+        return square_of(
+            image, channels=channels, size=size, value_range=value_range, content=content
+        )
+
+
+def _by_tifffile(found: tiff.TiffHeader, channels: int) -> bool:
+    """Tell whether tifffile reads a TIFF: no picture, or all its samples are channels."""
+    pictured = channels in (1, 3)
+    return not (pictured and (found.is_picture or not tiff.has_tifffile()))
+
+
+def _content(image: Image.Image, file: IO[bytes]) -> bytes | None:
+    """Return the content of a file that may hold more than Pillow gives."""
+    if image.format not in ("PPM", "JPEG2000", "AVIF"):
+        return None
+    place = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(place)
+    return content
+
+
+def samples(path: str, *, channels: int) -> NDArray[Any] | None:
+    """Return the values (C, H, W) of a file of more than 8 bits as stored, None for any other.
+
+    Raises ``UnreadableImage``, also for ``channels`` that it has not.
+    """
+    with _reading(path):
+        if path.lower().endswith(arrays.NPY):
+            values = arrays.read_npy(path, channels=channels)
+            return None if values.dtype.itemsize == 1 else values
+        with open(path, "rb") as file:
+            if tiff.is_tiff(file.read(4)):
+                found = tiff.header_of(file)
+                if _by_tifffile(found, channels):
+                    any_range = (0.0, 1.0)  # a range that the header states does not matter here
+                    values = tiff.read(file, found, channels=channels, value_range=any_range).values
+                    return None if values.dtype.itemsize == 1 else values
+            file.seek(0)
+            with Image.open(file) as image:
+                stored = samples_of(image, value_range=None, content=_content(image, file))
+                return None if stored is None else stored.values
+
+
+def _pixels(
+    stored: Stored, *, channels: int, size: int, value_range: Sequence[float] | None
+) -> Tensor:
+    return torch.from_numpy(square(stored, channels=channels, size=size, value_range=value_range))
 
 
 def square_of(
@@ -160,20 +229,37 @@ def square_of(
     channels: int,
     size: int,
     value_range: Sequence[float] | None = None,
-    turn: Image.Transpose | None = None,
+    content: bytes | None = None,
 ) -> Tensor:
-    """Make uint8 (C, S, S) of a decoded picture: its central square, turned by ``turn``.
+    """Make uint8 (C, S, S) of a picture of Pillow's: its central square, upright.
 
-    S is ``size``. ``channels``: 1 or 3. Raises as Pillow does; ValueError for values without a
-    known range.
+    S is ``size``. ``channels``: 1 or 3. ``content``: of its file, where that is at hand. Raises as
+    Pillow does; ValueError for values without a known range.
     """
-    image = _eight_bits(_central_square(image), "L" if channels == 1 else "RGB", value_range)
-    if image.width != size:
-        image = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    stored = samples_of(image, value_range=value_range, content=content)
+    image.load()
+    # Pillow turns a TIFF when it is loaded, and no stored orientation is left then
+    turn = orientation(image)
+    if stored is not None:
+        stored = replace(stored, turn=turn)
+        return _pixels(stored, channels=channels, size=size, value_range=value_range)
+    image = _eight_bits(_central_square(image), "L" if channels == 1 else "RGB")
+    image = resized(image, size)
     if turn is not None:
         image = image.transpose(turn)
     pixels = torch.from_numpy(np.array(image))
     return pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1)
+
+
+def square_of_array(
+    values: NDArray[Any], *, channels: int, size: int, value_range: Sequence[float] | None = None
+) -> Tensor:
+    """Make uint8 (C, S, S) of an array (C, H, W) as stored: its central square.
+
+    S is ``size``. ValueError for values without a known range.
+    """
+    stored = Stored(values=values)
+    return _pixels(stored, channels=channels, size=size, value_range=value_range)
 
 
 def _read_jpeg(path: str) -> bytes | None:
@@ -241,14 +327,26 @@ def orientation(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _eight_bits(image: Image.Image, mode: str, value_range: Sequence[float] | None) -> Image.Image:
-    """Convert any of Pillow's modes to "L" or "RGB"."""
-    if image.mode in DEEP or image.mode.startswith("I;16"):
-        image = Image.fromarray(
-            np.rint(arrays.levels(np.asarray(image), value_range)).astype(np.uint8)
-        )
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
+def is_turned(path: str) -> bool:
+    """Tell whether a file states an orientation other than upright; False where it cannot be
+    read."""
+    if path.lower().endswith(arrays.NPY):
+        return False
+    try:
+        with open(path, "rb") as file:
+            if tiff.is_tiff(file.read(4)):
+                return tiff.header_of(file).orientation in TRANSPOSE
+            file.seek(0)
+            with Image.open(file) as image:
+                return orientation(image) is not None
+    except DAMAGE:
+        return False
+
+
+def _eight_bits(image: Image.Image, mode: str) -> Image.Image:
+    """Convert any of Pillow's modes of 8 bits to "L" or "RGB"."""
+    if image.has_transparency_data:
+        image = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     # straight to grey would skip the palette's or the ink's colour conversion

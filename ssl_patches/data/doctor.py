@@ -3,8 +3,9 @@
 Every header is read, then every file is decoded *as training decodes it*, by one process per core:
 what is damaged here is exactly what a run would leave out. Files are taken for copies when their
 bytes are equal (sha256), not when their pictures look alike: a photograph saved twice as JPEG is
-not found. The decode rate is CPU time of the decoding alone, so it holds for one core whatever else
-the machine does.
+not found. It looks at any folder, and writes only where it is told to: the list of damaged files
+and copies, ``quarantine=FILE``. The decode rate is CPU time of the decoding alone, so it holds for
+one core whatever else the machine does.
 
 Of copies the first is kept, of those on both sides of the split the held-out one, so that what is
 evaluated stays the same. A worker holds one image at a time; a huge one is refused by its header
@@ -26,12 +27,16 @@ from typing import Any
 from tqdm import tqdm
 
 from ssl_patches.data import arrays
-from ssl_patches.data.doctor_report import Report, settings
-from ssl_patches.data.examine import Examination, Examined, Traits, traits_of
+from ssl_patches.data.advice import lines_of
+from ssl_patches.data.doctor_report import Report, choices, settings
+from ssl_patches.data.examine import Examination, Examined
 from ssl_patches.data.files import QUARANTINE_COLUMNS, Extent, Reading, write_quarantine
-from ssl_patches.data.layout import Selection, find_images, select
+from ssl_patches.data.layout import Selection, select
 from ssl_patches.data.module import ordered_items
+from ssl_patches.data.remarks import of_extents, of_traits
 from ssl_patches.data.source import choose_load_size
+from ssl_patches.data.traits import Traits, traits_of
+from ssl_patches.data.walk import Found, find_images
 
 VIEW_SIZES = (32, 48, 64, 96, 128, 160, 224)
 
@@ -40,9 +45,8 @@ VIEW_SIZES = (32, 48, 64, 96, 128, 160, 224)
 class Survey:
     """The findings about the files of a folder, by path below it."""
 
+    found: Found
     chosen: Mapping[str, Selection]  # of train and val
-    images: int
-    other_files: int
     traits: Mapping[str, Traits]
     extents: Mapping[str, Extent]  # of those whose header can be read
     damaged: Mapping[str, str]
@@ -55,48 +59,99 @@ class Survey:
         """Return path -> train or val."""
         return {file.path: split for split, part in self.chosen.items() for file in part.files}
 
+    @property
+    def class_of(self) -> dict[str, str]:
+        """Return path -> class, of the images that have a label."""
+        return {
+            file.path: name
+            for part in self.chosen.values()
+            for file, name in zip(part.files, part.names, strict=True)
+            if name is not None
+        }
+
+    def remarks(self) -> list[str]:
+        """Say what is not used, and what of the images is lost as they are read."""
+        left = [*self.found.left, *(line for part in self.chosen.values() for line in part.left)]
+        return list(
+            dict.fromkeys(
+                [
+                    *map(str, left),
+                    *of_traits(self.traits, self.reading.channels),
+                    *of_extents(self.extents),
+                ]
+            )
+        )
+
 
 def doctor_command(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """Examine ``data.root``, write the quarantine list, return a ``Report`` as a mapping.
+    """Examine ``data.root`` and return a ``Report`` as a mapping.
+
+    The list of damaged files and copies is written where ``quarantine`` names a file.
 
     ValueError for a bad request.
     """
-    root, target = os.path.expanduser(cfg["data"]["root"]), Path(cfg["quarantine"])
+    root, target = os.path.expanduser(cfg["data"]["root"]), _target(cfg["quarantine"])
     workers = _checked(cfg, root, target)
     survey = look(
         root,
         channels=cfg["data"]["channels"],
         value_range=cfg["data"]["value_range"],
         workers=workers,
+        split_folders=cfg["data"].get("split_folders"),
     )
     groups = _copies(survey.examined, survey.side_of)
     listed = {path: f"damaged: {reason}" for path, reason in survey.damaged.items()}
     listed |= {path: f"copy of {group[0]}" for group in groups for path in group[1:]}
-    if listed:
+    if listed and target is not None:
         write_quarantine(target, sorted(listed.items()))
     report = _report(cfg["data"]["root"], survey, groups, listed, target)
     suggested = settings(
-        report, reading=survey.reading, image_size=survey.image_size, workers=workers
+        report,
+        reading=survey.reading,
+        workers=workers,
+        split_folders=cfg["data"].get("split_folders"),
+        corrupt=0 if report.quarantine else _corrupt(survey),
     )
-    return asdict(report) | {"settings": suggested}
+    chosen = lines_of(choices(report, channels=survey.reading.channels))
+    return asdict(report) | {"settings": suggested, "chosen": chosen}
+
+
+def _corrupt(survey: Survey) -> float:
+    """Return the share of damaged files, of the side that has more of them."""
+    sides = [[file.path for file in part.files] for part in survey.chosen.values()]
+    return max(sum(path in survey.damaged for path in side) / max(1, len(side)) for side in sides)
+
+
+def _target(quarantine: str | None) -> Path | None:
+    return None if quarantine is None else Path(quarantine).expanduser()
 
 
 def look(
-    root: str, *, channels: int | None, value_range: Sequence[float] | None, workers: int
+    root: str,
+    *,
+    channels: int | None,
+    value_range: Sequence[float] | None,
+    workers: int,
+    split_folders: bool | None = None,
 ) -> Survey:
     """Read every header, then decode every file in ``workers`` processes.
 
     ValueError for a folder without one readable image.
     """
     value_range = arrays.check_range(value_range)
-    found, others = find_images(root)
-    if not found:
+    found = find_images(root)
+    if not found.images:
+        left = "".join(f"; {line}" for line in found.left)
         raise ValueError(
-            f"data.root={root}: must hold images, but has none among {others} files; set"
-            " data.root=DIR"
+            f"data.root={root}: must hold images, but has none among {found.others} files{left};"
+            " set data.root=DIR"
         )
-    divided = os.path.isdir(os.path.join(root, "train"))
-    chosen = {split: select(found, split, divided=divided) for split in ("train", "val")}
+    chosen = {
+        split: select(
+            found.images, split, split_folders=split_folders, max_conflicts=len(found.images)
+        )
+        for split in ("train", "val")
+    }
     paths = [file.path for part in chosen.values() for file in part.files]
     traits = {path: traits_of(os.path.join(root, path)) for path in tqdm(paths, **_bar("headers"))}
     reading = Reading(channels or _usual_channels(list(traits.values())), value_range)
@@ -108,24 +163,31 @@ def look(
     damaged |= {
         path: result.reason for path, result in examined.items() if result.reason is not None
     }
-    return Survey(chosen, len(found), others, traits, extents, damaged, examined, reading, size)
+    return Survey(found, chosen, traits, extents, damaged, examined, reading, size)
 
 
 def _report(
-    root: str, survey: Survey, groups: list[list[str]], listed: Mapping[str, str], target: Path
+    root: str,
+    survey: Survey,
+    groups: list[list[str]],
+    listed: Mapping[str, str],
+    target: Path | None,
 ) -> Report:
     side_of, traits, train = survey.side_of, survey.traits.values(), survey.chosen["train"]
-    usable = Counter(side for path, side in side_of.items() if path not in listed)
+    bad = survey.damaged if target is None else listed
+    usable = Counter(side for path, side in side_of.items() if path not in bad)
     values = [value for result in survey.examined.values() for value in result.values or ()]
     _, largest = max((w * h, f"{path} ({w} x {h})") for path, (w, h) in survey.extents.items())
     return Report(
         root=root,
-        images=survey.images,
-        other_files=survey.other_files,
+        images=len(survey.found.images),
+        other_files=survey.found.others,
+        remarks=survey.remarks(),
         split_rule=train.rule,
         train=usable["train"],
         val=usable["val"],
         classes=len(train.classes),
+        labels=dict(sorted(Counter(survey.class_of.values()).items())),
         formats=_counted([trait.format for trait in traits]),
         modes=_counted([trait.mode for trait in traits]),
         channels=_counted([str(trait.channels) for trait in traits if trait.channels]),
@@ -138,18 +200,19 @@ def _report(
         ],
         duplicates=groups,
         duplicates_across_splits=_mixed(groups, side_of),
-        duplicates_across_classes=_mixed(
-            groups, {path: path.split("/")[-2] for path in side_of} if train.classes else {}
-        ),
+        duplicates_across_classes=_mixed(groups, survey.class_of),
         images_per_second_per_core=_rate(survey.examined),
-        quarantine=str(target) if listed else None,
+        quarantine=str(target) if listed and target is not None else None,
+        chosen=[],
         settings="",
     )
 
 
-def _checked(cfg: Mapping[str, Any], root: str, target: Path) -> int:
-    """The number of worker processes; ValueError for what cannot be done, before anything is
-    read."""
+def _checked(cfg: Mapping[str, Any], root: str, target: Path | None) -> int:
+    """Check a request before anything is read, and return the number of worker processes.
+
+    ValueError for what cannot be done.
+    """
     if not os.path.isdir(root):
         what = (
             "is a file; unpack it and name the folder" if os.path.isfile(root) else "does not exist"
@@ -157,7 +220,9 @@ def _checked(cfg: Mapping[str, Any], root: str, target: Path) -> int:
         raise ValueError(
             f"data.root={root}: must be a folder of images, but {what}; set data.root=DIR"
         )
-    if target.exists():
+    if target is None:
+        pass
+    elif target.exists():
         ours = target.is_file() and _first_row(target) == list(QUARANTINE_COLUMNS)
         if not (ours and cfg["overwrite"]):
             remedy = "set overwrite=true to replace it, or " if ours else ""
@@ -249,7 +314,7 @@ def _counted(names: Sequence[str]) -> dict[str, int]:
 
 
 def _copies(examined: Mapping[str, Examined], side_of: Mapping[str, str]) -> list[list[str]]:
-    """Groups of readable files with equal bytes, the one to keep first."""
+    """Group readable files with equal bytes, the one to keep first."""
     groups = defaultdict(list)
     for path, result in examined.items():
         if result.reason is None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ssl_patches.config.words import spelled
+from ssl_patches.data.advice import Choice, Facts, choose
 from ssl_patches.data.files import Reading
 
-LARGEST_BATCH = 256
+MAX_CORRUPT = 0.01  # the default of data.max_corrupt
 SHOWN = 5  # files named of each kind
 
 
@@ -20,10 +23,12 @@ class Report:
     root: str
     images: int
     other_files: int
+    remarks: list[str]  # what is not used, or loses something as it is read
     split_rule: str
     train: int  # usable ones
     val: int
     classes: int
+    labels: dict[str, int]  # images of each class, train and val together
     formats: dict[str, int]
     modes: dict[str, int]  # Pillow's, or "array"
     channels: dict[str, int]
@@ -37,19 +42,28 @@ class Report:
     duplicates_across_classes: int
     images_per_second_per_core: float
     quarantine: str | None
+    chosen: list[str]  # settings and the reason for each
     settings: str
 
 
-def settings(report: Report, *, reading: Reading, image_size: int, workers: int) -> str:
-    """Return a command that trains on this folder, to be pasted."""
+def settings(
+    report: Report,
+    *,
+    reading: Reading,
+    workers: int,
+    split_folders: bool | None = None,
+    corrupt: float = 0,
+) -> str:
+    """Return a command that trains on this folder, to be pasted.
+
+    ``split_folders``: as doctor was told. ``corrupt``: the share of damaged files, 0..1, that no
+    list leaves out.
+    """
     words = [
         "ssl-patches pretrain data=folder",
-        shlex.quote(f"data.root={report.root}"),
-        f"image_size={image_size}",
-    ]
-    batch = min(LARGEST_BATCH, 2 ** max(report.train, 1).bit_length() // 2)
-    words += [f"data.batch_size={batch}"] * (batch < LARGEST_BATCH) + [
-        f"data.num_workers={max(workers, 1)}"
+        shlex.quote(f"data.root={spelled(report.root)}"),
+        *(choice.word for choice in choices(report, channels=reading.channels)),
+        f"data.num_workers={max(workers, 1)}",
     ]
     if reading.channels != 3:
         words.append(f"data.channels={reading.channels}")
@@ -57,10 +71,21 @@ def settings(report: Report, *, reading: Reading, image_size: int, workers: int)
         low, high = value_range
         words.append(f"'data.value_range=[{low:g},{high:g}]'")
     if 2 * report.deep > report.train + report.val or reading.channels not in (1, 3):
-        words += ["data.statistics=measured", "views=microscopy"]
+        words.append("data.statistics=measured")
+    if split_folders is not None:
+        words.append(f"data.split_folders={str(split_folders).lower()}")
     if report.quarantine:
-        words.append(shlex.quote(f"data.skip={report.quarantine}"))
+        words.append(shlex.quote(f"data.skip={spelled(report.quarantine)}"))
+    elif corrupt > MAX_CORRUPT:
+        words.append(f"data.max_corrupt={min(0.99, math.ceil(1000 * corrupt) / 1000)}")
     return " ".join(words)
+
+
+def choices(report: Report, *, channels: int) -> list[Choice]:
+    """Choose how to train on this folder, as ``pretrain`` does."""
+    deep = 2 * report.deep > report.train + report.val
+    facts = Facts(report.train, report.shorter_side["median"], channels, deep=deep)
+    return choose(facts, given={"data": "folder"})
 
 
 def page(report: Mapping[str, Any]) -> str:
@@ -73,6 +98,8 @@ def page(report: Mapping[str, Any]) -> str:
             f" {report['root']}"
         ),
         f"split      {report['train']:,} train, {report['val']:,} val; {report['split_rule']}",
+        *(f"images     {line}" for line in report["remarks"]),
+        *([f"labels     {counts_of(report['labels'])}"] if report["labels"] else []),
         f"formats    {_said(report['formats'])}",
         f"modes      {_said(report['modes'])}; channels {_said(report['channels'])}",
         (
@@ -82,7 +109,7 @@ def page(report: Mapping[str, Any]) -> str:
         *(
             [
                 f"values     {deep[0]:g} to {deep[1]:g} in {report['deep']:,} files of more than 8"
-                " bits"
+                " bits, without what stands for no data (NaN, -9999)"
             ]
             if deep
             else []
@@ -102,7 +129,17 @@ def page(report: Mapping[str, Any]) -> str:
             f"quarantine {report['quarantine']} lists the damaged files and the copies; data.skip="
             " leaves them out"
         )
-    return "\n".join([*lines, "", report["settings"]])
+    elif damaged or groups:
+        lines.append("quarantine quarantine=FILE makes a list of them, for data.skip=FILE")
+    return "\n".join([*lines, "", *report["chosen"], "", report["settings"]])
+
+
+def counts_of(labels: Mapping[str, int], most: int = 12) -> str:
+    """Return how many images each class has, the fewest first."""
+    order = sorted(labels, key=lambda name: (labels[name], name))
+    shown = ", ".join(f"{name} {labels[name]:,}" for name in order[:most])
+    more = f", and {len(order) - most} more" if len(order) > most else ""
+    return f"{len(order)} classes: {shown}{more}"
 
 
 def _said(counts: Mapping[str, int]) -> str:

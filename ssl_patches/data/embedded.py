@@ -115,7 +115,7 @@ def _colour(hue: Array, value: Array | float, chroma: Array | float) -> Array:
 
 
 def _background(scene: Scene, size: int) -> Array:
-    """A wall of two colours that run into each other, and the light that falls across it.
+    """Paint a wall of two colours that run into each other, and the light that falls across it.
 
     Both change evenly along a line, so the whole is a constant, a slope in y and one in x.
     """
@@ -155,7 +155,7 @@ def _shape(kind: str, v: Array, u: Array, distance: Array) -> Array:
 
 
 def _paint_parts(canvas: Array, scene: Scene, label: int) -> NDArray[np.uint8]:
-    """All five parts, worked out in one stack of small windows (5, n, n); row k belongs to slot k.
+    """Paint all five parts, in one stack of small windows (5, n, n); row k belongs to slot k.
 
     A part is lighter or darker than what is behind it, all parts of a mobile alike.
     """
@@ -202,6 +202,8 @@ class EmbeddedSource(ImageSource):
     """
 
     labels: Tensor  # (N,) int64, 0..9
+
+    reads_apart = False
 
     def __init__(
         self,

@@ -8,26 +8,16 @@ the images.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 from torch.utils.data import Dataset
 
-from ssl_patches.data import arrays
-from ssl_patches.data.decode import DAMAGE, DEEP, UnreadableImage
+from ssl_patches.data.decode import UnreadableImage, samples
 from ssl_patches.data.files import Reading
 
-
-@dataclass(frozen=True, slots=True)
-class Traits:
-    """The traits that a header states; ``mode`` is Pillow's, or "array"."""
-
-    format: str
-    mode: str
-    channels: int | None = None
+NO_DATA = (-9999.0, -32768.0, -3.4028234663852886e38, -1.7976931348623157e308)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +59,15 @@ class Examination(Dataset[Examined]):
         return Examined(digest, None, time.process_time() - began, values)
 
 
-def traits_of(path: str) -> Traits:
-    """Read the traits of a file; one whose header cannot be read is "unreadable" (never raises)."""
-    kind = os.path.splitext(path)[1].lstrip(".").upper() or "file"
-    try:
-        if not path.lower().endswith(arrays.NPY):
-            try:
-                with Image.open(path) as image:
-                    return Traits(
-                        image.format or kind,
-                        image.mode,
-                        len(image.getbands()) - image.has_transparency_data,
-                    )
-            except Image.UnidentifiedImageError:
-                if not path.lower().endswith(arrays.TIFF):
-                    raise
-        shape = arrays.shape_of(path)
-        return Traits(kind, "array", 1 if len(shape) == 2 else min(shape[0], shape[-1]))
-    except (*DAMAGE, ImportError):
-        return Traits(kind, "unreadable")
+def limits_of(values: np.ndarray) -> tuple[float, float] | None:
+    """Return the least and the most value, without pixels that hold none; None where all hold none.
+
+    NaN and infinity are no values, nor are the numbers that stand for none (``NO_DATA``) where they
+    lie apart from all others.
+    """
+    known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    known = known[~np.isin(known, NO_DATA)] if values.dtype.kind in "if" else known
+    return (float(known.min()), float(known.max())) if known.size else None
 
 
 def stored_values(path: str, reading: Reading) -> tuple[float, float] | None:
@@ -96,13 +76,7 @@ def stored_values(path: str, reading: Reading) -> tuple[float, float] | None:
     None for others, and where it cannot be read.
     """
     try:
-        if arrays.is_array(path, channels=reading.channels, value_range=reading.value_range):
-            values = arrays.read_array(path, channels=reading.channels)
-        else:
-            with Image.open(path) as image:
-                if image.mode not in DEEP and not image.mode.startswith("I;16"):
-                    return None
-                values = np.asarray(image)
-        return None if values.dtype == np.uint8 else (float(values.min()), float(values.max()))
-    except DAMAGE:
+        values = samples(path, channels=reading.channels)
+        return None if values is None else limits_of(values)
+    except (UnreadableImage, ImportError):
         return None

@@ -11,14 +11,16 @@ import csv
 import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ssl_patches.data import arrays
+from ssl_patches.config.atomic import replacing
+from ssl_patches.data import arrays, tiff
 from ssl_patches.data.decode import UnreadableImage, decode, header
+from ssl_patches.data.remarks import of_files
 from ssl_patches.data.source import Request, StoredSource
 
 Extent = tuple[int, int]  # width, height in pixels
@@ -52,7 +54,7 @@ class Reading:
                     f"data.channels={self.channels}: {flat[0]} and {len(flat) - 1} more have 1"
                     " (grey) or 3 (RGB), only TIFF and npy hold others; set data.channels=3"
                 )
-        arrays.require_readers(paths, channels=self.channels, value_range=self.value_range)
+        tiff.require_readers(paths, channels=self.channels, value_range=self.value_range)
         return read_headers(paths, reading=self)
 
 
@@ -65,7 +67,7 @@ class ListedFile:
 
     name: str  # below the root; part of the fingerprint
     path: str  # where it is opened
-    label: int  # -1 = none
+    label: float  # a class, -1 = none; or an amount, NaN = none
     bytes: int | None = None  # its size; None: not looked up yet
 
 
@@ -89,27 +91,38 @@ class FileSource(StoredSource):
         classes: Sequence[str],
         split_rule: str,
         max_corrupt: float,
+        remarks: Sequence[str] = (),
     ) -> None:
         listed = {file.path: file for file in files}
         extents, corrupt = reading.headers(list(listed))
+        self.remarks = [*remarks, *of_files(extents, reading.channels)]
         readable = [listed[path] for path in extents]
         self.root, self.reading, self.paths = root, reading, list(extents)
+        self.known_as = [file.name for file in readable]
         super().__init__(
             where=where,
             names=self.paths,
-            labels=torch.tensor([file.label for file in readable], dtype=torch.int64),
+            labels=_as_tensor([file.label for file in readable]),
             classes=classes,
             split_rule=split_rule,
             # where none can be read there is no side, and ValueError is raised
             load_size=request.side(extents.values() or [(request.image_size,) * 2]),
             corrupt=corrupt,
             identity=(f"{file.name}\0{_size(file)}\n" for file in readable),
+            files=self.paths,
+            read_as=asdict(reading),
             max_corrupt=max_corrupt,
         )
 
-    def read(self, at: int) -> tuple[Tensor, int]:
+    def read(self, at: int) -> tuple[Tensor, float]:
         """Return image ``at`` as uint8 (C, S, S), and its label. Raises ``UnreadableImage``."""
-        return self.reading.square(self.paths[at], self.load_size), int(self.labels[at])
+        return self.reading.square(self.paths[at], self.load_size), self.labels[at].item()
+
+
+def _as_tensor(labels: Sequence[float]) -> Tensor:
+    """Return labels (N,): int64 where all are classes, float64 where they are amounts."""
+    classes = all(isinstance(label, int) for label in labels)
+    return torch.tensor(labels, dtype=torch.int64 if classes else torch.float64)
 
 
 def _size(file: ListedFile) -> int:
@@ -180,5 +193,5 @@ def read_skip(path: str | None, known: Collection[str], *, where: str) -> set[st
 
 def write_quarantine(path: Path, rows: Sequence[tuple[str, str]]) -> None:
     """Write (path, reason) as the CSV that ``data.skip`` takes. OSError where it cannot be."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([QUARANTINE_COLUMNS, *rows])

@@ -14,8 +14,9 @@ from typing import Literal
 
 from ssl_patches.data.arrays import check_range
 from ssl_patches.data.files import FileSource, ListedFile, Reading, read_skip
-from ssl_patches.data.layout import SUFFIXES, find_images, select
+from ssl_patches.data.layout import select
 from ssl_patches.data.source import Request
+from ssl_patches.data.walk import SUFFIXES, find_images, said
 
 
 class FolderSource(FileSource):
@@ -30,10 +31,14 @@ class FolderSource(FileSource):
     preprocessing. ``skip``: a quarantine list of ``ssl-patches doctor``, what it names is left out;
     None: nothing is. ``max_corrupt``: the share of unreadable files (0..1) above which
     ``ValueError`` is raised. Why: single files break, one in a hundred is a copy that went wrong.
+    ``split_folders``: whether folders named like splits (train, valid, test, ...) are the splits;
+    false: they are folders as any other. None: they are, and what can be read in two ways is
+    refused. Why: a class may be called train. ``max_conflicts``: how many files may lie on both
+    sides, by links; they are held out and not trained on. Why: what was trained on tells nothing.
 
     Attributes: ``paths`` (readable by their headers), ``labels`` (N,) int64 with -1 = none,
     ``classes``, ``corrupt`` [(path, reason)] by header, ``ignored`` (how many files are not
-    images), ``split_rule``, ``load_size``.
+    images), ``remarks`` (what is used for nothing, and why), ``split_rule``, ``load_size``.
     """
 
     def __init__(
@@ -47,6 +52,8 @@ class FolderSource(FileSource):
         load_size: int | None = None,
         skip: str | None = None,
         max_corrupt: float = 0.01,
+        split_folders: bool | None = None,
+        max_conflicts: int = 0,
     ) -> None:
         request = Request(
             split=split, image_size=image_size, channels=channels, load_size=load_size
@@ -60,13 +67,20 @@ class FolderSource(FileSource):
                 else "does not exist"
             )
             raise ValueError(f"{where}: must be a folder of images, but {what}; set data.root=DIR")
-        found, self.ignored = find_images(root)
-        skipped = read_skip(skip, [file.path for file in found], where=where)
-        chosen = select(found, split, divided=os.path.isdir(os.path.join(root, "train")))
-        files = [file for file in chosen.files if file.path not in skipped]
+        found = find_images(root)
+        self.ignored = found.others
+        skipped = read_skip(skip, [file.path for file in found.images], where=where)
+        chosen = select(
+            found.images, split, split_folders=split_folders, max_conflicts=max_conflicts
+        )
+        files = [
+            (file, name)
+            for file, name in zip(chosen.files, chosen.names, strict=True)
+            if file.path not in skipped
+        ]
         if not files:
             raise ValueError(
-                f"{where}: must hold images for {split}, but has {len(found)} images"
+                f"{where}: must hold images for {split}, but has {len(found.images)} images"
                 f" ({' '.join(SUFFIXES)}) and {self.ignored} other files below it ({chosen.rule}),"
                 f" of which data.skip names {len(skipped)}; set data.root to the folder of the"
                 " images"
@@ -77,10 +91,10 @@ class FolderSource(FileSource):
                 ListedFile(
                     name=file.path,
                     path=os.path.join(root, file.path),
-                    label=number.get(file.path.removeprefix(chosen.prefix).split("/")[0], -1),
+                    label=-1 if name is None else number[name],
                     bytes=file.bytes,
                 )
-                for file in files
+                for file, name in files
             ],
             where=where,
             root=root,
@@ -90,4 +104,5 @@ class FolderSource(FileSource):
             split_rule=chosen.rule
             + (f"; {len(chosen.files) - len(files)} skipped" if skipped else ""),
             max_corrupt=max_corrupt,
+            remarks=said([*found.left, *chosen.left]),
         )

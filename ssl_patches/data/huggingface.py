@@ -9,18 +9,20 @@ needed. Needs ``ssl-patches[hf]``.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ssl_patches.config.messages import nearest
+from ssl_patches.data.arrays import check_range
+from ssl_patches.data.datasets_private import fingerprint
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.layout import divide_numbers
 from ssl_patches.data.source import Request, StoredSource
+from ssl_patches.data.splits import held_of, side_of
 
-HELD_SPLITS = ("val", "validation", "valid", "test")
 PROBED = 64  # images whose size decides the load size
 
 
@@ -45,6 +47,7 @@ class HuggingFaceSource(StoredSource):
         image_column: str | None = None,
         label_column: str | None = None,
         channels: int = 3,
+        value_range: Sequence[float] | None = None,
         load_size: int | None = None,
         max_corrupt: float = 0.01,
     ) -> None:
@@ -56,7 +59,7 @@ class HuggingFaceSource(StoredSource):
                 f"data.channels={channels}: images in Arrow have 1 (grey) or 3 (RGB); set"
                 " data.channels=3"
             )
-        table, rule = _split(_open(path), split, path)
+        table, rule, numbers, self.remarks = _split(_open(path), split, path)
         from datasets import Image
 
         columns = [name for name, feature in table.features.items() if isinstance(feature, Image)]
@@ -73,6 +76,7 @@ class HuggingFaceSource(StoredSource):
             )
         self.rows = table.select_columns([name]).cast_column(name, Image(decode=False))
         self.image_column, self.channels = name, channels
+        self.value_range = check_range(value_range)
         labels, classes = _labels(table, label_column, path)
         probed = [self._extent(at) for at in range(0, len(table), max(1, len(table) // PROBED))]
         super().__init__(
@@ -85,9 +89,16 @@ class HuggingFaceSource(StoredSource):
                 [extent for extent in probed if extent] or [(image_size, image_size)]
             ),
             corrupt=[],
-            identity=[table._fingerprint, split, name],
+            identity=[fingerprint(table), split, name],
+            files=[file["filename"] for file in table.cache_files],
+            read_as={
+                "channels": channels,
+                "value_range": value_range,
+                "rows": [split, len(table), name],
+            },
             max_corrupt=max_corrupt,
         )
+        self.known_as = [f"{split}/{number}" for number in numbers]
 
     def read(self, at: int) -> tuple[Tensor, int]:
         """Return image ``at`` as uint8 (C, S, S), and its label. Raises ``UnreadableImage``."""
@@ -95,7 +106,13 @@ class HuggingFaceSource(StoredSource):
         if stored is None or not (stored["bytes"] or stored["path"]):
             raise UnreadableImage(self.names[at], "is empty")
         name, content = stored["path"] or self.names[at], stored["bytes"]
-        image = decode(name, channels=self.channels, size=self.load_size, data=content)
+        image = decode(
+            name,
+            channels=self.channels,
+            size=self.load_size,
+            value_range=self.value_range,
+            data=content,
+        )
         return image, int(self.labels[at])
 
     def _extent(self, at: int) -> tuple[int, int] | None:
@@ -130,14 +147,25 @@ def _open(path: str) -> Any:
         ) from None
 
 
-def _split(found: Any, split: str, path: str) -> tuple[Any, str]:
-    """Return the rows of a split, and in words how they were chosen."""
+def _split(found: Any, split: str, path: str) -> tuple[Any, str, Sequence[int], list[str]]:
+    """Return the rows of a split, in words how they were chosen, their numbers, and remarks."""
     if isinstance(found, Mapping):  # a DatasetDict
-        wanted = ("train",) if split == "train" else HELD_SPLITS
-        name = next((name for name in wanted if name in found), None)
-        if name is not None and "train" in found:
-            return found[name], f"the split {name} of {path}"
-        if len(found) > 1 or not found:
+        sides = {name: side_of(name) for name in found}
+        wanted = "train" if split == "train" else held_of(sides.values())
+        names = [name for name, side in sides.items() if side == wanted and side is not None]
+        if names and "train" in sides.values():
+            name = names[0]
+            used = {
+                next((name for name, other in sides.items() if other == side), None)
+                for side in ("train", held_of(sides.values()))
+            }
+            remarks = [
+                f"{len(rows):,} images of the split {other} are not used"
+                for other, rows in found.items()
+                if other not in used
+            ]
+            return found[name], f"the split {name} of {path}", range(len(found[name])), remarks
+        if len(found) != 1 or held_of(sides.values()):
             raise ValueError(
                 f"data.path={path}: has the splits {', '.join(found)}, must have train; name the"
                 " folder of one split instead"
@@ -148,7 +176,7 @@ def _split(found: Any, split: str, path: str) -> tuple[Any, str]:
         raise ValueError(
             f"data.path={path}: must hold images for {split}, but has {len(found)} rows; give more"
         )
-    return found.select(chosen), f"{path} divided 80/20 by the number of a row"
+    return found.select(chosen), f"{path} divided 80/20 by the number of a row", chosen, []
 
 
 def _labels(table: Any, column: str | None, path: str) -> tuple[Tensor, list[str]]:

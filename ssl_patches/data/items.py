@@ -4,7 +4,8 @@ of them.
 An image is a PIL image, an array (H, W[, C] or C, H, W) or a tensor (C, H, W or H, W[, C]): whole
 numbers of 8 or 16 bits or floats in 0..1, the scaling rule of ``arrays.py``. It becomes the same
 square as any file. The first item is looked at when the source is made, so what is wrong with it is
-said before anything runs, and says what was expected.
+said before anything runs, and says what was expected. It is looked at in a process of its own
+(``apart.py``), so that the Dataset reaches the loader's workers as it was given.
 
 ``dataset[i]`` must be a function of i: then so is every batch, and a resumed run sees what the
 unbroken one would have seen. Augmentation belongs to ``views``, a normalisation to nobody: the
@@ -18,8 +19,9 @@ gets "train" or "val"; any other is divided 80/20 by the hash of the number of a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,13 +30,25 @@ from torch import Tensor
 
 from ssl_patches.config.messages import shown
 from ssl_patches.data import arrays
-from ssl_patches.data.decode import UnreadableImage, square_of
+from ssl_patches.data.apart import looked_at
+from ssl_patches.data.decode import UnreadableImage, square_of, square_of_array
 from ssl_patches.data.layout import divide_numbers
 from ssl_patches.data.source import Request, StoredSource
 
 IMAGE_KEYS, LABEL_KEYS = ("image", "img", "pixels"), ("label", "labels", "target", "class", "y")
 LABEL_ATTRIBUTES = ("targets", "labels", "_labels", "y")
 PROBED = 16  # items looked at for the load size and the fingerprint
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class _Probed:
+    """What a few items tell: number and label of the first; side to load at and hash of all."""
+
+    first: int
+    label: int
+    side: int
+    digest: str
 
 
 class ItemSource(StoredSource):
@@ -44,9 +58,10 @@ class ItemSource(StoredSource):
     with.
 
     ``divide``: take the train or val part of the items; otherwise all of them are of this split.
-    ``identity``: text that decides the images; None takes a hash of a few of them. Labels come from
-    an attribute ``targets``, ``labels`` or ``y`` where it agrees with the items, otherwise each
-    item is read once when a probe asks.
+    ``identity``: text that decides the images; None takes a hash of a few of them. ``apart``: look
+    at items in a process of their own; false where no workers are forked later (their number is 0).
+    Labels come from an attribute ``targets``, ``labels`` or ``y`` where it agrees with the items,
+    otherwise each item is read once when a probe asks.
     """
 
     def __init__(
@@ -61,6 +76,7 @@ class ItemSource(StoredSource):
         divide: bool = True,
         value_range: Sequence[float] | None = None,
         identity: str | None = None,
+        apart: bool = True,
     ) -> None:
         request = Request(
             split=split, image_size=image_size, channels=channels, load_size=load_size
@@ -84,16 +100,10 @@ class ItemSource(StoredSource):
             raise ValueError(
                 f"{where}: must hold images for {split}, but has {len(dataset)} items; give it more"
             )
-        probed, broken = self._probe()
-        if not probed:
-            raise ValueError(
-                f"{where}: none of {len(broken)} items looked at can be read ({broken[0]}); give it"
-                " others"
-            )
-        images = [self._image(at, item) for at, item in probed.items()]
-        known, (first, item) = _known_labels(dataset), next(iter(probed.items()))
-        label = self._item_label(first, item)
-        agree = known is not None and label == int(known[first])
+        self.reads_apart = apart
+        probed = self.look(lambda source: source._probe(request))
+        known = _known_labels(dataset)
+        agree = known is not None and probed.label == int(known[probed.first])
         how = "divided 80/20 by the number of an item" if divide else "split by the dataset itself"
         super().__init__(
             where=where,
@@ -101,12 +111,16 @@ class ItemSource(StoredSource):
             labels=known[torch.tensor(self.indices)] if known is not None and agree else None,
             classes=_classes(dataset),
             split_rule=f"{where}, {how}",
-            load_size=request.side(map(_extent, images)),
+            load_size=probed.side,
             corrupt=[],
-            identity=[f"{where} {len(self.indices)} {split}", identity or _digest(images)],
+            identity=[f"{where} {len(self.indices)} {split}", identity or probed.digest],
             max_corrupt=0.01,
         )
-        self._square(first, item)
+        self.known_as = [f"{split}/{at}" for at in self.indices]
+
+    def look(self, find: Callable[[ItemSource], Found]) -> Found:
+        """Return ``find(self)`` without leaving the Dataset opened here, where workers need it."""
+        return looked_at(self, find) if self.reads_apart else find(self)
 
     @property
     def labels(self) -> Tensor:
@@ -115,7 +129,9 @@ class ItemSource(StoredSource):
         They are read from the items, once, where the dataset lists none.
         """
         if self._labels is None:
-            read = [self._item_label(at, self.dataset[at]) for at in self.indices]
+            read = self.look(
+                lambda source: [source._item_label(at, source.dataset[at]) for at in source.indices]
+            )
             self._labels = torch.tensor(read, dtype=torch.int64)
         return self._labels
 
@@ -138,15 +154,30 @@ class ItemSource(StoredSource):
         except OSError as error:  # Pillow's UnidentifiedImageError is one
             raise UnreadableImage(f"item {number}", str(error)) from error
 
-    def _probe(self) -> tuple[dict[int, Any], list[UnreadableImage]]:
-        """Return a few items spread over the dataset, by number, and what was wrong with others."""
+    def _probe(self, request: Request) -> _Probed:
+        """Look at a few items spread over the dataset. ValueError where none can be read."""
         found, broken = {}, []
         for number in self.indices[:: max(1, len(self.indices) // PROBED)][:PROBED]:
             try:
                 found[number] = self._item(number)
             except UnreadableImage as error:
                 broken.append(error)
-        return found, broken
+        if not found:
+            raise ValueError(
+                f"{self.where}: none of {len(broken)} items looked at can be read ({broken[0]});"
+                " give it others"
+            )
+        images = [self._image(at, item) for at, item in found.items()]
+        first, item = next(iter(found.items()))
+        probed = _Probed(
+            first,
+            self._item_label(first, item),
+            request.side(map(_extent, images)),
+            _digest(images),
+        )
+        self.load_size = probed.side
+        self._square(first, item)
+        return probed
 
     def _square(self, at: int, item: Any) -> Tensor:
         image = self._image(at, item)
@@ -155,8 +186,8 @@ class ItemSource(StoredSource):
                 return square_of(
                     image, channels=self.channels, size=self.load_size, value_range=self.value_range
                 )
-            return torch.from_numpy(
-                arrays.square(image, size=self.load_size, value_range=self.value_range)
+            return square_of_array(
+                image, channels=self.channels, size=self.load_size, value_range=self.value_range
             )
         except ValueError as error:
             raise ValueError(f"{self.where}: item {at} {error}") from error

@@ -7,7 +7,7 @@ run directory never holds them. Loader workers are forked and have them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 from ssl_patches.data.items import ItemSource
@@ -46,11 +46,14 @@ def of_datasets(
     image_size: int,
     channels: int = 3,
     load_size: int | None = None,
+    apart: bool = True,
+    value_range: Sequence[float] | None = None,
 ) -> ItemSource:
     """Return the images of a split; without ``val``, 20 % of ``train`` are held out.
 
     ``name``: what they are called in errors and tables. ``image_size``, ``load_size``: sides in
-    pixels. ValueError for what is no map-style Dataset of images.
+    pixels. ``value_range``: stored values that become black and white in arrays of more than 8
+    bits. ``apart``: as for ``ItemSource``. ValueError for what is no map-style Dataset of images.
     """
     return ItemSource(
         datasets.get(split, datasets["train"]),
@@ -59,5 +62,7 @@ def of_datasets(
         image_size=image_size,
         channels=channels,
         load_size=load_size,
+        value_range=value_range,
         divide="val" not in datasets,
+        apart=apart,
     )

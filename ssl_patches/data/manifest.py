@@ -1,45 +1,73 @@
 """Read images listed in a file: ``data=manifest data.path=FILE``, a list of paths, a CSV or TSV
 with a header, or Parquet.
 
-Paths are relative to ``data.root``, or to the folder of the list where none is given. Labels are
-text or numbers and are numbered in sorted order (as numbers where all are numbers) over *both*
-splits; an empty one means none. A column of splits says train, val (or valid, validation, test);
-without it rows are held out by the hash of their path, with the percentages of ``layout.py``.
+Paths are relative to ``data.root``, or to the folder of the list where none is given. An empty
+label means none. Text, and numbers that are all whole, are classes, in sorted order (as numbers
+where all are numbers) over *both* splits; numbers with fractions stay the numbers that they are,
+and so do whole ones with ``labels=value``. A column of splits says train, val, test or another name
+that ``splits.py`` knows; without it rows are held out by the hash of their path, with the
+percentages of ``layout.py``.
+
+An image counts once, however often and in whatever spelling it is listed. Rows that say the same of
+it are told; rows that contradict each other (two labels, or both trained on and put aside) are
+counted and refused above ``max_conflicts``. Below that nothing is decided by order: such an image
+has no label, or is held out only.
 """
 
 from __future__ import annotations
 
-import csv
+import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ssl_patches.config.messages import nearest
 from ssl_patches.data.arrays import check_range
 from ssl_patches.data.files import FileSource, ListedFile, Reading, read_skip
 from ssl_patches.data.layout import HELD_OUT, place
+from ssl_patches.data.lists import Columns, numbers_in, read_columns, with_slashes
 from ssl_patches.data.source import Request
+from ssl_patches.data.splits import SIDES, Side, held_of, side_of
 
-SIDES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
 IMAGE_COLUMNS = ("image", "path", "file", "filename", "image_path", "file_name")
-Columns = dict[str, list[str]]
+
+
+@dataclass
+class _Listed:
+    """All that the rows of one image say. ``name``: as it is listed first."""
+
+    name: str
+    rows: int = 0
+    labels: set[str] = field(default_factory=set)
+    sides: set[Side] = field(default_factory=set)
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether its rows give it two labels, or train on it and put it aside."""
+        return len(self.labels) > 1 or self.leaks
+
+    @property
+    def leaks(self) -> bool:
+        """Whether it is both trained on and put aside."""
+        return "train" in self.sides and len(self.sides) > 1
+
+    def side(self, held: Side | None) -> str | None:
+        """Return train or val, where ``held`` is what is evaluated on; None: neither."""
+        if self.leaks or "train" not in self.sides:
+            return "val" if held in self.sides else None
+        return "train"
 
 
 class ManifestSource(FileSource):
-    """The images that a list names, one a row; ValueError where it cannot be read as told.
+    """The images that a list names; ValueError where it cannot be read as told.
 
     ``path``: the list. ``image_column``: None takes the first of ``IMAGE_COLUMNS`` that there is,
     or the only column. ``label_column``, ``split_column``: None = there are none. ``root``: what
     paths are relative to; None: the folder of the list. A split column with both ``val`` and
-    ``test`` evaluates on ``val``. The rest as for ``FolderSource``.
+    ``test`` evaluates on ``val``. ``max_conflicts``: how many images may contradict themselves.
+    Why: such a list has a mistake in it. ``label_kind``: class, or value for numbers; None: as the
+    labels look. The rest as for ``FolderSource``.
     """
 
     def __init__(
@@ -57,101 +85,136 @@ class ManifestSource(FileSource):
         load_size: int | None = None,
         skip: str | None = None,
         max_corrupt: float = 0.01,
+        max_conflicts: int = 0,
+        label_kind: Literal["class", "value"] | None = None,
     ) -> None:
         request = Request(
             split=split, image_size=image_size, channels=channels, load_size=load_size
         )
         reading, where = Reading(channels, check_range(value_range)), f"data.path={path}"
-        columns = read_columns(path)
-        images = columns[_image_column(image_column, columns, path)]
-        labels = _column("label_column", label_column, columns, path)
-        classes = class_order(labels or [])
-        number = {name: at for at, name in enumerate(classes)}
-        sides, rule = _sides(
-            images, _column("split_column", split_column, columns, path), bool(classes), where
-        )
-        skipped = read_skip(skip, images, where=where)
-        rows = [at for at, side in enumerate(sides) if side == split and images[at] not in skipped]
-        if not rows:
-            raise ValueError(
-                f"{where}: must list images for {split}, but has {len(images)} rows ({rule}); list"
-                " some"
-            )
         base = (
             os.path.expanduser(root)
             if root
             else os.path.dirname(os.path.abspath(os.path.expanduser(path)))
         )
+        columns = read_columns(path)
+        names = columns[_image_column(image_column, columns, path)]
+        labels = _column("label_column", label_column, columns, path)
+        splits = _column("split_column", split_column, columns, path)
+        names, turned = with_slashes(names, base)
+        listed = _listed(names, labels, _sides(splits, where), base, where)
+        remarks = [f"{turned:,} paths are written with backslashes"] if turned else []
+        remarks += _remarks(listed, max_conflicts, where)
+        cells = [only for each in listed for only in each.labels]
+        classes, numbers = _numbered(cells, label_kind, where)
+        held, rule = _divide(listed, splits is not None, bool(cells))
+        skipped = read_skip(skip, [each.name for each in listed], where=where)
+        chosen = [each for each in listed if each.side(held) == split and each.name not in skipped]
+        if not chosen:
+            raise ValueError(
+                f"{where}: must list images for {split}, but has {len(names)} rows ({rule}); list"
+                " some"
+            )
+        unused = sum(each.side(held) is None for each in listed)
+        if unused:
+            remarks.append(
+                f"{unused:,} images of test are not used, as there are some of val to evaluate on"
+            )
         super().__init__(
             [
                 ListedFile(
-                    name=images[at],
-                    path=os.path.join(base, images[at]),
-                    label=number.get(labels[at], -1) if labels else -1,
+                    name=each.name,
+                    path=os.path.join(base, each.name),
+                    label=numbers[next(iter(each.labels))] if len(each.labels) == 1 else none,
                 )
-                for at in rows
+                for none in [-1 if classes or not cells else math.nan]
+                for each in chosen
             ],
             where=where,
             root=base,
             request=request,
             reading=reading,
             classes=classes,
-            split_rule=f"{len(classes)} classes; {rule}" if classes else f"unlabelled; {rule}",
+            split_rule=f"{_kind(classes, cells)}; {rule}",
             max_corrupt=max_corrupt,
+            remarks=remarks,
         )
 
 
-def read_columns(path: str) -> Columns:
-    """Return name -> values as text, of a list (one column, ``image``), CSV, TSV or Parquet.
+def _listed(
+    names: Sequence[str],
+    labels: Sequence[str] | None,
+    sides: Sequence[Side] | None,
+    base: str,
+    where: str,
+) -> list[_Listed]:
+    """Bring together the rows of each image, in the order in which images are listed first."""
+    found: dict[str, _Listed] = {}
+    folders: dict[str, str] = {}
+    for at, name in enumerate(names):
+        if not name:
+            raise ValueError(f"{where}: row {at + 2} names no image; name one or take it out")
+        folder, file = os.path.split(os.path.join(base, name))
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        each = found.setdefault(os.path.join(folders[folder], file), _Listed(name))
+        each.rows += 1
+        if labels is not None and labels[at]:
+            each.labels.add(labels[at])
+        if sides is not None:
+            each.sides.add(sides[at])
+    return list(found.values())
 
-    ValueError when it cannot be read.
-    """
-    file = Path(path).expanduser()
-    try:
-        if file.suffix.lower() == ".parquet":
-            return _parquet(file)
-        with file.open(
-            newline="", encoding="utf-8-sig"
-        ) as opened:  # spreadsheets write a byte order mark
-            if file.suffix.lower() not in (".csv", ".tsv"):
-                return {"image": [line for line in map(str.strip, opened) if line]}
-            rows = list(
-                csv.DictReader(opened, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
-            )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(
-            f"data.path={path}: cannot be read ({error}); name a .txt, .csv, .tsv or .parquet file"
-        ) from None
-    if not rows:
-        raise ValueError(f"data.path={path}: has no rows below its header; list images, one a row")
-    ragged = next((at for at, row in enumerate(rows) if None in row or None in row.values()), None)
-    if ragged is not None:
-        raise ValueError(
-            f"data.path={path}: row {ragged + 2} has another number of cells than the header; quote"
-            " commas in names"
+
+def _remarks(listed: Sequence[_Listed], most: int, where: str) -> list[str]:
+    """Say what is listed more than once; refuse more contradictions than ``most``."""
+    wrong = [each for each in listed if each.contradicts]
+    labels = [each for each in wrong if len(each.labels) > 1]
+    leaks = [each for each in wrong if each.leaks]
+    lines = []
+    if labels:
+        some = " and ".join(sorted(labels[0].labels)[:2])
+        lines.append(
+            f"{len(labels):,} images have rows with different labels ({labels[0].name}: {some})"
         )
-    return {name: [row[name].strip() for row in rows] for name in rows[0]}
+    if leaks:
+        lines.append(
+            f"{len(leaks):,} images are listed both for train and for val or test ({leaks[0].name})"
+        )
+    if len(wrong) > most:
+        raise ValueError(
+            f"{where}: {'; '.join(lines)}; correct the list, or set data.max_conflicts={len(wrong)}"
+            " to go on with the former without a label and the latter held out only"
+        )
+    same = [each for each in listed if each.rows > 1 and not each.contradicts]
+    if same:
+        lines.append(
+            f"{len(same):,} images are listed more than once and count once ({same[0].name})"
+        )
+    return lines
 
 
-def _parquet(file: Path) -> Columns:
-    try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import read_table
-    except ImportError:
+def _numbered(
+    cells: Sequence[str], kind: str | None, where: str
+) -> tuple[list[str], dict[str, float]]:
+    """Return the classes, none where labels are amounts, and the number of each label."""
+    numbers = numbers_in(cells)
+    if kind == "value" and numbers is None and cells:
+        wrong = next(cell for cell in cells if numbers_in([cell]) is None)
         raise ValueError(
-            f"data.path={file}: Parquet is read by pyarrow; install it: pip install"
-            " 'ssl-patches[parquet]', or give a CSV"
-        ) from None
-    try:
-        table = read_table(file)
-    except (ArrowException, OSError) as error:
-        raise ValueError(
-            f"data.path={file}: cannot be read as Parquet ({error}); write it again"
-        ) from None
-    return {
-        name: ["" if cell is None else str(cell) for cell in table[name].to_pylist()]
-        for name in table.column_names
-    }
+            f"labels=value: {where} has the label '{wrong}', which is no number; set labels=class"
+        )
+    whole = numbers is None or all(number.is_integer() for number in numbers)
+    if numbers is not None and (kind == "value" or (kind is None and not whole)):
+        return [], dict(zip(cells, numbers, strict=True))
+    classes = class_order(cells)
+    return classes, {name: at for at, name in enumerate(classes)}
+
+
+def _kind(classes: Sequence[str], cells: Sequence[str]) -> str:
+    if classes:
+        return f"{len(classes)} classes"
+    return "numbers as labels" if cells else "unlabelled"
 
 
 def _column(key: str, name: str | None, columns: Columns, path: str) -> list[str] | None:
@@ -182,37 +245,40 @@ def _image_column(name: str | None, columns: Columns, path: str) -> str:
 
 
 def class_order(labels: Sequence[str]) -> list[str]:
-    """Sort the classes: as numbers where all are whole numbers ("10" after "9").
+    """Sort the classes: as numbers where all are numbers ("10" after "9").
 
     An empty label is no class.
     """
-    names = set(labels) - {""}
-    return (
-        sorted(names, key=int)
-        if all(name.lstrip("-").isdigit() for name in names)
-        else sorted(names)
-    )
+    names = sorted(set(labels) - {""})
+    numbers = numbers_in(names)
+    if numbers is None:
+        return names
+    return [name for _, name in sorted(zip(numbers, names, strict=True))]
 
 
-def _sides(
-    images: list[str], splits: list[str] | None, labelled: bool, where: str
-) -> tuple[list[str], str]:
-    """Return "train", "val" or something else for each row, and the rule in words."""
+def _sides(splits: Sequence[str] | None, where: str) -> list[Side] | None:
+    """Return the side that each row names. ValueError where one names none."""
     if splits is None:
-        percent = HELD_OUT[labelled]
-        held = [place(image) < percent for image in images]
-        if len(images) > 1 and sum(held) in (0, len(held)):
-            least = min(range(len(images)), key=lambda at: place(images[at]))
-            held[least] = not held[least]
-        rule = f"held out where int(sha256(path).hexdigest()[:8], 16) % 100 < {percent}"
-        return ["val" if side else "train" for side in held], rule
-    unknown = sorted({name for name in splits if name.lower() not in SIDES})
+        return None
+    known = {name: side_of(name) for name in set(splits)}
+    unknown = sorted(name for name, side in known.items() if side is None)
     if unknown:
         raise ValueError(
             f"{where}: the split column says '{unknown[0]}', must say {', '.join(SIDES)}; rename it"
             " there"
         )
-    sides = [SIDES[name.lower()] for name in splits]
-    if "val" not in sides:
-        sides = ["val" if side == "test" else side for side in sides]
-    return sides, "split by its column"
+    return [side for name in splits if (side := known[name]) is not None]
+
+
+def _divide(listed: Sequence[_Listed], given: bool, labelled: bool) -> tuple[Side | None, str]:
+    """Return the side to evaluate on, and the rule in words; without ``given`` sides set them."""
+    if given:
+        return held_of(side for each in listed for side in each.sides), "split by its column"
+    percent = HELD_OUT[labelled]
+    held = [place(each.name) < percent for each in listed]
+    if len(listed) > 1 and sum(held) in (0, len(held)):
+        least = min(range(len(listed)), key=lambda at: place(listed[at].name))
+        held[least] = not held[least]
+    for each, side in zip(listed, held, strict=True):
+        each.sides = {"val" if side else "train"}
+    return "val", f"held out where int(sha256(path).hexdigest()[:8], 16) % 100 < {percent}"

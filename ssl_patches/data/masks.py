@@ -14,8 +14,8 @@ mask where the label stands.
 
 The traps: (a) frames of a video are near copies, so images of one folder must not be divided by
 chance; (b) an image that cannot be read has a mask that can, so here nothing is left out or
-replaced: it is refused by name; (c) a camera's EXIF orientation turns the image alone, so such
-pairs have to be stored upright.
+replaced: it is refused by name; (c) a camera's EXIF orientation turns the image alone, so such a
+pair is refused: store both upright.
 """
 
 from __future__ import annotations
@@ -32,12 +32,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ssl_patches.data.decode import DAMAGE, UnreadableImage, decode
+from ssl_patches.config.keys import content_of, key_of, state_of
+from ssl_patches.data.arrays import check_range
+from ssl_patches.data.decode import DAMAGE, DECODERS, UnreadableImage, decode, is_turned
 from ssl_patches.data.files import Extent, read_headers
-from ssl_patches.data.layout import find_images
 from ssl_patches.data.source import HasMasks, ImageSource, WrappedSource, choose_load_size
+from ssl_patches.data.walk import find_images
 
 LARGEST_ID = 2**15 - 1
+MOST_CLASSES = 256
+"""Ids without names beyond which they cannot be classes."""
+FEW_CLASSES = 32
+"""Ids without names beyond which masks that count 0, 1, 2, ... number objects."""
 
 
 class WithMasks(ImageSource):
@@ -57,6 +63,7 @@ class WithMasks(ImageSource):
             )
         self.source, self.masks = source, source.mask
         self.classes, self.objects = source.mask_classes, source.objects
+        self.reads_apart, self.remarks = source.reads_apart, source.remarks
 
     def __len__(self) -> int:
         return len(self.source)
@@ -69,6 +76,14 @@ class WithMasks(ImageSource):
     def fingerprint(self) -> str:
         """Return that of the source."""
         return self.source.fingerprint()
+
+    def former_fingerprint(self) -> str:
+        """Return that of the source."""
+        return self.source.former_fingerprint()
+
+    def kept_key(self) -> str:
+        """Return that of the source."""
+        return self.source.kept_key()
 
 
 class MaskFolder(ImageSource):
@@ -87,6 +102,8 @@ class MaskFolder(ImageSource):
     root: str
     load_size: int
 
+    reads_apart = False
+
     def __init__(
         self,
         *,
@@ -94,6 +111,7 @@ class MaskFolder(ImageSource):
         split: Literal["train", "val"],
         image_size: int,
         channels: int = 3,
+        value_range: Sequence[float] | None = None,
         load_size: int | None = None,
         held_out: Literal["val", "test"] = "test",
         void: Sequence[int] = (255,),
@@ -111,6 +129,7 @@ class MaskFolder(ImageSource):
                 " data.channels=3"
             )
         self.root, self.channels, self.void = os.path.expanduser(root), channels, sorted(void)
+        self.value_range, self._content = check_range(value_range), ""
         names = {"train": ("train",), "val": (held_out, *({"val", "test"} - {held_out}))}[split]
         folders = [os.path.join(self.root, name) for name in names]
         folder = next(
@@ -120,6 +139,7 @@ class MaskFolder(ImageSource):
         extents, mask_extents = readable(self.paths), readable(self.mask_paths)
         for path, own, other in zip(self.mask_paths, mask_extents, extents, strict=True):
             _check_shape(path, own, other)
+        _refuse_turned(self.paths)
         self.load_size = load_size or choose_load_size(extents, image_size)
         self.mask_size = median_low(map(min, mask_extents))
         self.mask_classes = self._names()
@@ -137,11 +157,17 @@ class MaskFolder(ImageSource):
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         try:
-            return decode(self.paths[index], channels=self.channels, size=self.load_size), -1, index
+            image = decode(
+                self.paths[index],
+                channels=self.channels,
+                size=self.load_size,
+                value_range=self.value_range,
+            )
         except UnreadableImage as error:
             raise ValueError(
                 f"data.root={self.root}: {error}; repair it, or remove it and its mask"
             ) from error
+        return image, -1, index
 
     def mask(self, index: int) -> Tensor:
         """Return the ids of image ``index``, int16 (H, W), -1 = unlabelled.
@@ -159,8 +185,24 @@ class MaskFolder(ImageSource):
         return ids
 
     def fingerprint(self) -> str:
-        """Return the sha256 of names and sizes of images and masks, and of what is unlabelled."""
+        """Return the sha256 of names, sizes and content of images and masks, and of what is
+        unlabelled."""
+        self._content = self._content or content_of([*self.paths, *self.mask_paths])
+        return key_of(names=self.former_fingerprint(), content=self._content)
+
+    def former_fingerprint(self) -> str:
+        """Return the sha256 of names and sizes alone, as runs of before hold it."""
         return hashlib.sha256(os.fsencode(f"{self._lines}{self.void}")).hexdigest()
+
+    def kept_key(self) -> str:
+        """Return a hash of images, masks and names of classes as they are now, and of how they are
+        read."""
+        return key_of(
+            files=state_of([*self.paths, *self.mask_paths]),
+            read_as=[self.channels, self.value_range, self.void],
+            classes=[self.mask_classes, list(self.objects)],
+            decoders=DECODERS,
+        )
 
     def _names(self) -> list[str]:
         """Return the class of each id from 0; ids without a name are called after their number."""
@@ -207,7 +249,7 @@ def paired(folder: str) -> tuple[list[str], list[str], str]:
                 f"data.root: {os.path.join(folder, side)} does not exist; masks need"
                 " DIR/train/images, DIR/train/masks, DIR/test/images and DIR/test/masks"
             )
-        found, _ = find_images(os.path.join(folder, side))
+        found = find_images(os.path.join(folder, side)).images
         sides.append({str(PurePosixPath(file.path).with_suffix("")): file for file in found})
     images, masks = sides
     if alone := sorted(images.keys() ^ masks.keys()):
@@ -271,8 +313,30 @@ def ids_of(path: str, *, size: int | None = None) -> Tensor:
 
 
 def found_ids(folder: str) -> set[int]:
-    """Return all ids in the masks of a split. ValueError as for ``paired`` and ``ids_of``."""
-    return {label for path in paired(folder)[1] for label in ids_of(path).unique().tolist()}
+    """Return all ids in the masks of a split. ValueError as for ``paired`` and ``ids_of``.
+
+    ValueError too where the ids number the objects of each image (masks of instances).
+    """
+    each = [set(ids_of(path).unique().tolist()) for path in paired(folder)[1]]
+    found = set().union(*each)
+    counted = sum(ids == set(range(min(ids), min(ids) + len(ids))) for ids in each)
+    if len(found) > MOST_CLASSES or (len(found) > FEW_CLASSES and counted > 0.9 * len(each)):
+        raise ValueError(
+            f"data.root: the masks of {folder} hold {len(found)} different ids, as masks that"
+            " number the objects of each image do; store classes (0 where there is no object, 1"
+            " where there is one), or name the ids in classes.txt"
+        )
+    return found
+
+
+def _refuse_turned(paths: Sequence[str]) -> None:
+    """Raise ValueError for an image that its file says to turn: its mask would not follow."""
+    for path in paths:
+        if is_turned(path):
+            raise ValueError(
+                f"data.root: {path} states an orientation (EXIF), which turns the image and not its"
+                " mask; store both upright"
+            )
 
 
 def _check_shape(path: str, own: Extent, image: Extent) -> None:

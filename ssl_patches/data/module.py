@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain, count
 from typing import Any
@@ -31,6 +31,7 @@ from lightning import LightningDataModule
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from ssl_patches.data.apart import looked_at
 from ssl_patches.data.source import ImageSource, Item, as_source
 from ssl_patches.types import ImageBatch
 
@@ -163,6 +164,7 @@ def ordered_loader(
     random they hold the classes in about their proportions, and a smaller subset lies within a
     larger one. Images that the source replaced because they cannot be decoded are left out rather
     than counted twice, so ``index`` may have holes. ``start``: leave out so many at the beginning.
+    A source that ``reads_apart`` is read by one worker where ``num_workers`` is 0.
     ValueError for ``batch_size`` or ``limit`` below 1.
     """
     if batch_size < 1:
@@ -176,7 +178,7 @@ def ordered_loader(
     return _loader(
         _Asked(source, chosen[start:]),
         batch_size=batch_size,
-        num_workers=num_workers,
+        num_workers=num_workers or int(getattr(source, "reads_apart", True)),
         collate_fn=collate_asked,
     )
 
@@ -187,6 +189,14 @@ def ordered_items(dataset: Dataset[Any], *, num_workers: int) -> Iterator[Any]:
     return chain.from_iterable(
         _loader(dataset, batch_size=8, num_workers=num_workers, collate_fn=list)
     )
+
+
+def items_of(source: ImageSource, indices: Iterable[int]) -> list[Item]:
+    """Return some items; a Dataset that workers shall get as it was given is not opened here."""
+    chosen = list(indices)
+    if getattr(source, "reads_apart", True):
+        return looked_at(source, lambda found: [found[index] for index in chosen])
+    return [source[index] for index in chosen]
 
 
 class _Asked(Dataset[tuple[int, Item]]):

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ssl_patches.data import arrays
-from ssl_patches.data.decode import decode, orientation, square_of
+from ssl_patches.data.decode import decode, square_of, square_of_array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +21,9 @@ class Preprocess:
 
     ``image_size``: S in pixels. ``mean``, ``std`` per channel, of pixels as shares 0..1. An image
     is a file's path, a PIL image, an array (H, W[, C] or C, H, W) or a tensor (C, H, W); pixels are
-    read by the rules of ``data.decode`` and ``data.arrays`` (8 or 16 bits, floats in 0..1), by
-    ``value_range`` where it is given.
+    read and turned upright by the rules of training (``data.decode``). ``value_range``: the stored
+    values that are black and white where there are more than 8 bits, as trained on; None: the range
+    of the type. Calling it raises ValueError or ``UnreadableImage`` for what cannot be read so.
     """
 
     image_size: int
@@ -44,15 +45,9 @@ class Preprocess:
         if isinstance(image, str | os.PathLike):
             return decode(os.fspath(image), channels=channels, size=size, value_range=value_range)
         if isinstance(image, Image.Image):
-            return square_of(
-                image,
-                channels=channels,
-                size=size,
-                value_range=value_range,
-                turn=orientation(image),
-            )
+            return square_of(image, channels=channels, size=size, value_range=value_range)
         values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
         values = arrays.channels_first(
             values, channels=channels, last=not isinstance(image, Tensor)
         )
-        return torch.from_numpy(arrays.square(values, size=size, value_range=value_range))
+        return square_of_array(values, channels=channels, size=size, value_range=value_range)

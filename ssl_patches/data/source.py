@@ -19,7 +19,7 @@ import hashlib
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from statistics import median_low
@@ -29,10 +29,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ssl_patches.data.decode import UnreadableImage
+from ssl_patches.config.keys import content_of, key_of, state_of
+from ssl_patches.data.decode import DECODERS, UnreadableImage
 
 # uint8 (C, S, S), label (a class or a mask) with -1 = none, index of the image shown
-Item = tuple[Tensor, int | Tensor, int]
+Item = tuple[Tensor, float | Tensor, int]
 Damage = list[tuple[str, str]]  # (which image, why it cannot be read)
 
 
@@ -46,6 +47,10 @@ class ImageSource(Dataset[Item], ABC):
     ``labels`` (N,) int64, -1 = none; None: they are those of the items. ``classes``: their names.
     ``paths`` of the files, in order; ``root``: the folder that tables name them relative to.
     ``split_rule``: in words, how the split was chosen. ``load_size``: side S in pixels.
+    ``reads_apart``: items must not be read in a process from which loader workers are forked later,
+    as the source may open a file then; false where each item opens its own.
+    ``known_as``: the name of each image that the user knows it by; empty: its number in the split.
+    ``remarks``: lines on what is not used, or not as one would expect; every command says them.
     """
 
     labels: Tensor | None = None
@@ -54,6 +59,9 @@ class ImageSource(Dataset[Item], ABC):
     root: str | None = None
     split_rule: str = ""
     load_size: int | None = None
+    known_as: Sequence[str] = ()
+    remarks: Sequence[str] = ()
+    reads_apart: bool = True
 
     @abstractmethod
     def __len__(self) -> int:
@@ -64,7 +72,32 @@ class ImageSource(Dataset[Item], ABC):
         """Return image ``index`` 0..N-1; IndexError for any other."""
 
     def fingerprint(self) -> str:
-        """Return a hash of what decides the images; "" where they cannot be recognised."""
+        """Return a hash of what decides the images; "" where they cannot be recognised.
+
+        The same images have the same one wherever they lie: a run is known again by it.
+        """
+        return ""
+
+    def former_fingerprint(self) -> str:
+        """Return what ``fingerprint`` gave when it looked at names and sizes of files alone.
+
+        Runs of then hold it, and are gone on with.
+        """
+        return self.fingerprint()
+
+    def kept_key(self) -> str:
+        """Return a hash of what decides images and labels here and now, "" where nobody knows.
+
+        It is part of the key of everything that is kept on disk; without one nothing is kept.
+        """
+        return self.fingerprint()
+
+    def label_key(self) -> str:
+        """Return a hash of labels and classes, "" where they are not known without reading items.
+
+        It is apart from the fingerprint: labels do not decide what is trained, but what probes
+        find.
+        """
         return ""
 
     def unreadable(self) -> Damage:
@@ -112,6 +145,9 @@ class WrappedSource(ImageSource):
     root: Any = _Lent()
     split_rule: Any = _Lent()
     load_size: Any = _Lent()
+    known_as: Any = _Lent()
+    remarks: Any = _Lent()
+    reads_apart: Any = _Lent()
 
     def __init__(self, source: Any) -> None:
         self.source = source
@@ -125,6 +161,18 @@ class WrappedSource(ImageSource):
     def fingerprint(self) -> str:
         """Return that of ``source``."""
         return getattr(self.source, "fingerprint", super().fingerprint)()
+
+    def former_fingerprint(self) -> str:
+        """Return that of ``source``."""
+        return getattr(self.source, "former_fingerprint", self.fingerprint)()
+
+    def kept_key(self) -> str:
+        """Return that of ``source``."""
+        return getattr(self.source, "kept_key", self.fingerprint)()
+
+    def label_key(self) -> str:
+        """Return that of ``source``."""
+        return getattr(self.source, "label_key", super().label_key)()
 
     def unreadable(self) -> Damage:
         """Return those of ``source``."""
@@ -201,11 +249,13 @@ class StoredSource(ImageSource):
     ``where``: the key and value that errors begin with, such as ``data.root=DIR``. ``names``: of
     the images, in order. ``labels`` (N,) int64, -1 = none; None: a subclass has them.
     ``split_rule`` and ``load_size`` as for ``ImageSource``. ``corrupt``: what was found damaged
-    before. ``identity``: text that decides what the images are, for the fingerprint.
+    before. ``identity``: text that decides what the images are, for the fingerprint. ``files``:
+    what the images are read from, and ``read_as`` how, for the keys of what is kept.
     ``max_corrupt``: the share 0..1 of unreadable images above which ValueError is raised.
     """
 
     load_size: int
+    reads_apart: bool = False
 
     def __init__(
         self,
@@ -219,6 +269,8 @@ class StoredSource(ImageSource):
         corrupt: Damage,
         identity: Iterable[str],
         max_corrupt: float,
+        files: Sequence[str] = (),
+        read_as: Mapping[str, Any] | None = None,
     ) -> None:
         if not 0 <= max_corrupt < 1:
             raise ValueError(
@@ -231,11 +283,12 @@ class StoredSource(ImageSource):
         if labels is not None:
             self.labels = labels
         self._broken = torch.zeros(len(names), dtype=torch.uint8).share_memory_()
-        self._fingerprint = hashlib.sha256(os.fsencode("".join(identity))).hexdigest()
+        self._names = hashlib.sha256(os.fsencode("".join(identity))).hexdigest()
+        self._files, self._read_as, self._content = files, dict(read_as or {}), ""
         self._refuse_too_many(self.corrupt[:1])
 
     @abstractmethod
-    def read(self, at: int) -> tuple[Tensor, int]:
+    def read(self, at: int) -> tuple[Tensor, float]:
         """Return image ``at`` as uint8 (C, S, S), and its label. Raises ``UnreadableImage``."""
 
     def __len__(self) -> int:
@@ -285,9 +338,38 @@ class StoredSource(ImageSource):
     def fingerprint(self) -> str:
         """Return the sha256 of what decides the images.
 
-        For files that is the (path, size in bytes) of those with a readable header.
+        For files that is the (path, size in bytes) of those with a readable header, and what they
+        hold (``keys.content_of``).
         """
-        return self._fingerprint
+        if not self._files:
+            return self._names
+        self._content = self._content or content_of(self._files)
+        return key_of(names=self._names, content=self._content)
+
+    def former_fingerprint(self) -> str:
+        """Return the sha256 of names and sizes alone, as runs of before hold it."""
+        return self._names
+
+    def kept_key(self) -> str:
+        """Return a hash of the files as they are now, how they are read, and the labels.
+
+        "" for images that come from no files.
+        """
+        if not self._files:
+            return ""
+        return key_of(
+            names=self._names,
+            files=state_of(self._files),
+            read_as=self._read_as,
+            decoders=DECODERS,
+            labels=self.label_key(),
+        )
+
+    def label_key(self) -> str:
+        """Return a hash of labels and classes where they are listed beside files, else ""."""
+        if not self._files or self.labels is None:
+            return ""
+        return key_of(labels=self.labels.tolist(), classes=list(self.classes))
 
     @property
     def _key(self) -> str:

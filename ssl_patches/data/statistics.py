@@ -4,8 +4,8 @@ normalises with.
 Per channel, over all pixels of the training images as the exported preprocessing makes them (at
 most ``LIMIT`` of them, a fixed sample: the mean is then known to a thousandth). Sums of whole
 numbers, so the result does not depend on batch size or workers. Kept in the user's cache folder
-under the fingerprint of the images; a run writes the numbers into its configuration and its export,
-and needs the cache no more.
+under a key of all that decides them (``ImageSource.kept_key``); a run writes the numbers into its
+configuration and its export, and needs the cache no more.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import torch
 from tqdm import tqdm
 
 from ssl_patches.config.atomic import write_text
-from ssl_patches.data.module import ordered_loader
+from ssl_patches.config.keys import key_of
+from ssl_patches.data.module import items_of, ordered_loader
 from ssl_patches.data.source import ImageSource
 
 LIMIT = 20_000  # images
@@ -33,12 +34,15 @@ def measured(
     """Return ``{"mean": [...], "std": [...]}`` of ``source``, one share 0..1 per channel.
 
     Read from ``folder`` where it is known, else measured and kept there; None: ``cache_folder()``.
+    Of a Dataset of one's own nothing is kept: nobody knows whether it is still the same.
     ValueError for a channel that is the same everywhere: there is nothing to divide by.
     """
-    sample, _, _ = source[0]
-    place = (
-        folder or cache_folder()
-    ) / f"{source.fingerprint()}-{'x'.join(map(str, sample.shape))}.json"
+    sample, _, _ = items_of(source, [0])[0]
+    images = source.kept_key()
+    if not images:
+        return _measure(source, num_workers)
+    key = key_of(images=images, shape=list(sample.shape), limit=LIMIT)
+    place = (folder or cache_folder()) / f"{key[:32]}.json"
     try:
         known = json.loads(place.read_text(encoding="utf-8"))
         check_statistics(known, len(sample))
@@ -59,7 +63,7 @@ def cache_folder() -> Path:
 
 
 def _measure(source: ImageSource, num_workers: int) -> Statistics:
-    count, channels = 0, len(source[0][0])
+    count, channels = 0, len(items_of(source, [0])[0][0])
     total, squares = torch.zeros(2, channels, dtype=torch.int64)
     loader = ordered_loader(source, batch_size=64, num_workers=num_workers, limit=LIMIT)
     with tqdm(

@@ -11,6 +11,7 @@ import inspect
 import os
 from typing import Any, Literal
 
+from ssl_patches.config.keys import key_of, state_of
 from ssl_patches.config.messages import nearest
 from ssl_patches.data.items import ItemSource
 
@@ -87,6 +88,20 @@ class TorchvisionSource(ItemSource):
             channels=channels,
             load_size=load_size,
             divide=name in UNDIVIDED,
+            apart=False,  # they open a file for each item, or hold all in memory
+        )
+        self.root = root
+
+    def kept_key(self) -> str:
+        """Return a hash of the files below ``root`` as they are now, and of how they are read."""
+        root = os.path.expanduser(self.root or "")
+        found = [
+            os.path.join(folder, file)
+            for folder, _, files in sorted(os.walk(root))
+            for file in sorted(files)
+        ]
+        return key_of(
+            files=state_of(found), read_as=[self.where, self.channels, self.split_rule, self._names]
         )
 
 

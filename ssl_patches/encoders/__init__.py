@@ -1,4 +1,4 @@
-"""Encoders from timm by name: ViTs as TokenEncoder, ResNet, ConvNeXt and EfficientNet as
+"""Create encoders by timm name: ViTs as TokenEncoder, ResNet, ConvNeXt and EfficientNet as
 ConvEncoder."""
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def create(
     options: dict[str, Any] | None = None,
     pretrained: bool | str = False,
 ) -> Encoder:
-    """The encoder of that timm name.
+    """Create the encoder of a timm name.
 
     ``name``: a ViT, ResNet, ConvNeXt or EfficientNet of timm, see docs/encoders.md. ``patch_size``:
     side in pixels of a token of a ViT; None: the one in its name, halved until an image has 8 x 8

@@ -1,4 +1,4 @@
-"""What an encoder is: it knows pixels and nothing about tasks, and holds the timm module that is
+"""Define what an encoder is: it knows pixels and no task, and holds the timm module that is
 exported."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid
 
 
 class Encoder(nn.Module, ABC):
-    """Turns tiles into one feature per tile, and whole images into features of the exported model.
+    """A network that turns tiles into one feature each, and whole images into those of its export.
 
     Attributes: ``dim`` (width of a feature), ``unit`` (side in pixels of what the network sees as
     one position of a whole image: the token of a ViT, the stride of a CNN), ``multiple`` (a tile's
@@ -32,21 +32,35 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def check(self, grid: PatchGrid, *, places: bool) -> None:
-        """Raises ValueError when tiles of ``grid`` do not fit this encoder; ``places``: the task
-        tells places."""
+        """Refuse tiles that do not fit this encoder with a ValueError.
+
+        ``places``: the task tells places.
+        """
 
     @abstractmethod
     def forward(self, patches: PatchBatch) -> Encoded:
-        """The tiles of an image see each other as far as the family allows."""
+        """Encode tiles that see each other as far as the family allows: one feature for each."""
 
     @abstractmethod
     def alone(self, patches: PatchBatch) -> Encoded:
-        """Every tile by itself (siamese): K is folded into the batch. ``prefix`` is empty."""
+        """Encode every tile by itself (siamese): K is folded into the batch.
+
+        ``prefix`` is empty.
+        """
 
     @abstractmethod
     def scrambled(self, patches: PatchBatch) -> Encoded:
-        """The tiles of an image see each other at shuffled places; a family that cannot place
-        freely takes each alone."""
+        """Encode tiles that see each other at shuffled places.
+
+        A family that cannot place freely takes each alone.
+        """
+
+    def note_training(self, *, placed: bool) -> None:
+        """Note what a training step has shown; who trains calls it before each change of weights.
+
+        ``placed``: tiles with their places; otherwise blind ones only. Of use to encoders whose
+        export depends on it, as that of a ViT with a table of places.
+        """
 
     def keep_table(self) -> None:
         """Take over the position table of weights that were just loaded, where there is one."""
@@ -72,8 +86,10 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def features(self, images: Tensor, layers: tuple[int, ...] = (-1,)) -> tuple[Features, ...]:
-        """``images`` (B, C, H, W) normalised, whole: the held timm module's own forward, one record
-        per layer."""
+        """Compute features of whole images (B, C, H, W), normalised, as the exported model does.
+
+        One record per layer, by the held timm module's own forward.
+        """
 
     @abstractmethod
     def calibrate(self, images: Iterable[Tensor]) -> None:
@@ -82,5 +98,4 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def export(self, image_size: int) -> nn.Module:
-        """A plain timm model in eval mode with this encoder's weights, ``num_classes=0``, pooling
-        by mean."""
+        """Copy the weights into a plain timm model in eval mode that pools by the mean."""

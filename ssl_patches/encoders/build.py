@@ -43,7 +43,7 @@ def next_encoder(
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within it torch's CPU generator starts from ``seed``; after it, it is as it was."""
+    """Start torch's CPU generator from ``seed`` for the block; after it, it is as it was."""
     with torch.random.fork_rng([]):
         torch.default_generator.manual_seed(seed)
         yield

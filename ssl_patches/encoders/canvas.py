@@ -1,5 +1,5 @@
-"""Where placed tiles lie: pixels on a canvas of the view's size, and the positions of a network's
-final map they cover."""
+"""Lay placed tiles on a canvas of the view's size, and tell which positions of a final map they
+cover."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from ssl_patches.types import PatchBatch
 
 
 def canvas(patches: PatchBatch, unit: int) -> Tensor:
-    """The placed tiles at their boxes -> (B, C, H, W), zero elsewhere. H, W: the view's, rounded up
-    to ``unit``."""
+    """Lay the placed tiles at their boxes on a canvas (B, C, H, W), zero elsewhere.
+
+    H, W: those of the view, rounded up to ``unit``.
+    """
     images, _, channels, h, w = patches.tiles.shape
     height, width = (-(-side // unit) * unit for side in patches.size)
     y, x = patches.boxes[..., :2].round().long().unbind(-1)  # (B, K)
@@ -39,8 +41,10 @@ def whole_view(patches: PatchBatch) -> Tensor:
 
 
 def positions(patches: PatchBatch, unit: int) -> Tensor:
-    """(B, K, rows, cols) bool: the positions of the final map, ``unit`` pixels apart, that each
-    tile's box covers."""
+    """Tell which positions of the final map each tile covers: (B, K, rows, cols) bool.
+
+    Positions are ``unit`` pixels apart; a tile covers those in its box.
+    """
     start, extent = patches.boxes.round().chunk(2, -1)  # (B, K, 2) each
     inside = []
     for axis, side in enumerate(patches.size):

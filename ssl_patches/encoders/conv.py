@@ -1,5 +1,5 @@
-"""A CNN that encodes tiles: blind ones by themselves, placed ones laid on a canvas where they see
-each other.
+"""Encode tiles with a CNN: blind ones by themselves, placed ones on a canvas where they see each
+other.
 
 Idea: a CNN needs no position table, a tile's place is where it lies. Placed tiles are laid on a
 zero canvas of the view's size, and what is hidden stays zero through every layer (see ``visible``),
@@ -95,7 +95,7 @@ class ConvEncoder(Encoder):
 
     @torch.no_grad()
     def _measured_stride(self, most: int) -> int:
-        """Pixels per position of the final map, of which the network's own stride is ``most``."""
+        """Measure the pixels per position of the final map; the network's stride is ``most``."""
         side, channels = 4 * most, self.arguments["in_chans"]
         found = self.model.eval().forward_features(torch.zeros(1, channels, side, side))
         self.model.train()
@@ -174,9 +174,8 @@ class ConvEncoder(Encoder):
         return self.alone(patches)
 
     def _together(self, patches: PatchBatch) -> Tensor:
-        if any(
-            getattr(part, "grad_checkpointing", False) for part in self.model.modules()
-        ):  # it would recompute the layers in backward, when the mask is gone
+        # it would recompute the layers in backward, when the mask is gone
+        if any(vars(part).get("grad_checkpointing") for part in self.model.modules()):
             raise ValueError(
                 "encoder: gradient checkpointing cannot be used with placed tiles; switch it off"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,11 @@ FILES = (CONFIG, WEIGHTS)
 
 
 class ExportMismatch(Failed):
-    """An export is not what was trained, or not what was written."""
+    """Raised where an export is not what was trained, or not what was written."""
 
 
 def as_json(value: Any, key: str) -> str:
-    """``value`` as strict JSON. ValueError, naming ``key``, where it has none."""
+    """Write ``value`` as strict JSON. ValueError, naming ``key``, where it has none."""
     try:
         return json.dumps(value, indent=2, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
@@ -40,8 +41,10 @@ def sha256(path: Path) -> str:
 
 
 def read_card(directory: Path) -> dict[str, Any]:
-    """What ``ssl_patches.json`` says. ValueError when ``directory`` is not an export of ours;
-    ExportMismatch: damaged."""
+    """Read ``ssl_patches.json``, the card of an export.
+
+    ValueError when ``directory`` is not an export of ours; ExportMismatch: damaged.
+    """
     path = Path(directory) / CARD
     if not path.is_file():
         raise ValueError(
@@ -61,8 +64,10 @@ def read_card(directory: Path) -> dict[str, Any]:
 
 
 def check_hashes(directory: Path, names: Iterable[str] | None = None) -> None:
-    """ExportMismatch, naming the files, unless each (or each of ``names``) is byte for byte what
-    was written."""
+    """Raise ExportMismatch, naming the files, unless each is byte for byte what was written.
+
+    ``names``: of these files only.
+    """
     directory, written = Path(directory), read_card(directory)["files"]
     wrong = []
     for name in written if names is None else names:
@@ -96,30 +101,57 @@ def load_timm_folder(directory: Path) -> tuple[nn.Module, dict[str, Any]]:
     )
 
 
+def stored_range_of(card: Mapping[str, Any]) -> Sequence[float] | None:
+    """Return the stored values that are black and white, as a card says them; None: by their type.
+
+    Cards of before say it in the configuration of the run alone. ExportMismatch where it is no
+    range.
+    """
+    data = (card.get("config") or {}).get("data") or {}
+    said = (card.get("preprocessing") or {}).get("stored_range", data.get("value_range"))
+    if said is None:
+        return None
+    try:
+        low, high = map(float, said)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ExportMismatch(f"{CARD}: stored_range is {said!r}, no two numbers; export again")
+    return low, high
+
+
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated, and how it wants its images."""
+    """A model to evaluate, and how it wants its images."""
 
     model: nn.Module
     image_size: int
     mean: Sequence[float]
     std: Sequence[float]
     cfg: Mapping[str, Any] | None  # of the run it comes from
+    fingerprint: str | None = None  # of the images it was trained on
+    # stored values that are black and white in images of more than 8 bits; None: by their type
+    stored_range: Sequence[float] | None = None
 
 
 def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
-    """The model that a word names: a run, an export, or one of timm's. ValueError when it is none
-    of them."""
+    """Open the model that a word names: a run, an export, or one of timm's.
+
+    ValueError when it is none of them.
+    """
     place = Path(model)
     if place.is_dir():
         folder = place if (place / CARD).is_file() else place / "encoder"
         net, traits = load_timm_folder(folder)
+        card = read_card(folder)
         return Subject(
             net,
             traits["input_size"][1],
             traits["mean"],
             traits["std"],
-            read_card(folder).get("config"),
+            card.get("config"),
+            card.get("data_fingerprint"),
+            stored_range=stored_range_of(card),
         )
     if not timm.is_model(model):
         near = closest(model, timm.list_models())

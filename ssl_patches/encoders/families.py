@@ -1,4 +1,4 @@
-"""Which CNN families of timm can be shown a part of an image, and what each needs for that.
+"""Tell which CNN families of timm can be shown a part of an image, and what each needs for that.
 
 A family is a module of timm whose blocks were read: nothing in them but the layers of ``visible``
 touches more than one position, so that hiding their outputs hides everything. ``unmaskable`` then
@@ -30,8 +30,11 @@ STRIDES = (8, 16, 32)
 
 @dataclass(frozen=True)
 class Family:
-    """``stages``: the first of timm's feature stages that counts; ``padded``: do strided
-    convolutions see all of any map?"""
+    """A family of CNNs of timm that can be shown a part of an image.
+
+    ``stages``: the first of timm's feature stages that counts; ``padded``: do strided
+    convolutions see all of any map?
+    """
 
     name: str
     module: str
@@ -40,13 +43,13 @@ class Family:
     padded: bool = True
 
     def stride(self, image_size: int) -> int:
-        """Pixels per position of the final map where none is asked for."""
+        """Choose the pixels per position of the final map where none are asked for."""
         if image_size < 64:
             return 8
         return 32 if self.padded or image_size >= 224 else 16  # tiles of 32 px are few below 224
 
     def arguments(self, stride: int) -> dict[str, Any]:
-        """What timm is given unless options say otherwise."""
+        """Give the arguments for timm that hold unless options say otherwise."""
         if self.padded:
             return {}
         return {"head_norm_first": True} | ({"patch_size": 1} if stride == 8 else {})
@@ -76,7 +79,7 @@ FAMILIES = (
 
 
 def module_of(name: str) -> str:
-    """The module of timm that a model is from. ValueError for a name that timm does not know."""
+    """Name the module of timm that a model is from. ValueError for a name unknown to timm."""
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), n=3) or [
             "vit_tiny_patch16_224",
@@ -89,7 +92,7 @@ def module_of(name: str) -> str:
 
 
 def cnn_family(name: str) -> Family:
-    """The family of a CNN's timm name. ValueError where it is of none."""
+    """Find the family of a CNN's timm name. ValueError where it is of none."""
     module = module_of(name)
     for family in FAMILIES:
         if family.module == module:
@@ -101,8 +104,10 @@ def cnn_family(name: str) -> Family:
 
 
 def create_cnn(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """A timm CNN with random weights. ValueError when the name or the arguments are not those of
-    one we can mask."""
+    """Create a timm CNN with random weights.
+
+    ValueError when the name or the arguments are not those of one we can mask.
+    """
     family = cnn_family(name)
     try:
         model = timm.create_model(name, pretrained=False, num_classes=0, **arguments)

@@ -17,7 +17,10 @@ from torch.nn import functional as F
 
 def avoid_lone_positions(convolution: nn.Conv2d) -> None:
     """Let a convolution pad maps of a single position where oneDNN would get it wrong."""
-    if max(convolution.stride) > 1 and 2 * convolution.padding[0] + 1 == convolution.kernel_size[0]:
+    padding = convolution.padding
+    if isinstance(padding, str) or max(convolution.stride) == 1:
+        return
+    if 2 * padding[0] + 1 == convolution.kernel_size[0]:
         convolution.register_forward_pre_hook(_widened)
 
 

@@ -1,5 +1,5 @@
-"""Fixed sin-cos positions in two dimensions, for any place of a view, not only for the cells of a
-table.
+"""Compute fixed sin-cos positions in two dimensions, for any place of a view, not only for the
+cells of a table.
 
 The convention of facebookresearch/mae (He et al. 2022): half of the width for each axis, **x
 first**, then y; within an axis the sines, then the cosines; frequencies 10000^(-i / (dim / 4)); a
@@ -13,8 +13,9 @@ from torch import Tensor
 
 
 def sincos(y: Tensor, x: Tensor, dim: int) -> Tensor:
-    """Coordinates ``y``, ``x`` (...) in tokens, fractions allowed -> (..., dim) float32. ``dim`` is
-    a multiple of 4: ValueError otherwise.
+    """Turn coordinates ``y``, ``x`` (...) into sin-cos positions (..., dim) float32.
+
+    They are in tokens, fractions allowed. ``dim`` is a multiple of 4: ValueError otherwise.
     """
     if dim % 4:
         raise ValueError(
@@ -29,6 +30,6 @@ def sincos(y: Tensor, x: Tensor, dim: int) -> Tensor:
 
 
 def sincos_table(rows: int, cols: int, dim: int) -> Tensor:
-    """(rows * cols, dim): the positions of a whole grid in raster order."""
+    """Make the positions of a whole grid in raster order: (rows * cols, dim)."""
     y, x = torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij")
     return sincos(y.flatten(), x.flatten(), dim)

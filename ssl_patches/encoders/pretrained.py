@@ -1,5 +1,5 @@
-"""Weights to go on from: timm's own, or a file of timm, torchvision, facebookresearch/mae or an
-export of ours.
+"""Load weights to go on from: timm's own, or a file of timm, torchvision, facebookresearch/mae or
+an export of ours.
 
 Strict: every tensor of the encoder is found in the file with its own shape, or the request is
 refused and all that does not fit is listed. What is left out, renamed, resized or adapted to other
@@ -17,14 +17,17 @@ import argparse
 import math
 import pickle
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 import timm
 import torch
-from huggingface_hub import constants, get_session
+from huggingface_hub import constants, hf_hub_download
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.layers import resample_abs_pos_embed
@@ -35,6 +38,8 @@ from ssl_patches.encoders.base import Encoder
 
 HEADS = ("head.", "head_dist.", "heads.", "fc.", "classifier.")
 DECODER = ("decoder_", "mask_token")
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in the order in which timm prefers them
+PATIENCE = 5.0  # seconds in which the hub must answer
 State = dict[str, Tensor]
 
 
@@ -74,14 +79,21 @@ def load(encoder: Encoder, source: str | bool) -> str:
 
 
 def _of_timm(encoder: Encoder) -> State:
-    """Downloaded where they are not in the cache. ValueError when there are none or they cannot be
-    reached."""
-    channels = encoder.arguments["in_chans"]
+    """Take timm's weights from the cache, or download them.
+
+    ValueError when there are none or they cannot be reached.
+    """
     try:
-        with _cache_alone_where_unreached():
-            return timm.create_model(
-                encoder.architecture, pretrained=True, num_classes=0, in_chans=channels
-            ).state_dict()
+        kept = _in_cache(encoder.architecture)
+        if kept is None and not constants.HF_HUB_OFFLINE:
+            _ask_hub()
+        return timm.create_model(
+            encoder.architecture,
+            pretrained=True,
+            num_classes=0,
+            in_chans=encoder.arguments["in_chans"],
+            pretrained_cfg_overlay=None if kept is None else {"file": kept},
+        ).state_dict()
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise ValueError(
@@ -90,24 +102,39 @@ def _of_timm(encoder: Encoder) -> State:
         ) from None
 
 
-@contextmanager
-def _cache_alone_where_unreached() -> Iterator[None]:
-    """Without a network the hub's client tries again for two minutes before it looks into its
-    cache: one question first."""
-    before = constants.HF_HUB_OFFLINE
-    if not before:
+def _in_cache(name: str) -> str | None:
+    """Find the weights of a timm name that were downloaded before, without a network."""
+    known = timm.get_pretrained_cfg(name)
+    if known is None or not known.hf_hub_id or known.custom_load:
+        return None
+    repository, _, revision = known.hf_hub_id.partition("@")
+    for file in [known.hf_hub_filename] if known.hf_hub_filename else HUB_FILES:
         try:
-            get_session().head(constants.ENDPOINT, timeout=5)
-        except Exception:  # of whichever HTTP library it uses
-            constants.HF_HUB_OFFLINE = True
+            return hf_hub_download(
+                repository, file, revision=revision or None, local_files_only=True
+            )
+        except LocalEntryNotFoundError:
+            continue
+    return None
+
+
+def _ask_hub() -> None:
+    """Ask the hub one question: its client tries for two minutes where there is no network.
+
+    OSError where nothing answers. An answer of any kind will do: proxies and certificates are the
+    client's to judge.
+    """
     try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
+        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=PATIENCE).close()
+    except HTTPError:
+        return
+    except URLError as error:
+        if not isinstance(error.reason, ssl.SSLError):
+            raise
 
 
 def _read(path: Path) -> tuple[State, str]:
-    """A flat state dict with timm's names, and where it is from in words."""
+    """Read a file into a flat state dict with timm's names, and say where it is from."""
     for folder in (path / "encoder", path):  # of a run; an export
         if (folder / "model.safetensors").is_file():
             return load_file(folder / "model.safetensors"), "an export of ssl_patches or timm"
@@ -163,7 +190,7 @@ def _read(path: Path) -> tuple[State, str]:
 
 
 def _vit_key(key: str) -> str:
-    """torchvision's name -> timm's."""
+    """Translate a name of torchvision's ViT into timm's."""
     key = re.sub(r"^encoder\.layers\.encoder_layer_(\d+)\.", r"blocks.\1.", key)
     for old, new in (
         ("self_attention.in_proj_", "attn.qkv."),
@@ -184,8 +211,10 @@ def _vit_key(key: str) -> str:
 
 
 def _convnext_tensor(key: str, value: Tensor) -> tuple[str, Tensor]:
-    """torchvision's name and tensor -> timm's. Even features are the stem and downsampling, odd
-    ones blocks."""
+    """Translate a name and a tensor of torchvision's ConvNeXt into timm's.
+
+    Even features are the stem and downsampling, odd ones blocks.
+    """
     if key.startswith("classifier.0."):
         return key.replace("classifier.0.", "head.norm."), value
     found = re.match(r"features\.(\d+)\.(\d+)\.(.*)", key)
@@ -209,8 +238,11 @@ def _convnext_tensor(key: str, value: Tensor) -> tuple[str, Tensor]:
 
 
 def _fitted(encoder: Encoder, state: State, source: str | bool) -> tuple[State, list[str]]:
-    """Without heads and decoder, norms and positions as the encoder has them, the stem for its
-    channels; what was done."""
+    """Fit a state to the encoder, and say what was done.
+
+    Heads and decoder go; norms and positions become those of the encoder, the stem that for its
+    channels.
+    """
     own, notes = encoder.model.state_dict(), []
     for old, new in (("head.norm.", "norm_pre."), ("fc_norm.", "norm.")):
         if f"{new}weight" in own and f"{new}weight" not in state and f"{old}weight" in state:
@@ -260,7 +292,7 @@ def _fitted(encoder: Encoder, state: State, source: str | bool) -> tuple[State, 
 
 
 def _placed(encoder: Encoder, state: State, source: str | bool) -> tuple[State, list[str]]:
-    """Positions for the encoder's grid; those of class and register tokens go into these tokens."""
+    """Fit positions to the encoder's grid; those of prefix tokens go into these tokens."""
     model, table = encoder.model, state["pos_embed"]
     rows, cols = model.patch_embed.grid_size
     prefix = [key for key in ("cls_token", "reg_token") if key in state]

@@ -1,15 +1,15 @@
-"""ViT by timm name under partial view: what is hidden is never computed, what is blind is never
-placed.
+"""Encode tiles with a ViT of timm: what is hidden is never computed, what is blind is never placed.
 
 A tile of h x w pixels becomes (h/p) x (w/p) tokens. A token of a placed tile gets the sin-cos
 position of its own centre in the view, so tiles may lie between the cells of the table; a token of
 a blind tile gets one learned "no place" vector. The held module's position table is the same
 sin-cos function on the whole image's grid: fixed, never trained.
 
-Traps. (a) An encoder that was only ever shown blind tiles knows no place: its exported table holds
-the "no place" vector everywhere, which is what it was trained with. (b) timm's ``fc_norm`` would
-pool before the norm: switched off, the feature is the mean of normalised patch tokens, here, in
-probes and in the export. Initialisation after facebookresearch/mae: xavier for every linear map,
+Traps. (a) An encoder that was only ever shown blind tiles knows no place: whole images and its
+export get the "no place" vector everywhere, which is what it was trained with. Who trains says so
+with ``note_training``; the held module's own table stays the sin-cos one. (b) timm's ``fc_norm``
+would pool before the norm: switched off, the feature is the mean of normalised patch tokens, here,
+in probes and in the export. Initialisation after facebookresearch/mae: xavier for every linear map,
 the patch embedding taken as one. Pretrained weights bring a table of their own, just as fixed:
 tiles between its entries get what lies between.
 """
@@ -25,6 +25,7 @@ import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.positions import sincos, sincos_table
@@ -43,7 +44,9 @@ RESERVED = (
 
 
 class TokenEncoder(Encoder):
-    """``name``: a timm VisionTransformer; ``options``: further timm arguments.
+    """A plain ViT of timm that encodes tiles.
+
+    ``name``: a timm VisionTransformer; ``options``: further timm arguments.
 
     ``patch_size``: None takes the name's own, and less where that would leave fewer than 8 x 8
     tokens.
@@ -103,17 +106,15 @@ class TokenEncoder(Encoder):
             )
         self.dim = self.model.embed_dim
         self.no_place = nn.Parameter(torch.zeros(self.dim))
-        self.learned = False  # is the table of pretrained weights, not the sin-cos one?
+        self.learned = False  # the table is that of pretrained weights, not the sin-cos one
         self.shown = SHOWN[0]  # what training has shown so far
         self._initialise()
         rows, cols = self.model.patch_embed.grid_size
         self.register_buffer("table", sincos_table(rows, cols, self.dim))
-        self.register_buffer(
-            "facts", torch.zeros(2, dtype=torch.uint8)
-        )  # what a checkpoint keeps of shown and learned
-        self.register_state_dict_pre_hook(_keep_facts)
+        # what a checkpoint keeps of shown and learned
+        self.register_buffer("facts", torch.zeros(2, dtype=torch.uint8))
         self.register_load_state_dict_post_hook(_take_facts)
-        self._set_table(self.table)
+        self.model.pos_embed.requires_grad_(False).copy_(self._exported_table())
 
     def check(self, grid: PatchGrid, *, places: bool) -> None:
         """Refuse tiles that are no whole number of patches with a ValueError."""
@@ -152,15 +153,14 @@ class TokenEncoder(Encoder):
         """Return features of whole images (B, C, H, W), one record per layer: pooled (B, dim),
         dense (B, dim, h, w).
         """
-        self._settle_table()
         depth = len(self.model.blocks)
         wanted = [layer % depth for layer in layers]
-        found = self.model.forward_intermediates(
-            images,
-            indices=sorted(set(wanted)),
-            return_prefix_tokens=True,
-            norm=True,
-            intermediates_only=True,
+        # computed with the table of the export, which is handed in: the held module keeps its own
+        found = functional_call(
+            _Layers(self.model),
+            {"model.pos_embed": self._exported_table()},
+            (images, sorted(set(wanted))),
+            tie_weights=False,
         )
         # timm pairs each map with its prefix tokens only where the model has some
         found = [part if isinstance(part, tuple) else (part, None) for part in found]
@@ -179,8 +179,19 @@ class TokenEncoder(Encoder):
             raise ValueError(
                 f"image_size={image_size}: this encoder takes {own} px; set image_size={own}"
             )
-        self._settle_table()
-        return copy.deepcopy(self.model).eval()
+        model = copy.deepcopy(self.model).eval()
+        model.pos_embed.copy_(self._exported_table())  # it takes no gradient
+        return model
+
+    def note_training(self, *, placed: bool) -> None:
+        """Note what a step has shown: tiles with their places (``placed``), or blind ones only.
+
+        Once a place was told, the export has a table of places.
+        """
+        shown = "places" if placed else "blind"
+        if SHOWN.index(shown) > SHOWN.index(self.shown):
+            self.shown = shown
+            self.facts[0] = SHOWN.index(shown)
 
     @torch.no_grad()
     def keep_table(self) -> None:
@@ -188,11 +199,14 @@ class TokenEncoder(Encoder):
         fixed."""
         self.table = self.model.pos_embed[0, -len(self.table) :].clone()
         self.learned = True
+        self.facts[1] = 1
         self.no_place.copy_(self.table.mean(0))  # the place that is least wrong
 
     def _embed(self, patches: PatchBatch) -> Tensor:
-        """(B, K, C, h, w) -> (B, K, n, dim): the patch embedding as one matrix product, positions
-        added."""
+        """Embed tiles as tokens: (B, K, C, h, w) -> (B, K, n, dim), positions added.
+
+        The patch embedding is one matrix product.
+        """
         p, proj = self.patch, self.model.patch_embed.proj
         count, cells, channels, height, width = patches.tiles.shape
         rows, cols = height // p, width // p
@@ -215,17 +229,17 @@ class TokenEncoder(Encoder):
         )
         tokens = self.model.patch_embed.norm(tokens)
         if patches.uniform is False:
-            self.shown = "blind" if self.shown == "nothing" else self.shown
             return tokens + self.no_place
-        self.shown = "places"
         positions = self._positions(patches.boxes, rows, cols, patches.size)
         if patches.uniform is None:
             positions = torch.where(patches.placed[..., None, None], positions, self.no_place)
         return tokens + positions
 
     def _positions(self, boxes: Tensor, rows: int, cols: int, size: tuple[int, int]) -> Tensor:
-        """(B, K, 4) -> (B, K, n, dim): each token by its own centre; whole tokens of the view fall
-        on the table."""
+        """Give each token the position of its own centre: boxes (B, K, 4) -> (B, K, n, dim).
+
+        Whole tokens of the view fall on the table.
+        """
         y, x, h, w = boxes[..., None].unbind(2)
         step_y, step_x = (torch.arange(n, device=boxes.device) + 0.5 for n in (rows, cols))
         centre_y = (y + step_y * h / rows) / self.patch - 0.5
@@ -240,8 +254,10 @@ class TokenEncoder(Encoder):
         return sincos(centre_y.flatten(2), centre_x.flatten(2), self.dim)
 
     def _looked_up(self, y: Tensor, x: Tensor) -> Tensor:
-        """(B, K, n) places in tokens -> (B, K, n, dim) of the table, linear between its entries,
-        flat beyond them."""
+        """Look (B, K, n) places in tokens up in the table -> (B, K, n, dim).
+
+        Linear between its entries, flat beyond them.
+        """
         rows, cols = self.model.patch_embed.grid_size
         table = self.table.to(y.device).T.reshape(1, self.dim, rows, cols)
         at = torch.stack([(2 * x + 1) / cols - 1, (2 * y + 1) / rows - 1], -1).reshape(1, -1, 1, 2)
@@ -251,7 +267,10 @@ class TokenEncoder(Encoder):
         return found[0, :, :, 0].T.reshape(*y.shape, self.dim)
 
     def _blocks(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, n, dim) -> prefix (N, P, dim), tokens (N, n, dim), normalised."""
+        """Run tokens (N, n, dim) through the blocks -> prefix (N, P, dim), tokens (N, n, dim).
+
+        Both are normalised.
+        """
         model = self.model
         prefix = [part for part in (model.cls_token, model.reg_token) if part is not None]
         if prefix:
@@ -272,16 +291,16 @@ class TokenEncoder(Encoder):
                 nn.init.normal_(part, std=0.02)
 
     @torch.no_grad()
-    def _set_table(self, rows: Tensor) -> None:
-        """Writes the positions of patch tokens; class and register tokens have none (zero)."""
-        table = self.model.pos_embed
-        table.requires_grad_(False).zero_()
-        table[:, table.shape[1] - len(rows) :] = rows
+    @torch.no_grad()
+    def _exported_table(self) -> Tensor:
+        """Return (1, P + rows * cols, dim): the positions that whole images are given.
 
-    def _settle_table(self) -> None:
-        self._set_table(
-            self.no_place.expand_as(self.table) if self.shown == "blind" else self.table
-        )
+        Class and register tokens have none (zero).
+        """
+        rows = self.no_place.expand_as(self.table) if self.shown == "blind" else self.table
+        table = torch.zeros_like(self.model.pos_embed)
+        table[:, table.shape[1] - len(rows) :] = rows
+        return table
 
     def _refuse_other_families(self) -> None:
         reason = None
@@ -297,11 +316,25 @@ class TokenEncoder(Encoder):
             )
 
 
-def _keep_facts(encoder: TokenEncoder, prefix: str, keep_vars: bool) -> None:
-    encoder.facts[0], encoder.facts[1] = SHOWN.index(encoder.shown), encoder.learned
+class _Layers(nn.Module):
+    """The layers of a ViT as the forward pass of a module, so that ``functional_call`` takes it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model: Any = model  # of timm
+
+    def forward(self, images: Tensor, layers: list[int]) -> Any:
+        return self.model.forward_intermediates(
+            images,
+            indices=layers,
+            return_prefix_tokens=True,
+            norm=True,
+            intermediates_only=True,
+        )
 
 
 def _take_facts(encoder: TokenEncoder, incompatible: object) -> None:
+    """Read what a checkpoint knows, after its tensors were loaded."""
     shown, learned = encoder.facts.tolist()
     encoder.shown, encoder.learned = SHOWN[shown], bool(learned)
 
@@ -322,8 +355,10 @@ def _check_sizes(image_size: int, patch_size: int | None, options: dict[str, Any
 
 
 def usual_patch(name: str, image_size: int) -> int:
-    """The patch in the name of a model (16 in vit_tiny_patch16_224), halved until an image has 8 x
-    8 tokens or more."""
+    """Read the patch in the name of a model (16 in vit_tiny_patch16_224), in pixels.
+
+    It is halved until an image has 8 x 8 tokens or more.
+    """
     found = re.search(r"patch(\d+)", name)
     patch = int(found[1]) if found else 16
     while patch > 1 and patch * 8 > image_size:

@@ -29,7 +29,6 @@ from timm.layers import (
     SEModule,
 )
 from timm.layers.grn import GlobalResponseNorm
-from timm.models._efficientnet_blocks import SqueezeExcite
 from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
 
@@ -39,8 +38,8 @@ SPATIAL = (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, LayerNorm2d)
 """Layers of maps (B, C, h, w) whose output may be other than zero where the input is zero."""
 CHANNELS_LAST = (nn.Linear, LayerNorm)
 """The same for maps (B, h, w, C). A GlobalResponseNorm is of either."""
-SQUEEZE = {SEModule: "fc1", SqueezeExcite: "conv_reduce"}
-"""What takes the mean of a whole map, and the layer in it that gets the mean."""
+SQUEEZE_OF_EFFICIENTNET = ("conv_reduce", "act1", "conv_expand", "gate")
+"""The layers of an EfficientNet's squeeze-and-excitation, whose class timm keeps to itself."""
 ZERO_KEEPING = (
     nn.ReLU,
     nn.ReLU6,
@@ -57,8 +56,7 @@ HEAD = (nn.AdaptiveAvgPool2d, nn.Flatten)
 
 
 class Visibility:
-    """Which positions of the maps are visible during one forward pass; shared by the layers of one
-    model."""
+    """The positions of maps that are visible in a forward pass; shared by the layers of a model."""
 
     def __init__(self) -> None:
         self.cells: Tensor | None = (
@@ -68,8 +66,10 @@ class Visibility:
 
     @contextmanager
     def only(self, cells: Tensor) -> Iterator[None]:
-        """Within: the layers see no more than ``cells`` (B, 1, rows, cols) bool, at the total
-        stride."""
+        """Let the layers see no more than ``cells`` (B, 1, rows, cols) bool, for the block.
+
+        Cells are at the total stride of the model.
+        """
         self.cells = cells
         try:
             yield
@@ -77,8 +77,10 @@ class Visibility:
             self.cells, self.levels = None, {}
 
     def level(self, x: Tensor) -> Tensor | None:
-        """The mask (B, 1, h, w) for a map ``x`` (B, C, h, w), a multiple of the cells in size
-        (None: no mask)."""
+        """Return the mask (B, 1, h, w) for a map ``x`` (B, C, h, w); None: no mask.
+
+        The size of the map is a multiple of that of the cells.
+        """
         if self.cells is None:
             return None
         key = (*x.shape[-2:], x.dtype)
@@ -100,8 +102,10 @@ class Visibility:
         return out if mask is None else out * mask.permute(0, 2, 3, 1)
 
     def squeeze(self, _: nn.Module, pooled: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Forward pre-hook behind a global mean (B, C, 1, 1): the mean over all positions becomes
-        that over visible."""
+        """Make a mean (B, C, 1, 1) over all positions that over visible ones: a forward pre-hook.
+
+        It belongs to the layer behind a global mean.
+        """
         if self.cells is None:
             return pooled
         share = self.cells.float().mean((2, 3), keepdim=True)
@@ -152,8 +156,10 @@ class VisibleBatchNorm2d(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
-        """As torch does: the running variance is the unbiased one; momentum None means a cumulative
-        average."""
+        """Track the running statistics as torch does.
+
+        The running variance is the unbiased one; momentum None means a cumulative average.
+        """
         counted, running_mean, running_var = self.statistics()
         counted += 1
         momentum = 1 / counted if self.momentum is None else self.momentum
@@ -161,12 +167,22 @@ class VisibleBatchNorm2d(nn.BatchNorm2d):
         running_var += momentum * (variance * count / (count - 1).clamp(min=1) - running_var)
 
 
+def behind_the_mean(module: nn.Module) -> nn.Module | None:
+    """Return the layer in a squeeze-and-excitation that gets the mean of a whole map.
+
+    None where ``module`` is no such thing.
+    """
+    if type(module) is SEModule:
+        return module.fc1
+    layers = dict(module.named_children())
+    return layers["conv_reduce"] if tuple(layers) == SQUEEZE_OF_EFFICIENTNET else None
+
+
 def unmaskable(module: nn.Module) -> str | None:
-    """What in ``module`` could carry hidden values or refuse small maps, in words; None when
-    nothing does."""
+    """Say what in ``module`` could carry hidden values or refuse small maps; None: nothing does."""
     if type(module) is SEModule:
         return "a squeeze with max-pooling" if module.add_maxpool else None
-    if type(module) in (SqueezeExcite, GlobalResponseNorm):
+    if type(module) is GlobalResponseNorm or behind_the_mean(module) is not None:
         return None
     if type(module) is nn.Sequential and not len(module):
         return None  # a stage without blocks
@@ -201,12 +217,12 @@ def attach(module: nn.Module, visibility: Visibility) -> None:
     """Let every layer below ``module`` obey ``visibility``. State-dict keys and values stay as they
     are."""
     for name, child in module.named_children():
-        if type(child) in SQUEEZE:
-            getattr(child, SQUEEZE[type(child)]).register_forward_pre_hook(visibility.squeeze)
+        if (squeezed := behind_the_mean(child)) is not None:
+            squeezed.register_forward_pre_hook(visibility.squeeze)
         elif isinstance(child, SPATIAL):
             if isinstance(child, nn.BatchNorm2d):
                 child = VisibleBatchNorm2d(child, visibility)
-                setattr(module, name, child)
+                module.set_submodule(name, child)
             if isinstance(child, nn.Conv2d):
                 avoid_lone_positions(child)
             child.register_forward_hook(visibility.hide)

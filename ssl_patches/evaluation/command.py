@@ -6,12 +6,12 @@ Only what was exported is ever evaluated.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from ssl_patches import config
@@ -23,13 +23,14 @@ from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
 from ssl_patches.data.live import Datasets
 from ssl_patches.data.masks import HasMasks
+from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders import build as build_encoders
 from ssl_patches.encoders import create
 from ssl_patches.encoders.attention import choose_attention
 from ssl_patches.encoders.exported import Subject, open_model
 from ssl_patches.evaluation.evaluate import evaluate_model
 from ssl_patches.evaluation.features.eval_data import EvalData
-from ssl_patches.evaluation.labels import described, kind_of, labelled
+from ssl_patches.evaluation.labels import counts, described, kind_of, labelled
 from ssl_patches.evaluation.probes.table import GROUP, check_probes, probes_named
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.record import FILE, Paired, Record, paired
@@ -47,6 +48,7 @@ def evaluate_command(
 
     ValueError for a bad request.
     """
+    words, changes = config.without_data_keys(words)
     supplied = {"data": SUPPLIED["data"]}
     schema = EVALUATE | (
         {"data": LOADER} if any(word.startswith("data=") for word in words) else {}
@@ -61,7 +63,8 @@ def evaluate_command(
             " give another FILE"
         )
     subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
-    data, allowed = chosen_data(cfg, subject)
+    data, allowed = chosen_data(cfg, subject, changes)
+    data = build_data.with_label_kind(data, cfg["labels"], allowed=allowed)
     against = (
         None
         if cfg["against"] is None
@@ -69,6 +72,11 @@ def evaluate_command(
     )
     if against is not None:
         _check_channels(data, against, cfg["against"])
+    for line in range_told(cfg.get("data"), data, subject, cfg["model"]):
+        say(line)
+    if against is not None:
+        for line in range_told(None, data, against, cfg["against"]):
+            say(line)
     figures = None if cfg["figures"] is None else Path(cfg["figures"])
     options = {
         "num_workers": data["num_workers"],
@@ -76,8 +84,25 @@ def evaluate_command(
         "say": say,
         "sources": sources,
     }
+    train, test = (
+        build_data.source(
+            {"data": data, "image_size": subject.image_size},
+            split,
+            whole=True,
+            allowed=allowed,
+            sources=sources,
+        )
+        for split in ("train", "val")
+    )
+    say_images(say, subject, (train, test), of_run=not cfg.get("data"))
     record = _evaluate(
-        subject, data, cfg, floors=Path("runs") / ".floors", figures=figures, **options
+        subject,
+        data,
+        cfg,
+        floors=Path("runs") / ".floors",
+        figures=figures,
+        **options,
+        pair=(train, test),
     )
     if cfg["output"] is not None:
         record.save(Path(cfg["output"]))
@@ -92,17 +117,33 @@ def evaluate_command(
     ], found
 
 
+def say_images(say: Say, subject: Subject, sources: Sequence[ImageSource], *, of_run: bool) -> None:
+    """Say what there is to say of the images, before anything is computed.
+
+    ``sources``: train first. ``of_run``: they are meant to be those that the model was trained on.
+    """
+    for line in build_data.remarks(*sources):
+        say(f"images: {line}")
+    if of_run and build_data.other_images(subject.fingerprint, sources[0]):
+        say(
+            "images: other images than the run was trained on lie where its own were; give"
+            " data.root=DIR for those, or data=folder data.root=DIR for others"
+        )
+
+
 def chosen_data(
-    cfg: Mapping[str, Any], subject: Subject
+    cfg: Mapping[str, Any], subject: Subject, changes: Sequence[str] = ()
 ) -> tuple[Mapping[str, Any], tuple[str, ...] | None]:
     """Choose the data that were asked for, or those of the run, and whose classes they may name.
 
-    ValueError where there are none, or of another number of channels than the model takes.
+    ``changes``: data.KEY=VALUE for the data of the run. ValueError where there are none, or of
+    another number of channels than the model takes.
     """
     if cfg.get("data"):
-        data, allowed = cfg["data"], None
+        data, allowed = build_data.with_value_range(cfg["data"], subject.stored_range), None
     elif subject.cfg:
         data, allowed = subject.cfg["data"], trusted()
+        data = config.overlaid(data, changes, allowed=allowed) if changes else data
     else:
         raise ValueError(
             f"data: missing, {cfg['model']} comes from no run; give data=folder data.root=DIR or"
@@ -110,6 +151,32 @@ def chosen_data(
         )
     _check_channels(data, subject, cfg["model"])
     return data, allowed
+
+
+def range_told(
+    typed: Mapping[str, Any] | None, data: Mapping[str, Any], subject: Subject, name: str
+) -> list[str]:
+    """Return a line where images are read by the range of the model, or by another one.
+
+    ``typed``: the data that were asked for; ``data``: those that are read. None where they agree.
+    """
+    read, trained = data.get("value_range"), subject.stored_range
+    known = subject.cfg is not None  # timm says nothing of stored values
+    if not known or list(read or ()) == list(trained or ()):
+        taken = typed and read is not None and typed.get("value_range") is None
+        return [f"data.value_range={_range(read)}, as {name} was trained"] if taken else []
+    now, then = _range(read), _range(trained)
+    return [
+        f"images of more than 8 bits are read by {now}, and {name} was trained by {then}"
+        " (data.value_range)"
+    ]
+
+
+def _range(stated: Sequence[float] | None) -> str:
+    """Say a range as it is typed."""
+    if stated is None:
+        return "the range of their type"
+    return f"[{','.join(f'{value:g}' for value in stated)}]"
 
 
 def _check_channels(data: Mapping[str, Any], subject: Subject, name: str) -> None:
@@ -128,6 +195,7 @@ def evaluate_run(
     There are none, after saying so, when the data carry no labels. The record with predictions for
     every test image is left in the run directory.
     """
+    cfg = {**cfg, "data": build_data.with_label_kind(cfg["data"], cfg["evaluation"]["labels"])}
     val = build_data.source(cfg, "val", whole=True, sources=sources)
     named = probes_named(cfg["evaluation"]["probes"], cfg["evaluation"].get(GROUP))
     probes = [
@@ -183,16 +251,17 @@ def _evaluate(
     say: Say,
     sources: Datasets | None,
     model_name: str = TRAINED,
+    pair: tuple[ImageSource, ImageSource] | None = None,
 ) -> Record:
     """``floors``: where they are kept; None does without floors. ``figures``: a folder for what the
-    rows allow to draw."""
+    rows allow to draw. ``pair``: train and test, where they are built already."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    untrained = None if floors is None else _untrained(subject, sources)
+    untrained = None if floors is None else _untrained(subject, data, allowed, sources)
     probes = probes_named(settings["probes"], settings.get(GROUP))
     for model in filter(None, (subject.model, untrained)):
         choose_attention(model, accelerator=device, precision=settings["precision"])
     node = {"data": data, "image_size": subject.image_size}
-    train, test = (
+    train, test = pair or (
         build_data.source(node, split, whole=True, allowed=allowed, sources=sources)
         for split in ("train", "val")
     )
@@ -252,12 +321,24 @@ def _evaluate(
             say(f"figures: {', '.join(map(str, drawn))}")
     if floors is not None and len(record.labels):
         say(f"labels: {described(record.kind, record.labels)}")
+        if record.kind == "class":
+            for source, name in ((train, "train"), (test, "test")):
+                if source.labels is not None:
+                    say(f"  {name:5}  {counts(source.labels, source.classes)}")
     return record
 
 
-def _untrained(subject: Subject, sources: Datasets | None) -> nn.Module:
-    """The same architecture with the weights that training would start from, calibrated and
-    exported alike."""
+def _untrained(
+    subject: Subject,
+    data: Mapping[str, Any],
+    allowed: tuple[str, ...] | None,
+    sources: Datasets | None,
+) -> nn.Module:
+    """Build the same architecture with the weights that training would start from.
+
+    Calibrated and exported alike: on the images of the run, or, where those cannot be had, on
+    ``data``.
+    """
     if subject.cfg is None:
         traits: Any = subject.model
         name = traits.pretrained_cfg["architecture"]
@@ -265,8 +346,28 @@ def _untrained(subject: Subject, sources: Datasets | None) -> nn.Module:
             torch.manual_seed(0)
             return create(name=name, image_size=subject.image_size).export(subject.image_size)
     encoder = build_encoders.encoder(subject.cfg, allowed=trusted())
-    encoder.calibrate(build_data.whole_batches(subject.cfg, allowed=trusted(), sources=sources))
+    encoder.calibrate(_images_of_run(subject, data, allowed, sources))
     return encoder.export(subject.image_size)
+
+
+def _images_of_run(
+    subject: Subject,
+    data: Mapping[str, Any],
+    allowed: tuple[str, ...] | None,
+    sources: Datasets | None,
+) -> Iterator[Tensor]:
+    own = subject.cfg or {}
+    batches = build_data.whole_batches(
+        own, allowed=trusted(), sources=sources, fingerprint=subject.fingerprint
+    )
+    try:
+        first = next(batches)
+    except ValueError:  # they are gone, or others lie in their place
+        other = {**own, "data": {**data, "statistics": own["data"].get("statistics")}}
+        yield from build_data.whole_batches(other, allowed=allowed, sources=sources)
+        return
+    yield first
+    yield from batches
 
 
 def evaluate(

@@ -11,6 +11,7 @@ Traps: files that cannot be decoded are left out, not replaced, so rows and file
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.attention import choose_attention
 from ssl_patches.encoders.exported import Subject, open_model
 from ssl_patches.encoders.network import Network, Preprocessing
-from ssl_patches.evaluation.command import chosen_data
+from ssl_patches.evaluation.command import chosen_data, range_told, say_images
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.floors import digest
 from ssl_patches.evaluation.parquet import Chunks
@@ -49,6 +50,7 @@ def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
 
     ValueError for a bad request, before anything is written.
     """
+    words, changes = config.without_data_keys(words)
     schema = EMBED | ({"data": LOADER} if any(word.startswith("data=") for word in words) else {})
     cfg = config.request(
         "embed", words, config_dirs=config_dirs, supplied={"data": SUPPLIED["data"]}, schema=schema
@@ -61,13 +63,17 @@ def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
             f"splits={cfg['splits']}: must name each split once; set splits=[train,val]"
         )
     subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
-    data, allowed = chosen_data(cfg, subject)
+    data, allowed = chosen_data(cfg, subject, changes)
+    for line in range_told(cfg.get("data"), data, subject, cfg["model"]):
+        say(line)
     reader = Reader(subject, tiles=cfg["tiles"], precision=cfg["precision"])
     node = {"data": data, "image_size": subject.image_size}
     sources = {
         split: build_data.source(node, split, whole=True, allowed=allowed)
         for split in cfg["splits"]
     }
+    known = "train" in sources and not cfg.get("data")
+    say_images(say, subject, list(sources.values()), of_run=known and cfg["splits"][0] == "train")
     chunks = _chunks(cfg, subject, reader, data, sources)
     chunks.claim()
     with frozen(reader.network, reader.device):
@@ -175,9 +181,11 @@ def _chunks(
             "image_size": subject.image_size,
             "mean": list(subject.mean),
             "std": list(subject.std),
+            "value_range": data.get("value_range"),
         },
         "data": {"root": str(data.get("root", "")), "name": data_name(data)},
         "fingerprints": {name: source.fingerprint() for name, source in sources.items()},
+        "files": {name: source.kept_key() for name, source in sources.items()},
         "classes": next(
             (list(source.classes) for source in sources.values() if source.classes), []
         ),
@@ -186,7 +194,9 @@ def _chunks(
         },
         "versions": {"ssl_patches": __version__, "torch": torch.__version__},
     }
-    columns = [("path", pa.string()), ("split", pa.string()), ("label", pa.int64())]
+    amounts = any(_amounts(source.labels) for source in sources.values())
+    label = pa.float64() if amounts else pa.int64()
+    columns = [("path", pa.string()), ("split", pa.string()), ("label", label)]
     columns += [("box", pa.list_(pa.int32(), 4))] if reader.tiles else []
     schema = pa.schema([*columns, ("vector", pa.list_(pa.float32(), reader.dim))])
     schema = schema.with_metadata({METADATA: json.dumps(request)})
@@ -259,11 +269,13 @@ def _table(
     count, rows = len(batch.images), 1 if reader.boxes is None else len(reader.boxes)
     vectors = reader(batch.images).numpy() if count else np.zeros((0, rows, reader.dim), np.float32)
     paths = [_path(source, split, index) for index in batch.index.tolist()]
-    labels = [label if label >= 0 else None for label in batch.labels.tolist()]
+    labels = [_label(label) for label in batch.labels.tolist()]
     columns = {
         "path": pa.array(np.repeat(np.array(paths, dtype=object), rows), pa.string()),
         "split": pa.array([split] * (count * rows), pa.string()),
-        "label": pa.array([label for label in labels for _ in range(rows)], pa.int64()),
+        "label": pa.array(
+            [label for label in labels for _ in range(rows)], schema.field("label").type
+        ),
         "vector": pa.FixedSizeListArray.from_arrays(
             pa.array(vectors.reshape(-1), pa.float32()), reader.dim
         ),
@@ -274,8 +286,25 @@ def _table(
     return pa.table(columns, schema=schema)
 
 
+def _amounts(labels: Tensor | None) -> bool:
+    """Tell whether labels are amounts, not classes."""
+    return labels is not None and labels.is_floating_point()
+
+
+def _label(label: float) -> float | None:
+    """Return a label as a cell: None where there is none."""
+    if isinstance(label, float):
+        return label if math.isfinite(label) else None
+    return label if label >= 0 else None
+
+
 def _path(source: ImageSource, split: str, index: int) -> str:
-    """Name an image after its file, below the root of a folder; else after split and number."""
+    """Name an image as the user knows it: below the root of a folder, as it is listed, by number.
+
+    A number is that of the user's Dataset, and follows the name of the split.
+    """
+    if source.known_as:
+        return source.known_as[index]
     if not source.paths:
         return f"{split}/{index}"
     path = Path(source.paths[index])

@@ -271,8 +271,8 @@ def _floor_keys(
     fitting: Mapping[str, Sequence[str]],
 ) -> Keys:
     """Return what the metrics of each floor depend on; nothing where data cannot be recognised."""
-    prints = _fingerprints(eval_data)
-    if prints is None:
+    images = [source.kept_key() for source in (eval_data.train, eval_data.test)]
+    if not all(images):
         return {}
     seen = {
         "mean": list(eval_data.mean),
@@ -280,7 +280,7 @@ def _floor_keys(
         "image_size": eval_data.image_size,
     }
     common = {
-        "data": prints,
+        "data": images,
         "labels": kind,
         "limits": [eval_data.limit_train, eval_data.limit_test],
         **seen,
@@ -297,7 +297,7 @@ def _floor_keys(
 
 
 def _recall(folder: Path | None, keys: Keys, data_name: str) -> Rows:
-    """The rows of the floors that are kept, under today's name of the data."""
+    """Read the rows of the floors that are kept, under today's name of the data."""
     if folder is None:
         return {}
     kept.prepare(folder)

@@ -5,7 +5,8 @@ protocol, the preprocessing and, for random weights, the weights themselves, so 
 another architecture is another floor. Files are written aside and renamed, hence never half there,
 and runs side by side cannot lose each other's.
 
-The trap: a source without a ``fingerprint()`` cannot be recognised, so its floors are never kept.
+The trap: a source without a ``kept_key()`` (a Dataset of one's own) may have changed unseen, so its
+floors are never kept.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from torch import nn
 
 from ssl_patches.config.atomic import write_text
+from ssl_patches.config.keys import key_of
 from ssl_patches.evaluation.rows import Row
 
 
@@ -69,6 +71,4 @@ def prepare(folder: Path) -> None:
 
 
 def _file(folder: Path, key: Mapping[str, Any]) -> Path:
-    return (
-        folder / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]}.json"
-    )
+    return folder / f"{key_of(**key)[:24]}.json"

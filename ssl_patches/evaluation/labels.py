@@ -14,6 +14,7 @@ unless ``labels=value`` says otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -82,6 +83,24 @@ def described(kind: Kind, train: Tensor) -> str:
         f"{each} per image: share of variance explained (r2, percent), mean absolute error (mae, in"
         " the labels' unit)"
     )
+
+
+def counts(labels: Tensor, classes: Sequence[str], *, most: int = 8) -> str:
+    """Write how many images of each class there are, the fewest first, and how many have no label.
+
+    ``labels`` (N,) whole numbers, -1 = none. ``classes``: their names. At most ``most`` are named.
+    """
+    numbers, sizes = labels[labels >= 0].unique(return_counts=True)
+    found = dict.fromkeys(range(len(classes)), 0)
+    found |= dict(zip(numbers.tolist(), sizes.tolist(), strict=True))
+    order = sorted(found, key=lambda number: (found[number], number))
+    named = [
+        f"{classes[number] if number < len(classes) else number} {found[number]:,}"
+        for number in order[:most]
+    ]
+    more = [f"and {len(order) - most:,} more classes"] if len(order) > most else []
+    without = int((labels == -1).sum())
+    return ", ".join([*named, *more, *([f"no label {without:,}"] if without else [])])
 
 
 def check_targets(train: Tensor, test: Tensor, kind: Kind) -> None:

@@ -1,4 +1,4 @@
-"""Every number that the metrics depend on. Whoever changes one raises ``version``.
+"""Hold every number that the metrics depend on. Whoever changes one raises ``version``.
 
 Two versions are not to be compared.
 

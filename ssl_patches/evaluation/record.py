@@ -62,7 +62,7 @@ class Record:
 
     def save(self, path: Path) -> None:
         """Write the record; a reader sees all of it or nothing."""
-        told = {key: getattr(self, key) for key in ("kind", "chosen", "protocol", "data")}
+        told = {key: vars(self)[key] for key in ("kind", "chosen", "protocol", "data")}
         told |= {"rows": [row.as_dict() for row in self.rows], "classes": list(self.classes)}
         arrays: dict[str, Any] = {
             PREFIX + name: _small(some) for name, some in self.predictions.items()

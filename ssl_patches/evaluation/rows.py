@@ -1,4 +1,4 @@
-"""A result is a row, and a row carries the bounds of its number.
+"""Write results as rows, each with the bounds of its number.
 
 The bounds are Wilson's score interval (Wilson 1927; recommended by Brown, Cai and DasGupta 2001):
 it stays inside 0..1, is not empty at 0 % or 100 %, and holds its level for small n, where the

@@ -1,5 +1,5 @@
-"""The card, ``ssl_patches.json``: what an export is, where it comes from, how it was proven, and
-the sha256 of each file.
+"""Write the card, ``ssl_patches.json``: what an export is, its origin, how it was proven, the
+sha256 of each file.
 
 It is written last, so that a folder with a card is whole. The hashes find damage and mix-ups;
 whoever can change a file can change its hash too, so they are no signature.

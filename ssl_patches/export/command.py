@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from ssl_patches import config
 from ssl_patches.config import mixture
 from ssl_patches.config.files import trusted
-from ssl_patches.config.messages import BadRequest, Say
+from ssl_patches.config.messages import MISSING, BadRequest, Say
 from ssl_patches.config.run_dir import CONFIG, LAST, SUMMARY, read_checkpoint
 from ssl_patches.config.schema import EXPORT
 from ssl_patches.config.words import Place, data_words, words_of_keys
@@ -32,25 +32,26 @@ WEIGHTS = {LAST_WEIGHTS: "encoder.", AVERAGE: "ema."}
 
 
 def export_command(
-    cfg: Mapping[str, Any], *, say: Callable[[str], None], sources: Datasets | None = None
+    cfg: Mapping[str, Any],
+    *,
+    say: Callable[[str], None],
+    sources: Datasets | None = None,
+    changes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write ``cfg["output"]`` and return what was proven.
 
+    ``changes``: data.KEY=VALUE that say where the images of the run are now.
+
     ValueError for a bad request, ExportMismatch where a format differs.
     """
-    wanted = ExportRequest(
-        **{key: cfg[key] for key in ("formats", "precision", "input", "image_size", "license")}
-    )
-    check_wanted(wanted)
-    run_dir, output = Path(cfg["model"]), Path(cfg["output"])
-    check_free(output, overwrite=cfg["overwrite"], mark=CARD)
-    if not (run_dir / CONFIG).is_file():
-        raise ValueError(
-            f"model={run_dir}: is no run, it holds no {CONFIG}; name a run_dir of ssl-patches"
-            " pretrain"
-        )
+    if wrong := problems_of(cfg):
+        raise BadRequest(wrong)
+    wanted, run_dir, output = _wanted(cfg), Path(cfg["model"]), Path(cfg["output"])
     run, checkpoint = config.load(run_dir / CONFIG), Path(cfg["checkpoint"] or run_dir / LAST)
+    if changes:
+        run = {**run, "data": config.overlaid(run["data"], changes, allowed=trusted())}
     encoder, step = restored(run, checkpoint, weights=cfg["weights"])
+    provenance = _provenance(cfg, run_dir, run, checkpoint)
     mean, std = build_data.pixel_statistics(run, allowed=trusted(), sources=sources)
     proof = export_encoder(
         encoder,
@@ -58,12 +59,18 @@ def export_command(
         image_size=run["image_size"],
         mean=mean,
         std=std,
+        stored_range=run["data"].get("value_range"),
         card={
-            **_provenance(cfg, run_dir, run, checkpoint),
+            **provenance,
             "step": step,
             "weights": cfg["weights"],
         },
-        calibration=build_data.whole_batches(run, allowed=trusted(), sources=sources),
+        calibration=build_data.whole_batches(
+            run,
+            allowed=trusted(),
+            sources=sources,
+            fingerprint=provenance["data_fingerprint"],
+        ),
         wanted=wanted,
         overwrite=cfg["overwrite"],
     )
@@ -76,6 +83,47 @@ def export_command(
         )
     )
     return {"output": str(output), "checkpoint": str(checkpoint), **asdict(proof)}
+
+
+def export_request(words: Sequence[str]) -> dict[str, Any]:
+    """Compose and check ``conf/export.yaml`` with words. BadRequest with all that is wrong."""
+    try:
+        return config.request("export", words, schema=EXPORT)
+    except BadRequest as error:
+        if error.guess is None:
+            raise
+        raise BadRequest([*error.problems, *problems_of(error.guess)], error.guess) from None
+
+
+def problems_of(cfg: Mapping[str, Any]) -> list[str]:
+    """Return all that is wrong with a request, a line for each mistake; what is missing is none."""
+    checks: list[Callable[[], None]] = [lambda: check_wanted(_wanted(cfg))]
+    if cfg["output"] != MISSING:
+        output = Path(cfg["output"])
+        checks.append(lambda: check_free(output, overwrite=cfg["overwrite"], mark=CARD))
+    if cfg["model"] != MISSING:
+        checks.append(lambda: _check_run(Path(cfg["model"])))
+    found = []
+    for check in checks:
+        try:
+            check()
+        except (ValueError, TypeError) as error:  # TypeError: of another kind, told already
+            found += [str(error)] if isinstance(error, ValueError) else []
+    return found
+
+
+def _wanted(cfg: Mapping[str, Any]) -> ExportRequest:
+    return ExportRequest(
+        **{key: cfg[key] for key in ("formats", "precision", "input", "image_size", "license")}
+    )
+
+
+def _check_run(run_dir: Path) -> None:
+    if not (run_dir / CONFIG).is_file():
+        raise ValueError(
+            f"model={run_dir}: is no run, it holds no {CONFIG}; name a run_dir of ssl-patches"
+            " pretrain"
+        )
 
 
 def restored(
@@ -130,8 +178,10 @@ def commit() -> str | None:
 def _provenance(
     cfg: Mapping[str, Any], run_dir: Path, run: Mapping[str, Any], checkpoint: Path
 ) -> dict[str, Any]:
-    """What the run knows about itself. Its results are those of its last weights at its own image
-    size: no others get them."""
+    """Collect what the run knows about itself.
+
+    Its results are those of its last weights at its own image size: no others get them.
+    """
     summary: dict[str, Any] = {}
     own: dict[str, Any] = {}
     if (run_dir / SUMMARY).is_file():
@@ -175,8 +225,6 @@ def export(*, model: Place, output: Place, data: Any = None, say: Say = print, *
     words, datasets = data_words(data)
     if words and not datasets:
         raise BadRequest([f"data={data}: export takes the images of the run; take it out"])
-    cfg = config.request(
-        "export", words_of_keys({"model": model, "output": output, **keys}, None), schema=EXPORT
-    )
+    cfg = export_request(words_of_keys({"model": model, "output": output, **keys}, None))
     export_command(cfg, say=say, sources=datasets)
     return Path(output)

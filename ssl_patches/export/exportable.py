@@ -1,4 +1,5 @@
-"""What is exported: a plain timm model, how to rebuild it, and how its images are prepared.
+"""Describe what is exported: a plain timm model, how to rebuild it, and how its images are
+prepared.
 
 Traps: timm interpolates a position table silently when a model is built at another size, so a ViT
 is asked for by its own ``img_size`` and, for other sizes, by ``dynamic_img_size=True``, which
@@ -136,11 +137,12 @@ class ExportRequest:
     """The formats to write, and how.
 
     ``precision``: of the stored weights. ``input``: of the graphs (ONNX, torch.export); uint8 takes
-    the normalisation inside. ``image_size``: in pixels, None: that of the encoder.
+    the normalisation inside, uint16 also the stored range. ``image_size``: in pixels, None: that
+    of the encoder.
     """
 
     formats: Sequence[str] = ("timm",)
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    input: Literal["float32", "uint8"] = "float32"
+    input: Literal["float32", "uint8", "uint16"] = "float32"
     image_size: int | None = None
     license: str | None = None

@@ -1,9 +1,10 @@
-"""The encoder as a graph that needs no Python of its own: ONNX, and torch.export's ``.pt2``.
+"""Write the encoder as a graph that needs no Python of its own: ONNX, and torch.export's ``.pt2``.
 
 Both give the pooled vector *and* the dense map, take any batch, and any height and width that the
-architecture takes; with ``input=uint8`` scaling and normalisation are inside. Resizing stays
-outside: graphs and image libraries resize differently. Each file carries its preprocessing, so that
-it can be used when it is found alone.
+architecture takes; with ``input=uint8`` and ``uint16`` scaling and normalisation are inside.
+Resizing stays outside: graphs and image libraries resize differently. Each file carries its
+preprocessing, so that it can be used when it is found alone, and nothing of the machine that wrote
+it.
 
 Traps: an example batch of one is taken for a constant, and so is a height that equals the width or
 the encoder's own size. The ONNX optimiser folds 16-bit weights back to 32 bits (and takes minutes
@@ -66,22 +67,34 @@ def write_graphs(folder: Path, exportable: Exportable, wanted: ExportRequest) ->
 def _trace(exportable: Exportable, wanted: ExportRequest, precision: str) -> ExportedProgram:
     images = exportable.preprocessing
     net = Network(
-        store_rounded(exportable.dynamic(), precision), images if wanted.input == "uint8" else None
+        store_rounded(exportable.dynamic(), precision),
+        None if wanted.input == "float32" else images,
+        stored=wanted.input == "uint16",
     ).eval()
     height = width = images.image_size
     axes = {0: Dim.DYNAMIC}
     if exportable.any_size:
         height, width = height + 2 * exportable.unit, width + 3 * exportable.unit
         axes |= {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
-    dtype = torch.uint8 if wanted.input == "uint8" else torch.float32
+    dtype = {"uint8": torch.uint8, "uint16": torch.uint16}.get(wanted.input, torch.float32)
     example = torch.zeros(2, images.channels, height, width, dtype=dtype)
     try:
         with torch.no_grad():
-            return torch.export.export(net, (example,), dynamic_shapes=(axes,))
+            program = torch.export.export(net, (example,), dynamic_shapes=(axes,))
     except REFUSALS as error:
         raise _told(
             exportable, wanted, "onnx or torch_export", _first_line(error), "timm"
         ) from error
+    _forget_source_lines(program)
+    return program
+
+
+def _forget_source_lines(program: ExportedProgram) -> None:
+    """Take out of every node where it was called: paths of this machine are nobody else's."""
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                node.meta.pop("stack_trace", None)
 
 
 def _told(
@@ -147,9 +160,18 @@ def write_onnx(
         raise _told(exportable, wanted, "onnx", _first_line(error), "timm,torch_export") from error
     if wanted.precision != "fp32":
         _store_rounded(model.graph, wanted.precision)
+    _forget_nodes_origin(model)
     onnx.helper.set_model_props(model, {METADATA: json.dumps(_metadata(exportable, wanted))})
     onnx.checker.check_model(model)
     onnx.save(model, folder / ONNX)
+
+
+def _forget_nodes_origin(model: Any) -> None:
+    """Take out what the exporter notes for those who debug it: source lines with their paths."""
+    for nodes in (model.graph.node, *(function.node for function in model.functions)):
+        for node in nodes:
+            del node.metadata_props[:]
+            node.ClearField("doc_string")
 
 
 def _store_rounded(graph: Any, precision: str) -> None:
@@ -173,7 +195,7 @@ def _store_rounded(graph: Any, precision: str) -> None:
 
 
 def _metadata(exportable: Exportable, wanted: ExportRequest) -> Mapping[str, Any]:
-    preprocessing = exportable.preprocessing.said(inside=wanted.input == "uint8")
+    preprocessing = exportable.preprocessing.said(graph_input=wanted.input)
     return {
         "architecture": exportable.architecture,
         "precision": wanted.precision,

@@ -32,5 +32,10 @@ def load_encoder(model: Place, *, pretrained: bool = True) -> Loaded:
     found = open_model(os.fspath(model), pretrained=pretrained)
     return Loaded(
         found.model,
-        Preprocess(image_size=found.image_size, mean=tuple(found.mean), std=tuple(found.std)),
+        Preprocess(
+            image_size=found.image_size,
+            mean=tuple(found.mean),
+            std=tuple(found.std),
+            value_range=found.stored_range,
+        ),
     )

@@ -1,4 +1,4 @@
-"""Nothing is called an export before a stranger's process got the same numbers from it.
+"""Prove an export: a process that knows nothing of us must get the same numbers from it.
 
 The trained model says what it makes of reference images in this process; ``reload.py`` loads each
 format in another one that cannot import ssl_patches, and says how far off its features are. The

@@ -1,5 +1,5 @@
-"""What the trained encoder makes of 64 pictures at three sizes: the yardstick that an export
-carries with it.
+"""Keep what the trained encoder makes of 64 pictures at three sizes: an export carries it and is
+measured by it.
 
 The pictures are the same for ever and are not stored. Of the outputs all pooled features are, and
 ``SAMPLES`` values of each dense map, at places that the file names: the whole maps of a ViT-B would

@@ -71,6 +71,11 @@ def normalised(images: Any, mean: Any, std: Any) -> Any:
 def prepared(images: Any, metadata: str) -> Any:
     """Prepare uint8 (B, C, H, W) as the metadata of a graph's own file says."""
     said = json.loads(metadata)["preprocessing"]
+    if said["graph_input"].startswith("uint16"):
+        import numpy as np
+
+        low, high = said["stored_range"] or (0, 65535)
+        return np.rint(low + images.astype(np.float64) * ((high - low) / 255)).astype(np.uint16)
     return (
         images
         if said["graph_input"].startswith("uint8")

@@ -1,20 +1,16 @@
-"""All or nothing: a folder appears under its final name when it is whole, or not at all.
+"""Make a folder appear under its final name when it is whole, or not at all.
 
-It is filled beside its final place (a rename is atomic within one file system only), flushed to the
-disk, then renamed. Trap: a rename without a flush can survive a power cut while what it names does
-not.
+It is filled beside its final place, flushed to the disk, then renamed (``config/atomic.py``). Trap:
+a rename without a flush can survive a power cut while what it names does not.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ssl_patches.config.atomic import flush
+from ssl_patches.config.atomic import replacing_folder
 
 
 def check_free(target: Path, *, overwrite: bool, mark: str) -> None:
@@ -50,28 +46,6 @@ def staged(directory: Path, *, overwrite: bool, mark: str) -> Iterator[Path]:
     target = Path(directory).expanduser().resolve()
     check_free(target, overwrite=overwrite, mark=mark)
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    folder.mkdir()  # not mkdtemp, whose folders nobody else may read
-    try:
+    with replacing_folder(target, durable=True) as folder:
         yield folder
-        for path in (*folder.iterdir(), folder):
-            flush(path)
         check_free(target, overwrite=overwrite, mark=mark)
-        _publish(folder, target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)  # already gone when it was published
-    flush(target.parent)
-
-
-def _publish(folder: Path, target: Path) -> None:
-    if not target.exists():
-        os.rename(folder, target)
-        return
-    old = folder.with_suffix(".old.tmp")
-    os.rename(target, old)
-    try:
-        os.rename(folder, target)
-    except OSError:
-        os.rename(old, target)
-        raise
-    shutil.rmtree(old)

@@ -1,4 +1,4 @@
-"""A folder that timm loads by itself: weights, how to rebuild the network, and how to prepare
+"""Write a folder that timm loads by itself: weights, how to rebuild the network, how to prepare
 images.
 
 ``timm.create_model("local-dir:DIR", pretrained=True)`` is all that a user needs; ssl_patches is
@@ -53,6 +53,8 @@ def write(folder: Path, exportable: Exportable, *, precision: str) -> None:
     }
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(as_json(config, "export.config"), encoding="utf-8")
+    # safetensors makes files that nobody else may read
+    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode & 0o777)
 
 
 def timm_config(exportable: Exportable) -> dict[str, Any]:

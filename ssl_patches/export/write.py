@@ -36,15 +36,15 @@ def check_wanted(wanted: ExportRequest) -> None:
     for name in wanted.formats:
         if name not in FILES:
             raise ValueError(f"formats=[{name}]: no such format; {nearest(name, list(FILES))}")
-    for key, known in (("precision", DTYPES), ("input", ("float32", "uint8"))):
-        if getattr(wanted, key) not in known:
+    for key, known in (("precision", DTYPES), ("input", ("float32", "uint8", "uint16"))):
+        if vars(wanted)[key] not in known:
             raise ValueError(
-                f"{key}={getattr(wanted, key)}: must be one of {', '.join(known)}; set"
+                f"{key}={vars(wanted)[key]}: must be one of {', '.join(known)}; set"
                 f" {key}={next(iter(known))}"
             )
-    if wanted.input == "uint8" and set(wanted.formats) == {"timm"}:
+    if wanted.input != "float32" and set(wanted.formats) == {"timm"}:
         raise ValueError(
-            "input=uint8: is for graphs, timm's models take normalised images; set"
+            f"input={wanted.input}: is for graphs, timm's models take normalised images; set"
             " formats=[timm,onnx], or take it out"
         )
 
@@ -57,6 +57,7 @@ def export_encoder(
     mean: Sequence[float],
     std: Sequence[float],
     card: Mapping[str, Any],
+    stored_range: Sequence[float] | None = None,
     calibration: Iterable[Tensor] | None = None,
     wanted: ExportRequest | None = None,
     overwrite: bool = False,
@@ -65,9 +66,9 @@ def export_encoder(
 
     ``encoder`` stays as it is.
     ``encoder`` also has ``architecture`` and ``arguments``, timm's. ``mean``, ``std``: per channel,
-    of pixels in 0..1. ``calibration``: batches (B, C, H, W), normalised, of whole images, on the
-    encoder's device. ValueError for a bad argument or a used ``directory``; ExportMismatch where a
-    format differs.
+    of pixels in 0..1. ``stored_range``: ``data.value_range`` of the run. ``calibration``: batches
+    (B, C, H, W), normalised, of whole images, on the encoder's device. ValueError for a bad
+    argument or a used ``directory``; ExportMismatch where a format differs.
     """
     check_free(Path(directory), overwrite=overwrite, mark=CARD)
     encoder = copy.deepcopy(encoder)
@@ -78,7 +79,9 @@ def export_encoder(
         model=encoder.export(image_size).cpu(),
         architecture=traits.architecture,
         arguments=traits.arguments,
-        preprocessing=Preprocessing(image_size=image_size, mean=mean, std=std),
+        preprocessing=Preprocessing(
+            image_size=image_size, mean=mean, std=std, stored_range=stored_range
+        ),
     )
     return export_model(
         exportable, directory, wanted=wanted or ExportRequest(), card=card, overwrite=overwrite
@@ -98,6 +101,8 @@ def export_model(
     ValueError for a bad argument or a used ``directory``; ExportMismatch where a format differs.
     """
     check_wanted(wanted)
+    if wanted.input == "uint16":
+        _check_uint16(exportable.preprocessing)
     as_json(dict(card), "export.card")
     with staged(directory, overwrite=overwrite, mark=CARD) as folder:
         exportable = exportable.resized(wanted.image_size or exportable.preprocessing.image_size)
@@ -113,7 +118,7 @@ def export_model(
             "architecture": config["architecture"],
             "arguments": config["model_args"],
             "features": config["num_features"],
-            "preprocessing": exportable.preprocessing.said(inside=wanted.input == "uint8"),
+            "preprocessing": exportable.preprocessing.said(graph_input=wanted.input),
             "precision": wanted.precision,
             "formats": {name: FILES[name] for name in proof.formats},
             "other_sizes": f"multiples of {exportable.unit} px" if exportable.any_size else None,
@@ -121,6 +126,16 @@ def export_model(
         }
         _write_readme_and_card(folder, content)
     return proof
+
+
+def _check_uint16(images: Preprocessing) -> None:
+    """Raise ValueError where whole numbers of 16 bits cannot hold what was trained on."""
+    low, high = images.whole_range
+    if not (low >= 0 and high <= 65535 and high - low >= 255):
+        raise ValueError(
+            f"input=uint16: the encoder was trained with data.value_range=[{low:g},{high:g}], which"
+            " needs 255 steps or more within 0..65535; set input=float32"
+        )
 
 
 def write_formats(folder: Path, exportable: Exportable, wanted: ExportRequest) -> None:
@@ -143,6 +158,6 @@ def add_results(directory: Path, results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _write_readme_and_card(folder: Path, card: Mapping[str, Any]) -> None:
-    """The card is last, because it holds the hashes."""
+    """Write the README, and the card last, because it holds the hashes."""
     (folder / README).write_text(readme(card), encoding="utf-8")
     write_card(folder, card)

@@ -10,6 +10,11 @@ from __future__ import annotations
 
 import math
 
+import torch
+from torch import Tensor
+
+from ssl_patches.types import PatchGrid
+
 FUZZ = 1e-6  # px; below it a difference is rounding
 
 
@@ -59,6 +64,13 @@ def fitting(side: int, scale: float, taken: int, multiple: int) -> int:
     return max(0, int((side - taken) / max(1.0, scale) + FUZZ) // multiple * multiple)
 
 
+def raster_boxes(grid: PatchGrid, device: torch.device | None = None) -> Tensor:
+    """List the boxes (K, 4) of a dense grid in raster order: y, x, h, w in pixels."""
+    rows, cols = (torch.arange(count, device=device) for count in (grid.rows, grid.cols))
+    corners = torch.cartesian_prod(rows, cols) * float(grid.tile)
+    return torch.cat([corners, torch.full_like(corners, grid.tile)], 1)
+
+
 def refuse_misfit(
     cell: tuple[int, int],
     tile: int,
@@ -101,3 +113,25 @@ def refuse_misfit(
         f" cells of {side} px{shifted}{scaled}; set"
         f" {' or '.join([*remedies, f'image_size={needed * max(shape)}'])}"
     )
+
+
+def refuse_small(side: int, tile: int, *, dense: bool, multiple: int) -> None:
+    """Raise ValueError where small crops of ``side`` px are no whole tiles that an encoder takes.
+
+    ``tile``: side of their tiles in pixels; ``dense``: tiles touch and fill the view.
+    """
+    whole = side // multiple * multiple or multiple  # for a sampler that cuts nothing
+    uncut = "sampler=whole" + (f" views.small_size={whole}" if whole != side else "")
+    if not dense:
+        raise ValueError(
+            f"views.small_size={side}: small crops are cut into tiles that touch and fill them,"
+            f" and these tiles lie apart; set {uncut}, or views.small_size=null"
+        )
+    step = math.lcm(tile, multiple) if tile != side else multiple
+    if side % step:
+        below = max(step, side // step * step)
+        others = f", {uncut}" if tile != side else ""
+        raise ValueError(
+            f"views.small_size={side}: small crops are cut into whole tiles of {step} px; set"
+            f" views.small_size={below}{others}, or views.small_size=null"
+        )

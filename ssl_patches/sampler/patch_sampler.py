@@ -27,7 +27,15 @@ from torch import Tensor, nn
 
 from ssl_patches.sampler.colour import ColourTreatment
 from ssl_patches.sampler.cut import dense_tiles, gather_tiles, scaled_tiles
-from ssl_patches.sampler.geometry import FUZZ, cell_sides, filling, refuse_misfit, usual_tile
+from ssl_patches.sampler.geometry import (
+    FUZZ,
+    cell_sides,
+    filling,
+    raster_boxes,
+    refuse_misfit,
+    refuse_small,
+    usual_tile,
+)
 from ssl_patches.types import PatchBatch, PatchGrid, Views, channels_last
 
 IMAGENET_MEAN, IMAGENET_STD = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -114,7 +122,7 @@ class PatchSampler(nn.Module):
                 f" {min(self.cell)} px cell with gap {gap}; set sampler.jitter={room}, or null for"
                 " all of it"
             )
-        self.jitter = jitter
+        self.jitter, self.multiple = jitter, multiple
         unused = [
             0 if jitter is None else int(c - self.extents[1] - gap - shift - jitter + FUZZ)
             for c in self.cell
@@ -131,15 +139,7 @@ class PatchSampler(nn.Module):
         dense = plain and self.left_over == (0, 0)
         self.grid = PatchGrid(rows, cols, self.tile, channels=len(mean), dense=dense)
         if dense:
-            corners = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)) * float(
-                self.tile
-            )
-            self.register_buffer(
-                "raster",
-                torch.cat([corners, torch.full_like(corners, self.tile)], 1),
-                persistent=False,
-            )
-        self.smaller: dict[int, PatchSampler] = {}  # side of small crops -> their sampler
+            self.register_buffer("raster", raster_boxes(self.grid), persistent=False)
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         # (x - mean) / std for a whole tile of numbers at once: with one per channel it would take
@@ -159,9 +159,13 @@ class PatchSampler(nn.Module):
             several = replace(self(images.images), views=images.count, large=images.large)
             return replace(several, small=self._small(images))
         boxes = self.boxes(len(images), images.device)
+        return self._cut(images, boxes, self.grid, self.image_size)
+
+    def _cut(self, images: Tensor, boxes: Tensor, grid: PatchGrid, side: int) -> PatchBatch:
+        """Cut the tiles of ``grid`` at ``boxes`` (B, K, 4) of views of ``side`` px; treat them."""
         placed = torch.ones(boxes.shape[:2], dtype=torch.bool, device=images.device)
-        tiles, size = self._tiles(images, boxes), (self.image_size, self.image_size)
-        return PatchBatch(tiles, boxes, placed, size, uniform=True, complete=self.grid.dense)
+        tiles = self._tiles(images, boxes, grid)
+        return PatchBatch(tiles, boxes, placed, (side, side), uniform=True, complete=grid.dense)
 
     def _small(self, views: Views) -> PatchBatch | None:
         """Cut the small crops on a dense grid of their own. ValueError where none fits."""
@@ -169,39 +173,27 @@ class PatchSampler(nn.Module):
             return None
         side = views.small.shape[-1]
         tile = side if self.grid.cells == 1 else self.tile
-        if not self.grid.dense or side % tile:
-            below = max(tile, side // tile * tile)
-            raise ValueError(
-                f"views.small_size={side}: small crops are cut into whole tiles of {tile} px that "
-                f"touch; set views.small_size={below}, or sampler=whole"
-            )
-        if side not in self.smaller:
-            smaller = PatchSampler(
-                image_size=side,
-                rows=side // tile,
-                cols=side // tile,
-                tile=tile,
-                gap=0,
-                mean=self.mean.flatten().tolist(),
-                std=self.std.flatten().tolist(),
-            )
-            self.smaller[side] = smaller.to(views.small.device)
-        patches = self.smaller[side](views.small)
+        refuse_small(side, tile, dense=self.grid.dense, multiple=self.multiple)
+        cells = side // tile
+        grid = PatchGrid(cells, cells, tile, channels=self.grid.channels, dense=True)
+        boxes = raster_boxes(grid, views.small.device).expand(len(views.small), -1, -1)
+        patches = self._cut(views.small, boxes, grid, side)
         return replace(patches, views=views.small_count, large=0)
 
-    def _tiles(self, images: Tensor, boxes: Tensor) -> Tensor:
+    def _tiles(self, images: Tensor, boxes: Tensor, grid: PatchGrid) -> Tensor:
         treated = self.colour if self.training else None
         offsets = treated.offsets(boxes, self.grid.channels) if treated else None
         choice = treated.choose(len(images), images.device) if treated else None
         white = 255.0 if images.dtype == torch.uint8 and not self._resizes else 1.0
-        last = self.grid.dense and channels_last(images)
-        shift, factor = self.shift, self.factor / white
+        last = grid.dense and channels_last(images)
+        shift, factor = self._whole(grid.tile)
+        factor = factor / white
         if last:  # in the order of memory, or it would take six times as long
             shift, factor = (
                 values.movedim(0, -1).contiguous().movedim(-1, 0) for values in (shift, factor)
             )
-        cut = self._cutter(images, boxes, offsets)
-        slices = _slices(images, boxes.shape[1] * self.tile**2)
+        cut = self._cutter(images, boxes, offsets, grid)
+        slices = _slices(images, boxes.shape[1] * grid.tile**2)
         kind = torch.promote_types(images.dtype, torch.float32)
 
         def finished(some: slice, into: Tensor | None = None) -> Tensor:
@@ -214,13 +206,23 @@ class PatchSampler(nn.Module):
 
         if len(slices) == 1:
             return finished(slices[0])
-        shape = (*boxes.shape[:2], images.shape[1], self.tile, self.tile)
+        shape = (*boxes.shape[:2], images.shape[1], grid.tile, grid.tile)
         tiles = images.new_empty(shape, dtype=kind)
         if last:
             tiles = tiles.view(*shape[:2], *shape[3:], shape[2]).movedim(-1, 2)
         for some in slices:
             finished(some, tiles[some])
         return tiles
+
+    def _whole(self, tile: int) -> tuple[Tensor, Tensor]:
+        """Return ``shift`` and ``factor`` (C, h, w) for tiles of this side."""
+        if tile == self.tile:
+            return self.shift, self.factor
+        whole = (self.grid.channels, tile, tile)  # a small crop that is one tile
+        return (
+            (-self.mean / self.std).expand(whole).contiguous(),
+            (1 / self.std).expand(whole).contiguous(),
+        )
 
     def boxes(self, count: int, device: torch.device) -> Tensor:
         """Draw where each tile is cut: (B, K, 4) float y, x, h, w in pixels of the view.
@@ -271,7 +273,7 @@ class PatchSampler(nn.Module):
         return self.colour.channel_shift if self.colour else 0
 
     def _cutter(
-        self, images: Tensor, boxes: Tensor, offsets: Tensor | None
+        self, images: Tensor, boxes: Tensor, offsets: Tensor | None, grid: PatchGrid
     ) -> Callable[[slice], Tensor]:
         """Return a function from a slice of the batch to its tiles.
 
@@ -281,8 +283,8 @@ class PatchSampler(nn.Module):
         def shifts(some: slice) -> Tensor | None:
             return None if offsets is None else offsets[some]
 
-        if self.grid.dense:
-            return lambda some: dense_tiles(images[some], self.grid)
+        if grid.dense:
+            return lambda some: dense_tiles(images[some], grid)
         if not self._resizes:
             # a copy is read line by line and then lies in the cache; its rows in any order do not
             # come from memory one by one

@@ -1,1 +1,1 @@
-"""Many runs: studies that make them, lists of them, and their comparison."""
+"""Make many runs, list them and compare them."""

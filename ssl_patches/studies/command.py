@@ -43,6 +43,7 @@ def study_command(
     settings, rest = settings_of([word for word in words if "=" in word])
     asked = design.read(Path(places[0]), rest, config_dirs=config_dirs)
     plan = planning.plan(asked, settings.out or Path("runs") / asked.name, config_dirs=config_dirs)
+    _tell_former(plan, say)
     if dry_run:
         print(listing(plan, estimated=True))
         return 0
@@ -59,10 +60,21 @@ def sweep_command(
     out = Path(own["run_dir"]) if "run_dir" in own else Path("runs") / f"sweep-{stamp()}"
     asked = design.sweep(rest, name=out.name, config_dirs=config_dirs)
     plan = planning.plan(asked, out, below=".", config_dirs=config_dirs)
+    _tell_former(plan, say)
     if dry_run:
         print(listing(plan, estimated=True))
         return 0
     return run(plan, settings, say=say)
+
+
+def _tell_former(plan: Plan, say: Say) -> None:
+    """Say where runs are taken for finished by the rule of before."""
+    jobs = [*plan.trials, *(job for run in plan.runs for job in run.choices)]
+    if former := sum(job.former for job in jobs):
+        say(
+            f"{former} runs were made when images were known by name and size alone; they are taken"
+            " as they are (another out= runs anew)"
+        )
 
 
 def settings_of(words: Sequence[str]) -> tuple[Settings, list[str]]:

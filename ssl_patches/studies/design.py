@@ -95,11 +95,7 @@ def read(
         raise BadRequest(
             [f"study {place}: no such file, {file} is looked for; give experiments/NAME or a YAML"]
         )
-    given = {
-        "name": file.resolve().parent.name if file.name == FILE else file.stem,
-        **DEFAULTS,
-        **config.load(file),
-    }
+    given = {"name": _usual_name(file), **DEFAULTS, **config.load(file)}
     problems: list[str] = []
     try:
         given = check(given, schema=STUDY)
@@ -133,6 +129,15 @@ def read(
     return design
 
 
+def name_of(file: Path) -> str:
+    """Return the name of the study in a YAML file. BadRequest where that cannot be read."""
+    return str(config.load(file).get("name") or _usual_name(file))
+
+
+def _usual_name(file: Path) -> str:
+    return file.resolve().parent.name if file.name == FILE else file.stem
+
+
 def sweep(words: Sequence[str], *, name: str, config_dirs: Sequence[Path | str] = ()) -> Design:
     """Make a study of ``pretrain -m WORDS``: each override with several values is an axis.
     BadRequest with all problems."""
@@ -145,7 +150,7 @@ def sweep(words: Sequence[str], *, name: str, config_dirs: Sequence[Path | str] 
 def changed(
     design: Design, words: Sequence[str], *, config_dirs: Sequence[Path | str] = ()
 ) -> Design:
-    """``design`` as words of the command line change it."""
+    """Change ``design`` as words of the command line say."""
     base, axes, budget = list(design.base), dict(design.axes), design.budget
     for text, values in config.sweeps(words, config_dirs=config_dirs):
         key, _, raw = text.partition("=") if values is None else (text, "", "")
@@ -167,13 +172,13 @@ def changed(
 
 
 def budget_words(design: Design, share: float = 1.0) -> list[str]:
-    """The overrides that set the budget, or ``share`` of it."""
+    """Write the overrides that set the budget, or ``share`` of it."""
     key, amount = design.budget or (None, 0.0)
     return _only(key, spelled(amount * share)) if key else []
 
 
 def _only(key: str, amount: str) -> list[str]:
-    """This budget and no other: an experiment in ``base`` may set another one."""
+    """Set this budget and no other: an experiment in ``base`` may set another one."""
     return [f"budget.{other}={amount if other == key else 'null'}" for other in BUDGETS]
 
 
@@ -184,8 +189,7 @@ def _words(base: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...]:
 
 
 def _value(key: str, value: Any, problems: list[str]) -> Value:
-    """A plain value of the axis, or a mapping with one name and the overrides that it stands
-    for."""
+    """Read a plain value of the axis, or a mapping with one name and its overrides."""
     if not isinstance(value, Mapping) or "." in key:
         return Value(spelled(value), (f"{key}={spelled(value)}",))
     label, words = next(iter(value.items()), ("", None))
@@ -231,8 +235,7 @@ def _tuning(given: Mapping[str, Any] | None) -> Tuning | None:
 
 
 def _clashes(design: Design) -> list[str]:
-    """What cannot be meant: axes without values or with one twice, a key that is set in two
-    places."""
+    """List what cannot be meant: an axis without values or one twice, a key set twice."""
     problems, set_by = [], {_key(word): "base" for word in design.base}
     for key, values in design.axes.items():
         labels = [value.label for value in values]

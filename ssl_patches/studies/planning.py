@@ -1,10 +1,11 @@
 """Plan a study: what runs, under which key, in which directory.
 
 The key of a run is the hash of everything that decides its numbers: the resolved configuration,
-the data's fingerprint and the protocol. What it leaves out (where the run lies, how images are
-loaded, the device, how often is logged) changes no result, so a study may be moved, and machines
-that keep the images elsewhere work on the same runs. A run that is asked for again, from another
-study.yaml too, is recognised and not made twice.
+the data's fingerprint, their labels and the protocol. What it leaves out (where the run lies, how
+images are loaded, the device, how often is logged) changes no result, so a study may be moved, and
+machines that keep the images elsewhere work on the same runs. A run that is asked for again, from
+another study.yaml too, is recognised and not made twice. Older runs are kept under a key that knew
+names and sizes of images, not their content: they are found under that one, and taken as they are.
 
 A tuned run is one of several ``choices``; the trials that its group shares say which.
 """
@@ -26,7 +27,7 @@ from ssl_patches.config.atomic import write_json
 from ssl_patches.config.instantiate import build
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.renamed import with_current_names, with_former_names
-from ssl_patches.config.run_dir import origin_of
+from ssl_patches.config.run_dir import SUMMARY, origin_of
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.data import build as build_data
 from ssl_patches.data.module import EndlessBatches
@@ -51,6 +52,7 @@ class Job:
     cfg: dict[str, Any]
     key: str
     place: str  # folder of the run, below that of the study
+    former: bool = False  # kept under the key of before, which knew no content of images
 
     @property
     def command(self) -> str:
@@ -115,7 +117,7 @@ def plan(
 
     ``below``: where the runs lie in ``out``.
     """
-    composer = _Composer(design, config_dirs)
+    composer = _Composer(design, config_dirs, out)
     trials: list[Job] = []
     runs: list[StudyRun] = []
     for chosen in _combinations(design):
@@ -158,8 +160,8 @@ def _combinations(design: Design) -> Iterator[dict[str, Value]]:
 class _Composer:
     """Composes and checks jobs, each configuration and each data set once; ``problems`` grows."""
 
-    def __init__(self, design: Design, config_dirs: Sequence[Path | str]) -> None:
-        self.design, self.config_dirs = design, config_dirs
+    def __init__(self, design: Design, config_dirs: Sequence[Path | str], out: Path) -> None:
+        self.design, self.config_dirs, self.out = design, config_dirs, out
         self.problems: list[str] = []
         self.sources: dict[str, tuple[Any, Any]] = {}
         self.fitting: set[str] = set()
@@ -196,13 +198,13 @@ class _Composer:
         )
 
     def job(self, name: str, words: Sequence[str], *, below: str) -> list[Job]:
-        """The one job, or none after saying why."""
+        """Return the one job, or none after saying why."""
         wanted = supervised.WORD in words
         words = [*self.design.base, *(word for word in words if word != supervised.WORD)]
         try:
             cfg = self.compose(words)
             cfg = supervised.instead_of_task(cfg) if wanted else cfg
-            fingerprint = self.check(cfg)
+            fingerprint, former = self.check(cfg)
         except ValueError as error:
             told = (f"{name}: {problem}" for problem in str(error).splitlines())
             self.problems += [
@@ -211,12 +213,17 @@ class _Composer:
                 if _without_name(problem) not in map(_without_name, self.problems)
             ]
             return []
-        key = key_of(cfg, fingerprint)
+        key, before = key_of(cfg, fingerprint), key_of(cfg, former)
+        place = f"{below}/{name}-{before[:8]}"
+        if before != key and _kept_before(Path(self.out, place), fingerprint):
+            return [Job(name, words, cfg, before, place, former=True)]
         return [Job(name, words, cfg, key, f"{below}/{name}-{key[:8]}")]
 
-    def check(self, cfg: Mapping[str, Any]) -> str:
-        """The fingerprint of the data, after making sure that the parts of the run fit each other
-        and the data."""
+    def check(self, cfg: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the fingerprint of the data, and that by the rule of before.
+
+        Before, make sure that the parts of the run fit each other and the data.
+        """
         for key in ("run_dir", "resume", "overwrite"):
             if cfg[key]:
                 raise ValueError(
@@ -246,7 +253,22 @@ class _Composer:
             if self.design.tuning or supervised.is_supervised(cfg):
                 supervised.classes_of(train)
             self.fitting.add(shape)
-        return f"{train.fingerprint()} {val.fingerprint()}"
+        prints = [train.fingerprint(), val.fingerprint()]
+        return (
+            " ".join(filter(None, [*prints, train.label_key(), val.label_key()])),
+            f"{train.former_fingerprint()} {val.former_fingerprint()}",
+        )
+
+
+def _kept_before(directory: Path, fingerprint: str) -> bool:
+    """Tell whether a run lies there under the key of before, and not of other images as far as it
+    knows."""
+    try:
+        summary = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))
+        now = fingerprint.split()[0]
+        return "former_fingerprint" not in summary or summary["data_fingerprint"] == now
+    except (OSError, ValueError, TypeError, KeyError):
+        return directory.is_dir()
 
 
 def _files_and_references(words: Sequence[str]) -> tuple[str, ...]:
@@ -260,7 +282,7 @@ def _files_and_references(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _filled_in(cfg: Mapping[str, Any], plain: Mapping[str, str]) -> dict[str, Any]:
-    """A copy of ``cfg`` with the seed and the budget of ``plain``."""
+    """Copy ``cfg`` with the seed and the budget of ``plain``."""
     filled = copy.deepcopy(dict(cfg))
     for key, value in plain.items():
         if key == "seed":
@@ -289,7 +311,7 @@ def _hash(content: Any) -> str:
 
 
 def _labels(chosen: Mapping[str, Value], *, but: str | None = None) -> list[str]:
-    """What tells runs apart: tasks and encoders by their names, everything else with its key."""
+    """Name what tells runs apart: tasks and encoders by names, everything else with its key."""
     named = ("task", "encoder", "data", "views", "sampler")
     return [
         value.label if axis in named else f"{axis}={value.label}"
@@ -313,7 +335,7 @@ def _without_name(problem: str) -> str:
 
 
 def _twice(runs: Sequence[StudyRun]) -> list[str]:
-    """Combinations that are the same run under two names."""
+    """List combinations that are the same run under two names."""
     seen: dict[str, str] = {}
     problems: list[str] = []
     for run in runs:

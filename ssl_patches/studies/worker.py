@@ -25,7 +25,6 @@ from ssl_patches.config import locks
 from ssl_patches.config.atomic import write_json, write_text
 from ssl_patches.config.messages import Failed, Say
 from ssl_patches.config.run_dir import SUMMARY
-from ssl_patches.data import build as build_data
 from ssl_patches.studies import tuning
 from ssl_patches.studies.planning import Job, Plan, StudyRun
 from ssl_patches.studies.run_reader import CELL, ERROR, State, state_of
@@ -34,6 +33,7 @@ from ssl_patches.training.fit import Interrupted
 from ssl_patches.training.prepare import prepare
 from ssl_patches.training.process import before_training
 from ssl_patches.training.run import execute
+from ssl_patches.training.statistics import with_statistics
 
 POLL = 2.0  # seconds between looks at what others do
 
@@ -139,11 +139,9 @@ def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
 
 def run_job(job: Job, directory: Path, *, trial: bool, say: Say) -> None:
     """Train, or go on, and evaluate; a trial is judged instead."""
-    cfg = {
-        **build_data.with_measured_statistics(job.cfg),
-        "run_dir": str(directory),
-        "resume": True,
-    }
+    cfg, told = with_statistics({**job.cfg, "run_dir": str(directory), "resume": True})
+    for line in told:
+        say(line)
     cfg |= (
         {"callbacks": {}} if trial else {}
     )  # observers look at held-out images, and a trial sees none

@@ -1,1 +1,1 @@
-"""Pretext tasks: one file, one paper."""
+"""Hold the pretext tasks: one file, one paper."""

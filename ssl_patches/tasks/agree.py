@@ -1,5 +1,5 @@
-"""Agreement between views: do several crops of one image get the same feature, and other images
-others?
+"""Make several crops of one image get the same feature, and those of other images others: agreement
+between views.
 
 Every view is encoded as a whole, projected by three layers (never exported), and drawn to the
 centre of the large views of its image; a spread penalty keeps all images from getting the same

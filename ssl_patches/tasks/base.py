@@ -1,5 +1,5 @@
-"""What a pretext task is: it chooses what to show, which places to tell, and what has to be
-predicted."""
+"""Define what a pretext task is: it chooses what to show, which places to tell, and what has to
+be predicted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput
 
 
 class PretextTask(nn.Module, ABC):
-    """One file, one paper. The constructor takes ``dim`` and ``grid`` from the program and its own
+    """A question about tiles whose answer is known without labels, and the loss that asks it.
+
+    One file, one paper. The constructor takes ``dim`` and ``grid`` from the program and its own
     knobs by keyword.
 
     Parameters of a task are heads and decoders: they are trained with the encoder and never
@@ -29,6 +31,10 @@ class PretextTask(nn.Module, ABC):
     """Must tiles not touch, because a line that runs on from one to the next would answer the
     question?"""
 
+    always_blind: bool = False
+    """Does it withhold the place of every tile that it shows? (A ViT then learns no place, and
+    has none in its export.)"""
+
     compares: bool = False
     """Does the task compare several views of an image? (``views`` must then give two or more.)"""
 
@@ -43,12 +49,17 @@ class PretextTask(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
-        """``patches`` holds every cell in raster order, all placed."""
+        """Compute the loss of a batch. ``patches`` holds every cell in raster order, all placed."""
 
     def at(self, progress: float) -> None:
-        """Called before each step with the share of the budget that is used (0..1), for
-        schedules."""
+        """Set schedules for the step to come, at a share ``progress`` (0..1) of the budget.
+
+        Called before each step.
+        """
 
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
-        """The task at work on a few images, for figures. Called in eval mode, without gradients."""
+        """Draw the task at work on a few images, for figures.
+
+        Called in eval mode, without gradients.
+        """
         return ()

@@ -1,5 +1,5 @@
-"""What tasks put behind the encoder, a light transformer or a projection: trained with it and never
-exported."""
+"""Build what tasks put behind the encoder, a light transformer or a projection: trained with it,
+never exported."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 
 class Decoder(nn.Module):
-    """dim -> width, ``depth`` blocks, norm, -> out, initialised as facebookresearch/mae does. No
-    positions of its own.
+    """A light transformer behind the encoder, initialised as facebookresearch/mae does.
+
+    dim -> width, ``depth`` blocks, norm, -> out. No positions of its own.
 
     ``width`` None: ``usual_width``; ``heads`` None: one for each 64 of the width.
 
@@ -43,12 +44,11 @@ class Decoder(nn.Module):
         self.apply(initialise)
 
     def forward(self, tokens: Tensor, prefix: Tensor) -> Tensor:
-        """``tokens`` (B, K, dim), ``prefix`` (B, P, dim) -> (B, K, out)."""
+        """Decode ``tokens`` (B, K, dim) with their ``prefix`` (B, P, dim) -> (B, K, out)."""
         return self.finish(self.enter(torch.cat([prefix, tokens], 1)), prefix.shape[1])
 
     def finish(self, entered: Tensor, first: int) -> Tensor:
-        """(B, n, width) -> (B, n - first, out): all after the entrance, for the tokens from
-        ``first`` on.
+        """Decode what has entered: (B, n, width) -> (B, n - first, out), tokens from ``first`` on.
 
         The others are only looked at by then, so the last block computes their keys and values and
         nothing else.
@@ -69,8 +69,10 @@ class LastBlock(Block):
 
     # another question than Block's: which tokens are asked for
     def forward(self, tokens: Tensor, first: int) -> Tensor:  # type: ignore[override]
-        """``tokens`` (B, n, width) -> what Block gives for ``tokens[:, first:]``: (B, n - first,
-        width)."""
+        """Compute what Block gives for ``tokens[:, first:]``: (B, n, width) -> (B, m, width).
+
+        m is n - first.
+        """
         attention: Any = self.attn  # timm's Attention
         wanted, width = tokens[:, first:], tokens.shape[2]
         normed, weight, bias = self.norm1(tokens), attention.qkv.weight, attention.qkv.bias
@@ -92,8 +94,9 @@ class LastBlock(Block):
 
 
 class Projection(nn.Module):
-    """dim -> width for each tile by itself, behind the encoder: the papers' fc6 (Noroozi & Favaro;
-    Doersch et al.).
+    """A linear map, batch norm and ReLU for each tile, behind the encoder: dim -> width.
+
+    The papers' fc6 (Noroozi & Favaro; Doersch et al.).
 
     Without it the last layer of the encoder *is* what the pretext head compares, and frozen
     features pay for that, as they do without the projection head of contrastive methods (Chen et
@@ -109,7 +112,7 @@ class Projection(nn.Module):
         self.linear, self.norm = nn.Linear(dim, width, bias=False), nn.BatchNorm1d(width)
 
     def forward(self, tiles: Tensor) -> Tensor:
-        """(B, K, dim) -> (B, K, width)."""
+        """Project the feature of each tile: (B, K, dim) -> (B, K, width)."""
         return self.norm(self.linear(tiles).flatten(0, 1)).relu().unflatten(0, tiles.shape[:2])
 
 
@@ -139,13 +142,15 @@ class Projector(nn.Sequential):
 
 
 def usual_width(dim: int) -> int:
-    """As wide as the encoder, in heads of 64, and 512 at most (He et al. 2022 use 512 behind 768
-    and 1024)."""
+    """Choose the width of a decoder: that of the encoder, in heads of 64, and 512 at most.
+
+    He et al. 2022 use 512 behind 768 and 1024.
+    """
     return min(512, max(64, 64 * round(dim / 64)))
 
 
 def initialise(module: nn.Module) -> None:
-    """Xavier for linear maps, zero biases (He et al. 2022)."""
+    """Initialise linear maps by Xavier and biases by zero (He et al. 2022)."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

@@ -1,5 +1,5 @@
-"""Jigsaw puzzles: which of a known set of permutations shuffled the tiles? (Noroozi & Favaro, ECCV
-2016.)
+"""Solve jigsaw puzzles: which of a known set of permutations shuffled the tiles? (Noroozi & Favaro,
+ECCV 2016.)
 
 The tiles of an image are encoded once and many puzzles are formed from their features (Kolesnikov
 et al. 2019): the head is cheap, the encoder is not. The permutations come from groups, so any two
@@ -25,7 +25,9 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
 
 
 class Jigsaw(PretextTask):
-    """``permutations``: size of the set. Why: 72 is the largest in which any two orders of nine
+    """The task that asks which permutation of a known set shuffled the tiles.
+
+    ``permutations``: size of the set. Why: 72 is the largest in which any two orders of nine
     tiles differ in eight places (504 differ in seven, 1512 in six); no published figure says that
     more are better. ``puzzles``: puzzles formed from each encoding. Why: the head is cheap beside
     the encoder (8 in Kolesnikov et al. 2019). ``projection``: width of what the head sees of each
@@ -84,14 +86,16 @@ class Jigsaw(PretextTask):
         return TaskOutput(loss, {"accuracy": accuracy, "chance": chance}, features=features)
 
     def _solve(self, tiles: Tensor, answer: Tensor) -> Tensor:
-        """``tiles`` (B, K, projection), ``answer`` (B, P) -> logits (B * P, permutations): slot s
-        shows tile table[answer][s]."""
+        """Score the permutations: ``tiles`` (B, K, projection) -> logits (B * P, permutations).
+
+        ``answer`` (B, P): slot s shows tile table[answer][s].
+        """
         count, puzzles = answer.shape
         shown = take(tiles, self.table[answer].flatten(1))
         return self.head(shown.reshape(count * puzzles, -1))
 
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
-        """The puzzle as shown, and as the chosen permutation solves it."""
+        """Show the puzzle as it is given, and as the chosen permutation solves it."""
         count, cells = (
             len(patches.tiles),
             torch.arange(self.grid.cells, device=patches.tiles.device),

@@ -1,4 +1,4 @@
-"""Masked reconstruction: what do the hidden tiles look like? (MAE, He et al., CVPR 2022.)
+"""Reconstruct hidden tiles from visible ones: masked autoencoding (MAE, He et al., CVPR 2022).
 
 The encoder computes visible tiles only; a decoder receives their features and one learned token for
 every hidden cell, with sin-cos positions, and predicts the hidden tiles' pixels, each tile
@@ -29,7 +29,9 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput
 
 
 class Masked(PretextTask):
-    """``mask_ratio``: share of hidden tiles. Why: frozen features are best near 0.75, fine-tuning
+    """The task that hides most tiles and asks for their pixels.
+
+    ``mask_ratio``: share of hidden tiles. Why: frozen features are best near 0.75, fine-tuning
     hardly cares (MAE, Fig. 5). ``mask``: which ones: random; block (hidden cells form a block);
     inverse_block (visible ones do). Why: random masks of 75 % give ViT-L a linear probe of 73.5,
     blocks 63.9 (MAE, Table 1). ``normalise_target``: each hidden tile by its own mean and
@@ -93,15 +95,17 @@ class Masked(PretextTask):
         )
 
     def draw(self, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Visible (B, keep) and hidden (B, K - keep) cells."""
+        """Draw visible (B, keep) and hidden (B, K - keep) cells."""
         rows, cols = self.grid.rows, self.grid.cols
         return visible_cells(rows, cols, batch=count, keep=self.keep, kind=self.mask, device=device)
 
     def reconstruct(
         self, patches: PatchBatch, encoder: Encoder, visible: Tensor, hidden: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Predicted pixels of the hidden tiles (B, M, h * w * C), rows, cols, channels order;
-        visible features (B, keep, dim)."""
+        """Predict the pixels of the hidden tiles (B, M, h * w * C), in rows, cols, channels order.
+
+        Also returns the features of the visible ones (B, keep, dim).
+        """
         encoded = encoder(patches.select(visible))
         seen = self.decoder.enter(torch.cat([encoded.prefix, encoded.tiles], 1))
         first = encoded.prefix.shape[1]
@@ -110,7 +114,7 @@ class Masked(PretextTask):
         return self.decoder.finish(entered, seen.shape[1]), encoded.tiles
 
     def target(self, tiles: Tensor) -> Tensor:
-        """(B, M, C, h, w) -> (B, M, h * w * C), normalised per tile."""
+        """Turn tiles (B, M, C, h, w) into targets (B, M, h * w * C), normalised per tile."""
         pixels = tiles.permute(0, 1, 3, 4, 2).flatten(2)
         if not self.normalise_target:
             return pixels
@@ -118,7 +122,7 @@ class Masked(PretextTask):
         return (pixels - mean) / (variance + 1e-6).sqrt()
 
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
-        """What is visible, and the reconstruction with the visible tiles pasted back.
+        """Show what is visible, and the reconstruction with the visible tiles pasted back.
 
         A normalised target is undone with the true mean and deviation of each tile, as in the
         paper's figures.
@@ -140,7 +144,9 @@ class Masked(PretextTask):
 
 
 def mean_squared_cosine(tiles: Tensor) -> Tensor:
-    """(B, K, dim) -> scalar: mean over all pairs of images of the squared cosine of their pooled
-    features."""
+    """Average the squared cosine of pooled features over all pairs of images: a scalar.
+
+    ``tiles`` (B, K, dim).
+    """
     pooled = F.normalize(tiles.float().mean(1), dim=1)
     return (pooled @ pooled.mT).square().mean()

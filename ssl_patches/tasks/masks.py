@@ -1,5 +1,5 @@
-"""Which cells of a grid stay visible: drawn for a whole batch at once, in exact numbers, evenly
-over the grid.
+"""Draw which cells of a grid stay visible: for a whole batch at once, in exact numbers, evenly over
+the grid.
 
 Idea. Give every cell of every image a score, sort, cut at ``keep``. Noise as the score hides cells
 at random (MAE, He et al. 2022, arXiv:2111.06377). The distance to a random centre hides a block
@@ -27,8 +27,9 @@ ASPECT = (0.75, 1.5)
 
 
 def keep_count(cells: int, mask_ratio: float) -> int:
-    """How many of ``cells`` stay visible when a share ``mask_ratio`` is hidden: at least 1 visible
-    and 1 hidden.
+    """Count how many of ``cells`` stay visible when a share ``mask_ratio`` is hidden.
+
+    At least 1 is visible and 1 hidden.
 
     cells * (1 - mask_ratio), rounded half up after float noise is removed: MAE's ``int(L * (1 -
     r))`` keeps 9 of 50 cells at 0.8, and none of 10 at 0.9, because 1 - 0.8 and 1 - 0.9 fall just
@@ -60,8 +61,9 @@ def visible_cells(
     device: torch.device | str,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Visible cells (batch, keep) and hidden cells (batch, rows * cols - keep), int64, each in
-    ascending order.
+    """Draw visible cells (batch, keep) and hidden cells (batch, rows * cols - keep), int64.
+
+    Each in ascending order.
 
     Each image gets its own draw, and each cell is visible with probability keep / (rows * cols).
     ``random`` hides cells independently of where they lie; ``block`` hides one block and
@@ -90,8 +92,7 @@ def visible_cells(
 def _block_scores(
     rows: int, cols: int, batch: int, device: torch.device | str, generator: torch.Generator | None
 ) -> Tensor:
-    """(batch, rows * cols): the n cells of the smallest score form a block of n cells around a
-    random centre.
+    """Score cells (batch, rows * cols): the n smallest form a block of n around a random centre.
 
     The score is the size of the rectangle, of the image's own aspect ratio, that just reaches the
     cell. Centres are not rounded to cells, so a block grows side by side, and noise decides which
@@ -109,6 +110,8 @@ def _block_scores(
 
 
 def _circular_distance(centre: Tensor, size: int) -> Tensor:
-    """From ``centre`` (batch, 1) in [0, size) to 0, 1, ..., size - 1 around a circle: (batch,
-    size)."""
+    """Measure from ``centre`` (batch, 1) in [0, size) to 0, 1, ..., size - 1 around a circle.
+
+    Returns (batch, size).
+    """
     return size / 2 - ((torch.arange(size, device=centre.device) - centre) % size - size / 2).abs()

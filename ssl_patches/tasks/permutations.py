@@ -1,4 +1,4 @@
-"""Which orders of tiles a jigsaw may show: permutations as far apart, and as evenly spread, as they
+"""Choose the orders of tiles that a jigsaw may show: as far apart, and as evenly spread, as they
 can be.
 
 Idea. The maps of a finite field that agree in few points *are* well separated permutations. On q
@@ -33,8 +33,9 @@ LARGEST_SEARCHED = 10_000
 
 
 def permutation_table(cells: int, count: int) -> Tensor:
-    """``count`` permutations of ``cells`` tiles -> (count, cells) int64, the same ones on every
-    call.
+    """Choose ``count`` permutations of ``cells`` tiles: (count, cells) int64.
+
+    The same ones on every call.
 
     Slot s of row r shows source tile ``table[r, s]``: ``shuffled = tiles[table[r]]``. Each tile
     appears in each slot count / cells times, rounded up or down; exactly that often where ``cells``
@@ -74,20 +75,22 @@ def permutation_table(cells: int, count: int) -> Tensor:
 
 
 def minimum_distance(table: Tensor) -> int:
-    """The least number of slots in which two rows of ``table`` (N, K), N >= 2, differ."""
+    """Count the least number of slots in which two rows of ``table`` (N, K), N >= 2, differ."""
     return int(torch.pdist(table.float(), p=0).min())
 
 
 def slot_counts(table: Tensor) -> Tensor:
-    """How often tile t appears in slot s: (count, cells) -> (cells, cells) int64, indexed [s,
-    t]."""
+    """Count how often tile t appears in slot s: (count, cells) -> (cells, cells) int64.
+
+    Indexed [s, t].
+    """
     cells = table.shape[1]
     pairs = torch.arange(cells, device=table.device) * cells + table
     return torch.bincount(pairs.flatten(), minlength=cells * cells).view(cells, cells)
 
 
 def _groups(cells: int) -> list[tuple[int, int, int, int]]:
-    """Groups on ``cells`` points: (minimum distance, order, q, automorphisms used).
+    """List groups on ``cells`` points: (minimum distance, order, q, automorphisms used).
 
     A map other than the identity agrees with it in at most 1 (affine) or 2 (projective) points, and
     one that moves the field in at most a line over the largest proper subfield.
@@ -104,16 +107,20 @@ def _groups(cells: int) -> list[tuple[int, int, int, int]]:
 
 
 def _affine(q: int, automorphisms: int, needed: int) -> tuple[Tensor, Tensor]:
-    """AGL(1, q), or AΓL: starts a x^(p^i) (at most needed, q), and the translations, a regular
-    subgroup (q, q)."""
+    """Build AGL(1, q), or AΓL: starts a x^(p^i) (at most needed, q), and the translations.
+
+    These are a regular subgroup (q, q).
+    """
     add, mul, powers = _field(q)
     starts = [mul[a, powers[i]] for i, a in product(range(automorphisms), range(1, q))][:needed]
     return torch.stack(starts), add
 
 
 def _projective(q: int, automorphisms: int, needed: int) -> tuple[Tensor, Tensor]:
-    """PGL(2, q), or PΓL: starts a x^(p^i) + b, which leave infinity (cell q) alone, and a (q +
-    1)-cycle's powers."""
+    """Build PGL(2, q), or PΓL: starts a x^(p^i) + b, and the powers of a (q + 1)-cycle.
+
+    The starts leave infinity (cell q) alone.
+    """
     add, mul, powers = _field(q)
     choices = list(product(range(automorphisms), range(1, q), range(q)))[:needed]
     infinity = torch.tensor([q])
@@ -134,8 +141,9 @@ def _projective(q: int, automorphisms: int, needed: int) -> tuple[Tensor, Tensor
 
 
 def _field(q: int) -> tuple[Tensor, Tensor, Tensor]:
-    """GF(q): tables of x + y (q, q) and x y (q, q), and of x^(p^i) (e, q). An element is its base-p
-    digits.
+    """Tabulate GF(q): x + y (q, q) and x y (q, q), and x^(p^i) (e, q).
+
+    An element is its base-p digits.
 
     The powers of x modulo a primitive polynomial run through every element but 0: the first
     polynomial that does it.
@@ -161,7 +169,7 @@ def _field(q: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _prime_power(q: int) -> tuple[int, int]:
-    """(p, e) with q = p^e, or (0, 0)."""
+    """Find (p, e) with q = p^e; (0, 0) where there is none."""
     p = next((d for d in range(2, q + 1) if q % d == 0), 0)
     e = round(math.log(q, p)) if p else 0
     return (p, e) if p and p**e == q else (0, 0)

@@ -1,4 +1,4 @@
-"""Position of every tile: most tiles are hidden, some of the rest are placed, the others say where
+"""Predict the place of tiles: most are hidden, some of the rest are placed, the others say where
 they belong.
 
 After DropPos (Wang et al., NeurIPS 2023): 25 % of the tiles are shown, a quarter of these with
@@ -23,7 +23,9 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
 
 
 class Position(PretextTask):
-    """``mask_ratio``: share of hidden tiles. Why: as DropPos. ``placed``: share of the shown ones
+    """The task that withholds the places of some shown tiles and asks for them.
+
+    ``mask_ratio``: share of hidden tiles. Why: as DropPos. ``placed``: share of the shown ones
     whose place is told. Why: as DropPos; an encoder that never sees a place would export positions
     that mean nothing. ``smoothing``: sigma at the start, in cells. Why: as DropPos; near misses are
     forgiven early. ``depth``: blocks of the decoder. Why: as DropPos. ``width``: of the decoder;
@@ -53,6 +55,7 @@ class Position(PretextTask):
         self.keep = keep_count(grid.cells, mask_ratio)
         self.asked = asked_count(self.keep, placed)
         self.places = self.asked < self.keep
+        self.always_blind = not self.places
         if smoothing < 0:
             raise ValueError(
                 f"task.smoothing={smoothing}: 0 (no smoothing) or more cells; set task.smoothing=1"
@@ -84,8 +87,11 @@ class Position(PretextTask):
         return TaskOutput(loss, {"accuracy": accuracy, "chance": chance}, features=tiles)
 
     def _locate(self, patches: PatchBatch, encoder: Encoder) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (B, asked, K) and true cells (B, asked) of the shown tiles whose place was
-        withheld; features (B, keep, dim) of all that are shown."""
+        """Score the places of the shown tiles whose place was withheld: logits (B, asked, K).
+
+        Also their true cells (B, asked), and the features (B, keep, dim) of all that are
+        shown.
+        """
         count, device = len(patches.tiles), patches.tiles.device
         visible, _ = visible_cells(
             self.grid.rows,
@@ -97,13 +103,12 @@ class Position(PretextTask):
         )
         asked = torch.rand(count, self.keep, device=device).argsort(1)[:, : self.asked]
         shown = patches.select(visible)
-        encoded = encoder(shown.blind(asked if self.asked < self.keep else None))
+        encoded = encoder(shown.blind(asked if self.places else None))
         logits = self.decoder(encoded.tiles, encoded.prefix)
         return take(logits, asked), take(visible, asked), encoded.tiles
 
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
-        """The tiles whose place was withheld: where they belong, and where the network puts
-        them."""
+        """Show the tiles whose place was withheld: where they belong, and where they are put."""
         logits, cells, _ = self._locate(patches, encoder)
         believed, tiles = logits.argmax(2), take(patches.tiles, cells)
         return (
@@ -113,7 +118,7 @@ class Position(PretextTask):
 
 
 def asked_count(shown: int, placed: float) -> int:
-    """How many of ``shown`` tiles have their place withheld, at least one.
+    """Count how many of ``shown`` tiles have their place withheld, at least one.
 
     ValueError for another share.
     """

@@ -1,5 +1,5 @@
-"""All-pairs relation: in which direction does every token lie from every other? (RelViT, Camporese
-et al., BMVC 2022.)
+"""Predict in which direction every token lies from every other (RelViT, Camporese et al., BMVC
+2022).
 
 One encoding of N tiles answers N^2 questions: the head scores a pair like attention does, one
 bilinear form per direction (sign of the row difference x sign of the column difference), and beside
@@ -30,7 +30,9 @@ from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput, take
 
 
 class Relation(PretextTask):
-    """``mask_ratio``: share of hidden tiles. Why: the paper hides none. ``placed``: share of the
+    """The task that asks in which direction every token lies from every other.
+
+    ``mask_ratio``: share of hidden tiles. Why: the paper hides none. ``placed``: share of the
     shown ones whose place is told. Why: as in ``position``, so that the encoder learns places.
     ``width``: of the bilinear form of each direction. Why: that of an attention head; not measured
     here.
@@ -58,6 +60,7 @@ class Relation(PretextTask):
         self.keep = keep_count(grid.cells, mask_ratio) if mask_ratio else grid.cells
         self.asked = asked_count(self.keep, placed)
         self.places = self.asked < self.keep
+        self.always_blind = not self.places
         if self.asked < 2:
             raise ValueError(
                 f"task.mask_ratio={mask_ratio}, task.placed={placed}: leave {self.asked} tile to"
@@ -101,8 +104,10 @@ class Relation(PretextTask):
         return TaskOutput(pair_loss + self.own_cell * own_loss, metrics, features=tiles)
 
     def _encode(self, patches: PatchBatch, encoder: Encoder) -> tuple[Tensor, Tensor]:
-        """Features (B, asked, dim) and true cells (B, asked) of the shown tiles whose place was
-        withheld."""
+        """Encode the shown tiles whose place was withheld: features (B, asked, dim).
+
+        Also their true cells (B, asked).
+        """
         count, device, grid = len(patches.tiles), patches.tiles.device, self.grid
         cells = torch.arange(grid.cells, device=device).expand(count, -1)
         if self.keep < grid.cells:
@@ -115,8 +120,10 @@ class Relation(PretextTask):
         return take(encoded.tiles, asked), take(cells, asked)
 
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
-        """The tiles whose place was withheld: where they belong, and where the second question's
-        answer puts them."""
+        """Show the tiles whose place was withheld: at their own places, and where they are put.
+
+        The second question's answer puts them.
+        """
         features, cells = self._encode(patches, encoder)
         believed, tiles = self.cell(features).argmax(2), take(patches.tiles, cells)
         return (
@@ -125,8 +132,10 @@ class Relation(PretextTask):
         )
 
     def _pairs(self, tiles: Tensor) -> Tensor:
-        """(B, M, dim) -> logits (B, 8, M, M): entry [d, i, j] scores "j lies in direction d from
-        i"."""
+        """Score the directions of all pairs: (B, M, dim) -> logits (B, 8, M, M).
+
+        Entry [d, i, j] scores "j lies in direction d from i".
+        """
         query, key = (
             part(tiles).unflatten(2, (8, self.width)).transpose(1, 2)
             for part in (self.query, self.key)
@@ -135,8 +144,10 @@ class Relation(PretextTask):
 
 
 def relations(rows: int, cols: int) -> Tensor:
-    """(K, K) int64: direction 0..7 (row-major over the signs, as in ``relative``) from cell i to
-    cell j; 8 where i = j."""
+    """List the direction from each cell to each other: (K, K) int64.
+
+    0..7, row-major over the signs, as in ``relative``, from cell i to cell j; 8 where i = j.
+    """
     cell = torch.arange(rows * cols)
     y, x = cell // cols, cell % cols
     sign = 3 * (torch.sign(y[None] - y[:, None]) + 1) + torch.sign(x[None] - x[:, None]) + 1
@@ -145,8 +156,10 @@ def relations(rows: int, cols: int) -> Tensor:
 
 
 def balanced_shares(truth: Tensor) -> Tensor:
-    """``truth`` (B, M, M) in 0..8 -> weights (B, M, M) that sum to 1: each direction present alike,
-    0 on the diagonal."""
+    """Weight pairs so that each direction present counts alike: weights (B, M, M) that sum to 1.
+
+    ``truth`` (B, M, M) in 0..8; 0 on the diagonal.
+    """
     member = F.one_hot(truth, 9)[..., :8].float()
     frequency = member.sum((1, 2))
     present = (frequency > 0).sum(1, keepdim=True)
@@ -155,8 +168,10 @@ def balanced_shares(truth: Tensor) -> Tensor:
 
 
 def present_directions(truth: Tensor) -> Tensor:
-    """``truth`` (B, M, M) in 0..8 -> (B,) float: how many of the eight directions occur in each
-    image."""
+    """Count how many of the eight directions occur in each image: (B,) float.
+
+    ``truth`` (B, M, M) in 0..8.
+    """
     return (
         torch.zeros(len(truth), 9, device=truth.device)
         .scatter_(1, truth.flatten(1), 1.0)[:, :8]

@@ -1,5 +1,4 @@
-"""Relative patch position: in which of eight directions does the second tile lie? (Doersch, Gupta &
-Efros, ICCV 2015.)
+"""Predict in which of eight directions a second tile lies (Doersch, Gupta & Efros, ICCV 2015).
 
 All ordered pairs of neighbouring cells are asked at each step, from one encoding of the tiles: a
 pair costs only the head. On a 3 x 3 grid that is 40 questions instead of the 8 around the centre.
@@ -23,8 +22,10 @@ DIRECTIONS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx
 
 
 def neighbour_pairs(rows: int, cols: int) -> tuple[Tensor, Tensor, Tensor]:
-    """All ordered pairs of neighbouring cells: first (M,), second (M,), direction (M,) from the
-    first to the second."""
+    """List all ordered pairs of neighbouring cells: first (M,), second (M,), direction (M,).
+
+    The direction is from the first to the second.
+    """
     found = [
         (y * cols + x, (y + dy) * cols + x + dx, direction)
         for y in range(rows)
@@ -37,7 +38,9 @@ def neighbour_pairs(rows: int, cols: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Relative(PretextTask):
-    """``hidden``: width of the head that compares two tiles. Why: a quarter of the papers' 4096;
+    """The task that asks in which of eight directions a neighbour of the middle tile lies.
+
+    ``hidden``: width of the head that compares two tiles. Why: a quarter of the papers' 4096;
     not measured here. ``dropout``: in the head. Why: the papers' 0.5 goes with their wider head;
     not measured here.
 
@@ -95,14 +98,18 @@ class Relative(PretextTask):
         return TaskOutput((losses * self.share).sum(1).mean(), metrics, features=tiles)
 
     def _directions(self, tiles: Tensor) -> Tensor:
-        """``tiles`` (B, K, dim) -> logits (B, M, 8). A linear map of a joined pair is a sum: each
-        tile is mapped once."""
+        """Score the directions: ``tiles`` (B, K, dim) -> logits (B, M, 8).
+
+        A linear map of a joined pair is a sum: each tile is mapped once.
+        """
         pairs = self.of_first(tiles)[:, self.first] + self.of_second(tiles)[:, self.second]
         return self.answer(pairs.flatten(0, 1)).unflatten(0, pairs.shape[:2])
 
     def preview(self, patches: PatchBatch, encoder: Encoder) -> tuple[Picture, ...]:
-        """The middle tile and its neighbours where they belong; arrows say in which direction each
-        is believed to lie."""
+        """Show the middle tile and its neighbours where they belong.
+
+        Arrows say in which direction each is believed to lie.
+        """
         rows, cols, count = self.grid.rows, self.grid.cols, len(patches.tiles)
         middle = (rows // 2) * cols + cols // 2
         asked = (self.first == middle).nonzero()[:, 0]

@@ -1,5 +1,4 @@
-"""Agreement between subsets: do disjoint random parts of one view get the same feature, and other
-images others?
+"""Make disjoint random parts of one view get the same feature, and those of other images others.
 
 The tiles of a view are dealt into ``count`` disjoint subsets; each is encoded by itself, averaged,
 projected and drawn to the mean of its image's subsets, and a spread penalty keeps images apart (see

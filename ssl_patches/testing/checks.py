@@ -94,7 +94,7 @@ def check_encoder(encoder: MakeEncoder, *, image_size: int = 32) -> None:
 def _broken(
     asked: Sequence[Callable[[Pair], None]], make: Callable[[], Pair], where: str
 ) -> list[str]:
-    """What does not hold, each contract on a pair of its own."""
+    """List what does not hold, each contract on a pair of its own."""
     problems = []
     for contract in asked:
         try:
@@ -105,8 +105,10 @@ def _broken(
 
 
 def _constructor(task: MakeTask) -> list[str]:
-    """The signature is the schema of a configuration: a knob without annotation or default cannot
-    be checked or left out."""
+    """Check a signature as the schema of a configuration.
+
+    A knob without annotation or default cannot be checked or left out.
+    """
     given = ("dim", "grid", *(task.keywords if isinstance(task, partial) else ()))
     knobs, _ = signature(task.func if isinstance(task, partial) else task)
     problems = [

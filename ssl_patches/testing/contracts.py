@@ -2,7 +2,7 @@
 
 A contract returns nothing when it holds and raises AssertionError with what was found, what is
 allowed and where to look. The quantities they judge by are functions of their own. Differences are
-relative to the largest feature.
+relative to the largest feature. Draws come from a seed; the caller's generator is left as it is.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_patches.encoders import Encoder
+from ssl_patches.encoders.build import seeded
 from ssl_patches.testing.pairs import Pair
 from ssl_patches.types import PatchBatch, accuracies, chance_name, take
 
@@ -59,6 +60,7 @@ def untrained(pair: Pair, steps: int = 1) -> list[str]:
     ]
 
 
+@seeded(0)
 def blind_tiles_carry_no_order(pair: Pair) -> None:
     """Check that a tile without its place gives the same feature in any order of tiles."""
     pair.train(1)  # a block of a fresh ResNet passes its input through
@@ -87,6 +89,7 @@ _ORDER = (
 )
 
 
+@seeded(0)
 def placed_tiles_differ_by_place_but_not_by_slot(pair: Pair) -> None:
     """Check that a placed tile's feature depends on its box, not on its slot."""
     pair.train(1)
@@ -113,6 +116,7 @@ _SLOT = "allowed are 1e-5; where a tile lies is told by its box, not by its slot
 _PLACE = "boxes of placed tiles must matter"
 
 
+@seeded(0)
 def features_equal_the_export(pair: Pair) -> None:
     """Check that the encoder's features are those of the model that it exports."""
     pair.train(2)
@@ -125,6 +129,7 @@ def features_equal_the_export(pair: Pair) -> None:
     )
 
 
+@seeded(0)
 def every_exported_parameter_is_trained(pair: Pair) -> None:
     """Check that the loss reaches every parameter that is exported."""
     names = untrained(pair)
@@ -136,6 +141,7 @@ def every_exported_parameter_is_trained(pair: Pair) -> None:
     )
 
 
+@seeded(0)
 def the_loss_falls(pair: Pair) -> None:
     """Check that some steps on one batch make the loss fall."""
     losses = pair.train(STEPS)
@@ -144,6 +150,7 @@ def the_loss_falls(pair: Pair) -> None:
     _hold(losses[-1] < losses[0] - FALL * abs(losses[0]), said, f"it must fall by {FALL:.0%}")
 
 
+@seeded(0)
 def draws_follow_torchs_seed(pair: Pair) -> None:
     """Check that every draw of a step comes from torch's seeded generator.
 
@@ -158,6 +165,7 @@ def draws_follow_torchs_seed(pair: Pair) -> None:
     )
 
 
+@seeded(0)
 def metrics_are_detached_scalars_beside_chance(pair: Pair) -> None:
     """Check that metrics are detached scalars, and accuracies have a chance level."""
     output = pair.output()
@@ -185,6 +193,30 @@ def metrics_are_detached_scalars_beside_chance(pair: Pair) -> None:
         )
 
 
+@seeded(0)
+def blindness_is_declared(pair: Pair) -> None:
+    """Check that ``always_blind`` says whether the encoder is told a place.
+
+    It holds where a task asks ``alone`` only, in which places are of no use.
+    """
+    told: list[bool] = []
+    hook = pair.encoder.register_forward_pre_hook(
+        lambda _, given: told.append(bool(given[0].placed.any()))
+    )
+    try:
+        with torch.no_grad():
+            pair.output()
+    finally:
+        hook.remove()
+    _hold(
+        not told or any(told) is not pair.task.always_blind,
+        f"always_blind={pair.task.always_blind}, and {'a place' if any(told) else 'no place'} was"
+        " told to the encoder",
+        f"set always_blind={not any(told)}; a ViT is exported with or without places by it",
+    )
+
+
+@seeded(0)
 def preview_lays_tiles_on_cells(pair: Pair) -> None:
     """Check the pictures of a task at work; it holds for a task without preview."""
     pair.encoder.eval()
@@ -205,6 +237,7 @@ def preview_lays_tiles_on_cells(pair: Pair) -> None:
         _hold(marked, f"{at} marks other tiles than it lays", "right has the shape of cells")
 
 
+@seeded(0)
 def it_does_not_matter_how_pixels_lie(pair: Pair) -> None:
     """Check that loss and gradients are the same for both memory formats of images.
 
@@ -236,13 +269,14 @@ def it_does_not_matter_how_pixels_lie(pair: Pair) -> None:
 def _loss_and_gradients(pair: Pair, patches: PatchBatch) -> Tensor:
     """All numbers in a row."""
     pair.encoder.zero_grad()
-    torch.manual_seed(0)
-    loss = pair.task(patches, pair.encoder).loss
+    with seeded(0):
+        loss = pair.task(patches, pair.encoder).loss
     loss.backward()
     gradients = (p.grad for p in pair.encoder.parameters() if p.grad is not None)
     return torch.cat([loss.detach().view(1), *(gradient.flatten() for gradient in gradients)])
 
 
+@seeded(0)
 def features_have_their_shapes(pair: Pair) -> None:
     """Check the shapes of features for any batch and layers; pooled is the mean of dense."""
     net = pair.encoder.eval()
@@ -289,14 +323,15 @@ TASK = (
     the_loss_falls,
     draws_follow_torchs_seed,
     metrics_are_detached_scalars_beside_chance,
+    blindness_is_declared,
     preview_lays_tiles_on_cells,
     it_does_not_matter_how_pixels_lie,
 )
 
 
+@seeded(0)
 def _order(patches: PatchBatch) -> Tensor:
     """(B, K): a permutation of each image's tiles."""
-    torch.manual_seed(0)
     return torch.rand(patches.tiles.shape[:2]).argsort(1)
 
 

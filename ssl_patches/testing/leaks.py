@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ssl_patches.encoders import create
+from ssl_patches.encoders.build import seeded
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.testing.pairs import MakeEncoder, MakeTask
 from ssl_patches.types import accuracies, chance_name
@@ -55,6 +56,7 @@ class Answer:
         return self.accuracy - self.chance > SIGMAS * self.sigma
 
 
+@seeded(0)
 def leak_probe(
     task: MakeTask,
     *,
@@ -71,7 +73,6 @@ def leak_probe(
     of them tiny: a hundred steps have to suffice to learn a leak, and no more noise than that can
     be learned by heart. ValueError when the task reports no accuracy.
     """
-    torch.manual_seed(0)
     net = encoder(image_size=image_size)
     cutter = sampler(image_size=image_size, unit=net.unit, multiple=net.multiple)
     head = task(dim=net.dim, grid=cutter.grid)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ssl_patches.encoders import Encoder, create
+from ssl_patches.encoders.build import seeded
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.tasks.base import PretextTask
 from ssl_patches.types import PatchBatch, TaskOutput, Views
@@ -36,9 +37,9 @@ class Pair:
         return self.images.shape[-1]
 
     def output(self, seed: int = 0) -> TaskOutput:
-        """Run the task once, with torch's generator seeded."""
-        torch.manual_seed(seed)
-        return self.task(self.patches(), self.encoder)
+        """Run the task once, with torch's generator seeded for it."""
+        with seeded(seed):
+            return self.task(self.patches(), self.encoder)
 
     def patches(self) -> PatchBatch:
         """Cut the tiles that the task gets: of two views of each image where it compares."""
@@ -57,11 +58,13 @@ class Pair:
             loss = self.output().loss
             optimizer.zero_grad()
             loss.backward()
+            self.encoder.note_training(placed=not self.task.always_blind)
             optimizer.step()
             losses.append(loss.item())
         return losses
 
 
+@seeded(0)
 def put_together(
     task: MakeTask,
     encoder: MakeEncoder,
@@ -75,7 +78,6 @@ def put_together(
     ``sampler``: knobs of PatchSampler; none: tiles that fill the view. ``image_size`` in pixels.
     ValueError where task, tiles and encoder do not fit.
     """
-    torch.manual_seed(0)
     net = encoder(image_size=image_size)
     cutter = PatchSampler(
         image_size=image_size, unit=net.unit, multiple=net.multiple, **(sampler or {})
@@ -85,13 +87,13 @@ def put_together(
     return Pair(net, cutter, head, pictures(images, image_size))
 
 
+@seeded(3)
 def pictures(count: int, size: int) -> Tensor:
     """Draw smooth gratings (B, 3, S, S) uint8, each of its own direction and colour.
 
     So every tile is another. ``size``: side in pixels.
     """
     line = torch.linspace(0, 3, size)
-    torch.manual_seed(3)
     y, x, phase = torch.randn(3, count, 3, 1, 1) * 2
     wave = torch.sin(y * line[:, None] + x * line + phase) + 0.5 * torch.sin(
         line[:, None] ** 2 * x + y

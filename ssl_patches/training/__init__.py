@@ -1,1 +1,1 @@
-"""From losses to weights: build the parts of a run, train them, finish."""
+"""Train from losses to weights: build the parts of a run, train them, finish."""

@@ -19,12 +19,14 @@ from ssl_patches.config.schema import LOADER
 from ssl_patches.data.build import pixel_statistics, source
 from ssl_patches.data.cache import MAX_GB, CachedSource, folder_of
 from ssl_patches.data.live import Datasets
+from ssl_patches.data.module import items_of
 from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.build import next_encoder, seeded
 from ssl_patches.training.optim import OptimizerConfig
 from ssl_patches.training.pretrainer import Part
 from ssl_patches.training.spread import Spread
+from ssl_patches.views.module import crops_of, small_size_of
 from ssl_patches.views.resample import BY_PRODUCTS
 
 
@@ -50,7 +52,8 @@ def training_source(
     found, data = source(cfg, split, whole=False, sources=sources), cfg["data"]
     if not data.get("cache"):
         return found
-    deciding = {key: value for key, value in data.items() if key not in {*LOADER, "max_corrupt"}}
+    aside = {*LOADER, "max_corrupt"} - {"channels", "value_range"}
+    deciding = {key: value for key, value in data.items() if key not in aside}
     identity = json.dumps({"split": split, **deciding}, sort_keys=True, default=str)
     return CachedSource(
         found,
@@ -58,7 +61,7 @@ def training_source(
         place=folder_of(data["cache"]),
         max_gb=data.get("cache_max_gb") or MAX_GB,
         # larger images are resized faster that way
-        channels_last=found[0][0].shape[-1] > BY_PRODUCTS,
+        channels_last=items_of(found, [0])[0][0].shape[-1] > BY_PRODUCTS,
     )
 
 
@@ -106,16 +109,16 @@ def components(cfg: Mapping[str, Any]) -> Components:
 
 def _nothing_to_compare(views: nn.Module, parts: list[Part]) -> str | None:
     """Say what is wrong where a task compares views and each image has one."""
-    crops = getattr(views, "large", 1) + getattr(views, "small", 0)
+    crops, small_size = crops_of(views), small_size_of(views)
     for part in parts:
         if part.task.compares and crops < 2:
             return (
                 f"task={part.name}: compares views, and each image has one; set views=two_crops,"
                 " or task=subsets, which compares parts of one view"
             )
-    if getattr(views, "small_size", None) and not all(part.task.compares for part in parts):
+    if small_size and not all(part.task.compares for part in parts):
         return (
-            f"views.small_size={views.small_size}: small crops are for tasks that compare views; "
+            f"views.small_size={small_size}: small crops are for tasks that compare views; "
             "set views.small_size=null"
         )
     return None

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_patches.config import mixture
 from ssl_patches.config.messages import BadRequest, Say
-from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.config.words import Place, data_words, words_of_keys
 from ssl_patches.training.processes import is_follower, started_outside
+from ssl_patches.training.request import request
 from ssl_patches.training.run import pretrain as run_pretrain
 
 
@@ -33,12 +32,7 @@ def pretrain(
     """
     words, datasets = data_words(data)
     words += words_of_keys(keys, settings)
-    cfg = mixture.request(
-        words,
-        config_dirs=[Path(place) for place in config_dirs],
-        supplied=SUPPLIED,
-        schema=PRETRAIN,
-    )
+    cfg, chosen = request(words, config_dirs=[Path(place) for place in config_dirs])
     processes = cfg["trainer"].get("devices", 1) * cfg["trainer"].get("nodes", 1)
     if datasets and processes > 1 and started_outside() == 1:
         raise BadRequest(
@@ -50,6 +44,8 @@ def pretrain(
         )
     words += [f"--config-dir={place}" for place in config_dirs]
     say = _silent if is_follower() else say
+    if chosen:
+        say(chosen)
     return run_pretrain(cfg, say=say, words=words, sources=datasets)
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ssl_patches.data.module import items_of
 from ssl_patches.encoders.attention import choose_attention
 from ssl_patches.training.live_tensors import LiveTensorMode
 from ssl_patches.training.prepare import Prepared
@@ -97,7 +98,7 @@ def seconds_per_image(run: Prepared) -> float:
         {"gpu": "cuda", "cpu": "cpu"}[run.settings.accelerator],
         run.settings.resolved_precision()[0],
     )
-    images = torch.stack([run.data.train[index][0] for index in range(count)]).to(device)
+    images = torch.stack([item[0] for item in items_of(run.data.train, range(count))]).to(device)
     module = run.module.to(device).train()
     choose_attention(module, accelerator=run.settings.accelerator, precision=precision)
     times = []

@@ -15,14 +15,15 @@ import timm
 import torch
 import torchvision
 
-from ssl_patches.config.atomic import write_json
+from ssl_patches.config.atomic import write_json, write_text
+from ssl_patches.config.keys import key_of
 from ssl_patches.config.messages import Say
 from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.config.version import __version__
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
 from ssl_patches.data.live import Datasets
-from ssl_patches.data.module import PatchDataModule
+from ssl_patches.data.module import PatchDataModule, items_of
 from ssl_patches.data.source import ImageSource
 from ssl_patches.evaluation.command import evaluate_run
 from ssl_patches.evaluation.protocol import PROTOCOL
@@ -93,10 +94,18 @@ def finish(
         "seed": cfg["seed"],
         "data": data_name(cfg["data"]),
         "data_fingerprint": fingerprint,
+        "former_fingerprint": data.train.former_fingerprint(),
+        "labels_fingerprint": _labels_of(data),
         "export": asdict(proof),
         "versions": versions(),
     }
     write_json(run_dir / SUMMARY, summary)
+
+
+def _labels_of(data: PatchDataModule) -> str:
+    """Return a hash of the labels of both splits, "" where they are not listed."""
+    keys = [source.label_key() for source in (data.train, data.val) if source is not None]
+    return key_of(labels=keys) if any(keys) else ""
 
 
 def versions() -> dict[str, str]:
@@ -119,7 +128,8 @@ def _draw(
     if data.val is None:
         return
     held, count = data.val, min(FIGURE_IMAGES, len(data.val))
-    pictures = torch.stack([held[index * len(held) // count][0] for index in range(count)])
+    chosen = items_of(held, [index * len(held) // count for index in range(count)])
+    pictures = torch.stack([image for image, _, _ in chosen])
     for name, sampler, task in module.named_parts():
         if (path := run_dir / "figures" / f"{name}.png").is_file():
             continue
@@ -150,6 +160,7 @@ def _export(
         image_size=cfg["image_size"],
         mean=mean,
         std=std,
+        stored_range=cfg["data"].get("value_range"),
         card={"task": module.name, "commit": commit(), "weights": "trained", **card},
         calibration=build_data.whole_batches(cfg, sources=sources),
         overwrite=True,
@@ -166,9 +177,7 @@ def _note_unreadable(run_dir: Path, train: ImageSource, say: Callable[[str], Non
     unreadable = train.unreadable()
     if unreadable:
         path = run_dir / "unreadable.csv"
-        path.write_text(
-            "".join(f"{file},{reason!r}\n" for file, reason in unreadable), encoding="utf-8"
-        )
+        write_text(path, "".join(f"{file},{reason!r}\n" for file, reason in unreadable))
         say(
             f"{len(unreadable)} files could not be read and were left out; they are listed in"
             f" {path}"

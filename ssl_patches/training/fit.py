@@ -18,7 +18,7 @@ from ssl_patches.config.run_dir import (
 )
 from ssl_patches.encoders.attention import choose_attention
 from ssl_patches.training import processes
-from ssl_patches.training.callbacks.checkpoint import Checkpoints, FsyncCheckpointIO
+from ssl_patches.training.callbacks.checkpoint import Checkpoints, DirectCheckpointIO
 from ssl_patches.training.callbacks.ema import EncoderAverage
 from ssl_patches.training.callbacks.meter import Meter
 from ssl_patches.training.callbacks.nonfinite import StopAtNonFinite
@@ -54,7 +54,7 @@ def fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
         devices=settings.devices,
         num_nodes=settings.nodes,
         strategy=processes.strategy(settings, partial=run.partial),
-        plugins=[processes.environment(), FsyncCheckpointIO()],
+        plugins=[processes.environment(), DirectCheckpointIO()],
         precision=PRECISIONS[precision],
         accumulate_grad_batches=settings.accumulate,
         max_steps=-1 if module.steps is None else module.steps,

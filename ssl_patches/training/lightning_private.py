@@ -1,4 +1,5 @@
-"""Two places where Lightning leaves no public way; everything private of it is named here.
+"""Reach the two places where Lightning leaves no public way; everything private of it is named
+here.
 
 ``pyproject.toml`` admits only the minor version whose source was read (2.6), and
 ``tests/training/test_lightning_private.py`` fails where a name has moved.

@@ -44,7 +44,7 @@ def quicker_in_onednn() -> str | None:
 
 @contextmanager
 def linears_in_onednn(module: nn.Module) -> Iterator[None]:
-    """Within the block every plain nn.Linear below ``module`` is an ``OneDnnLinear``.
+    """Make every plain nn.Linear below ``module`` an ``OneDnnLinear`` for the block.
 
     Objects, names and values stay the same.
     """

@@ -61,7 +61,7 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         for key in ("base_lr", "weight_decay", "clip"):
-            value = getattr(self, key)
+            value = vars(self)[key]
             if value < 0 or not math.isfinite(value):
                 raise ValueError(
                     f"optimizer.{key}={value}: must be 0 or more; set optimizer.{key}=0.05"

@@ -18,7 +18,7 @@ from ssl_patches.config.run_dir import (
     same_batch,
 )
 from ssl_patches.data.live import Datasets
-from ssl_patches.data.module import EndlessBatches, PatchDataModule
+from ssl_patches.data.module import EndlessBatches, PatchDataModule, items_of
 from ssl_patches.evaluation.probes.table import check_probes
 from ssl_patches.training import build as build_run
 from ssl_patches.training import processes, supervised
@@ -50,7 +50,11 @@ def resolve_run_dir(cfg: Mapping[str, Any], run: Prepared) -> tuple[Path, dict[s
     """
     run_dir = Path(cfg["run_dir"] or default_name(cfg, run.module.name))
     checkpoint = checkpoint_to_resume(
-        run_dir, run.module.origin, resume=cfg["resume"], overwrite=cfg["overwrite"]
+        run_dir,
+        run.module.origin,
+        resume=cfg["resume"],
+        overwrite=cfg["overwrite"],
+        former_fingerprint=run.data.train.former_fingerprint(),
     )
     if checkpoint:
         same_batch(checkpoint, run.module.batch_size, run.data.batch_size)
@@ -102,7 +106,7 @@ def prepare(cfg: Mapping[str, Any], sources: Datasets | None = None) -> Prepared
             " differ, and so would their learning rates; set budget.images or budget.flops"
             " instead, or trainer.devices=1"
         )
-    sample = torch.stack([train[index][0] for index in range(min(4, len(train)))])
+    sample = torch.stack([item[0] for item in items_of(train, range(min(4, len(train))))])
     flops = count_flops(module, lambda copied, images: copied.losses(images)[0], sample)
     if module.recipe.multiplies:
         update = count_update_flops(module, lambda copied: copied.configure_optimizers())

@@ -166,7 +166,9 @@ class Pretrainer(L.LightningModule):
             )
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradient and keep its norm."""
+        """Clip the gradient and keep its norm; tell the encoder what the step has shown."""
+        blind = len(self.tasks) > 0 and all(task.always_blind for _, _, task in self.named_parts())
+        self.encoder.note_training(placed=not blind)
         if self.spread is not None:
             self.spread.settle(step=self.global_step)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]

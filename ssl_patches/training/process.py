@@ -1,4 +1,4 @@
-"""Settings that hold for the whole process: made once, where a command starts.
+"""Set what holds for the whole process, once, where a command starts.
 
 Nothing that builds, trains or computes features changes them, so that a program which uses the
 package as a library keeps its own.

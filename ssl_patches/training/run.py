@@ -34,6 +34,7 @@ from ssl_patches.training.fit import fit, gathered
 from ssl_patches.training.prepare import Prepared, prepare, resolve_run_dir
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.training.process import before_training
+from ssl_patches.training.statistics import with_statistics
 
 
 class OnFinished(Protocol):
@@ -69,9 +70,11 @@ def pretrain(
     """
     began = time.monotonic()
     before_training()
-    cfg = build_data.with_measured_statistics(cfg, sources=sources)
+    cfg, told = with_statistics(cfg, sources=sources)
     on_finished = partial(finish, words=words, sources=sources)
     run = prepare(cfg, sources=sources)
+    if told and not processes.is_follower():
+        say("\n".join(told))
     return execute(cfg, run, began=began, on_finished=on_finished, say=say)
 
 
@@ -121,9 +124,11 @@ def _remove_results(run_dir: Path, module: Pretrainer) -> None:
 
 
 def _as_kept(cfg: Mapping[str, Any], run_dir: Path, run: Prepared) -> dict[str, Any]:
-    """The configuration as ``config.yaml`` keeps it: with the directory and precision chosen."""
+    """Return the configuration as ``config.yaml`` keeps it: with directory and precision chosen."""
     trainer = {**cfg["trainer"], "precision": run.settings.resolved_precision()[0]}
+    data = build_data.with_absolute_places(cfg["data"])
     kept = {"run_dir": str(run_dir), "resume": False, "overwrite": False, "trainer": trainer}
+    kept["data"] = data
     return {**cfg, **kept}
 
 
@@ -149,6 +154,7 @@ def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None)
     ]
     if train.split_rule:
         lines.insert(1, f"data: {train.split_rule}; images loaded at {train.load_size} px")
+    lines += [f"images: {line}" for line in build_data.remarks(train, run.data.val)]
     if (loaded := module.encoder.loaded) and not checkpoint:
         lines.append(loaded)
     precision, why = run.settings.resolved_precision()

@@ -1,4 +1,5 @@
-"""Settings of how a run is executed; apart, because checking a request must not wait for Lightning.
+"""Hold the settings of how a run is executed; apart, because checking a request must not wait for
+Lightning.
 
 A step may be divided: ``accumulate`` shards one after the other on each of ``devices * nodes``
 processes, of ``data.batch_size`` images each. How it is divided changes neither the images of a
@@ -72,9 +73,9 @@ class TrainerSettings:
             "checkpoint_minutes": 0,
         }
         for key, low in {**at_least, "checkpoint_steps": 0, "checkpoints_kept": 1}.items():
-            if not getattr(self, key) >= low:
+            if not vars(self)[key] >= low:
                 raise ValueError(
-                    f"trainer.{key}={getattr(self, key)}: must be {low} or more; set"
+                    f"trainer.{key}={vars(self)[key]}: must be {low} or more; set"
                     f" trainer.{key}={max(low, 1)}"
                 )
         if not 0 <= self.ema < 1:
@@ -101,7 +102,7 @@ class TrainerSettings:
         if self.strategy == "fsdp" and (self.ema or self.compile):
             key = "ema" if self.ema else "compile"
             raise ValueError(
-                f"trainer.strategy=fsdp, trainer.{key}={getattr(self, key)}: are not supported"
+                f"trainer.strategy=fsdp, trainer.{key}={vars(self)[key]}: are not supported"
                 f" together; take trainer.{key} out, or set trainer.strategy=ddp"
             )
 

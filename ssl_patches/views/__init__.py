@@ -2,6 +2,7 @@
 
 from ssl_patches.views.augment import Augment
 from ssl_patches.views.crop import CropFlip, Whole, random_boxes, whole_boxes
+from ssl_patches.views.module import ViewModule
 from ssl_patches.views.multi import MultiCrop
 from ssl_patches.views.operations import Blur, Colour, Grey, Intensity, Rotate
 
@@ -14,6 +15,7 @@ __all__ = [
     "Intensity",
     "MultiCrop",
     "Rotate",
+    "ViewModule",
     "Whole",
     "random_boxes",
     "whole_boxes",

@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ssl_patches.views.crop import CropFlip
+from ssl_patches.views.module import ViewModule
 from ssl_patches.views.operations import Blur, Colour, Grey, Intensity, Rotate
 from ssl_patches.views.resample import as_float
 
 
-class Augment(nn.Module):
+class Augment(ViewModule):
     """Crop and flip, then what is named, in this order; keys as for ``CropFlip``.
 
     ``rotate``: quarter turns; None: none. ``colour``: changes of colours, or of each channel by

@@ -11,12 +11,13 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ssl_patches.views.module import ViewModule
 from ssl_patches.views.resample import crop_resize
 
 
-class Whole(nn.Module):
+class Whole(ViewModule):
     """The whole image, resized to the view (``views=none``)."""
 
     def __init__(self, *, image_size: int) -> None:
@@ -33,7 +34,7 @@ class Whole(nn.Module):
         return crop_resize(images, whole_boxes(images), out=self.image_size)
 
 
-class CropFlip(nn.Module):
+class CropFlip(ViewModule):
     """Random resized crop and flip, drawn for each image; ValueError for values out of range.
 
     ``scale``: share of the image's area, least and most. Why: as MAE; where size carries meaning

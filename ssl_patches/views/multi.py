@@ -65,12 +65,16 @@ class MultiCrop(Augment):
                 f"views.large={large}, views.small={small}: at least one crop in all; set"
                 " views.large=2"
             )
-        if small_size is not None and (not 0 < small_size <= image_size or not large or not small):
-            raise ValueError(
-                f"views.small_size={small_size}: a side from 1 to image_size={image_size} px,"
-                f" beside large crops; set views.small_size={max(1, image_size // 2)},"
-                " views.large=2"
-            )
+        if small_size is not None:
+            fits = 0 < small_size <= image_size
+            needed = [f"views.small_size={max(1, image_size // 2)}"] * (not fits)
+            needed += ["views.large=2"] * (not large) + ["views.small=2"] * (not small)
+            if needed:
+                raise ValueError(
+                    f"views.small_size={small_size}: a side from 1 to image_size={image_size} px,"
+                    f" of small crops beside large ones; set {', '.join(needed)}, or"
+                    " views.small_size=null"
+                )
         super().__init__(
             image_size=image_size,
             scale=large_scale,
@@ -85,6 +89,7 @@ class MultiCrop(Augment):
             image_size=small_size or image_size, scale=small_scale, ratio=ratio, flip=flip
         )
         self.large, self.small, self.small_size = large, small, small_size
+        self.crops = large + small
 
     # one crop is a Tensor, several are Views: whoever builds views takes both
     def forward(self, images: Tensor) -> Tensor | Views:  # type: ignore[override]

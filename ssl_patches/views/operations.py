@@ -123,15 +123,17 @@ def adjusted(
 
 
 def _saturation_matrix(factor: Tensor) -> Tensor:
-    """(B, 3, 3): factor * identity + (1 - factor) * luma in every channel."""
+    """Make the matrix (B, 3, 3) factor * identity + (1 - factor) * luma in every channel."""
     factor = factor.view(-1, 1, 1)
     luma = torch.tensor(LUMA, device=factor.device).expand(3, 3)
     return factor * torch.eye(3, device=factor.device) + (1 - factor) * luma
 
 
 def _hue_matrix(turn: Tensor) -> Tensor:
-    """(B, 3, 3): rotation about (1, 1, 1) by ``turn`` (1 = 360 degrees), red towards green
-    (Rodrigues' formula)."""
+    """Rotate colours about (1, 1, 1) by ``turn`` (1 = 360 degrees), red towards green: (B, 3, 3).
+
+    Rodrigues' formula.
+    """
     angle = 2 * math.pi * turn.view(-1, 1, 1)
     axis = torch.full((3, 3), 1 / 3, device=turn.device)
     cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=turn.device) / math.sqrt(3)
@@ -228,14 +230,14 @@ def blur(views: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _gaussian(side: int, sigma: Tensor) -> Tensor:
-    """(B, side, side) weights: row i reads the line around i."""
+    """Weigh pixels by a Gaussian: (B, side, side), row i reads the line around i."""
     at = torch.arange(side, device=sigma.device, dtype=torch.float32)
     weights = (-((at[:, None] - at) ** 2) / (2 * sigma.view(-1, 1, 1) ** 2)).exp()
     return weights / weights.sum(-1, keepdim=True)
 
 
 def _grey(views: Tensor) -> Tensor:
-    """(B, 1, H, W): luma of RGB, the mean of other channels."""
+    """Reduce views to (B, 1, H, W): luma of RGB, the mean of other channels."""
     if views.shape[1] != 3:
         return views.mean(1, keepdim=True)
     return (views * torch.tensor(LUMA, device=views.device).view(3, 1, 1)).sum(1, keepdim=True)

@@ -14,7 +14,7 @@ import pytest
 from small import REPOSITORY, SMALL
 
 from ssl_patches.cli import main
-from ssl_patches.cli.commands import COMMANDS, GROUPS
+from ssl_patches.cli.commands import COMMANDS, GROUPS, _request
 from ssl_patches.config import files as conf_files
 
 ROW = {"model", "data", "metric", "value", "low", "high", "n"}
@@ -56,6 +56,26 @@ sys.exit(f"imported: {heavy}" if heavy else 0)
             + done.stdout.startswith(f"ssl-patches {command} ")
             >= 1
         )
+
+
+def test_all_that_is_wrong_with_flags_is_told_at_once(capsys):
+    assert main(["compare", "--cvs", "runs", "--jsn", "--metric"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "--cvs: unknown flag of compare; did you mean --csv?",
+        "--jsn: unknown flag of compare; did you mean --json?",
+        "--metric: needs a value; give --metric VALUE",
+    ]
+
+
+def test_flags_may_stand_between_words_and_are_completed(capsys):
+    found = _request("compare", ["one", "--csv", "rows.csv", "two", "--json", "--report=a=b.html"])
+    assert found.words == ["one", "two"]
+    assert found.flags == {"--csv": "rows.csv", "--json": "", "--report": "a=b.html"}
+    found = _request("pretrain", ["-m", "~a", "--config-dir", "one", "+b=1", "--config-dir=two"])
+    assert found.words == ["~a", "+b=1"]
+    assert [str(folder) for folder in found.config_dirs] == ["one", "two"]
+    assert main(["completion", "words", "compare", "--m"]) == 0
+    assert capsys.readouterr().out.split() == ["--markdown", "--metric", "--mixed"]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +246,9 @@ def test_verify_passes_on_an_export_and_fails_on_one_changed_byte(finished_run, 
     assert "model.safetensors has changed" in capsys.readouterr().err
 
 
-def test_export_writes_what_a_process_without_ssl_patches_loads(finished_run, here, capsys):
+def test_export_writes_what_a_process_without_ssl_patches_loads(
+    finished_run, here, capsys, proven_here
+):
     capsys.readouterr()
     assert main(["export", f"model={finished_run}", "output=mine", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["output"] == "mine"
@@ -294,7 +316,9 @@ def test_compare_for_scripts_and_for_markdown(finished_run, here, capsys):
     assert lines[1].startswith("| --- |")
 
 
-def test_a_run_without_labels_ends_well_and_says_why_it_was_not_evaluated(here, capsys):
+def test_a_run_without_labels_ends_well_and_says_why_it_was_not_evaluated(
+    here, capsys, proven_here
+):
     import numpy as np
     from PIL import Image
 

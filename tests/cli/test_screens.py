@@ -13,6 +13,7 @@ SUMMARY = {
     "results": [ROW | {"high": 52.5, "n": 100}],
     "budget_used": {"images": 12800, "flops": 2.5e12, "seconds": 61.0},
     "images_per_second": 209.8,
+    "task": "jigsaw",
 }
 
 
@@ -33,3 +34,13 @@ def test_without_results_there_is_no_table(tmp_path):
 def test_a_run_that_is_not_finished_has_none(tmp_path):
     with pytest.raises(ValueError, match="not finished"):
         last_screen(tmp_path)
+
+
+@pytest.mark.parametrize(("task", "remedy"), [("jigsaw", "no task is typed"), ("agree", "longer")])
+def test_a_run_that_did_not_help_says_so_and_what_to_try(tmp_path, task, remedy):
+    floor = ROW | {"model": "random_init", "high": 52.5, "n": 100}
+    summary = SUMMARY | {"task": task, "results": [*SUMMARY["results"], floor]}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    screen = last_screen(tmp_path)
+    assert "It did not help yet: knn20_top1 51.2 [50.0, 52.5] is not told from random" in screen
+    assert remedy in screen

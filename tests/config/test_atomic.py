@@ -1,14 +1,24 @@
-"""A reader sees the old file or the new one, and what could not be written leaves nothing."""
+"""A reader sees the old content or the new one, and what could not be written leaves nothing."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
+from small import REPOSITORY
 
 from ssl_patches.config import atomic
-from ssl_patches.config.atomic import replacing, write_json, write_text
+from ssl_patches.config.atomic import replacing, replacing_folder, write_json, write_text
+
+RENAMES = {
+    "config/atomic.py": "the one place",
+    "studies/listing.py": "what is removed is first no run any more",
+    "studies/tuning.py": "a trial is no run any more; nothing is replaced",
+}
+"""Files of the package that may rename, and why."""
 
 
 def names(folder: Path) -> set[str]:
@@ -49,16 +59,108 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
     assert (tmp_path / "file").read_text() == "one"
 
 
-def test_it_is_written_in_the_folder_given_and_on_the_disk_before_it_has_its_name(
-    tmp_path, monkeypatch
-):
-    seen = []
-    monkeypatch.setattr(atomic, "flush", lambda path: seen.append((path.parent, path.read_text())))
+def test_it_is_written_in_the_folder_given(tmp_path):
     (tmp_path / "parts").mkdir()
-    with replacing(tmp_path / "file", durable=True, folder=tmp_path / "parts") as aside:
+    with replacing(tmp_path / "file", folder=tmp_path / "parts") as aside:
+        assert aside.parent == tmp_path / "parts"
         aside.write_text("rows")
-    assert seen == [(tmp_path / "parts", "rows")]
     assert (tmp_path / "file").read_text() == "rows"
+
+
+@pytest.fixture
+def calls(monkeypatch) -> list[str]:
+    """What is flushed and renamed, in order; names of what is aside are shortened."""
+    seen: list[str] = []
+
+    def short(path: Path) -> str:
+        return re.sub(r"\.(\w+)\.[0-9a-f]+\.(half|tmp)", r"aside of \1", str(path.name))
+
+    rename = os.rename
+    monkeypatch.setattr(atomic, "flush", lambda path: seen.append(f"flush {short(path)}"))
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(
+            os,
+            name,
+            lambda old, new: (rename(old, new), seen.append(f"{short(old)} -> {short(new)}")),
+        )
+    return seen
+
+
+def test_what_is_durable_is_on_the_disk_before_it_has_its_name_and_then_the_name_is(
+    tmp_path, calls
+):
+    (tmp_path / "here").mkdir()
+    with replacing(tmp_path / "here" / "file", durable=True) as aside:
+        aside.write_text("rows")
+    assert calls == ["flush aside of file", "aside of file -> file", "flush here"]
+    calls.clear()
+    with replacing_folder(tmp_path / "here" / "out", durable=True) as aside:
+        (aside / "rows").write_text("rows")
+    assert calls == ["flush rows", "flush aside of out", "aside of out -> out", "flush here"]
+
+
+@pytest.mark.parametrize("old", [None, "old"])
+def test_a_folder_appears_whole_or_the_old_one_stands(tmp_path, old):
+    folder = tmp_path / "out"
+    if old:
+        folder.mkdir()
+        (folder / "file").write_text(old)
+
+    def fill_up() -> None:
+        with replacing_folder(folder) as aside:
+            (aside / "file").write_text("ne")
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        fill_up()
+    assert names(tmp_path) == ({"out"} if old else set())
+    with replacing_folder(folder) as aside:
+        assert not names(aside)
+        (aside / "file").write_text("new")
+        assert folder.exists() == bool(old)
+    assert (folder / "file").read_text() == "new"
+    assert names(tmp_path) == {"out"}
+
+
+def test_a_folder_that_cannot_be_moved_there_leaves_the_old_one(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "file").write_text("old")
+    rename = os.rename
+
+    def refuse_new(source: Path, target: Path) -> None:
+        if target == tmp_path / "out" and source.name.endswith("half"):
+            raise OSError("no")
+        rename(source, target)
+
+    def fill() -> None:
+        with replacing_folder(tmp_path / "out", aside=tmp_path / ".half") as aside:
+            (aside / "file").write_text("new")
+            monkeypatch.setattr(os, "rename", refuse_new)
+
+    with pytest.raises(OSError, match="no"):
+        fill()
+    assert (tmp_path / "out" / "file").read_text() == "old"
+    assert names(tmp_path) == {"out"}
+
+
+def test_what_a_killed_process_left_under_a_known_name_goes_first(tmp_path):
+    (tmp_path / ".half").mkdir()
+    (tmp_path / ".half" / "rest").write_text("of a killed process")
+    with replacing_folder(tmp_path / "out", aside=tmp_path / ".half") as aside:
+        (aside / "file").write_text("new")
+    assert names(tmp_path) == {"out"}
+    assert names(tmp_path / "out") == {"file"}
+
+
+def test_no_other_file_writes_aside_and_renames_by_itself():
+    package = REPOSITORY / "ssl_patches"
+    call = re.compile(r"os\.(replace|rename)\(|\.rename\(|shutil\.move\(|NamedTemporaryFile\(")
+    found = {
+        str(file.relative_to(package))
+        for file in package.rglob("*.py")
+        if call.search(file.read_text(encoding="utf-8"))
+    }
+    assert found == set(RENAMES)
 
 
 def test_json_is_read_back_and_what_has_no_form_in_it_is_refused(tmp_path):

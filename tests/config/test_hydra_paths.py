@@ -9,6 +9,7 @@ from toy_conf import install, refused, write
 
 from ssl_patches.config import compose
 from ssl_patches.config.files import options
+from ssl_patches.config.hydra_paths import hydra_in
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +34,17 @@ def test_a_users_folder_adds_names_and_wins_over_ours_also_by_a_relative_path(
         assert options("task", config_dirs=[place]) == ["jigsaw", "mine", "position"]
     assert options("task") == ["jigsaw", "position"]
     assert "no such folder" in refused("task=mine", config_dirs=["nowhere"])[0]
+
+
+def test_breaks_when_hydra_changes_its_table_of_plugins_or_its_state(conf):
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+    with hydra_in([conf], conf):
+        assert GlobalHydra.instance().hydra is not None
+    assert GlobalHydra.instance().hydra is None
+    assert any(each.__name__ == "Folders" for each in Plugins.instance().discover(SearchPathPlugin))
 
 
 def test_compose_works_inside_another_hydra_program(conf):

@@ -101,3 +101,8 @@ def test_a_refused_module_is_not_even_imported(tmp_path, monkeypatch):
         build({"_target_": "bomb_toy.A"}, allowed=ALLOWED)
     with pytest.raises(SystemExit):  # the bomb is live
         build({"_target_": "bomb_toy.A"})
+
+
+def test_a_constructor_that_does_not_take_what_it_is_given_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"_target_=fractions.Fraction: .* image_size"):
+        build({"_target_": "fractions.Fraction"}, image_size=8)

@@ -99,7 +99,7 @@ def test_a_mistake_is_told_in_the_words_of_the_mixture(words: list[str], said: s
     assert said in str(error.value)
 
 
-def test_a_mixture_runs_to_an_encoder_in_use_and_resumes(tmp_path, capsys):
+def test_a_mixture_runs_to_an_encoder_in_use_and_resumes(tmp_path, capsys, proven_here, request):
     words = [
         *SMALL,
         "task=jigsaw+masked",
@@ -114,6 +114,7 @@ def test_a_mixture_runs_to_an_encoder_in_use_and_resumes(tmp_path, capsys):
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["task"] == "jigsaw+masked"
     assert summary["budget_used"]["tiles"] == 64 * (9 + 16)
+    request.getfixturevalue("quick_end")
     assert main(["pretrain", *words, "resume=true", "budget.images=96"]) == 0
     assert main(["pretrain", *words, "resume=true", "parts.masked.weight=0.5"]) == 2
     assert "parts.masked.weight was 0.25" in capsys.readouterr().err

@@ -77,3 +77,13 @@ def test_a_file_that_is_no_checkpoint_of_ours_is_refused(tmp_path):
     torch.save({"weights": 1}, tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match=re.escape("was not written by ssl-patches pretrain")):
         read_checkpoint(tmp_path / "other.ckpt")
+
+
+def test_a_run_of_before_knows_its_images_by_the_rule_of_before(tmp_path):
+    claim(tmp_path, resume=False, overwrite=False)
+    torch.save({"origin": origin_of(CFG, "names"), "batch_size": 8}, tmp_path / LAST)
+    now = origin_of(CFG, "names and content")
+    options = {"resume": True, "overwrite": False}
+    assert checkpoint_to_resume(tmp_path, now, former_fingerprint="names", **options) is not None
+    with pytest.raises(ValueError, match="trained on other images than those that are there now"):
+        checkpoint_to_resume(tmp_path, now, former_fingerprint="others", **options)

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from ssl_patches.data import FolderSource, UnreadableImage, decode
-from ssl_patches.data.arrays import channels_first, levels, square
-from ssl_patches.data.decode import header
+from ssl_patches.data.arrays import channels_first, levels
+from ssl_patches.data.decode import header, square_of_array
 
 RNG = np.random.default_rng(0)
 
@@ -33,7 +33,7 @@ def test_a_stated_range_is_a_window_that_clips() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [np.array([-1, 3], np.int16), np.array([0.0, 1.5]), np.array([0.0, np.nan])]
+    "values", [np.array([-1, 3], np.int16), np.array([0.0, 1.5]), np.array([0, 9], np.int8)]
 )
 def test_values_without_a_known_range_are_refused_with_the_key_that_gives_one(
     values: np.ndarray,
@@ -43,8 +43,9 @@ def test_values_without_a_known_range_are_refused_with_the_key_that_gives_one(
 
 
 def test_nan_has_no_place_in_a_window_either() -> None:
-    with pytest.raises(ValueError, match="not finite"):
-        levels(np.array([0.0, np.nan]), (0, 1))
+    for value_range in (None, (0, 1)):
+        with pytest.raises(ValueError, match="not finite"):
+            levels(np.array([0.0, np.nan]), value_range)
 
 
 def test_the_channel_axis_is_the_one_of_that_length_the_last_first() -> None:
@@ -63,8 +64,8 @@ def test_an_array_is_cut_and_resized_like_a_picture() -> None:
     small = np.asarray(
         Image.fromarray(picture).crop((7, 0, 37, 30)).resize((12, 12), Image.Resampling.BILINEAR)
     )
-    found = square(np.moveaxis(picture, 2, 0), size=12, value_range=None)
-    assert np.abs(found.transpose(1, 2, 0).astype(int) - small).max() <= 1
+    found = square_of_array(np.moveaxis(picture, 2, 0), channels=3, size=12)
+    assert np.abs(found.permute(1, 2, 0).int().numpy() - small).max() <= 1
 
 
 def stored(folder: Path, name: str, values: np.ndarray) -> str:

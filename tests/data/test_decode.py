@@ -176,7 +176,7 @@ def test_integers_without_a_known_range_are_refused(
         decode(path, channels=1, size=2)
 
 
-@pytest.mark.parametrize("value", [1.5, -0.1, float("nan")])
+@pytest.mark.parametrize("value", [1.5, -0.1])
 def test_floats_beyond_0_to_1_are_refused(tmp_path: Path, value: float) -> None:
     path = stored(tmp_path, Image.fromarray(np.array([[0, value], [0, 1]], np.float32)), "a.tif")
     with pytest.raises(UnreadableImage, match=r"0\.\.1"):

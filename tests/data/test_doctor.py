@@ -83,7 +83,7 @@ def doctor(capsys, *words: str) -> dict:
 def test_a_mixed_folder_is_told_in_full_and_the_list_leaves_out_just_the_bad(
     mixed: Path, capsys, tmp_path: Path
 ) -> None:
-    found = doctor(capsys, "data.root=images")
+    found = doctor(capsys, "data.root=images", "quarantine=quarantine.csv")
     assert (found["images"], found["other_files"], found["classes"]) == (27, 1, 2)
     assert found["modes"] == {
         "RGB": 23,
@@ -136,7 +136,7 @@ def test_deep_files_have_their_range_and_channels_suggested(
         "data.channels=5",
         "data.value_range=[0,4095]",
         "data.statistics=measured",
-        "views=microscopy",
+        "experiment=microscopy",
     } <= set(words)
     cfg = config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN)
     assert build_data.source(cfg, "train", whole=True)[0][0].shape == (5, 32, 32)
@@ -176,9 +176,10 @@ def test_bad_requests_are_refused_and_nothing_is_written_over(
         "data.root=images", "quarantine=mine.csv", "overwrite=true"
     )
     assert (tmp_path / "mine.csv").read_text() == "my,own\n"
-    assert main(["doctor", "data.root=images", "num_workers=0"]) == 0
-    assert "set overwrite=true to replace it" in refused("data.root=images")
-    assert main(["doctor", "data.root=images", "num_workers=0", "overwrite=true"]) == 0
+    words = ["data.root=images", "num_workers=0", "quarantine=bad.csv"]
+    assert main(["doctor", *words]) == 0
+    assert "set overwrite=true to replace it" in refused(*words)
+    assert main(["doctor", *words, "overwrite=true"]) == 0
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -76,13 +76,13 @@ def doctor(capsys, *words: str) -> dict:
 
 
 def test_the_settings_can_be_pasted_and_fit(mixed: Path, capsys) -> None:
-    found = doctor(capsys, "data.root=images")
+    found = doctor(capsys, "data.root=images", "quarantine=quarantine.csv")
     program, command, *words = shlex.split(found["settings"])
     assert (program, command) == ("ssl-patches", "pretrain")
     cfg = config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN)
     assert (cfg["image_size"], cfg["data"]["batch_size"], cfg["data"]["skip"]) == (
         32,
-        16,
+        4,
         "quarantine.csv",
     )
     assert cfg["data"]["num_workers"] == 1
@@ -101,6 +101,7 @@ def test_people_get_a_page_and_a_clean_folder_no_list(
     said = capsys.readouterr()
     assert "8 images and 0 other files in fine" in said.out
     assert said.out.splitlines()[-1].startswith(
-        "ssl-patches pretrain data=folder data.root=fine image_size=32"
+        "ssl-patches pretrain data=folder data.root=fine experiment=small_photographs"
     )
+    assert "experiment=small_photographs  small images (40 px)" in said.out
     assert not (tmp_path / "quarantine.csv").exists()

@@ -7,8 +7,9 @@ import hashlib
 import numpy as np
 from PIL import Image
 
-from ssl_patches.data.examine import Examination, Traits, stored_values, traits_of
+from ssl_patches.data.examine import Examination, stored_values
 from ssl_patches.data.files import Reading
+from ssl_patches.data.traits import Traits, traits_of
 
 
 def test_sound_and_damaged_files_are_told_apart(tmp_path):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from ssl_patches.data import FolderSource, ManifestSource
 from ssl_patches.data.files import read_skip
 
 
@@ -21,3 +26,57 @@ def test_the_list_may_be_written_by_hand_and_must_be_of_these_images(tmp_path: P
         read_skip(str(tmp_path / "list.txt"), ["z.png"], where="data.root=x")
     with pytest.raises(ValueError, match=r"data.skip=gone.csv: cannot be read"):
         read_skip("gone.csv", ["z.png"], where="data.root=x")
+
+
+def deep_folder(root: Path, count: int = 6) -> Path:
+    root.mkdir()
+    for at in range(count):
+        picture = np.random.default_rng(at).integers(0, 4096, (12, 12)).astype(np.uint16)
+        np.save(root / f"{at}.npy", picture)
+    return root
+
+
+def of(root: Path, **options: Any) -> FolderSource:
+    return FolderSource(root=str(root), split="train", **{"image_size": 8, "channels": 1} | options)
+
+
+def test_images_are_known_again_elsewhere_and_not_after_they_changed(tmp_path: Path) -> None:
+    """Names and sizes are the same in all three."""
+    here = deep_folder(tmp_path / "here")
+    there = Path(shutil.copytree(here, tmp_path / "there", copy_function=shutil.copy))
+    assert of(there).fingerprint() == of(here).fingerprint()
+    for path in there.iterdir():
+        np.save(path, 4095 - np.load(path))
+    assert of(there).former_fingerprint() == of(here).former_fingerprint()
+    assert of(there).fingerprint() != of(here).fingerprint()
+
+
+def test_a_key_of_what_is_kept_changes_with_all_that_decides_it(tmp_path: Path) -> None:
+    root = deep_folder(tmp_path / "a")
+    first = of(root).kept_key()
+    assert of(root).kept_key() == first
+    found = {first, of(root, value_range=(0, 4095)).kept_key()}
+    np.save(root / "0.npy", np.zeros((12, 12), np.uint16))  # the same size
+    found |= {of(root).kept_key()}
+    os.utime(root / "1.npy", ns=(5, 5))
+    found |= {of(root).kept_key()}
+    assert len(found) == 4
+
+
+def test_a_key_of_what_is_kept_knows_the_labels_of_a_list(tmp_path: Path) -> None:
+    root = deep_folder(tmp_path / "a")
+    keys, label_keys, prints = set(), set(), set()
+    for labels in ("abcabc", "abccba", "xyzxyz"):
+        lines = [f"{at}.npy,{label}" for at, label in enumerate(labels)]
+        (root / "list.csv").write_text("\n".join(["path,label", *lines]))
+        listed = ManifestSource(
+            path=str(root / "list.csv"),
+            split="train",
+            image_size=8,
+            channels=1,
+            label_column="label",
+        )
+        keys.add(listed.kept_key())
+        label_keys.add(listed.label_key())
+        prints.add(listed.fingerprint())
+    assert (len(keys), len(label_keys), len(prints)) == (3, 3, 1)

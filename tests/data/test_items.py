@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import numpy as np
@@ -14,6 +15,7 @@ from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
 from ssl_patches.data.items import ItemSource
+from ssl_patches.data.preprocess import Preprocess
 
 
 class Made:
@@ -155,7 +157,12 @@ def test_listed_labels_are_used_only_where_they_agree_with_the_items() -> None:
         dataset = Made(lambda at, asked=asked: (asked.append(at), (pixels(at), at))[1])
         dataset.targets = [at + shift for at in range(10)]
         found = ItemSource(
-            dataset, where="data._target_=x.Y", split="train", image_size=8, divide=False
+            dataset,
+            where="data._target_=x.Y",
+            split="train",
+            image_size=8,
+            divide=False,
+            apart=False,
         )
         asked.clear()
         assert found.labels.tolist() == list(range(10))
@@ -202,3 +209,21 @@ def test_a_class_of_the_users_own_is_configured_like_any_other() -> None:
             supplied=SUPPLIED,
             schema=PRETRAIN,
         )
+
+
+def test_a_picture_is_turned_as_the_exported_preprocessing_turns_it() -> None:
+    upright = np.zeros((48, 48, 3), np.uint8)
+    upright[:24] = 255
+    image, held = Image.fromarray(np.rot90(upright, 1).copy()), io.BytesIO()
+    exif = image.getexif()
+    exif[274] = 6
+    image.save(held, "JPEG", exif=exif, quality=95)
+    found = source(lambda at: Image.open(io.BytesIO(held.getvalue())), image_size=48)[0][0]
+    whole = Preprocess(image_size=48, mean=(0, 0, 0), std=(1, 1, 1))
+    assert torch.equal(found.float() / 255, whole(Image.open(io.BytesIO(held.getvalue()))))
+    assert found[:, :20].min() > 250
+
+
+def test_a_range_holds_for_arrays_of_a_dataset() -> None:
+    found = source(lambda at: np.full((32, 32, 3), 4095, np.uint16), value_range=(0, 4095))
+    assert found[0][0].min() == 255

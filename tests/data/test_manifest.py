@@ -128,3 +128,82 @@ def test_a_list_that_is_none_is_refused(tmp_path: Path, content: str, said: str)
     (tmp_path / "list.parquet").write_bytes(gzip.compress(b"no parquet"))
     with pytest.raises(ValueError, match="cannot be read as Parquet"):
         ManifestSource(path=str(tmp_path / "list.parquet"), **OPTIONS)
+
+
+# --- labels are those of the list
+
+
+def listed(root: Path, lines: list[str], **options: object) -> tuple[ManifestSource, ...]:
+    (root / "list.csv").write_text("\n".join(lines) + "\n")
+    options = {"path": str(root / "list.csv"), "image_size": 16, **options}
+    return tuple(ManifestSource(split=split, **options) for split in ("train", "val"))
+
+
+def labels(*sources: ManifestSource) -> dict[str, float]:
+    return {
+        name: label
+        for source in sources
+        for name, label in zip(source.known_as, source.labels.tolist(), strict=True)
+    }
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_label_is_that_of_its_row_in_any_order_and_spelling(images: Path, seed: int) -> None:
+    import random
+
+    draw = random.Random(seed)
+    given = {f"pictures/{at}.png": draw.choice(["1", "10", "2"]) for at in range(12)}
+    rows = [(draw.choice([name, f"./{name}", str(images / name)]), given[name]) for name in given]
+    rows += draw.sample(rows, 4)
+    draw.shuffle(rows)
+    found = listed(images, ["file,kind", *map(",".join, rows)], label_column="kind")
+    assert {source.classes == ["1", "2", "10"] for source in found} == {True}
+    assert sum(map(len, found)) == 12
+    for name, label in labels(*found).items():
+        assert found[0].classes[int(label)] == given[str(Path(images, name).relative_to(images))]
+    assert "4 images are listed more than once" in found[0].remarks[0]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_rows_that_contradict_each_other_are_refused_unless_told(images: Path, order: int) -> None:
+    rows = [f"pictures/{at}.png,{at % 2}" for at in range(12)]
+    rows = [*rows, "pictures/3.png,0"][::order]
+    with pytest.raises(ValueError, match=r"1 images have rows with different labels .*pictures/3"):
+        listed(images, ["file,kind", *rows], label_column="kind")
+    found = labels(*listed(images, ["file,kind", *rows], label_column="kind", max_conflicts=1))
+    assert found.pop("pictures/3.png") == -1
+    assert found == {f"pictures/{at}.png": at % 2 for at in range(12) if at != 3}
+
+
+@pytest.mark.parametrize("held", ["val", "test", "Validation", "dev"])
+def test_an_image_of_both_splits_is_refused_and_told_never_trained_on(
+    images: Path, held: str
+) -> None:
+    rows = [f"pictures/{at}.png,{held if at > 8 else 'Train'}" for at in range(12)]
+    rows = [f"./pictures/1.png,{held}", *rows]
+    with pytest.raises(ValueError, match=r"1 images are listed both for train and for val or test"):
+        listed(images, ["file,part", *rows], split_column="part")
+    train, val = listed(images, ["file,part", *rows], split_column="part", max_conflicts=1)
+    assert (len(train), len(val)) == (8, 4)
+    assert not set(map(str, train.paths)) & {str(images / "./pictures/1.png")}
+
+
+def test_numbers_stay_numbers(images: Path) -> None:
+    rows = [f"pictures/{at}.png,{20 + at * 3}" for at in range(12)]
+    amounts = labels(*listed(images, ["file,age", *rows], label_column="age", label_kind="value"))
+    assert amounts == {f"pictures/{at}.png": 20 + at * 3 for at in range(12)}
+    rows = [f"pictures/{at}.png;{at},5" for at in range(11)] + ["pictures/11.png;"]
+    found = labels(*listed(images, ["file;dose", *rows], label_column="dose"))
+    assert found.pop("pictures/11.png") != found["pictures/0.png"]
+    assert found == {f"pictures/{at}.png": at + 0.5 for at in range(11)}
+    rows = [f"pictures/{at}.png,cat" for at in range(12)]
+    with pytest.raises(ValueError, match=r"labels=value: .*'cat', which is no number"):
+        listed(images, ["file,age", *rows], label_column="age", label_kind="value")
+
+
+def test_test_images_beside_val_are_told(images: Path) -> None:
+    rows = [f"pictures/{at}.png,{('train', 'val', 'test')[at % 3]}" for at in range(12)]
+    train, _ = listed(images, ["file,part", *rows], split_column="part")
+    assert train.remarks == [
+        "4 images of test are not used, as there are some of val to evaluate on"
+    ]

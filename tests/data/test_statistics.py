@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from small import SMALL_VIT
 
 from ssl_patches import config
 from ssl_patches.cli import main
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
-from ssl_patches.data import EmbeddedSource
+from ssl_patches.data import EmbeddedSource, FolderSource
+from ssl_patches.data.items import ItemSource
 from ssl_patches.data.statistics import check_statistics, measured
 from ssl_patches.sampler.patch_sampler import IMAGENET_MEAN
 from ssl_patches.training import build as build_run
@@ -92,7 +94,7 @@ def test_numbers_that_do_not_fit_are_refused(stated: dict) -> None:
         check_statistics(stated, 3)
 
 
-def test_a_run_normalises_and_exports_what_it_measured(tmp_path: Path) -> None:
+def test_a_run_normalises_and_exports_what_it_measured(tmp_path: Path, proven_here) -> None:
     """From the words of the command to the folder that timm loads; and the run's own config needs
     no cache later."""
     words = [
@@ -124,3 +126,32 @@ def test_a_run_normalises_and_exports_what_it_measured(tmp_path: Path) -> None:
     sampler = build_run.components(kept).parts[0].sampler
     assert torch.allclose(sampler.mean.flatten(), torch.tensor(expected["mean"]))
     assert not np.allclose(expected["mean"], IMAGENET_MEAN, atol=1e-3)
+
+
+def test_they_belong_to_the_range_and_to_the_content_of_the_files(tmp_path: Path) -> None:
+    for at in range(6):
+        picture = np.random.default_rng(at).integers(0, 4096, (12, 12)).astype(np.uint16)
+        Image.fromarray(picture).save(tmp_path / f"{at}.png", compress_level=0)
+
+    def found(**options) -> float:
+        images = FolderSource(
+            root=str(tmp_path), split="train", image_size=12, channels=1, **options
+        )
+        return measured(images)["mean"][0]
+
+    assert found() == pytest.approx(0.03, abs=0.01)
+    assert found(value_range=(0, 4095)) == pytest.approx(0.5, abs=0.05)
+    for at in range(6):
+        dark = np.random.default_rng(at).integers(0, 400, (12, 12)).astype(np.uint16)
+        Image.fromarray(dark).save(tmp_path / f"{at}.png", compress_level=0)
+    assert found(value_range=(0, 4095)) == pytest.approx(0.05, abs=0.01)
+
+
+def test_of_a_dataset_of_ones_own_nothing_is_kept(own_cache: Path) -> None:
+    images = [np.full((8, 8, 3), at * 9, np.uint8) for at in range(20)]
+    source = ItemSource(images, where="data", split="train", image_size=8)
+    before = measured(source)
+    for image in images:
+        image[:4] = 255
+    assert measured(source) != before
+    assert not own_cache.exists()

@@ -163,7 +163,8 @@ def unknown_keys(text: str, known: set[str]) -> set[str]:
     )
     groups = "|".join([*settings_page.GROUPS, "evaluation", "budget"])
     named = re.findall(rf"(?<![\w./-])((?:{groups})(?:\.[a-z_]+)+)(?=[=\s`'\"\]),;:]|\.\s|$)", text)
-    named = [key for key in named if not key.endswith((".npz", ".yaml", ".py", ".csv", "_cfg"))]
+    files = (".npz", ".yaml", ".py", ".csv", ".md", "_cfg")
+    named = [key for key in named if not key.endswith(files)]
     inner = {key.rpartition(".")[0] for key in known}
     return {
         key for key in named if key not in known | inner and not key.startswith("encoder.options.")

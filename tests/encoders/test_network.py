@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import timm
 import torch
 
+from ssl_patches.data.preprocess import Preprocess
 from ssl_patches.encoders.network import Network, Preprocessing
 
 IMAGES = Preprocessing(image_size=32, mean=[0.4, 0.5, 0.6], std=[0.2, 0.3, 0.4])
@@ -24,6 +28,21 @@ def test_bytes_with_normalisation_inside_are_floats_normalised_outside():
     with torch.no_grad():
         inside = Network(model, IMAGES, maps=False)(image)
         outside = Network(model, maps=False)((image / 255 - mean) / std)
+    assert torch.allclose(inside, outside, atol=1e-5)
+
+
+@pytest.mark.parametrize("stored_range", [(100, 4000), None])
+def test_values_as_stored_are_the_levels_that_training_makes_of_them(stored_range):
+    model, images = vit().eval(), replace(IMAGES, stored_range=stored_range)
+    most = 65535 if stored_range is None else 4500
+    stored = np.random.default_rng(0).integers(0, most + 1, (1, 3, 32, 32))
+    preprocess = Preprocess(
+        image_size=32, mean=IMAGES.mean, std=IMAGES.std, value_range=stored_range
+    )
+    taken = torch.from_numpy(stored.astype(np.uint16))
+    with torch.no_grad():
+        inside = Network(model, images, maps=False, stored=True)(taken)
+        outside = Network(model, maps=False)(preprocess(taken[0])[None])
     assert torch.allclose(inside, outside, atol=1e-5)
 
 

@@ -4,8 +4,11 @@ with all that is wrong."""
 from __future__ import annotations
 
 import argparse
+import ssl
 import time
+from email.message import Message
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 
 import pytest
 import timm
@@ -235,6 +238,7 @@ def test_weights_of_timm_that_cannot_be_reached_are_a_bad_request(monkeypatch):
             raise OSError("no route to host")
         return make(*names, pretrained=pretrained, **given)
 
+    monkeypatch.setattr(pretrained, "_ask_hub", lambda: None)
     monkeypatch.setattr(pretrained.timm, "create_model", unreachable)
     with pytest.raises(
         ValueError,
@@ -253,4 +257,30 @@ def test_without_a_network_the_answer_comes_at_once(tmp_path, monkeypatch):
     ):
         vit(pretrained=True)
     assert time.monotonic() - began < 20
-    assert constants.HF_HUB_OFFLINE is False
+
+
+def test_weights_in_the_cache_are_taken_without_a_network(tmp_path, monkeypatch):
+    known = timm.get_pretrained_cfg("test_vit")
+    folder = tmp_path / f"models--{known.hf_hub_id.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    (folder / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    state = timm.create_model("test_vit", num_classes=known.num_classes).state_dict()
+    save_file(state, folder / "snapshots" / ("0" * 40) / "model.safetensors")
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    encoder = create(
+        name="test_vit", image_size=160, options={"class_token": True}, pretrained=True
+    )
+    assert torch.equal(encoder.model.blocks[0].attn.qkv.weight, state["blocks.0.attn.qkv.weight"])
+
+
+@pytest.mark.parametrize(
+    "answer", [HTTPError("", 403, "no", Message(), None), URLError(ssl.SSLError())]
+)
+def test_a_hub_that_answers_anything_is_left_to_its_client(answer, monkeypatch):
+    def answered(*_: object, **__: object) -> None:
+        raise answer
+
+    monkeypatch.setattr(pretrained, "urlopen", answered)
+    pretrained._ask_hub()

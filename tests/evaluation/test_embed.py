@@ -19,8 +19,10 @@ from networks import proven_in_this_process, write
 from PIL import Image
 
 from ssl_patches.cli import main
+from ssl_patches.data import FolderSource, ItemSource, ManifestSource
 from ssl_patches.data.decode import decode
 from ssl_patches.encoders import exported
+from ssl_patches.evaluation.embed import _path
 
 WORDS = (
     "data=folder",
@@ -263,3 +265,35 @@ def test_it_runs_at_the_speed_of_the_encoder(here):
         spent["all"] - spent["few"]
     ) / 39  # without what is paid once: loading, hashing, reading headers
     assert each < 1.5 * alone, (each, alone, spent)
+
+
+def test_a_row_names_the_image_as_the_user_knows_it(tmp_path):
+    """Below a root, as it is listed, or by the number in the Dataset."""
+    for at in range(8):
+        Image.new("RGB", (8, 8), (at, 0, 0)).save(tmp_path / f"{at}.png")
+    listed = [f"./{at}.png" for at in range(4)] + [
+        str(tmp_path / f"{at}.png") for at in range(4, 8)
+    ]
+    (tmp_path / "list.txt").write_text("\n".join(listed))
+    options = {"image_size": 8}
+    folder, manifest, own = (
+        [source(split) for split in ("train", "val")]
+        for source in (
+            lambda split: FolderSource(root=str(tmp_path), split=split, **options),
+            lambda split: ManifestSource(path=str(tmp_path / "list.txt"), split=split, **options),
+            lambda split: ItemSource(
+                [Image.new("RGB", (8, 8))] * 30, where="data", split=split, apart=False, **options
+            ),
+        )
+    )
+
+    def names(pair):
+        return {
+            _path(source, split, index)
+            for source, split in zip(pair, ("train", "val"), strict=True)
+            for index in range(len(source))
+        }
+
+    assert names(folder) == {f"{at}.png" for at in range(8)}
+    assert names(manifest) == set(listed)
+    assert {name.split("/")[1] for name in names(own)} == {str(at) for at in range(30)}

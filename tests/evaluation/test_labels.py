@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from ssl_patches.evaluation.labels import check_targets, described, kind_of, labelled, targets
+from ssl_patches.evaluation.labels import (
+    check_targets,
+    counts,
+    described,
+    kind_of,
+    labelled,
+    targets,
+)
 
 CLASSES, TAGS, VALUES = (
     torch.tensor([0, 2, -1]),
@@ -65,3 +72,9 @@ def test_it_is_said_in_words_which_figure_comes():
     assert "3 classes" in described("class", torch.tensor([0, 1, 5]))
     assert "mean average precision" in described("multilabel", TAGS)
     assert "2 numbers" in described("value", torch.rand(3, 2))
+
+
+def test_counts_name_the_smallest_class_first_and_the_one_without_images():
+    labels = torch.tensor([0, 0, 2, -1, 0, 2])
+    assert counts(labels, ["ant", "bee", "cat"]) == "bee 0, cat 2, ant 3, no label 1"
+    assert counts(torch.arange(20), []).endswith("and 12 more classes")

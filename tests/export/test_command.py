@@ -153,3 +153,22 @@ def test_a_run_without_a_checkpoint_and_other_bad_requests(run_copy, here, capsy
     assert main(["export", f"model={run_copy}", "output=a"]) == 2
     assert "last.ckpt: no such file" in capsys.readouterr().err
     assert sorted(path.name for path in here.iterdir()) == ["run", "used"]
+
+
+def test_all_that_is_wrong_is_told_at_once(here, capsys):
+    (here / "full").mkdir()
+    (here / "full" / "x").touch()
+    assert main(["export", "model=nowhere", "formats=[onx]", "presision=fp16"]) == 2
+    said = capsys.readouterr().err
+    for what in ("output: missing", "model=nowhere: is no run", "formats=[onx]", "presision"):
+        assert what in said
+    assert main(["export", "model=nowhere", "output=full"]) == 2
+    said = capsys.readouterr().err
+    assert "model=nowhere" in said
+    assert "output=full: must be new or empty" in said
+
+
+def test_the_weights_are_as_readable_as_the_other_files(finished_run):
+    folder = finished_run / "encoder"
+    modes = {(folder / name).stat().st_mode for name in ("model.safetensors", "config.json")}
+    assert len(modes) == 1

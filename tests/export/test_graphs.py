@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import types
 
+import numpy as np
+import onnxruntime
 import pytest
 import timm
 import torch
 from networks import (
     CARD,
     build,
+    exportable,
     preprocessing,
     write,
 )
@@ -20,6 +23,7 @@ from ssl_patches.export import (
     export_model,
     graphs,
 )
+from ssl_patches.export.load import load_encoder
 
 
 def choosing(model, images):
@@ -78,3 +82,33 @@ def test_a_graph_of_one_position_is_refused_before_anything_is_written(tmp_path)
     ):
         export_model(subject, tmp_path / "a", wanted=Wanted(formats=FORMATS), card=CARD)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_graph_of_stored_values_takes_16_bits_as_they_are(tmp_path):
+    """What load_encoder prepares of them, as training did, gives the same features."""
+    images = preprocessing(1, stored_range=(0, 4095))
+    subject = exportable("resnet_gray", preprocessing=images)
+    wanted = Wanted(formats=("timm", "onnx"), input="uint16")
+    export_model(subject, tmp_path / "out", wanted=wanted, card={})
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "encoder.onnx")
+    stored = np.random.default_rng(0).integers(0, 4096, (2, 1, 32, 32)).astype(np.uint16)
+    pooled, _ = session.run(["pooled", "dense"], {"image": stored})
+    encoder, preprocess = load_encoder(tmp_path / "out")
+    assert preprocess.value_range == (0, 4095)
+    with torch.inference_mode():
+        want = encoder(torch.stack([preprocess(torch.from_numpy(one)) for one in stored]))
+    assert np.abs(pooled - want.numpy()).max() < 1e-4 * want.abs().max()
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "0 black and 4095 white" in text
+
+
+def test_what_16_bits_cannot_hold_is_refused(tmp_path):
+    for stored_range in ((-1000, 400), (0, 100)):
+        subject = exportable(
+            "resnet_gray", preprocessing=preprocessing(1, stored_range=stored_range)
+        )
+        with pytest.raises(ValueError, match=r"input=uint16: .*set input=float32"):
+            export_model(
+                subject, tmp_path / "out", wanted=Wanted(formats=("onnx",), input="uint16"), card={}
+            )

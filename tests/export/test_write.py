@@ -4,6 +4,10 @@ help."""
 from __future__ import annotations
 
 import json
+import os
+import re
+import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +27,11 @@ from networks import (
     write,
 )
 from safetensors.torch import load_file, save_file
+from small import REPOSITORY
 
 from ssl_patches.cli import main
 from ssl_patches.encoders import exported
+from ssl_patches.encoders.exported import CARD as CARD_FILE
 from ssl_patches.export import (
     Exportable,
     ExportMismatch,
@@ -78,6 +84,28 @@ def test_a_folder_is_mostly_weights(exports):
     for name, folder in exports.items():
         weights = 4 * sum(value.numel() for value in build(name).state_dict().values())
         assert sum(path.stat().st_size for path in folder.iterdir()) < 3 * weights + 1_500_000
+
+
+def inflated(folder: Path) -> dict[str, bytes]:
+    """Every exported file, and what is in those that are archives."""
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for path in filter(zipfile.is_zipfile, folder.iterdir()):
+        with zipfile.ZipFile(path) as archive:
+            found |= {f"{path.name}/{name}": archive.read(name) for name in archive.namelist()}
+    return found
+
+
+@pytest.mark.parametrize("name", INPUT)
+def test_no_file_names_a_path_of_the_machine(name, exports):
+    here = {str(REPOSITORY), os.getcwd(), str(exports[name].parent), str(Path.home())}
+    here |= {sys.prefix, sys.base_prefix, os.path.dirname(torch.__file__)}
+    content = inflated(exports[name])
+    assert {"model.safetensors", "encoder.onnx", "encoder.pt2", CARD_FILE} <= set(content)
+    found = [
+        (file, path) for file, held in content.items() for path in here if path.encode() in held
+    ]
+    found += [(file, ".py") for file, held in content.items() if re.search(rb"/\w+\.py\b", held)]
+    assert not found
 
 
 def test_a_proof_from_a_process_that_is_not_isolated_is_refused(tmp_path, monkeypatch):

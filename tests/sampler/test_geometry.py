@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ssl_patches.sampler import ColourTreatment, PatchSampler
+from ssl_patches.types import Views
 
 PLAIN = {"mean": (0.0, 0.0), "std": (1.0, 1.0)}
 
@@ -135,3 +137,41 @@ def test_every_remedy_of_every_misfit_works(
         assert remedies
         for name, value in remedies:
             PatchSampler(**{**arguments, name: int(value)})
+
+
+CUT = [  # grid of the large crops, 24 px
+    {"rows": 1, "cols": 1, "tile": 24, "gap": 0},
+    {"tile": 8},
+    {"tile": 4},
+    {"rows": 2, "cols": 2},
+    {"rows": 3, "cols": 3, "tile": 8, "gap": 0, "colour": ColourTreatment(channel_shift=0)},
+    {"rows": 2, "cols": 2, "tile": 8, "gap": 2},
+]
+
+
+@pytest.mark.parametrize("multiple", [1, 4])
+@pytest.mark.parametrize("cut", CUT)
+def test_small_crops_are_whole_tiles_or_what_is_said_makes_them(cut: dict, multiple: int):
+    def tiles(side: int, cut: dict) -> tuple[int, ...]:
+        sampler = PatchSampler(image_size=24, unit=multiple, multiple=multiple, **cut)
+        views = Views(torch.zeros(2, 3, 24, 24), 2, 2, torch.zeros(1, 3, side, side), 1)
+        small = sampler(views).small
+        assert small is not None
+        assert small.tiles.shape[-1] ** 2 * small.tiles.shape[1] == side**2
+        return tuple(small.tiles.shape)
+
+    refused = 0
+    for side in range(1, 25):
+        try:
+            assert tiles(side, cut)[-1] % multiple == 0
+        except ValueError as refusal:
+            refused += 1
+            message = str(refusal)
+            assert message.startswith(f"views.small_size={side}: ")
+            remedies = re.split(", or |, ", message.rpartition("; set ")[2])
+            assert remedies[-1] == "views.small_size=null"
+            for remedy in remedies[:-1]:
+                said = dict(word.split("=") for word in remedy.split())
+                mended = CUT[0] if said.get("sampler") == "whole" else cut
+                assert tiles(int(said.get("views.small_size", side)), mended)[-1] % multiple == 0
+    assert bool(refused) == (cut != CUT[0] or multiple > 1)

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as tv
 
 from ssl_patches.sampler import ColourTreatment, PatchSampler
 from ssl_patches.sampler.cut import gather_tiles, scaled_tiles
-from ssl_patches.types import PatchBatch, channels_last
+from ssl_patches.types import PatchBatch, PatchGrid, Views, channels_last
 from ssl_patches.views import CropFlip
 
 PLAIN = {"mean": (0.0, 0.0), "std": (1.0, 1.0)}
@@ -149,7 +149,7 @@ class ColumnsFirst(PatchSampler):
 
 class CutsBesideTheBox(PatchSampler):
     def _cutter(
-        self, images: Tensor, boxes: Tensor, offsets: Tensor | None
+        self, images: Tensor, boxes: Tensor, offsets: Tensor | None, grid: PatchGrid
     ) -> Callable[[slice], Tensor]:
         return lambda part: gather_tiles(images[part], boxes[part][..., [1, 0, 2, 3]], self.tile)
 
@@ -423,3 +423,41 @@ def test_train_mode_draws_anew_for_each_image_tile_and_axis():
     assert (offset[0] != offset[1]).any()
     for a, b in ((offset[:, 0, 0], offset[:, 1, 0]), (offset[:, 0, 0], offset[:, 0, 1])):
         assert torch.corrcoef(torch.stack([a, b]))[0, 1].abs() < 4.5 / DRAWS**0.5
+
+
+def two_and_two(side: int) -> Views:
+    torch.manual_seed(0)
+    return Views(torch.rand(2, 3, 32, 32), 2, 2, torch.rand(2, 3, side, side), 2)
+
+
+@pytest.mark.parametrize("knobs", [{}, {"standardise": True}])
+def test_small_crops_are_treated_as_those_of_a_sampler_of_their_side(knobs: dict[str, bool]):
+    views = two_and_two(16)
+    small = PatchSampler(image_size=32, unit=8, **knobs)(views).small
+    alone = PatchSampler(image_size=16, unit=8, **knobs)(views.small)
+    assert small is not None
+    assert torch.equal(small.tiles, alone.tiles)
+    assert torch.equal(small.boxes, alone.boxes)
+    assert (small.size, small.views, small.large) == ((16, 16), 2, 0)
+
+
+def test_a_small_crop_of_a_sampler_of_whole_views_is_one_tile():
+    cutter, views = PatchSampler(image_size=32, rows=1, cols=1, tile=32, gap=0), two_and_two(12)
+    small = cutter(views).small
+    assert small is not None
+    assert torch.allclose(small.tiles[:, 0], (views.small - cutter.mean) / cutter.std, atol=1e-6)
+
+
+def test_colours_of_small_crops_are_treated_too():
+    grey = PatchSampler(image_size=32, unit=8, colour=ColourTreatment(grey=1.0), std=(1, 1, 1))
+    small = grey(two_and_two(16)).small
+    assert small is not None
+    tiles = small.tiles + grey.mean
+    assert torch.allclose(tiles[:, :, 0], tiles[:, :, 2], atol=1e-6)
+
+
+def test_cutting_leaves_the_sampler_as_it_was():
+    cutter = PatchSampler(image_size=32, unit=8)
+    before = dict(vars(cutter))
+    cutter(two_and_two(16))
+    assert vars(cutter) == before

@@ -128,7 +128,7 @@ def both_losses(reference: nn.Module, encoder: TokenEncoder, task: Masked) -> tu
 
 def test_the_loss_equals_transformers_mae_with_the_same_weights_and_mask(reference):
     ours, theirs = both_losses(reference, *ours_with_weights_of(reference))
-    assert ours == pytest.approx(theirs, rel=1e-5)
+    assert ours == pytest.approx(theirs, rel=1e-4)  # 5.0 of transformers differs by 3e-5
 
 
 def test_the_comparison_notices_a_position_in_the_wrong_order(reference):
@@ -136,7 +136,7 @@ def test_the_comparison_notices_a_position_in_the_wrong_order(reference):
     half = DECODER // 2
     task.positions = torch.cat([task.positions[:, half:], task.positions[:, :half]], 1)  # y first
     ours, theirs = both_losses(reference, encoder, task)
-    assert ours != pytest.approx(theirs, rel=1e-5)
+    assert ours != pytest.approx(theirs, rel=1e-3)
 
 
 def test_the_encoder_computes_visible_tokens_only():

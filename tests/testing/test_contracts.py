@@ -213,6 +213,22 @@ def test_metrics_are_detached_scalars_with_chance_beside_each_accuracy(task: str
 
 
 @pytest.mark.parametrize(("task", "encoder"), PAIRS)
+def test_tasks_say_whether_they_tell_a_place(task: str, encoder: str):
+    contracts.blindness_is_declared(put_together(task, encoder, images=2))
+
+
+@pytest.mark.parametrize("placed", [0.0, 0.25])
+def test_the_check_of_blindness_catches_a_wrong_word(placed: float):
+    pair = testing.put_together(
+        partial(Position, **SMALL, placed=placed), lambda *, image_size: vit(), images=2
+    )
+    contracts.blindness_is_declared(pair)
+    pair.task.always_blind = not pair.task.always_blind
+    with pytest.raises(AssertionError, match=f"set always_blind={placed == 0}; a ViT is exported"):
+        contracts.blindness_is_declared(pair)
+
+
+@pytest.mark.parametrize(("task", "encoder"), PAIRS)
 def test_preview_lays_real_tiles_on_cells_of_the_grid(task: str, encoder: str):
     pair = put_together(task, encoder, images=4)
     contracts.preview_lays_tiles_on_cells(pair)

@@ -1,9 +1,14 @@
 """A pair is put together as the program does it, and its draws follow a seed."""
 
+from functools import partial
+
 import pytest
 import torch
 
+from ssl_patches.sampler import PatchSampler
 from ssl_patches.tasks.relative import Relative
+from ssl_patches.testing import contracts
+from ssl_patches.testing.leaks import leak_probe
 from ssl_patches.testing.pairs import pictures, put_together, small_encoders
 
 
@@ -23,6 +28,16 @@ def test_output_follows_the_seed_and_training_moves_the_loss():
     assert torch.equal(pair.output(1).loss, pair.output(1).loss)
     losses = pair.train(3)
     assert losses[-1] < losses[0]
+
+
+def test_the_callers_generator_is_left_as_it_is():
+    before = torch.get_rng_state()
+    cut = {"rows": 3, "cols": 3, "tile": 8}
+    pair = put_together(Relative, small_encoders()["vit"], sampler=cut, image_size=32, images=4)
+    for contract in (*contracts.TASK, *contracts.ENCODER, contracts.features_have_their_shapes):
+        contract(pair)
+    leak_probe(Relative, sampler=partial(PatchSampler, **cut), image_size=32, steps=1)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_tiles_that_do_not_fit_are_refused():

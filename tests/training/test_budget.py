@@ -36,6 +36,16 @@ def test_flops_of_a_linear_map_are_those_of_its_three_products():
     assert counted == 2 * (8 * 16 * 2 + 16 * 4 * 3)
 
 
+def test_attention_on_a_cpu_is_counted_with_every_version_of_torch():
+    query = nn.Parameter(torch.rand(1, 2, 8, 4))
+    net = nn.ParameterList([query])
+    attend = nn.functional.scaled_dot_product_attention
+    counted = count_flops(
+        net, lambda twin, x: attend(twin[0], twin[0], x).sum(), torch.rand(1, 2, 8, 4)
+    )
+    assert counted == 2 * 2 * 8 * 8 * 4 * (2 + 5)  # the backward pass computes the weights again
+
+
 def test_counting_leaves_weights_gradients_and_random_state_alone():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))

@@ -166,3 +166,14 @@ def test_encoder_flops_follow_visible_tokens():
         )
 
     assert cost(49) / cost(196) <= 0.27
+
+
+@pytest.mark.parametrize(("blind", "shown"), [(True, "blind"), (False, "places")])
+def test_a_step_tells_the_encoder_what_it_has_shown(module, images, blind, shown):
+    for _, _, task in module.named_parts():
+        task.always_blind = blind
+    assert module.encoder.shown == "nothing"
+    module.losses(images)[0].backward()
+    assert module.encoder.shown == "nothing", "computing a loss changes nothing"
+    module.on_before_optimizer_step(module.configure_optimizers())
+    assert module.encoder.shown == shown

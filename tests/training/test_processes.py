@@ -105,13 +105,15 @@ def test_inside_an_allocation_without_srun_there_is_one_process(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["masked", "jigsaw", "position"])
+@pytest.mark.parametrize(
+    "task", ["masked", "jigsaw", "position", "agree", "subsets", "relative spread=logdet"]
+)
 def test_two_processes_are_one_with_two_shards_whatever_is_drawn_and_normalised(
     task, only_training, tmp_path, monkeypatch
 ):
-    """Crops, masks, puzzles and the BatchNorm of a head included; one batch of twice the size is
-    another run, and is seen."""
-    words = (f"task={task}", "data.batch_size=8", "budget.images=48")
+    """Crops, masks, puzzles, the BatchNorm of a head and the spread of features included; one batch
+    of twice the size is another run, and is seen."""
+    words = (*f"task={task}".split(), "data.batch_size=8", "budget.images=48")
     with first_gradients(monkeypatch) as joined:
         two = only_training(tmp_path / "two", *words, *TWO)
     with first_gradients(monkeypatch) as shards:

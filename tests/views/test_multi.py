@@ -51,3 +51,19 @@ def test_without_training_there_is_one_whole_view_of_each_image():
 def test_crops_that_cannot_be_drawn_are_refused(given: dict[str, object], said: str):
     with pytest.raises(ValueError, match=re.escape(said)):
         MultiCrop(image_size=16, **given)
+
+
+@pytest.mark.parametrize("side", [0, 8, 17])
+@pytest.mark.parametrize("small", [0, 2])
+@pytest.mark.parametrize("large", [0, 2])
+def test_what_is_said_of_small_crops_makes_them(large: int, small: int, side: int):
+    given = {"large": large, "small": small, "small_size": side}
+    if large and small and side == 8:
+        MultiCrop(image_size=16, **given)
+    elif large or small:
+        with pytest.raises(ValueError, match=f"views.small_size={side}") as refusal:
+            MultiCrop(image_size=16, **given)
+        remedies = str(refusal.value).rpartition("; set ")[2].partition(", or ")[0]
+        said = re.findall(r"views\.(\w+)=(\d+)", remedies)
+        MultiCrop(image_size=16, **given | {key: int(value) for key, value in said})
+        MultiCrop(image_size=16, **given | {"small_size": None})

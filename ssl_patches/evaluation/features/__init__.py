@@ -1,1 +1,1 @@
-"""One pass over the images: features of any number of models."""
+"""Compute features of any number of models in one pass over the images."""

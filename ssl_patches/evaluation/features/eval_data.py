@@ -35,4 +35,4 @@ class EvalData:
 
     def __post_init__(self) -> None:
         for name in ("train", "test"):  # of somebody else's class: with defaults
-            object.__setattr__(self, name, as_source(getattr(self, name)))
+            object.__setattr__(self, name, as_source(vars(self)[name]))

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ssl_patches.data.module import ordered_loader
+from ssl_patches.data.module import items_of, ordered_loader
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import Read, Reader, collect, flat_pixels, frozen
 from ssl_patches.evaluation.features.parts import Family, parts_reader
@@ -165,7 +165,11 @@ def kind_of_sources(eval_data: EvalData, wanted: str) -> Kind:
     kinds = []
     for source, split in ((eval_data.train, "train"), (eval_data.test, "test")):
         labels = source.labels
-        some = labels if isinstance(labels, Tensor) else torch.as_tensor(source[0][1])[None]
+        some = (
+            labels
+            if isinstance(labels, Tensor)
+            else torch.as_tensor(items_of(source, [0])[0][1])[None]
+        )
         kinds.append(kind_of(some, wanted))
         if isinstance(labels, Tensor):
             with_label(labels, kinds[-1], split)

@@ -1,1 +1,1 @@
-"""Small models trained on frozen features, each in a file of its own; `conf/probe` names them."""
+"""Fit small models on frozen features, each in a file of its own; `conf/probe` names them."""

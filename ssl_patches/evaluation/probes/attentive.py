@@ -183,8 +183,7 @@ def _fit(
     seed: int,
     device: str | torch.device,
 ) -> Attentive:
-    """The probes of ``grid`` (learning rate, weight decay), trained side by side on the images
-    ``some``."""
+    """Train the probes of ``grid`` (learning rate, weight decay) at once on images ``some``."""
     model = Attentive(
         probes=len(grid), dim=train.shape[-1], count=count, scale=scale, seed=seed
     ).to(device)
@@ -239,8 +238,10 @@ def _predictions(
 
 
 def _batches(some: Tensor, *, steps: int, batch: int, seed: int) -> Iterator[Tensor]:
-    """``steps`` batches of indices, from one permutation of ``some`` after the other; sorted, for
-    files like that."""
+    """Yield ``steps`` batches of indices, from one permutation of ``some`` after the other.
+
+    Sorted, for files like that.
+    """
     draw, left = torch.Generator().manual_seed(seed), some[:0]
     batch = min(batch, len(some))
     for _ in range(steps):

@@ -1,4 +1,4 @@
-"""What a probe is: a small model on frozen features, or a measure of a frozen encoder.
+"""Define what a probe is: a small model on frozen features, or a measure of a frozen encoder.
 
 A new probe is a class in a file of its own and a ``conf/probe/NAME.yaml`` whose ``_target_`` names
 it; nothing else is edited. Then ``probes=[NAME]`` names it. The YAML may lie in a ``--config-dir``

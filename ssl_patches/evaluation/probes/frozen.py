@@ -1,4 +1,4 @@
-"""Probes of features that were read once: neighbours, and linear and attentive maps.
+"""Probe features that were read once: by neighbours, and by linear and attentive maps.
 
 What each predicts for the test images goes through ``ProbeInputs.rows``, which makes metrics with
 their bounds and keeps the predictions for paired tests.

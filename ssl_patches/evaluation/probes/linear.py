@@ -122,7 +122,9 @@ def chosen_strength(
 
 @contextmanager
 def calm(work: int) -> Iterator[None]:
-    """Work on small problems in one thread: each of hundreds of short operations waits for all.
+    """Let small problems be solved in one thread for the block.
+
+    Each of hundreds of short operations would wait for all threads.
 
     ``work``: images * dim * classes.
     On two cores with other work on them 10,000 x 192 x 10 took 2 s with one thread and 46 s with
@@ -232,7 +234,7 @@ class Softmax:
         return torch.addmm(bias[:, None], weight, x.T)
 
     def _unpack(self, flat: np.ndarray) -> tuple[Tensor, Tensor]:
-        """What L-BFGS moves -> weight (classes, dim) in the eigenbasis, and bias (classes,)."""
+        """Turn what L-BFGS moves into weight (classes, dim), in the eigenbasis, and bias."""
         both = torch.from_numpy(flat).to(self.x).view(self.classes, -1)
         return self.scale * both[:, :-1], both[:, -1]
 

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ssl_patches.data.walk import PICTURE_MARK
+
 UNLABELLED = (0.0, 0.0, 0.0)
 
 
@@ -76,7 +78,7 @@ def save_figure(figure: Any, path: Path, title: str) -> None:
     """Write a matplotlib figure under a title, and the folder of ``path`` where it is missing."""
     figure.suptitle(title, fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    figure.savefig(path, metadata=PICTURE_MARK)
 
 
 def _class_colours(count: int) -> Tensor:

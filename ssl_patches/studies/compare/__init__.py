@@ -1,1 +1,1 @@
-"""From finished runs to a comparison: tables, pairs, the report page."""
+"""Compare finished runs: tables, pairs, the report page."""

@@ -1,4 +1,4 @@
-"""``ssl-patches compare``: the table first, then the files beside it.
+"""Run ``ssl-patches compare``: the table first, then the files beside it.
 
 For a person the page and the CSV are written into the folder that was named; for a script
 (``--json``, ``--markdown``) only what it asks for. A file that is already there is replaced only
@@ -17,8 +17,12 @@ from pathlib import Path
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.messages import Failed
 from ssl_patches.config.run_dir import CONFIG
+from ssl_patches.studies import design
 from ssl_patches.studies.compare.comparison import Comparison, compare_runs
 from ssl_patches.studies.compare.table import as_csv, pair_rows, render, rows_of
+from ssl_patches.studies.run_reader import run_folders
+
+STUDY = "study.yaml"
 
 PAGE, RESULTS, PAIRS = "report.html", "results.csv", "pairs.csv"
 MARKS = {
@@ -64,6 +68,7 @@ def compare(places: Sequence[Path], wanted: Wanted) -> int:
             f"--report={wanted.page}: needs altair and vl-convert-python; pip install"
             " 'ssl-patches[report]'"
         )
+    places = [runs_of_study(place) for place in places]
     comparison = compare_runs(places, metric=wanted.metric, mixed=wanted.mixed)
     for lost in comparison.left_out:
         _say(f"left out {lost.path}: {lost.reason}")
@@ -85,6 +90,25 @@ def compare(places: Sequence[Path], wanted: Wanted) -> int:
         if wanted.tensorboard:
             _say(f"tensorboard {log_to_tensorboard(comparison, rows)}")
     return 0
+
+
+def runs_of_study(place: Path) -> Path:
+    """Return the folder of the runs of a study where ``place`` is one, or its study.yaml.
+
+    Any other place is returned as it is. ValueError where the study has made no runs.
+    """
+    file = place / STUDY if place.is_dir() else place
+    if file.name != STUDY and file.suffix not in (".yaml", ".yml"):
+        return place
+    if not file.is_file() or next(run_folders(place), None) is not None:
+        return place
+    out = Path("runs") / design.name_of(file)
+    if not out.is_dir():
+        raise ValueError(
+            f"compare {place}: is a study, and its runs are not in {out}; give the folder that out="
+            " named, or run it first with ssl-patches study"
+        )
+    return out
 
 
 def _beside(results: Path | None) -> Path | None:

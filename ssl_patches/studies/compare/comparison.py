@@ -160,7 +160,7 @@ def _ranked(entries: Sequence[Entry], metric: str | None) -> list[Entry]:
 
 
 def _first(metrics: Sequence[str], ranked_by: str | None) -> list[str]:
-    """The ranking metric, then the usual ones, then the rest as the runs have them."""
+    """Order metrics: the one ranked by, the usual ones, then the rest as the runs have them."""
     order = [*([ranked_by] if ranked_by else []), *PREFERRED, *metrics]
     return [name for name in dict.fromkeys(order) if name in metrics]
 

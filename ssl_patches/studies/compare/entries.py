@@ -34,6 +34,8 @@ ASIDE = (
     "logger",
     "callbacks",
     "data.root",
+    "data.path",
+    "data.skip",
     "data.num_workers",
     "data.max_corrupt",
     "data.cache",
@@ -175,8 +177,10 @@ def _word(setting: tuple[str, Any]) -> str:
 def _floors(
     runs: Sequence[FinishedRun], marks: Mapping[Path, str], *, several: bool
 ) -> Iterator[Entry]:
-    """What the runs were measured against: raw pixels for each size of image, any other model for
-    each encoder."""
+    """Yield what the runs were measured against.
+
+    Raw pixels for each size of image, any other model for each encoder.
+    """
     models = dict.fromkeys(row["model"] for run in runs for row in run.results)
     for floor in [
         *(name for name in FLOORS if name in models),
@@ -206,7 +210,7 @@ def _floors(
 
 
 def _protocol(run: FinishedRun, shared: set[str]) -> dict[str, Any]:
-    """What must agree before two numbers may be compared: the data, and how they were evaluated."""
+    """Collect what must agree before two numbers may be compared: the data, and the evaluation."""
     evaluation = {
         key: value
         for key, value in (run.config.get("evaluation") or {}).items()
@@ -220,6 +224,7 @@ def _protocol(run: FinishedRun, shared: set[str]) -> dict[str, Any]:
     evaluated_on = sorted({row["data"] for row in run.results})
     return {
         "data_fingerprint": run.fingerprint,
+        "labels_fingerprint": run.labels,
         "results.data": evaluated_on,
         "evaluation": evaluation,
         "protocol": run.protocol,
@@ -273,7 +278,7 @@ def _protocols(runs: Sequence[FinishedRun], *, mixed: bool) -> tuple[dict[Path, 
 
 
 def _short(key: str, value: Any) -> str:
-    return str(value)[:12] if key == "data_fingerprint" else shown(value)
+    return str(value)[:12] if key.endswith("_fingerprint") else shown(value)
 
 
 def _runs(lot: Sequence[FinishedRun]) -> str:
@@ -281,7 +286,7 @@ def _runs(lot: Sequence[FinishedRun]) -> str:
 
 
 def _unequal(runs: Sequence[FinishedRun]) -> list[str]:
-    """Notes on what does not forbid a comparison but changes how it is read."""
+    """Note what does not forbid a comparison but changes how it is read."""
     notes = []
     budgets = {json.dumps(run.config.get("budget"), sort_keys=True) for run in runs}
     if len(budgets) > 1:

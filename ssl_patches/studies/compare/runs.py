@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,8 @@ class FinishedRun:
     protocol: Any  # of the evaluation, where the run names one
     config: Mapping[str, Any]
     command: str | None = None  # that made it, where it is known
+    former_fingerprint: str = ""  # of the data, by the rule of names and sizes alone
+    labels: str = ""  # hash of them; "" where a run does not say
 
     def value(self, model: str, metric: str) -> Mapping[str, Any] | None:
         """Return the row of ``model`` and ``metric``; None where the run has none."""
@@ -82,7 +84,22 @@ def find_runs(places: Sequence[Path]) -> tuple[list[FinishedRun], list[LeftOut]]
             found.append(read_finished(folder))
         except ValueError as error:
             left_out.append(LeftOut(folder, str(error)))
-    return found, left_out
+    return _known_again(found), left_out
+
+
+def _known_again(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+    """Give runs of before the fingerprint that the same images have in runs of now; compare labels
+    only where all say which they had."""
+    now = {run.former_fingerprint: run.fingerprint for run in runs if run.former_fingerprint}
+    all_say = all(run.labels for run in runs)
+    return [
+        replace(
+            run,
+            fingerprint=now.get(run.fingerprint, run.fingerprint),
+            labels=run.labels if all_say else "",
+        )
+        for run in runs
+    ]
 
 
 def read_finished(folder: Path) -> FinishedRun:
@@ -129,6 +146,8 @@ def _judged(folder: Path, summary: Mapping[str, Any], settings: Mapping[str, Any
         protocol=summary.get("protocol"),
         config=settings,
         command=typed_command(folder, summary, settings),
+        former_fingerprint=str(summary.get("former_fingerprint") or ""),
+        labels=str(summary.get("labels_fingerprint") or ""),
     )
 
 

@@ -128,8 +128,7 @@ def render(comparison: Comparison, *, markdown: bool = False) -> str:
 
 
 def _plain(text: str) -> str:
-    """The name of a folder, or the value of a key, may hold what Markdown or HTML reads as its
-    own."""
+    """Escape what Markdown or HTML would read as its own in a folder name or a value."""
     for sign in "\\|<*`":
         text = text.replace(sign, f"\\{sign}")
     return " ".join(text.split()).replace("](", "]\\(")

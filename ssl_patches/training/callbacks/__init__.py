@@ -1,1 +1,1 @@
-"""Observers of a run; none changes the loss."""
+"""Observe a run; no callback changes the loss."""

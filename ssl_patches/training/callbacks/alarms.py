@@ -30,7 +30,7 @@ FILE = "alarms.json"
 COLLAPSED = 0.004
 # sickness: `relative` in experiments/tasks_cifar10 has 0.03 (a mean cosine of 0.9992), rank 3, and
 # good probes
-ONE_DIRECTION = 1.5  # effective rank
+ONE_DIRECTION = 2.0  # effective rank
 NO_BETTER = 0.01  # of the way from chance to perfect
 PATIENCE = 0.25  # of the budget before a task can be stuck at chance ...
 PATIENCE_IMAGES = 5000  # ... and images, for a run that is only a trial
@@ -53,12 +53,12 @@ TRY = {
     ),
     "collapse": (
         "optimizer.base_lr a third of now, a smaller optimizer.weight_decay, a longer"
-        " optimizer.warmup; for task=masked also task.uniformity=0.01"
+        " optimizer.warmup; spread=logdet; task=agree, whose loss forbids it"
     ),
     "chance": (
         "a longer run first (where-tasks wait before they rise); then optimizer.base_lr three times"
-        " or a third of now, an easier question (fewer task.permutations, fewer cells), larger"
-        " tiles"
+        " or a third of now, an easier question (fewer and larger tiles); or another task:"
+        " task=agree needs nothing in the images that has an up or a middle"
     ),
     "shortcut": (
         "a larger sampler.gap (tiles that touch tell by their edges), sampler.jitter left at null,"

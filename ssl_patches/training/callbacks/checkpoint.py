@@ -1,11 +1,11 @@
-"""Write checkpoints that a kill at any moment leaves whole: written beside, then renamed.
+"""Write checkpoints that a kill at any moment leaves whole: aside, then renamed.
 
 ``last.ckpt`` is always complete.
 
 A checkpoint is on the disk before it gets its name, and only then the oldest one goes: neither a
 full disk nor a power cut costs the last good one. Trap: Lightning builds a checkpoint in memory a
 second time and writes it to the system's folder for temporary files first, which is another disk as
-a rule and often a small one; ``FsyncCheckpointIO`` does neither.
+a rule and often a small one; ``DirectCheckpointIO`` does neither.
 
 By hand and not by Lightning's ``ModelCheckpoint`` (2.6), because that one removes ``last.ckpt``
 before it links it anew, takes either minutes or steps, keeps the newest only by a metric, and may
@@ -26,14 +26,15 @@ import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
+from ssl_patches.config.atomic import HALF, replacing
 from ssl_patches.config.messages import Failed
 from ssl_patches.training.pretrainer import step_ended
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class FsyncCheckpointIO(TorchCheckpointIO):
-    """Lightning's writer of checkpoints, straight to the file and on the disk when it returns."""
+class DirectCheckpointIO(TorchCheckpointIO):
+    """Lightning's writer of checkpoints, straight to the file; ``Checkpoints`` flushes it."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
@@ -46,8 +47,6 @@ class FsyncCheckpointIO(TorchCheckpointIO):
                 # torch's writer says "unexpected pos" where the system has said why
                 cause = error.__context__
                 raise (cause if isinstance(cause, OSError) else error) from None
-            file.flush()
-            os.fsync(file.fileno())
 
 
 @contextmanager
@@ -132,7 +131,10 @@ class Checkpoints(L.Callback):
             self.write(trainer)
 
     def on_train_start(self, trainer: L.Trainer, *_: object) -> None:
-        """Note the step that is there already, and start the clock."""
+        """Note the step that is there already, start the clock, delete what a killed run left."""
+        if trainer.is_global_zero:  # the run directory is locked: nobody writes here but this run
+            for half in self.directory.glob(f"*{HALF}"):
+                half.unlink()
         self._step, self._written = trainer.global_step, time.monotonic()
 
     def write(self, trainer: L.Trainer) -> None:
@@ -144,17 +146,12 @@ class Checkpoints(L.Callback):
             return
         self._step, self._written = trainer.global_step, time.monotonic()
         path = self.directory / f"step-{trainer.global_step:08d}.ckpt"
-        half = path.with_suffix(".half")
-        try:
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(path)  # takes part; what is written is written by the first
+            return
+        with replacing(path, durable=True) as half:
             trainer.save_checkpoint(half)
-        except BaseException:
-            half.unlink(missing_ok=True)  # it may hold the room that others need
-            raise
-        if trainer.is_global_zero:
-            os.replace(half, path)
-            link = self.last.with_suffix(".half")
-            link.unlink(missing_ok=True)
+        with replacing(self.last, durable=True) as link:
             os.link(path, link)
-            os.replace(link, self.last)
-            for old in sorted(self.directory.glob("step-*.ckpt"))[: -self.keep]:
-                old.unlink()
+        for old in sorted(self.directory.glob("step-*.ckpt"))[: -self.keep]:
+            old.unlink()

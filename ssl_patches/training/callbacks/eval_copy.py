@@ -1,8 +1,7 @@
 """Copy what trains in eval mode for observers, so that nothing they do can reach the original.
 
 Looking in place would mean to put back the modes, the BatchNorm statistics that calibration
-replaces, the position table that ``TokenEncoder.features`` settles, what a ViT remembers of having
-been shown, and the random stream. One forgotten, and the run with its observer is another run than
+replaces, and the random stream. One forgotten, and the run with its observer is another run than
 the one without. A copy costs its parameters, once a look.
 """
 
@@ -28,7 +27,7 @@ CALIBRATION = 256  # training images that BatchNorm statistics of whole images a
 
 @contextmanager
 def eval_copy(module: Pretrainer) -> Iterator[Pretrainer]:
-    """Within it there is a copy of ``module`` in eval mode, without gradients.
+    """Copy ``module`` for the block, in eval mode and without gradients.
 
     What is drawn from torch's generator within does not move it. The copy has no trainer: Lightning
     leaves it behind when a module is copied.

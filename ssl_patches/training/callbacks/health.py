@@ -27,8 +27,8 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
+from ssl_patches.training.budget import flop_counter
 from ssl_patches.training.callbacks import eval_copy
 from ssl_patches.training.callbacks.alarms import FILE, Alarms, LossWatch, of_check, of_geometry
 from ssl_patches.training.callbacks.meter import Meter
@@ -159,13 +159,15 @@ class Health(Observer):
             self.alarms.sound(trainer, "learning_rate", wrong)
 
     def _spacing(self, module: Pretrainer, data: Any, *, bf16: bool) -> int:
-        """Steps between checks that take ``share`` of the compute; BatchNorm statistics are left
-        out of the count."""
+        """Count the steps between checks that take ``share`` of the compute.
+
+        BatchNorm statistics are left out of the count.
+        """
         few = eval_copy.first_images(data.val, REHEARSAL).images
         with eval_copy.eval_copy(module) as copy:
-            with FlopCounterMode(display=False) as question:
+            with flop_counter() as question:
                 eval_copy.mean_metrics(copy, few, seed=DRAW)
-            with FlopCounterMode(display=False) as feature:
+            with flop_counter() as feature:
                 eval_copy.pooled_features(copy.encoder, copy, few)
         asked, seen = (min(count or math.inf, len(data.val)) for count in (self.asked, self.images))
         asked = min(asked, seen)
@@ -227,7 +229,7 @@ class Health(Observer):
 
 
 def _line(row: Mapping[str, float], dim: int, count: int) -> str:
-    """A check in one line."""
+    """Write a check in one line."""
     said = [f"loss {row['held_out_loss']:.3g} (training {row['train_loss']:.3g})"]
     for metric in accuracies(of_split(row, HELD_OUT)):
         beside = f"training {100 * row[TRAIN + metric.name]:.1f}"

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
+from torch import Tensor
 
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.evaluation.attention import attends, last_attention
@@ -121,11 +122,18 @@ class Previews(Observer):
                 folder / "patches.png",
                 images=copy.views(images[rows].to(module.device)),
                 dense=fine_map(encoder, seen).dense,
-                attention=last_attention(encoder.model, seen) if attends(encoder.model) else None,
+                attention=_attention(encoder, seen),
                 title=f"patch features of held-out images, {after}",
             )
         for name in ("neighbours", "patches"):
             _log(trainer, folder / f"{name}.png")
+
+
+def _attention(encoder: Encoder, images: Tensor) -> Tensor | None:
+    """Attention (B, h, w) of the model that would be exported now; None for one without."""
+    if not attends(encoder.model):
+        return None
+    return last_attention(encoder.export(images.shape[-1]), images)
 
 
 def _after(trainer: L.Trainer, module: Pretrainer) -> str:

@@ -63,7 +63,10 @@ class OnlineProbes(Observer):
         self._between = max(1, math.ceil(self.epochs * len(data.train) / (module.batch_size)))
         labels = data.train.labels
         self._on = (
-            labels is not None and labels.dim() == 1 and len(labels[labels >= 0].unique()) >= 2
+            labels is not None
+            and labels.dim() == 1
+            and not labels.is_floating_point()
+            and len(labels[labels >= 0].unique()) >= 2
         )
         if not self._on:
             report("probes: the training images carry no classes, so there is nothing to probe")

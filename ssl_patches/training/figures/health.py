@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ssl_patches.data.walk import PICTURE_MARK
 from ssl_patches.training.rows import HELD_OUT, TRAIN, Rows, of_split
-from ssl_patches.types import ACCURACY, accuracies
+from ssl_patches.types import ACCURACY, Metric, measured
 
 PANELS = {
     "loss": "pretext loss",
@@ -21,6 +22,12 @@ PANELS = {
     "gradient_norm": "gradient norm",
 }
 """Panel -> its title."""
+OF_THE_TASK = ("loss", ACCURACY)
+"""Panels of what the task reports; the others are columns of health.csv."""
+STYLES: dict[str, dict[str, Any]] = {
+    HELD_OUT: {"marker": "o"},
+    TRAIN: {"linewidth": 0.8, "linestyle": "--", "marker": "x"},
+}
 
 
 def draw_health(path: Path, runs: Mapping[str, Path], *, title: str) -> bool:
@@ -58,39 +65,40 @@ def draw_health(path: Path, runs: Mapping[str, Path], *, title: str) -> bool:
     figure.suptitle(title, fontsize=11)
     _legend(figure, found, runs)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    figure.savefig(path, metadata=PICTURE_MARK)
     return True
 
 
 def _wide(axis: Any) -> bool:
-    """Does one line dwarf the others? On a linear axis a loss that has exploded hides all that did
-    not."""
+    """Tell whether one line dwarfs the others.
+
+    On a linear axis a loss that has exploded hides all that did not.
+    """
     values = [value for line in axis.lines for value in line.get_ydata()]
     return min(values, default=0) > 0 and max(values) > 10 * min(values)
 
 
 def _lines(axis: Any, key: str, rows: list[dict[str, float]], *, colour: str) -> None:
-    images, scale = [row["images"] for row in rows], 100 if key == ACCURACY else 1
-    if key in ("loss", ACCURACY):
-        for before, style in (
-            (HELD_OUT, {"marker": "o"}),
-            (TRAIN, {"linewidth": 0.8, "linestyle": "--", "marker": "x"}),
-        ):
-            for column in (
-                name for name in rows[0] if name.startswith(before) and name.endswith(key)
-            ):  # some tasks ask twice
-                axis.plot(
-                    images,
-                    [scale * row[column] for row in rows],
-                    color=colour,
-                    markersize=3,
-                    **style,
-                )
-        for metric in accuracies(of_split(rows[-1], HELD_OUT)) if key == ACCURACY else ():
-            if metric.chance is not None:
-                axis.axhline(100 * metric.chance, color=colour, linewidth=0.8, linestyle=":")
-    elif key in rows[0]:
-        axis.plot(images, [row[key] for row in rows], color=colour, marker="o", markersize=3)
+    images = [row["images"] for row in rows]
+    if key not in OF_THE_TASK:
+        if key in rows[0]:
+            axis.plot(images, [row[key] for row in rows], color=colour, marker="o", markersize=3)
+        return
+    for split, style in STYLES.items():
+        for metrics in zip(*(_asked(row, split, key) for row in rows), strict=True):
+            scale = 100 if metrics[0].unit == "share" else 1
+            values = [scale * metric.value for metric in metrics]
+            axis.plot(images, values, color=colour, markersize=3, **style)
+            if split == HELD_OUT and (chance := metrics[-1].chance) is not None:
+                axis.axhline(scale * chance, color=colour, linewidth=0.8, linestyle=":")
+
+
+def _asked(row: dict[str, float], split: str, key: str) -> list[Metric[float]]:
+    """Return what a task reports of one split, losses or accuracies; some tasks ask twice."""
+    found = measured(of_split(row, split))
+    if key == ACCURACY:
+        return [metric for metric in found if metric.unit == "share"]
+    return [metric for metric in found if metric.unit == "own" and not metric.higher_is_better]
 
 
 def _legend(figure: Any, found: Mapping[str, Any], runs: Mapping[str, Path]) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ssl_patches.data.walk import PICTURE_MARK
+
 FRAME = {True: (0.11, 0.62, 0.35), False: (0.85, 0.16, 0.12)}
 """Green: right. Red: wrong."""
 QUIET = (0.3, 0.3, 0.3)  # frame of what is not asked about
@@ -97,7 +99,7 @@ def save_page(path: Path, columns: Sequence[Column], title: str) -> None:
         axes[0][place].set_title(fill(column.title, width=int(14 * INCHES)), fontsize=9)
     figure.suptitle(fill(title, width=int(12 * INCHES * len(columns))), fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    figure.savefig(path, metadata=PICTURE_MARK)
 
 
 def _draw(axis: Any, arrow: Arrow) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pytest
+
 from ssl_patches.cli import main
+from ssl_patches.studies.compare.command import runs_of_study
 
 
 def test_files_are_written_where_they_belong_and_nobody_elses_is_replaced(study, tmp_path, capsys):
@@ -74,3 +77,15 @@ def test_pairs_stand_in_a_file_of_their_own_with_their_evidence(study, capsys):
     assert (best["better"], best["n_first"]) == ("True", "3")
     assert float(best["low"]) < float(best["ahead"]) < float(best["high"])
     assert float(best["p"]) <= float(best["p_holm"]) < 0.05
+
+
+def test_a_study_stands_for_its_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "experiments" / "mine"
+    mine.mkdir(parents=True)
+    (mine / "study.yaml").write_text("axes: {task: [masked]}\n")
+    with pytest.raises(ValueError, match=r"is a study, and its runs are not in runs/mine"):
+        runs_of_study(mine)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    assert runs_of_study(mine) == runs_of_study(mine / "study.yaml") == Path("runs/mine")
+    assert runs_of_study(tmp_path / "runs") == tmp_path / "runs"

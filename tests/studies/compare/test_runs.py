@@ -59,3 +59,20 @@ def test_a_run_reached_by_two_names_counts_once_and_trials_and_notes_of_a_study_
     (study / "link").symlink_to(study / "jigsaw-0")
     runs, left_out = find_runs([study, study / "jigsaw-0"])
     assert (len(runs), left_out) == (6, [])
+
+
+def test_runs_of_before_have_the_images_of_now_and_labels_count_where_all_say_them(
+    tmp_path, write_run
+):
+    said = [
+        {"data_fingerprint": "names"},
+        {"data_fingerprint": "content", "former_fingerprint": "names", "labels_fingerprint": "a"},
+        {"data_fingerprint": "content", "former_fingerprint": "names", "labels_fingerprint": "b"},
+    ]
+    for at, more in enumerate(said):
+        place = write_run(tmp_path / str(at), linear_top1=40.0) / "summary.json"
+        place.write_text(json.dumps({**json.loads(place.read_text()), **more}))
+    found, _ = find_runs([tmp_path])
+    assert {(run.fingerprint, run.labels) for run in found} == {("content", "")}
+    found, _ = find_runs([tmp_path / "1", tmp_path / "2"])
+    assert [run.labels for run in found] == ["a", "b"]

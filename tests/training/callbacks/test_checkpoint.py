@@ -11,10 +11,11 @@ import pytest
 import torch
 from runs import last, weights
 
+from ssl_patches.config import atomic
 from ssl_patches.config.messages import Failed
 from ssl_patches.training.callbacks.checkpoint import (
     Checkpoints,
-    FsyncCheckpointIO,
+    DirectCheckpointIO,
     disk_full_guard,
 )
 
@@ -63,8 +64,42 @@ def test_a_full_disk_does_not_cost_the_last_good_checkpoint(
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    FsyncCheckpointIO().save_checkpoint({"a": torch.arange(3)}, tmp_path / "one.ckpt")
+    DirectCheckpointIO().save_checkpoint({"a": torch.arange(3)}, tmp_path / "one.ckpt")
     assert torch.load(tmp_path / "one.ckpt", weights_only=True)["a"].tolist() == [0, 1, 2]
+
+
+def test_a_checkpoint_is_on_the_disk_before_an_older_one_goes(only_training, tmp_path, monkeypatch):
+    """Each flush and what has its name at that moment: first the content, then the folder."""
+    seen, directory = [], tmp_path / "run" / "checkpoints"
+
+    def note(path) -> None:
+        if path == directory or path.parent == directory:
+            there = sorted(file.name for file in directory.glob("[!.]*"))
+            seen.append(("folder" if path == directory else path.name.split(".")[1], there))
+
+    monkeypatch.setattr(atomic, "flush", note)
+    only_training(
+        tmp_path / "run",
+        "trainer.checkpoint_steps=1",
+        "trainer.checkpoints_kept=1",
+        "budget.images=32",
+    )
+    one, two = "step-00000001.ckpt", "step-00000002.ckpt"
+    assert seen[-4:] == [
+        ("step-00000002", ["last.ckpt", one]),
+        ("folder", ["last.ckpt", one, two]),
+        ("last", ["last.ckpt", one, two]),
+        ("folder", ["last.ckpt", one, two]),
+    ]
+    assert sorted(file.name for file in directory.iterdir()) == ["last.ckpt", two]
+
+
+def test_what_a_killed_run_left_half_written_goes_when_it_is_resumed(only_training, tmp_path):
+    run_dir = only_training(tmp_path / "run", "budget.images=32")
+    half = run_dir / "checkpoints" / ".step-00000003.ckpt.0a1b2c3d.half"
+    half.write_bytes(b"torn")
+    only_training(run_dir, "budget.images=48", "resume=true")
+    assert not half.exists()
 
 
 def test_only_a_full_disk_is_told_in_one_line(tmp_path):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from ssl_patches.training.figures.health import draw_health
+from ssl_patches.training.figures.health import _lines, draw_health
 from ssl_patches.training.rows import Rows
 
 ROW = {
@@ -19,6 +21,36 @@ ROW = {
     "effective_rank": 5.0,
     "gradient_norm": 1.0,
 }
+
+
+@pytest.mark.parametrize(
+    ("panel", "metrics", "heights", "chance"),
+    [
+        ("accuracy", {"accuracy": 0.3, "chance": 0.1}, [30.0], [10.0]),
+        (
+            "accuracy",
+            {"pair_accuracy": 0.3, "pair_chance": 0.1, "own_accuracy": 0.5},
+            [30, 50],
+            [10],
+        ),
+        ("loss", {"loss": 2.0, "pair_loss": 1.5, "accuracy": 0.3, "log_det": 7.0}, [2.0, 1.5], []),
+        ("loss", {"loss": 2.0, "no_loss_at_all": 9.0}, [2.0], []),
+        ("effective_rank", {"accuracy": 0.3}, [5.0], []),
+    ],
+)
+def test_a_panel_shows_its_metrics_of_both_splits_and_their_chance(
+    panel, metrics, heights, chance
+) -> None:
+    row = {"images": 16.0, "effective_rank": 5.0}
+    row |= {
+        f"{split}_{key}": value for split in ("held_out", "train") for key, value in metrics.items()
+    }
+    axis = Figure().subplots()
+    _lines(axis, panel, [row, row], colour="C0")
+    level = [line.get_ydata() for line in axis.lines if line.get_linestyle() == ":"]
+    drawn = [line.get_ydata() for line in axis.lines if line.get_linestyle() != ":"]
+    assert [values[0] for values in drawn] == (heights if panel in row else heights * 2)
+    assert [values[0] for values in level] == chance
 
 
 def test_without_a_check_nothing_is_drawn(tmp_path) -> None:

@@ -1,5 +1,4 @@
-"""The charts of the page, as Vega-Lite specifications; None where the runs hold nothing to be
-drawn."""
+"""Specify the charts of the page for Vega-Lite; None where the runs hold nothing to be drawn."""
 
 from __future__ import annotations
 
@@ -122,8 +121,10 @@ def pareto(comparison: Comparison) -> Spec:
 
 
 def _priced(comparison: Comparison, metric: str, cost: str) -> list[dict[str, Any]]:
-    """A row per entry: what a run of it cost, what it reached, and whether it is on the front of
-    its protocol."""
+    """Make a row per entry: what a run cost, what it reached, whether it is on its front.
+
+    The front is that of its protocol.
+    """
     key, unit = COSTS[cost]
     rows = []
     for mark in sorted({entry.mark for entry in comparison.trained}):

@@ -1,5 +1,5 @@
-"""What the page shows besides results: curves, the health of a run, single images, figures. All of
-it may be missing.
+"""Collect what the page shows besides results: curves, the health of a run, single images, figures.
+All of it may be missing.
 
 Files of a run are read as they are: a row that is half-written is dropped, a file that cannot be
 read counts as absent. The page must stay small, so curves are thinned to ``POINTS`` rows per run

@@ -1,0 +1,91 @@
+"""Build the keys of what is kept on disk, so that nothing kept can answer for other data.
+
+There are two questions, and files answer them differently:
+
+* *Is it still what it was, on this machine?* ``state_of``: path, size and time of change of every
+  file. For what can be made again: statistics, floors, caches, parts of a table. A file that is
+  written anew is another one, even with the same content; nothing worse follows than some work.
+* *Are these the same images, wherever they lie?* ``content_of``: the bytes. For what must outlive a
+  copy to another machine: resuming, finished runs of a study, what a card states. At most ``FILES``
+  files and ``BYTES`` bytes are read, the same ones each time.
+
+The trap: what decides a value and is not in its key. ``key_of`` takes everything by name, and
+whoever adds a setting that changes the value adds it there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+FILES, BYTES = 4096, 256 * 2**20
+"""How much ``content_of`` reads: a second from a local disk."""
+WHOLE, BLOCK, BLOCKS = 2**20, 2**16, 16
+"""Files up to ``WHOLE`` bytes are read whole, of larger ones ``BLOCKS`` blocks evenly spread."""
+
+
+def key_of(**deciding: Any) -> str:
+    """Return 64 hexadecimal digits for everything that decides a value, given by name.
+
+    Lists, mappings, numbers and text; anything else counts as what it prints itself as.
+    """
+    return hashlib.sha256(
+        json.dumps(deciding, sort_keys=True, default=str).encode("utf-8", "surrogatepass")
+    ).hexdigest()
+
+
+def state_of(paths: Iterable[str]) -> str:
+    """Return a hash of path, size and time of change of every file, in the order given.
+
+    A file that cannot be looked at counts as missing.
+    """
+    content = hashlib.sha256()
+    for path in paths:
+        try:
+            found = os.stat(path)
+            said = f"{found.st_size} {found.st_mtime_ns}"
+        except OSError:
+            said = "missing"
+        content.update(os.fsencode(os.path.abspath(path)) + f"\0{said}\n".encode())
+    return content.hexdigest()
+
+
+def content_of(paths: Sequence[str]) -> str:
+    """Return a hash of what the files hold, in the order given; where they lie does not matter.
+
+    Of many files some are read, chosen by their number alone. A file that cannot be read counts as
+    empty.
+    """
+    content, left = hashlib.sha256(), BYTES
+    for number in _spread(len(paths)):
+        if left <= 0:
+            break
+        piece = _read(paths[number])
+        left -= len(piece)
+        content.update(f"{number} {len(piece)}\n".encode() + piece)
+    return content.hexdigest()
+
+
+def _spread(count: int) -> list[int]:
+    """Return numbers 0..count-1, all or ``FILES`` of them, in an order that does not favour the
+    first ones."""
+    order = sorted(range(count), key=lambda at: hashlib.blake2b(b"%d" % at, digest_size=8).digest())
+    return order[:FILES]
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size <= WHOLE:
+                return file.read()
+            pieces = []
+            for block in range(BLOCKS):
+                file.seek((size - BLOCK) * block // (BLOCKS - 1))
+                pieces.append(file.read(BLOCK))
+            return b"".join(pieces)
+    except OSError:
+        return b""

@@ -1,0 +1,73 @@
+"""Say what of the images is lost as they are read: ends of long ones, frames, bands that are taken
+for transparency.
+
+These are remarks, one line for each kind: such images are read, and may be meant so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ssl_patches.data.traits import Traits, traits_of
+
+Extent = tuple[int, int]  # width, height in pixels
+ELONGATED = 3  # times as long as wide
+MANY_FRAMES = (".tif", ".tiff", ".gif", ".webp")  # formats that may hold more than one picture
+LOOKED_AT = 32  # files of those
+
+
+def of_files(extents: Mapping[str, Extent], channels: int) -> list[str]:
+    """Say what is lost of some files, by their size and by the headers of a few of them."""
+    several = [path for path in extents if path.lower().endswith(MANY_FRAMES)]
+    few = several[:: max(1, len(several) // LOOKED_AT)][:LOOKED_AT]
+    some = {path: traits_of(path) for path in few}
+    return [*of_traits(some, channels, of=len(several)), *of_extents(extents)]
+
+
+def of_extents(extents: Mapping[str, Extent]) -> list[str]:
+    """Say how many images are so elongated that their central square is a small part of them.
+
+    ``extents``: (width, height) in pixels, by path.
+    """
+    long = [path for path, extent in extents.items() if max(extent) >= ELONGATED * min(extent)]
+    if not long:
+        return []
+    lost = sorted(1 - min(extents[path]) / max(extents[path]) for path in long)
+    share = f"{100 * lost[len(lost) // 2]:.3g} %"
+    return [
+        f"{len(long):,} images ({long[0]}) are {ELONGATED} times as long as wide or more: only the"
+        f" central square is read, {share} of each is not; cut them into squares to use all"
+    ]
+
+
+def of_traits(traits: Mapping[str, Traits], channels: int, *, of: int | None = None) -> list[str]:
+    """Say which files hold more than is read with so many ``channels``.
+
+    ``of``: how many files there are, where only some of them were looked at.
+    """
+    more = "at least " if of is not None and of > len(traits) else ""
+
+    def those(test: Callable[[Traits], bool]) -> list[str]:
+        return [path for path, trait in traits.items() if test(trait)]
+
+    lines = []
+    if found := those(lambda trait: trait.pages > 1):
+        lines.append(
+            f"{more}{len(found):,} images ({found[0]}) have several frames, of which the first is"
+            " read; store frames as files of their own to use all"
+        )
+    paged = those(lambda trait: trait.format == "TIFF" and trait.mode == "array")
+    other = [path for path in paged if traits[path].channels not in (None, channels)]
+    if other:
+        first = traits[other[0]]
+        lines.append(
+            f"{more}{len(other):,} TIFF files ({other[0]}) hold {first.channels} pages or bands and"
+            f" data.channels is {channels}; data.channels={first.channels} reads all of them"
+        )
+    if channels in (1, 3) and (found := those(lambda t: t.format == "TIFF" and t.mode == "RGBA")):
+        lines.append(
+            f"{more}{len(found):,} TIFF files ({found[0]}) have a fourth band that is marked as"
+            " transparency, and are laid on white by it; where it is data (near-infrared), set"
+            " data.channels=4"
+        )
+    return lines

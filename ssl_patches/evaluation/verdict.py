@@ -1,0 +1,63 @@
+"""Say in a sentence whether an encoder is worth more than the floors beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS, TRAINED, Row, shown
+
+FLOORS = {RANDOM_INIT: "random weights", RAW_PIXELS: "raw pixels"}
+SPOKEN_OF = ("linear", "knn20", "miou_linear")
+"""Beginnings of the names of the metrics that a verdict looks at."""
+NOT_YET = "It did not help yet"
+"""How a verdict begins that names a floor."""
+WORDS = {1: "above", 0: "not told from", -1: "below"}
+"""How a number stands to another."""
+
+
+def verdict(rows: Iterable[Row]) -> str:
+    """Return one sentence; "" where no floor stands beside the encoder.
+
+    An encoder is called better where the intervals of both do not touch, which asks for more than a
+    test of their difference would.
+    """
+    rows = list(rows)
+    pairs = [
+        (row, floor)
+        for row in _spoken_of([row for row in rows if row.model == TRAINED])
+        for floor in rows
+        if floor.model in FLOORS
+        and (row.metric, row.data, row.n) == (floor.metric, floor.data, floor.n)
+    ]
+    if not pairs:
+        return ""
+    missed = [(row, floor) for row, floor in pairs if standing(row, floor) < 1]
+    if missed:
+        said = [
+            f"{row.metric} {_number(row)} is {WORDS[standing(row, floor)]}"
+            f" {FLOORS[floor.model]} {_number(floor)}"
+            for row, floor in missed
+        ]
+        return f"{NOT_YET}: {'; '.join(said)}."
+    floors = dict.fromkeys(FLOORS[floor.model] for _, floor in pairs)
+    metrics = dict.fromkeys(row.metric for row, _ in pairs)
+    return f"It helped: above {' and '.join(floors)} in {' and '.join(metrics)}."
+
+
+def standing(row: Row, floor: Row) -> int:
+    """Return 1 where ``row`` is better than ``floor`` with intervals apart, -1 where worse, 0 where
+    they touch."""
+    apart = (row.low > floor.high) - (row.high < floor.low)
+    return apart if row.as_metric().higher_is_better else -apart
+
+
+def _spoken_of(trained: Sequence[Row]) -> list[Row]:
+    """One row for each beginning, where there is one; the first row where there is none."""
+    found = [
+        next((row for row in trained if row.metric.startswith(name)), None) for name in SPOKEN_OF
+    ]
+    return [row for row in found if row is not None] or list(trained[:1])
+
+
+def _number(row: Row) -> str:
+    return shown(row.metric, row.value, row.low, row.high)

@@ -1,0 +1,43 @@
+"""The verdict says what intervals say: better than both floors, or which floor is not cleared."""
+
+from __future__ import annotations
+
+import pytest
+
+from ssl_patches.evaluation.rows import Row
+from ssl_patches.evaluation.verdict import standing, verdict
+
+
+def row(model: str, value: float, metric: str = "linear_top1", wide: float = 1.0) -> Row:
+    return Row(model, "d", metric, value, value - wide, value + wide, 1000)
+
+
+def test_above_both_floors_in_both_metrics() -> None:
+    rows = [
+        row(model, value, metric)
+        for metric in ("knn1_top1", "knn20_top1", "linear_top1")
+        for model, value in (("trained", 60), ("random_init", 40), ("raw_pixels", 42))
+    ]
+    assert verdict(rows) == (
+        "It helped: above random weights and raw pixels in linear_top1 and knn20_top1."
+    )
+
+
+@pytest.mark.parametrize(("value", "word"), [(40.5, "not told from"), (35.0, "below")])
+def test_a_floor_that_is_not_cleared_is_named(value: float, word: str) -> None:
+    said = verdict([row("trained", value), row("random_init", 40), row("raw_pixels", 20)])
+    assert said.startswith("It did not help yet")
+    assert f"is {word} random weights 40.0" in said
+    assert "raw pixels" not in said
+
+
+def test_of_errors_less_is_better() -> None:
+    assert standing(row("trained", 1, "linear_mae", 0.1), row("raw_pixels", 2, "linear_mae")) == 0
+    assert standing(row("trained", 1, "x_mae", 0.1), row("raw_pixels", 3, "x_mae")) == 1
+    assert standing(row("trained", 5, "x_mae", 0.1), row("raw_pixels", 3, "x_mae")) == -1
+
+
+def test_without_floors_nothing_is_said() -> None:
+    assert verdict([]) == ""
+    assert verdict([row("trained", 50)]) == ""
+    assert verdict([row("trained", 50), row("random_init", 3, "knn20_top1")]) == ""

@@ -1,0 +1,53 @@
+"""Asking an object whether it has an attribute is for what other people made; the files are below.
+
+Objects of our own have types with defaults: a misspelt name is then an error and not a silent no.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from small import REPOSITORY
+
+PACKAGE = REPOSITORY / "ssl_patches"
+TIMM = "models of timm share no class that says what they can: families differ by attributes"
+DATASETS = "a Dataset of the user's is any object with a length and items"
+PLATFORM = "what the operating system offers differs"
+REASONS = {
+    "__init__.py": "functions of the package are imported when they are asked for",
+    "cli/completion.py": "nodes of a syntax tree have a name or not",
+    "config/hydra_refusals.py": "Hydra is imported late, and its errors carry what they know",
+    "config/instantiate.py": "a dotted path names anything that can be imported",
+    "data/build.py": DATASETS,
+    "data/cache.py": PLATFORM,
+    "data/doctor.py": PLATFORM,
+    "data/huggingface.py": "columns of a table are of many classes, and only some have names",
+    "data/items.py": DATASETS,
+    "data/source.py": "a wrapper hands on what the source has that it wraps, of whatever class",
+    "data/torchvision.py": "the data set is named by the user",
+    "evaluation/attention.py": TIMM,
+    "evaluation/features/parts.py": TIMM,
+    "evaluation/probes/finetune.py": TIMM,
+    "evaluation/probes/segmentation.py": TIMM,
+    "export/exportable.py": TIMM,
+    "training/malloc.py": PLATFORM,
+    "training/onednn.py": "a private operation of torch, which may be gone",
+    "training/settings.py": "not in the oldest torch that is allowed",
+}
+"""File -> why it asks. One that no longer does is taken out; a new one needs a reason."""
+
+
+def asking() -> set[str]:
+    """Files of the package with ``getattr`` or ``hasattr``."""
+    return {
+        file.relative_to(PACKAGE).as_posix()
+        for file in PACKAGE.rglob("*.py")
+        if any(
+            isinstance(node, ast.Call) and ast.unparse(node.func) in {"getattr", "hasattr"}
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        )
+    }
+
+
+def test_only_what_others_made_is_asked_for_its_attributes():
+    assert asking() == set(REASONS)
