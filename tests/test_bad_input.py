@@ -296,7 +296,7 @@ def test_overwrite_never_deletes_what_is_no_run(refused, here):
     (here / "thesis").mkdir()
     (here / "thesis" / "chapter.tex").write_text("years of work")
     (line,) = refused("pretrain", *SMALL, "run_dir=thesis", "overwrite=true")
-    assert "replaces runs only" in line
+    assert "is not a run of ssl-patches" in line
 
 
 def test_run_directories_that_cannot_be_one(refused, here):
@@ -361,7 +361,7 @@ def test_a_run_from_elsewhere_cannot_name_code_to_run(refused, run_copy):
     assert "ssl_patches.encoders.create" in text
     settings.write_text(text.replace("ssl_patches.encoders.create", "subprocess.run"))
     (line,) = refused("export", f"model={run_copy}", "output=out")
-    assert "is not from an allowed package" in line
+    assert "is not among what a configuration from elsewhere may name" in line
 
 
 WORDS = [  # other mistakes in commands -> what the message must hold

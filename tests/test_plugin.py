@@ -125,14 +125,14 @@ def test_its_classes_are_trusted_for_its_entry_point_not_for_being_importable(
             == 2
         )
         assert (
-            "patch_counting.vit_registers: is not from an allowed package"
+            "patch_counting.vit_registers: is not among what a configuration from elsewhere"
             in capsys.readouterr().err
         )
         assert "patch_counting" not in sys.modules
     with monkeypatch.context() as patch:
         patch.syspath_prepend(site)
-        assert trusted() == (*conf_files.OURS, "patch_counting", "patch_roles")
-    assert trusted() == conf_files.OURS
+        assert trusted("encoder") == ("ssl_patches.encoders.create", "patch_counting.vit_registers")
+    assert trusted("encoder") == ("ssl_patches.encoders.create",)
 
 
 def test_a_package_whose_folder_is_missing_is_named(site, tmp_path, monkeypatch, capsys):

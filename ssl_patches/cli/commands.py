@@ -14,8 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ssl_patches.cli.failures import of_the_machine, own_words
 from ssl_patches.cli.help import ALLOWED_FLAGS, HELP, MAIN_HELP
 from ssl_patches.config.messages import BadRequest, Failed, Say
+from ssl_patches.config.plain_text import escape_what_cannot_be_encoded, tell
 from ssl_patches.training.process import before_torch
 
 GROUPS = {
@@ -54,6 +56,7 @@ class Request:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     before_torch()
+    escape_what_cannot_be_encoded()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(MAIN_HELP, end="")
@@ -73,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[command](_request(command, rest))
     except ValueError as error:  # raised by whoever knows the rule, BadRequest among them
-        return _refuse(str(error))
+        return _refuse(own_words(error))
     except Failed as error:
         return _refuse(str(error), code=1)
     except KeyboardInterrupt:  # a run that is training says more, see Interrupted
@@ -81,10 +84,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except (OSError, RuntimeError, MemoryError) as error:
+        if (told := of_the_machine(error)) is None:
+            raise
+        return _refuse(f"{command}: {told}", code=1)
 
 
 def _refuse(message: str, *, code: int = 2) -> int:
-    print(message, file=sys.stderr)
+    tell(message, sys.stderr)
     return code
 
 
@@ -140,9 +147,9 @@ def _pretrain(request: Request) -> int:
 
     cfg, chosen = with_choices(request.words, config_dirs=request.config_dirs)
     if dry_run:
-        from ssl_patches.cli.dry_run import dry_run as tell
+        from ssl_patches.cli.dry_run import dry_run as rehearse
 
-        print("\n".join([*([chosen, ""] if chosen else []), tell(cfg)]))
+        tell("\n".join([*([chosen, ""] if chosen else []), rehearse(cfg)]))
         return 0
     from ssl_patches.cli.screens import last_screen
     from ssl_patches.training.processes import is_follower
@@ -154,7 +161,7 @@ def _pretrain(request: Request) -> int:
         say(chosen)
     run_dir = pretrain(cfg, say=say, words=words)
     if not is_follower():
-        print(last_screen(run_dir))
+        tell(last_screen(run_dir))
     return 0
 
 
@@ -168,9 +175,9 @@ def _evaluate(request: Request) -> int:
     from ssl_patches.evaluation.record import paired_table
     from ssl_patches.evaluation.rows import DIFFERENCE, table
 
-    print(table([row for row in rows if row.model != DIFFERENCE]))
+    tell(table([row for row in rows if row.model != DIFFERENCE]))
     if pairs:
-        print(f"\nthe first less the second, on the same test images:\n{paired_table(pairs)}")
+        tell(f"\nthe first less the second, on the same test images:\n{paired_table(pairs)}")
     return 0
 
 
@@ -182,7 +189,7 @@ def _export(request: Request) -> int:
 
     cfg = export_request(words)
 
-    found = export_command(cfg, say=_say, changes=changes)
+    found = export_command(cfg, say=_say, changes=changes, config_dirs=request.config_dirs)
     if "--json" in request.flags:
         print(json.dumps(found))
     return 0
@@ -202,7 +209,7 @@ def _verify(request: Request) -> int:
     if "--json" in request.flags:
         print(json.dumps({"export": str(folder), **asdict(proof)}))
     else:
-        print(
+        tell(
             "\n".join(
                 [
                     (
@@ -270,7 +277,7 @@ def _doctor(request: Request) -> int:
     from ssl_patches.data.doctor_report import page
 
     report = doctor_command(cfg)
-    print(json.dumps(report) if "--json" in request.flags else page(report))
+    tell(json.dumps(report) if "--json" in request.flags else page(report))
     return 0
 
 
@@ -286,13 +293,13 @@ def _list(request: Request) -> int:
     for name, about in conf_files.described(group, config_dirs=request.config_dirs):
         listed = conf_files.LISTED.get(group)
         word = f"{listed}=[{name}]" if listed else f"{group}={name:24}"
-        print(f"{word} {about}".rstrip() + (f" [{origins[name]}]" if name in origins else ""))
+        tell(f"{word} {about}".rstrip() + (f" [{origins[name]}]" if name in origins else ""))
     return 0
 
 
 def _say(text: str) -> None:
     """Print progress to standard error: standard output is for results."""
-    print(text, file=sys.stderr, flush=True)
+    tell(text, sys.stderr)
 
 
 def _version() -> int:

@@ -81,7 +81,8 @@ and McNemar's test.
     ),
     "export": (
         """\
-ssl-patches export model=RUN output=DIR [formats=[timm,onnx,torch_export]] [KEY=VALUE ...] [--json]
+ssl-patches export model=RUN output=DIR [formats=[timm,onnx,torch_export]] [KEY=VALUE ...]
+                   [--json] [--config-dir DIR]
 
 Writes the encoder of a run (or of one of its checkpoints) in formats that need no ssl_patches:
 a folder that timm and transformers load, ONNX, torch.export. Each is proven equal in a process
@@ -93,8 +94,8 @@ of its own before the folder gets its name.
 
 Also checkpoint=FILE, weights=ema (where the checkpoint holds them), precision=bf16,
 overwrite=true. input=uint8 takes scaling and normalisation into the graphs; resizing stays
-outside. Differences to 1e-5 of the largest feature pass with weights in fp32, 5e-3 in fp16,
-5e-2 in bf16.
+outside. --config-dir adds your own encoders and sources, where the run names them.
+Differences to 1e-5 of the largest feature pass with weights in fp32, 5e-3 in fp16, 5e-2 in bf16.
 
   python -c "import timm; timm.create_model('local-dir:encoder_a', pretrained=True)"
 """
@@ -208,7 +209,7 @@ marked with its name.
 ALLOWED_FLAGS = {
     "pretrain": {"--cfg": False, "--config-dir": True, "--dry-run": False, "--multirun": False},
     "evaluate": {"--json": False, "--config-dir": True},
-    "export": {"--json": False},
+    "export": {"--json": False, "--config-dir": True},
     "verify": {"--json": False},
     "embed": {"--json": False, "--config-dir": True},
     "study": {"--dry-run": False, "--config-dir": True},

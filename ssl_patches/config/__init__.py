@@ -95,13 +95,13 @@ def request(
             raise
         told = error.problems
         try:
-            check(error.guess, **rules)
+            check(error.guess, typed=composer.typed, **rules)
         except BadRequest as more:
             told = told + [
                 problem for problem in more.problems if about(problem) not in map(about, told)
             ]
         raise BadRequest(told, error.guess) from None
-    return check(found, **rules)
+    return check(found, typed=composer.typed, **rules)
 
 
 def without_data_keys(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -92,9 +92,9 @@ def flush(path: Path) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write ``content`` as UTF-8, whole or not at all."""
+    """Write ``content`` as UTF-8, whole or not at all; what is no text is escaped."""
     with replacing(path) as aside:
-        aside.write_text(content, encoding="utf-8")
+        aside.write_text(content, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -6,9 +6,9 @@ remedy. Nothing is built before. Validation is pydantic's strict mode *for JSON*
 a tuple and 3 a float, but "5" is no number and true no integer. One thing strict mode refuses is
 meant by everyone who types it: ``budget.images=1e6`` is a whole number.
 
-Trap: importing a ``_target_`` runs code. For a configuration that came from someone else give
-``allowed`` packages, as narrow as possible; what the path leads to must be a class or function
-defined there, not merely imported there.
+Trap: importing a ``_target_`` runs code, and so does calling a function of our own with somebody's
+arguments. For a configuration that came from someone else give ``allowed``, the few paths that it
+may name.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import dataclasses
 import fnmatch
 import inspect
 import json
+import math
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
@@ -56,6 +57,24 @@ def _whole(value: Any) -> Any:
     return [_whole(part) for part in value] if isinstance(value, list | tuple) else value
 
 
+LARGEST_NUMBER = 2**53
+LONGEST_TEXT = 2000
+
+
+def _impossible(value: Any) -> str | None:
+    """Return the rule that no setting of any kind may break and ``value`` breaks; None: none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a finite number"
+    if isinstance(value, int | float) and abs(value) > LARGEST_NUMBER and value == int(value):
+        return None if isinstance(value, float) else "a whole number below 2**53"
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        return f"at most {LONGEST_TEXT} characters long"
+    parts = value.values() if isinstance(value, Mapping) else value
+    if isinstance(parts, str | int | float | None):
+        return None
+    return next(filter(None, map(_impossible, parts)), None)
+
+
 def _adapters(annotation: Any) -> tuple[list[Any], list[str], bool]:
     """Return validators of what plain data can be, words for the classes that only a node can name,
     and whether there is anything else."""
@@ -87,6 +106,7 @@ class _Check:
         self, supplied: Mapping[str, Collection[str]], allowed: Sequence[str] | None
     ) -> None:
         self.supplied, self.allowed = supplied, allowed
+        self.typed: Mapping[str, str] = {}
         self.problems: list[str] = []
 
     def value(self, value: Any, key: str, annotation: Any, default: Any = EMPTY) -> Any:
@@ -98,6 +118,11 @@ class _Check:
             return value
         if _holds_target(value):
             return self.inner(value, key)
+        if (rule := _impossible(value)) is not None:
+            self.problems.append(
+                f"{key}={shown(value)}: must be {rule}; {example(None, key, annotation, default)}"
+            )
+            return value
         if annotation in (EMPTY, Any):
             return value
         adapters, nodes, unknown = _adapters(annotation)
@@ -119,8 +144,10 @@ class _Check:
         rule = " or ".join(
             filter(None, [describe(annotation) or (reason if adapters else None), *nodes])
         )
+        raw = self.typed.get(key)
+        said = shown(value) if raw is None or not isinstance(value, int | float | None) else raw
         self.problems.append(
-            f"{key}={shown(value)}: must be {rule}; {example(value, key, annotation, default)}"
+            f"{key}={said}: must be {rule}; {example(value, key, annotation, default, raw)}"
         )
         return value
 
@@ -214,6 +241,7 @@ def check(
     supplied: Mapping[str, Collection[str]] | None = None,
     schema: Mapping[str, Any] | None = None,
     allowed: Sequence[str] | None = None,
+    typed: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Check ``cfg`` and return it with whole floats as ints where ints are due.
 
@@ -224,9 +252,10 @@ def check(
     ``schema``: top key -> annotation, or a mapping of them; ``dict`` for a group that must be
     there. Other top keys are refused unless they hold a ``_target_``. A mapping for a group with a
     ``_target_`` lists the keys there that the program reads itself (``{"data": {"batch_size":
-    int}}``).
+    int}}``). ``typed``: key -> its value as it was typed, which messages show.
     """
     run = _Check(supplied or {}, allowed)
+    run.typed = typed or {}
     checked = run.inner(cfg, "") if schema is None else run.record(cfg, schema, "")
     if run.problems:
         raise BadRequest(run.problems)

@@ -19,20 +19,31 @@ from ssl_patches.config.files import chosen_by_default, groups_in, names_in, rea
 from ssl_patches.config.hydra_paths import hydra_in
 from ssl_patches.config.hydra_refusals import refusal, without_refused
 from ssl_patches.config.instantiate import knobs_of
-from ssl_patches.config.messages import MISSING, BadRequest, closest, nearest, placeholder, shown
+from ssl_patches.config.messages import (
+    MISSING,
+    BadRequest,
+    closest,
+    nearest,
+    placeholder,
+    shown,
+    typed,
+)
 
 
 class Composer:
     """One request for a command: judges overrides one by one and gives what was meant to Hydra.
 
-    ``folders``: where YAML is looked for; ``rules``: ``supplied`` and ``schema`` as for ``check``.
-    ``problems`` has a line for each mistake. BadRequest where there is no such command.
+    ``folders``: where YAML is looked for; ``rules``: ``supplied``, ``schema`` and ``allowed`` as
+    for ``check``. ``problems`` has a line for each mistake. BadRequest where there is no such
+    command.
     """
 
     def __init__(self, command: str, folders: Sequence[Path], **rules: Any) -> None:
         self.command, self.folders = command, folders
         self.problems: list[str] = []
+        self.typed: dict[str, str] = {}  # key -> the value as it was typed
         self.supplied, self.schema = rules.get("supplied") or {}, rules.get("schema") or {}
+        self.allowed: Sequence[str] | None = rules.get("allowed")
         if command not in (commands := names_in(folders)):
             raise BadRequest([f"{command}: no such command; {nearest(command, commands)}"])
         self.groups, self.primary = groups_in(folders), read_yaml(folders, command)
@@ -52,19 +63,18 @@ class Composer:
         try:
             parsed = OverridesParser.create().parse_override(text)
         except HydraException:
-            quoted = f"""quote the value: '{key}="{raw}"'"""
-            remedy = (
-                quoted
-                if re.fullmatch(r"\w+([./@]\w+)*", bare) and '"' not in raw
-                else "give KEY=VALUE"
-            )
+            known = re.fullmatch(r"\w+([./@]\w+)*", bare)
+            remedy = f"quote the value: {typed(key, raw)}" if known else "give KEY=VALUE"
             self.problems.append(f"{text}: cannot be read; {remedy}")
             return None
         if not bare:
             self.problems.append(f"{text}: must be KEY=VALUE; give a key")
         elif parsed.is_sweep_override():
+            number = re.fullmatch(r"[\d.,+eE-]+", raw)
+            name = "" if number else f"a name with a comma is {typed(key, raw)}, "
             self.problems.append(
-                f"{text}: must be one value; a list is '{key}=[{raw}]', for several runs add -m"
+                f"{text}: must be one value; {name}a list is '{key}=[{raw}]', for several runs add"
+                " -m"
             )
         elif re.match(r"hydra[./]", bare):
             self.problems.append(
@@ -72,6 +82,7 @@ class Composer:
                 " --config-dir)"
             )
         else:
+            self.typed[bare] = raw
             return bare, parsed.value()
         return None
 
@@ -121,7 +132,7 @@ class Composer:
                 )
                 return None
             if part not in node:
-                known = knobs_of(node) if "_target_" in node else None if knob else ()
+                known = knobs_of(node, self.allowed) if "_target_" in node else None if knob else ()
                 aside = self.schema.get(at[:-1])  # keys of a node that the program reads itself
                 if (
                     known is None

@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ssl_patches.config.messages import BadRequest
+from ssl_patches.config.renamed import current
 
 ENTRY_POINTS = "ssl_patches.conf"
 """Group in which an installed package names its folder of YAML: ``acme = "acme.conf"``."""
-OURS = ("ssl_patches.data", "ssl_patches.encoders")
-"""Where of this package the classes lie that a configuration found in a run directory may name."""
 LISTED = {"probe": "probes"}
 """Groups whose files are named in a list (``probes=[knn,linear]``), not by ``GROUP=NAME``."""
 
@@ -178,9 +177,35 @@ def chosen_by_default(tree: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def trusted() -> tuple[str, ...]:
-    """Return the packages whose classes a configuration found in a run directory may name.
+def trusted(*groups: str, config_dirs: Sequence[Path | str] = ()) -> tuple[str, ...]:
+    """Return the ``_target_``s that a configuration found in somebody's folder may have.
 
-    Ours, and those that somebody installed to add to ours (``plugins``).
+    These are the ones that the YAML files of ``groups`` have: ours, those of installed packages
+    (``plugins``), those of ``config_dirs``. The user chose all three; the folder did not.
     """
-    return (*OURS, *(plugin.package for plugin in plugins()))
+    folders = folders_of(config_dirs)
+    nodes = (
+        read_yaml([folder], f"{group}/{name}")
+        for group in groups
+        for folder in folders
+        for name in names_in([folder], group)
+    )
+    return tuple(dict.fromkeys(current(name) for node in nodes for name in _targets(node)))
+
+
+def trusted_everywhere(*, config_dirs: Sequence[Path | str] = ()) -> tuple[str, ...]:
+    """Return what ``trusted`` gives for all groups together: what a study of somebody may name."""
+    return trusted(*groups_in(folders_of(config_dirs)), *LISTED, config_dirs=config_dirs)
+
+
+def _targets(node: Any) -> Iterator[str]:
+    """Yield the dotted paths that a node names, inner nodes too."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "_target_" and isinstance(value, str) and "." in value.strip("."):
+                yield value
+            else:
+                yield from _targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _targets(value)

@@ -25,6 +25,7 @@ which is the trap above.
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
@@ -41,10 +42,13 @@ from functools import cache
 from pathlib import Path
 
 from ssl_patches.config.atomic import write_text
+from ssl_patches.config.outside import read_json
 
 HEARTBEAT = 30.0  # seconds
 SILENCE = 20 * HEARTBEAT
 FOLDER = ".claims"
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,18 @@ def locked(directory: Path) -> Iterator[bool]:
     if (place := directory.resolve()) in _ours:
         yield True
         return
-    file = _acquire(directory)
+    try:
+        file = _acquire(directory)
+    except OSError as error:
+        if error.errno not in NO_PLACE:
+            raise
+        print(
+            f"{directory.parent}: cannot be written ({error.strerror}), so nothing keeps a second"
+            f" process out of {directory}",
+            file=sys.stderr,
+        )
+        yield True
+        return
     if file is None:
         yield False
         return
@@ -150,7 +165,7 @@ def _acquire(directory: Path) -> Path | None:
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             aside.write_text(json.dumps(me), encoding="utf-8")
-            os.link(aside, file)
+            _link(aside, file)
         except FileExistsError:
             return None
         except FileNotFoundError:  # ``remove`` took the folder away
@@ -167,6 +182,23 @@ def _acquire(directory: Path) -> Path | None:
     for old in others:
         old.unlink(missing_ok=True)
     return file
+
+
+def _link(aside: Path, file: Path) -> None:
+    """Give ``aside`` the name ``file`` as well; FileExistsError where that is taken.
+
+    Where the file system has no hard links (exFAT, some shares) the content is written anew:
+    whoever looks at that moment sees an empty file and looks again.
+    """
+    try:
+        os.link(aside, file)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(aside.read_text(encoding="utf-8"))
 
 
 def _release(file: Path) -> None:
@@ -193,7 +225,8 @@ def _newest(directory: Path) -> tuple[int, Owner | None]:
     """Return the highest number and its owner; 0 and None where there never was one."""
     for file in sorted(_files(directory), key=_number, reverse=True):
         try:
-            return _number(file), Owner(**json.loads(file.read_text(encoding="utf-8")))
+            _await_content(file)
+            return _number(file), Owner(**read_json(file))
         except FileNotFoundError:  # deleted by the owner of a higher one
             return _newest(directory)
         except (ValueError, TypeError):
@@ -201,6 +234,14 @@ def _newest(directory: Path) -> tuple[int, Owner | None]:
                 f"{file}: is no lock of ssl-patches; delete it when nothing works in {directory}"
             ) from None
     return 0, None
+
+
+def _await_content(file: Path) -> None:
+    """Wait a moment where a lock is being written without hard links."""
+    for _ in range(20):
+        if file.stat().st_size:
+            return
+        time.sleep(0.05)
 
 
 def _files(directory: Path) -> list[Path]:

@@ -7,6 +7,8 @@ import difflib
 import enum
 import inspect
 import json
+import re
+import shlex
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -146,8 +148,18 @@ def placeholder(key: str, annotation: Any) -> str:
     return _EXAMPLES.get(annotation, "VALUE")
 
 
-def example(value: Any, key: str, annotation: Any, default: Any = EMPTY) -> str:
-    """Return the remedy for a value of the wrong kind."""
+def typed(key: str, text: str) -> str:
+    """Return the word to type in a shell for which ``key`` is the text ``text``, whatever it is."""
+    inside = re.sub(r'(\\*)"', r"\1\1\\" + '"', text)
+    inside += "\\" * (len(inside) - len(inside.rstrip("\\")))
+    word = f'{key}="{inside}"'
+    return shlex.quote(word) if "'" in word else f"'{word}'"
+
+
+def example(
+    value: Any, key: str, annotation: Any, default: Any = EMPTY, raw: str | None = None
+) -> str:
+    """Return the remedy for a value of the wrong kind; ``raw``: how it was typed."""
     kinds = {annotation, *typing.get_args(annotation)}
     choices = [choice for choice in typing.get_args(annotation) if isinstance(choice, str)]
     if (
@@ -159,7 +171,7 @@ def example(value: Any, key: str, annotation: Any, default: Any = EMPTY) -> str:
     if isinstance(value, str) and type(_reads_as(value)) in kinds - {str}:
         return f"set {key}={value} without quotes"
     if {str, Path} & kinds and not isinstance(value, Mapping | list | type(None)):
-        return f"""quote it: '{key}="{value}"'"""
+        return f"quote it: {typed(key, raw if raw is not None else str(value))}"
     if isinstance(default, str | int | float | list | tuple | None):
         return f"the default is {key}={shown(default)}"
     known = [

@@ -6,13 +6,18 @@ from __future__ import annotations
 import pickle
 import shutil
 import time
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ssl_patches.config.locks import exclusive, refuse_others
+from ssl_patches.config.ownership import LEFT, refuse_what_no_run_wrote, strange
 from ssl_patches.config.renamed import with_current_names
+from ssl_patches.config.saved import load
 
 FREE_TO_CHANGE = {
     "budget",
@@ -55,20 +60,47 @@ def refuse_used(directory: Path, *, resume: bool, overwrite: bool) -> None:
                 f"run_dir={directory}: is in use, must be new or empty; set resume=true to continue"
                 " the run, overwrite=true to replace it, or another run_dir"
             )
-        if not (directory / CONFIG).is_file():
-            raise ValueError(
-                f"run_dir={directory}: overwrite=true replaces runs only, and this holds no"
-                f" {CONFIG}; set another run_dir"
-            )
+        refuse_what_no_run_wrote(directory, "overwrite=true")
+
+
+@contextmanager
+def claimed(directory: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
+    """Make ``directory`` this run's own for the block: nobody else works in it, or deletes it.
+
+    ValueError when it is in use and neither key allows it, and while another process works in it.
+    """
+    refuse_used(directory, resume=resume, overwrite=overwrite)
+    refuse_others(directory)
+    _make(directory.parent, directory)
+    with exclusive(directory):
+        claim(directory, resume=resume, overwrite=overwrite)
+        yield
 
 
 def claim(directory: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make ``directory`` this run's own. ValueError when it is in use and neither key allows it."""
+    """Empty ``directory``, or tidy what a killed run left in it, and make its folders.
+
+    ValueError when it is in use and neither key allows it.
+    """
     refuse_used(directory, resume=resume, overwrite=overwrite)
     if directory.is_dir() and any(directory.iterdir()) and not resume:
-        shutil.rmtree(directory)
+        delete(directory)
+    _make((directory / LAST).parent, directory)
+    for folder, patterns in ((directory, LEFT), ((directory / LAST).parent, ("*.half",))):
+        for left in [place for pattern in patterns for place in folder.glob(pattern)]:
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def delete(directory: Path) -> None:
+    """Delete a folder at once: also when this is interrupted, half of it is no run any more."""
+    gone = directory.with_name(f".{directory.name}.{uuid.uuid4().hex[:8]}.removed")
+    directory.rename(gone)
+    shutil.rmtree(gone)
+
+
+def _make(folder: Path, directory: Path) -> None:
     try:
-        (directory / LAST).parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(
             f"run_dir={directory}: cannot be made ({error.strerror}); set another run_dir"
@@ -93,28 +125,55 @@ def checkpoint_to_resume(
             "resume=true, overwrite=true: one continues the run and the other deletes it; set only"
             " one of them"
         )
-    if not resume or not (directory / LAST).is_file():
+    if not resume:
+        return None
+    if not (directory / LAST).is_file():
+        _refuse_lost(directory, origin)
         return None
     checkpoint = read_checkpoint(directory / LAST)
     held = checkpoint["origin"]
     if former_fingerprint and held.get("data_fingerprint") == former_fingerprint:
         held = {**held, "data_fingerprint": origin["data_fingerprint"]}
-    changed = differences(with_current_names(held), with_current_names(origin))
+    _refuse_other(directory / LAST, held, origin)
+    return checkpoint
+
+
+def _refuse_other(file: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise ValueError where the settings in ``file`` are of another model or data."""
+    changed = differences(with_current_names(before), with_current_names(now))
     if set(changed) == {"data_fingerprint"}:
         raise ValueError(
-            f"resume=true: {directory / LAST} was trained on other images than those that are there"
+            f"resume=true: {file} was trained on other images than those that are there"
             " now (their names, sizes or content are others); give the run's own, or another"
             " run_dir"
         )
     if changed:
-        key, (before, now) = next(iter(changed.items()))
+        key, (was, given) = next(iter(changed.items()))
         others = f" (and {', '.join(list(changed)[1:])})" if len(changed) > 1 else ""
         raise ValueError(
-            f"resume=true: {directory / LAST} comes from another model or data: {key} was"
-            f" {before!r} and is now {now!r}{others}; give the run's own settings, or another"
+            f"resume=true: {file} comes from another model or data: {key} was"
+            f" {was!r} and is now {given!r}{others}; give the run's own settings, or another"
             " run_dir"
         )
-    return checkpoint
+
+
+def _refuse_lost(directory: Path, origin: Mapping[str, Any]) -> None:
+    """Raise ValueError where starting anew in ``directory`` would replace what another run left."""
+    if not directory.is_dir():
+        return
+    if (directory / SUMMARY).is_file():
+        raise ValueError(
+            f"resume=true: {directory} is a finished run whose {LAST} is gone, so it cannot go on;"
+            " set another run_dir, or overwrite=true to replace it"
+        )
+    if (directory / CONFIG).is_file():
+        before = origin_of(load(directory / CONFIG), str(origin.get("data_fingerprint")))
+        _refuse_other(directory / CONFIG, before, origin)
+    elif others := strange(directory):
+        raise ValueError(
+            f"resume=true: {directory} is no run, and holds {others[0]}; set run_dir=DIR to the run"
+            " that is to go on"
+        )
 
 
 def same_batch(checkpoint: Mapping[str, Any], batch_size: int, shard: int) -> None:
@@ -144,6 +203,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, KeyError, ValueError, OSError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        if "PytorchStreamReader" in reason or isinstance(error, EOFError | OSError):
+            reason = f"it is cut off or damaged, with {path.stat().st_size} bytes"
+        elif isinstance(error, pickle.UnpicklingError):  # whose advice is to run what is in it
+            reason = "it holds more than tensors and plain values, or is damaged"
         raise ValueError(
             f"checkpoint={path}: cannot be read ({reason}); delete it, an older step-*.ckpt beside"
             " it may do"

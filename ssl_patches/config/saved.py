@@ -10,6 +10,7 @@ from typing import Any
 
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.messages import BadRequest
+from ssl_patches.config.outside import read_plain_yaml
 from ssl_patches.config.renamed import with_current_names
 
 
@@ -23,21 +24,25 @@ def save(cfg: Mapping[str, Any], path: Path | str) -> None:
     write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(cfg))))
 
 
-def load(path: Path | str) -> dict[str, Any]:
+def load(path: Path | str, *, aliases: bool = False) -> dict[str, Any]:
     """Read what ``save`` wrote; ``_target_``s of before the move become those of today.
 
+    ``aliases``: may YAML refer to other parts of itself? Only where the user wrote it.
     Raises BadRequest when the file is not there or not readable.
     """
     import yaml
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     try:
-        found = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        found = OmegaConf.to_container(
+            OmegaConf.create(read_plain_yaml(path, aliases=aliases)), resolve=False
+        )
     except FileNotFoundError:
         raise BadRequest(
             [f"{path}: no such file; give a run directory that holds config.yaml"]
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
         raise BadRequest(
             [f"{path}: cannot be read as YAML: {' '.join(str(error).split())}; restore the file"]
         ) from error

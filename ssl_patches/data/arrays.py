@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_patches.data.opening import load_npy
+
 NPY, TIFF = (".npy",), (".tif", ".tiff")
 Range = tuple[float, float]
 
@@ -32,7 +34,7 @@ def read_npy(path: str, *, channels: int) -> NDArray[Any]:
 
     Raises what its reader raises; ValueError for another number of channels.
     """
-    return channels_first(np.load(path, mmap_mode="r", allow_pickle=False), channels=channels)
+    return channels_first(load_npy(path), channels=channels)
 
 
 def npy_shape(path: str) -> tuple[int, ...]:
@@ -40,7 +42,7 @@ def npy_shape(path: str) -> tuple[int, ...]:
 
     Raises what its reader raises.
     """
-    return np.load(path, mmap_mode="r", allow_pickle=False).shape
+    return tuple(load_npy(path).shape)
 
 
 def extent_of(shape: Sequence[int], *, channels: int) -> tuple[int, int]:

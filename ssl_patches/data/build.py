@@ -11,8 +11,9 @@ import torch
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
+from ssl_patches.config.check import check
 from ssl_patches.config.instantiate import build, locate, signature
-from ssl_patches.config.schema import LOADER, channels_of
+from ssl_patches.config.schema import LOADER, SUPPLIED, channels_of
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.live import LIVE, Datasets, of_datasets
 from ssl_patches.data.module import ordered_loader
@@ -140,14 +141,18 @@ def source(
     """Build the images of a split.
 
     ``whole``: at the size of the exported preprocessing, for calibration and evaluation; otherwise
-    at the size that crops are cut from. ``allowed``: packages that classes may come from; None:
-    any. ``sources``: the Dataset objects that the configuration cannot name, by split.
+    at the size that crops are cut from. ``allowed``: the ``_target_``s that may be named; None:
+    any. With them ``cfg`` counts as somebody else's: it is checked, and fetches nothing.
+    ``sources``: the Dataset objects that the configuration cannot name, by split.
 
     A Dataset of the user's own gets what it takes of ``split``, ``image_size``, ``load_size``,
     ``channels`` and ``value_range``; what it returns becomes a source unless it is one already (it
     has a ``fingerprint``). ValueError for images that are not there or not fit.
     """
     node = {key: value for key, value in cfg["data"].items() if key not in LOADER}
+    if allowed is not None:
+        allowed = (*allowed, LIVE)  # which does nothing but refuse
+        node = _of_somebody(node, allowed)
     size, channels = cfg["image_size"], channels_of(cfg)
     load_size, value_range = size if whole else None, cfg["data"].get("value_range")
     if sources is not None and node["_target_"] == LIVE:
@@ -198,6 +203,14 @@ def remarks(*sources: ImageSource | None) -> list[str]:
     """Return what there is to say of the images of a command, each line once."""
     lines = [line for found in sources if found is not None for line in found.remarks]
     return list(dict.fromkeys(lines))
+
+
+def _of_somebody(node: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
+    """Check a node that came with a folder; return it without what would fetch or write."""
+    checked: dict[str, Any] = check(
+        {"data": node}, supplied={"data": SUPPLIED["data"]}, allowed=allowed
+    )["data"]
+    return {key: value for key, value in checked.items() if key != "download"}
 
 
 def whole_batches(

@@ -36,8 +36,10 @@ from PIL import ExifTags, Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssl_patches.config.outside import check_regular
 from ssl_patches.data import arrays, tiff
 from ssl_patches.data.deep import samples_of
+from ssl_patches.data.opening import LARGEST_BYTES, check_extent, open_binary, open_image
 from ssl_patches.data.stored import TRANSPOSE, Stored, resized, square
 from ssl_patches.data.truncated import truncated_refused
 
@@ -101,7 +103,7 @@ def header(
         if path.lower().endswith(arrays.NPY):
             width, height = arrays.extent_of(arrays.npy_shape(path), channels=channels)
         else:
-            with open(path, "rb") as file:
+            with open_binary(path) as file:
                 width, height = _extent(file, channels)
     if min(width, height) < 1:
         raise UnreadableImage(path, f"has no pixels ({width}x{height})")
@@ -117,7 +119,7 @@ def _extent(file: IO[bytes], channels: int) -> tuple[int, int]:
     elif channels not in (1, 3):
         raise ValueError(FLAT.format(channels=channels))
     file.seek(0)
-    with Image.open(file) as image:
+    with open_image(file) as image:
         return image.size
 
 
@@ -144,7 +146,7 @@ def decode(
             return _square(pixels, size)
         with (
             truncated_refused(),
-            open(path, "rb") if content is None else io.BytesIO(content) as file,
+            open_binary(path) if content is None else io.BytesIO(content) as file,
         ):
             return _picture(file, channels=channels, size=size, value_range=value_range)
 
@@ -167,7 +169,7 @@ def _picture(
     elif channels not in (1, 3):
         raise ValueError(FLAT.format(channels=channels))
     file.seek(0)
-    with Image.open(file) as image:
+    with open_image(file) as image:
         if image.format == "JPEG":
             # The decoder itself halves large pictures, but never below twice the size asked
             # for: there it gets visible.
@@ -204,7 +206,7 @@ def samples(path: str, *, channels: int) -> NDArray[Any] | None:
         if path.lower().endswith(arrays.NPY):
             values = arrays.read_npy(path, channels=channels)
             return None if values.dtype.itemsize == 1 else values
-        with open(path, "rb") as file:
+        with open_binary(path) as file:
             if tiff.is_tiff(file.read(4)):
                 found = tiff.header_of(file)
                 if _by_tifffile(found, channels):
@@ -212,7 +214,7 @@ def samples(path: str, *, channels: int) -> NDArray[Any] | None:
                     values = tiff.read(file, found, channels=channels, value_range=any_range).values
                     return None if values.dtype.itemsize == 1 else values
             file.seek(0)
-            with Image.open(file) as image:
+            with open_image(file) as image:
                 stored = samples_of(image, value_range=None, content=_content(image, file))
                 return None if stored is None else stored.values
 
@@ -263,8 +265,9 @@ def square_of_array(
 
 
 def _read_jpeg(path: str) -> bytes | None:
+    check_regular(path)
     with open(path, "rb") as file:
-        return file.read() if file.peek(len(JPEG)).startswith(JPEG) else None
+        return file.read(LARGEST_BYTES) if file.peek(len(JPEG)).startswith(JPEG) else None
 
 
 def _decoded(content: bytes, channels: int, size: int) -> Tensor | None:
@@ -278,11 +281,12 @@ def _decoded(content: bytes, channels: int, size: int) -> Tensor | None:
     if not content.startswith(JPEG):
         return None
     if any(name in content for name in METADATA):
-        with Image.open(io.BytesIO(content)) as image:
+        with open_image(io.BytesIO(content)) as image:
             if orientation(image) is not None:
                 return None
     try:
         height, width, kind, _ = simplejpeg.decode_jpeg_header(content)
+        check_extent(width, height)
         if kind in ("CMYK", "YCCK") or min(height, width) >= 4 * size:
             return None
         pixels = simplejpeg.decode_jpeg(content, "GRAY" if channels == 1 else "RGB")
@@ -333,11 +337,11 @@ def is_turned(path: str) -> bool:
     if path.lower().endswith(arrays.NPY):
         return False
     try:
-        with open(path, "rb") as file:
+        with open_binary(path) as file:
             if tiff.is_tiff(file.read(4)):
                 return tiff.header_of(file).orientation in TRANSPOSE
             file.seek(0)
-            with Image.open(file) as image:
+            with open_image(file) as image:
                 return orientation(image) is not None
     except DAMAGE:
         return False

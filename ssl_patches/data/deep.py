@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
+from ssl_patches.data.opening import open_image
 from ssl_patches.data.stored import Stored
 from ssl_patches.data.tiff import WHITE_IS_ZERO
 
@@ -133,7 +134,7 @@ def _both_bytes(content: bytes, high: str, low: str) -> NDArray[np.uint16]:
 
 def _as_stored(content: bytes, raw: str) -> NDArray[np.uint16]:
     """Decode a PNG with another layout of its bytes."""
-    with Image.open(io.BytesIO(content)) as image:
+    with open_image(io.BytesIO(content)) as image:
         assert isinstance(image, ImageFile.ImageFile)
         codec, extents, offset, arguments = image.tile[0]
         other = (raw, *arguments[1:]) if isinstance(arguments, tuple) else raw

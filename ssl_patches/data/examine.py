@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.data import Dataset
 
+from ssl_patches.config.outside import check_regular
 from ssl_patches.data.decode import UnreadableImage, samples
 from ssl_patches.data.files import Reading
 
@@ -46,6 +47,7 @@ class Examination(Dataset[Examined]):
     def __getitem__(self, index: int) -> Examined:
         path = self.paths[index]
         try:
+            check_regular(path)
             with open(path, "rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:

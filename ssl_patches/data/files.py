@@ -8,6 +8,7 @@ listed; pixels are decoded only when asked for.
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ import torch
 from torch import Tensor
 
 from ssl_patches.config.atomic import replacing
+from ssl_patches.config.outside import read_text
+from ssl_patches.config.plain_text import as_utf8, cell, printable, text_of
 from ssl_patches.data import arrays, tiff
 from ssl_patches.data.decode import UnreadableImage, decode, header
 from ssl_patches.data.remarks import of_files
@@ -172,16 +175,16 @@ def read_skip(path: str | None, known: Collection[str], *, where: str) -> set[st
     if path is None:
         return set()
     try:
-        with Path(path).expanduser().open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = read_text(Path(path).expanduser(), errors="surrogateescape")
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+    except (OSError, ValueError, csv.Error) as error:
         raise ValueError(
             f"data.skip={path}: cannot be read ({error}); name the list that ssl-patches doctor"
             " wrote"
         ) from None
     if rows and rows[0][:1] == [QUARANTINE_COLUMNS[0]]:
         rows = rows[1:]
-    listed = {row[0] for row in rows if row}
+    listed = {text_of(row[0]) for row in rows if row}
     found = listed & set(known)
     if listed and not found:
         raise ValueError(
@@ -192,6 +195,13 @@ def read_skip(path: str | None, known: Collection[str], *, where: str) -> set[st
 
 
 def write_quarantine(path: Path, rows: Sequence[tuple[str, str]]) -> None:
-    """Write (path, reason) as the CSV that ``data.skip`` takes. OSError where it cannot be."""
-    with replacing(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([QUARANTINE_COLUMNS, *rows])
+    """Write (path, reason) as the CSV that ``data.skip`` takes. OSError where it cannot be.
+
+    Paths have the bytes that they have on the disk, whatever those are.
+    """
+    cells = [[cell(path), cell(printable(as_utf8(reason)))] for path, reason in rows]
+    with (
+        replacing(path) as aside,
+        aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        csv.writer(file).writerows([QUARANTINE_COLUMNS, *cells])

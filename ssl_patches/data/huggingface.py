@@ -20,6 +20,7 @@ from ssl_patches.data.arrays import check_range
 from ssl_patches.data.datasets_private import fingerprint
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.layout import divide_numbers
+from ssl_patches.data.opening import open_image
 from ssl_patches.data.source import Request, StoredSource
 from ssl_patches.data.splits import held_of, side_of
 
@@ -118,14 +119,12 @@ class HuggingFaceSource(StoredSource):
     def _extent(self, at: int) -> tuple[int, int] | None:
         import io
 
-        from PIL import Image
-
         stored = self.rows[at][self.image_column]
         try:
             content = io.BytesIO(stored["bytes"]) if stored["bytes"] else stored["path"]
-            with Image.open(content) as image:
+            with open_image(content) as image:
                 return image.size
-        except (OSError, TypeError):  # told when it is asked for
+        except (OSError, TypeError, ValueError):  # told when it is asked for
             return None
 
 

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ssl_patches.config.outside import check_regular
+
 SEPARATORS = ",;\t|"
 NUMBER = re.compile(r"[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d+)?")
 Columns = dict[str, list[str]]
@@ -28,6 +30,7 @@ def read_columns(path: str) -> Columns:
     file = Path(path).expanduser()
     kind = file.suffix.lower()
     try:
+        check_regular(file)
         if kind == ".parquet":
             return _parquet(file)
         with file.open(

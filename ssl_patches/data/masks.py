@@ -29,13 +29,14 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ssl_patches.config.keys import content_of, key_of, state_of
+from ssl_patches.config.outside import read_text
 from ssl_patches.data.arrays import check_range
 from ssl_patches.data.decode import DAMAGE, DECODERS, UnreadableImage, decode, is_turned
 from ssl_patches.data.files import Extent, read_headers
+from ssl_patches.data.opening import open_image
 from ssl_patches.data.source import HasMasks, ImageSource, WrappedSource, choose_load_size
 from ssl_patches.data.walk import find_images
 
@@ -208,8 +209,8 @@ class MaskFolder(ImageSource):
         """Return the class of each id from 0; ids without a name are called after their number."""
         listed = os.path.join(self.root, "classes.txt")
         if os.path.isfile(listed):
-            with open(listed, encoding="utf-8") as file:
-                rows = [line.split(maxsplit=1) for line in file if line.strip()]
+            lines = read_text(listed).splitlines()
+            rows = [line.split(maxsplit=1) for line in lines if line.strip()]
             if not all(len(row) == 2 and row[0].isdigit() for row in rows):
                 raise ValueError(
                     f"data.root={self.root}: each line of classes.txt must be ID NAME (0 sky);"
@@ -289,7 +290,7 @@ def ids_of(path: str, *, size: int | None = None) -> Tensor:
     for colours or ids beyond 0..32767.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
                 raise ValueError(
                     f"{image.mode} pixels are colours, not class ids; store one channel of ids"

@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from tqdm import tqdm
 
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.keys import key_of
+from ssl_patches.config.outside import read_json
 from ssl_patches.data.module import items_of, ordered_loader
 from ssl_patches.data.source import ImageSource
 
@@ -38,28 +40,29 @@ def measured(
     ValueError for a channel that is the same everywhere: there is nothing to divide by.
     """
     sample, _, _ = items_of(source, [0])[0]
-    images = source.kept_key()
-    if not images:
+    images, folder = source.kept_key(), folder or cache_folder()
+    if not images or folder is None:
         return _measure(source, num_workers)
     key = key_of(images=images, shape=list(sample.shape), limit=LIMIT)
-    place = (folder or cache_folder()) / f"{key[:32]}.json"
+    place = folder / f"{key[:32]}.json"
     try:
-        known = json.loads(place.read_text(encoding="utf-8"))
+        known = read_json(place)
         check_statistics(known, len(sample))
     except (OSError, ValueError, TypeError):  # not there, or not what we wrote
         known = _measure(source, num_workers)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_text(place, json.dumps(known))
+        with suppress(OSError):  # nowhere to keep them: measured again next time
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_text(place, json.dumps(known))
     return known
 
 
-def cache_folder() -> Path:
-    """Return the user's folder of measured statistics."""
-    return (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        / "ssl_patches"
-        / "statistics"
-    )
+def cache_folder() -> Path | None:
+    """Return the user's folder of measured statistics; None for a user without a home."""
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # as in a container that runs as a user without a name
+        return None
+    return caches / "ssl_patches" / "statistics"
 
 
 def _measure(source: ImageSource, num_workers: int) -> Statistics:

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_patches.data.arrays import TIFF
+from ssl_patches.data.opening import open_binary
 from ssl_patches.data.stored import TRANSPOSE, Stored
 
 BEGINS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
@@ -151,7 +152,7 @@ def require_readers(
 
 def _is_picture(path: str) -> bool:
     try:
-        with open(path, "rb") as file:
+        with open_binary(path) as file:
             return header_of(file).is_picture
     except (OSError, ValueError, struct.error):  # told when it is read
         return True

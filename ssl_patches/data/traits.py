@@ -9,6 +9,7 @@ from PIL import Image
 
 from ssl_patches.data import arrays, tiff
 from ssl_patches.data.decode import DAMAGE
+from ssl_patches.data.opening import open_binary, open_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ def traits_of(path: str) -> Traits:
             shape = arrays.npy_shape(path)
             return Traits(kind, "array", 1 if len(shape) == 2 else min(shape[0], shape[-1]))
         if path.lower().endswith(arrays.TIFF):
-            with open(path, "rb") as file:
+            with open_binary(path) as file:
                 header = tiff.header_of(file)
             if len(header.pages) > 1:
                 return Traits("TIFF", "array", len(header.pages))
@@ -41,7 +42,7 @@ def traits_of(path: str) -> Traits:
 def _of_picture(path: str, kind: str) -> Traits:
     """Read the traits that Pillow states; of a TIFF that it does not know, those of its header."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return Traits(
                 image.format or kind,
                 image.mode,
@@ -51,5 +52,5 @@ def _of_picture(path: str, kind: str) -> Traits:
     except Image.UnidentifiedImageError:
         if not path.lower().endswith(arrays.TIFF):
             raise
-    with open(path, "rb") as file:
+    with open_binary(path) as file:
         return Traits(kind, "array", tiff.header_of(file).samples)

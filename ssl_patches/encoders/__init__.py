@@ -9,7 +9,7 @@ from timm.models import VisionTransformer, VisionTransformerDistilled
 
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.conv import ConvEncoder
-from ssl_patches.encoders.families import FAMILIES, module_of
+from ssl_patches.encoders.families import FAMILIES, check_arguments, module_of
 from ssl_patches.encoders.pretrained import load
 from ssl_patches.encoders.token import TokenEncoder
 
@@ -71,6 +71,7 @@ def _create(
     options: dict[str, Any] | None,
 ) -> Encoder:
     module = module_of(name)
+    check_arguments(options or {}, "encoder.options")
     if "distilled" in name and module == VisionTransformerDistilled.__module__:
         raise ValueError(
             f"encoder.name={name}: not supported, its feature is that of the class and the"

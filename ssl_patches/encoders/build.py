@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from ssl_patches.config.check import check
 from ssl_patches.config.instantiate import build
-from ssl_patches.config.schema import channels_of
+from ssl_patches.config.schema import SUPPLIED, channels_of
 from ssl_patches.encoders.base import Encoder
 
 
@@ -19,8 +20,8 @@ def encoder(
     """Build an encoder with random weights, a function of ``seed`` alone, or with given ones.
 
     Only training asks for ``pretrained`` (the weights to begin from): who restores a run has all
-    weights, and the file may be gone. ``allowed``: where classes may come from. ValueError where
-    the settings do not fit.
+    weights, and the file may be gone. ``allowed``: the ``_target_``s that may be named; None: any.
+    ValueError where the settings do not fit.
     """
     with seeded(cfg["seed"]):
         return next_encoder(cfg, allowed=allowed, pretrained=pretrained)
@@ -38,6 +39,9 @@ def next_encoder(
         if pretrained
         else {key: value for key, value in cfg["encoder"].items() if key != "pretrained"}
     )
+    if allowed is not None:
+        supplied = {"encoder": SUPPLIED["encoder"]}
+        node = check({"encoder": node}, supplied=supplied, allowed=allowed)["encoder"]
     return build(node, allowed=allowed, image_size=cfg["image_size"], channels=channels_of(cfg))
 
 

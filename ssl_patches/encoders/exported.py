@@ -11,13 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import timm
+from safetensors import SafetensorError
 from torch import nn
 
 from ssl_patches.config.messages import Failed, closest
+from ssl_patches.config.outside import read_json
+from ssl_patches.encoders.families import check_arguments
 
 CARD, README = "ssl_patches.json", "README.md"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FILES = (CONFIG, WEIGHTS)
+TRAITS = {
+    *("input_size", "fixed_input_size", "interpolation", "crop_pct", "crop_mode"),
+    *("mean", "std", "num_classes", "pool_size", "first_conv", "classifier"),
+}
+"""Keys of timm's ``pretrained_cfg`` that an export has; others name files, addresses, loaders."""
+LARGEST_SIDE = 2**14  # pixels
 
 
 class ExportMismatch(Failed):
@@ -52,15 +61,22 @@ def read_card(directory: Path) -> dict[str, Any]:
             "name the folder that `ssl-patches export` wrote"
         )
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:  # JSON's and UTF-8's errors are ones
+        card = read_json(path)
+    except (ValueError, OSError):  # JSON's and UTF-8's errors are ValueErrors
         card = None
-    if not isinstance(card, dict) or not isinstance(card.get("files"), dict):
+    if not isinstance(card, dict) or not _names_files(card.get("files")):
         raise ExportMismatch(
             f"{directory}: {CARD} is damaged, it is no JSON with the hashes of the files; export"
             " again"
         )
     return card
+
+
+def _names_files(files: Any) -> bool:
+    """Tell whether a card names files of its own folder only, each with a hash."""
+    return isinstance(files, dict) and all(
+        isinstance(value, str) and name == Path(name).name for name, value in files.items()
+    )
 
 
 def check_hashes(directory: Path, names: Iterable[str] | None = None) -> None:
@@ -71,7 +87,7 @@ def check_hashes(directory: Path, names: Iterable[str] | None = None) -> None:
     directory, written = Path(directory), read_card(directory)["files"]
     wrong = []
     for name in written if names is None else names:
-        if not (directory / name).is_file():
+        if not (directory / name).is_file():  # neither a pipe nor a device
             wrong.append(f"{name} is missing")
         elif name not in written or sha256(directory / name) != written[name]:
             wrong.append(f"{name} has changed")
@@ -94,11 +110,47 @@ def load_timm_folder(directory: Path) -> tuple[nn.Module, dict[str, Any]]:
             " formats=[timm]"
         )
     check_hashes(directory, FILES)
-    config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-    return (
-        timm.create_model(f"local-dir:{directory}", pretrained=True).eval(),
-        config["pretrained_cfg"],
-    )
+    traits = check_timm_config(directory)
+    try:
+        model = timm.create_model(f"local-dir:{directory}", pretrained=True).eval()
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AssertionError,
+        SafetensorError,
+    ) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise ExportMismatch(f"{directory}: timm cannot load it ({reason}); export again") from None
+    return model, traits
+
+
+def check_timm_config(directory: Path) -> dict[str, Any]:
+    """Check that ``config.json`` describes a network and nothing else; return ``pretrained_cfg``.
+
+    ExportMismatch where it does not (every ValueError on the way becomes one): timm would follow a
+    name to other files or to its hub.
+    """
+    try:
+        config = read_json(directory / CONFIG)
+        traits, arguments = config["pretrained_cfg"], config["model_args"]
+        if not timm.is_model(config["architecture"]) or ":" in config["architecture"]:
+            raise ValueError(f"timm has no model {config['architecture']!r}")
+        if others := set(traits) - TRAITS:
+            raise ValueError(f"pretrained_cfg holds {', '.join(sorted(map(str, others)))}")
+        check_arguments(arguments, "model_args")
+        sides = [int(side) for side in traits["input_size"]]
+        if len(sides) != 3 or not 1 <= sides[1] <= LARGEST_SIDE:
+            raise ValueError(f"input_size is {traits['input_size']}")
+        for key in ("mean", "std"):
+            if len(traits[key]) != sides[0] or not all(map(math.isfinite, traits[key])):
+                raise ValueError(f"{key} is {traits[key]}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExportMismatch(
+            f"{directory}: {CONFIG} is not what ssl-patches writes ({error}); export again"
+        ) from None
+    return dict(traits)
 
 
 def stored_range_of(card: Mapping[str, Any]) -> Sequence[float] | None:

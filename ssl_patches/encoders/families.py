@@ -91,6 +91,20 @@ def module_of(name: str) -> str:
     return model_entrypoint(name).__module__
 
 
+LOADS = ("pretrained", "checkpoint", "cache_dir", "feature_cfg", "features_only", "pruned")
+"""What the names of timm's arguments begin with that read or fetch files, or wrap the model."""
+
+
+def check_arguments(arguments: Mapping[str, Any], key: str) -> None:
+    """Raise ValueError, naming ``key``, for arguments of timm that are not about the network."""
+    for name in arguments:
+        if str(name).startswith(LOADS):
+            raise ValueError(
+                f"{key}.{name}: is no argument of a network; take it out (encoder.pretrained=FILE"
+                " begins from weights)"
+            )
+
+
 def cnn_family(name: str) -> Family:
     """Find the family of a CNN's timm name. ValueError where it is of none."""
     module = module_of(name)

@@ -136,35 +136,14 @@ def _ask_hub() -> None:
 def _read(path: Path) -> tuple[State, str]:
     """Read a file into a flat state dict with timm's names, and say where it is from."""
     for folder in (path / "encoder", path):  # of a run; an export
-        if (folder / "model.safetensors").is_file():
-            return load_file(folder / "model.safetensors"), "an export of ssl_patches or timm"
+        if (file := folder / "model.safetensors").is_file():
+            return _tensors(file), "an export of ssl_patches or timm"
     if not path.is_file():
         raise ValueError(
             f"encoder.pretrained={path}: no such file, and no run or export; name one, or set"
             " encoder.pretrained=true"
         )
-    try:
-        if path.suffix == ".safetensors":
-            found = load_file(path)
-        else:
-            with torch.serialization.safe_globals(
-                [argparse.Namespace]
-            ):  # in checkpoints of MAE: plain settings
-                found = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        SafetensorError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        KeyError,
-        ValueError,
-    ) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise ValueError(
-            f"encoder.pretrained={path}: must hold tensors only, and cannot be read as such"
-            f" ({reason}); save its state_dict as .safetensors"
-        ) from None
+    found = _tensors(path)
     for key in ("model", "state_dict"):
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = cast(dict[str, Any], found[key])
@@ -187,6 +166,32 @@ def _read(path: Path) -> tuple[State, str]:
         if any(key.startswith(DECODER) for key in state)
         else "a state dict of timm's names"
     )
+
+
+def _tensors(path: Path) -> Any:
+    """Read a file of tensors and plain settings; no code in it is run. ValueError for others."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        # in checkpoints of MAE: plain settings
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        pickle.UnpicklingError,
+        SafetensorError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        KeyError,
+        ValueError,
+    ) as error:
+        reason = " ".join(str(error).split())[:120]
+        if isinstance(error, pickle.UnpicklingError):  # whose advice is to run what is in it
+            reason = "it holds other objects, or is damaged"
+        raise ValueError(
+            f"encoder.pretrained={path}: must hold tensors only, and cannot be read as such"
+            f" ({reason}); save its state_dict as .safetensors"
+        ) from None
 
 
 def _vit_key(key: str) -> str:

@@ -62,8 +62,10 @@ def evaluate_command(
             f"output={cfg['output']}: there is no folder {Path(cfg['output']).parent}; make it, or"
             " give another FILE"
         )
+    if cfg["output"] is not None and Path(cfg["output"]).exists():
+        _refuse_other_file(Path(cfg["output"]))
     subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
-    data, allowed = chosen_data(cfg, subject, changes)
+    data, allowed = chosen_data(cfg, subject, changes, config_dirs=config_dirs)
     data = build_data.with_label_kind(data, cfg["labels"], allowed=allowed)
     against = (
         None
@@ -83,6 +85,7 @@ def evaluate_command(
         "allowed": allowed,
         "say": say,
         "sources": sources,
+        "config_dirs": config_dirs,
     }
     train, test = (
         build_data.source(
@@ -131,10 +134,25 @@ def say_images(say: Say, subject: Subject, sources: Sequence[ImageSource], *, of
         )
 
 
+def _refuse_other_file(output: Path) -> None:
+    try:
+        Record.load(output)
+    except ValueError:
+        raise ValueError(
+            f"output={output}: exists and is no record of evaluate; give another FILE"
+        ) from None
+
+
 def chosen_data(
-    cfg: Mapping[str, Any], subject: Subject, changes: Sequence[str] = ()
+    cfg: Mapping[str, Any],
+    subject: Subject,
+    changes: Sequence[str] = (),
+    *,
+    config_dirs: Sequence[Path],
 ) -> tuple[Mapping[str, Any], tuple[str, ...] | None]:
-    """Choose the data that were asked for, or those of the run, and whose classes they may name.
+    """Choose the data that were asked for, or those of the run, and the classes they may name.
+
+    ``config_dirs``: the user's own YAML, whose classes the data of a run may name too.
 
     ``changes``: data.KEY=VALUE for the data of the run. ValueError where there are none, or of
     another number of channels than the model takes.
@@ -142,7 +160,7 @@ def chosen_data(
     if cfg.get("data"):
         data, allowed = build_data.with_value_range(cfg["data"], subject.stored_range), None
     elif subject.cfg:
-        data, allowed = subject.cfg["data"], trusted()
+        data, allowed = subject.cfg["data"], trusted("data", config_dirs=config_dirs)
         data = config.overlaid(data, changes, allowed=allowed) if changes else data
     else:
         raise ValueError(
@@ -252,11 +270,12 @@ def _evaluate(
     sources: Datasets | None,
     model_name: str = TRAINED,
     pair: tuple[ImageSource, ImageSource] | None = None,
+    config_dirs: Sequence[Path] = (),
 ) -> Record:
     """``floors``: where they are kept; None does without floors. ``figures``: a folder for what the
     rows allow to draw. ``pair``: train and test, where they are built already."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    untrained = None if floors is None else _untrained(subject, data, allowed, sources)
+    untrained = None if floors is None else _untrained(subject, data, allowed, sources, config_dirs)
     probes = probes_named(settings["probes"], settings.get(GROUP))
     for model in filter(None, (subject.model, untrained)):
         choose_attention(model, accelerator=device, precision=settings["precision"])
@@ -333,6 +352,7 @@ def _untrained(
     data: Mapping[str, Any],
     allowed: tuple[str, ...] | None,
     sources: Datasets | None,
+    config_dirs: Sequence[Path],
 ) -> nn.Module:
     """Build the same architecture with the weights that training would start from.
 
@@ -345,7 +365,8 @@ def _untrained(
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
             return create(name=name, image_size=subject.image_size).export(subject.image_size)
-    encoder = build_encoders.encoder(subject.cfg, allowed=trusted())
+    named = trusted("encoder", config_dirs=config_dirs)
+    encoder = build_encoders.encoder(subject.cfg, allowed=named)
     encoder.calibrate(_images_of_run(subject, data, allowed, sources))
     return encoder.export(subject.image_size)
 

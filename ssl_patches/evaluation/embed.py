@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from ssl_patches import config
 from ssl_patches.config.messages import Say
+from ssl_patches.config.plain_text import as_utf8
 from ssl_patches.config.schema import EMBED, LOADER, SUPPLIED
 from ssl_patches.config.version import __version__
 from ssl_patches.data import build as build_data
@@ -39,10 +40,8 @@ from ssl_patches.encoders.network import Network, Preprocessing
 from ssl_patches.evaluation.command import chosen_data, range_told, say_images
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.floors import digest
-from ssl_patches.evaluation.parquet import Chunks
+from ssl_patches.evaluation.parquet import METADATA, Chunks
 from ssl_patches.types import ImageBatch
-
-METADATA = "ssl_patches"
 
 
 def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say) -> dict[str, Any]:
@@ -63,7 +62,7 @@ def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
             f"splits={cfg['splits']}: must name each split once; set splits=[train,val]"
         )
     subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
-    data, allowed = chosen_data(cfg, subject, changes)
+    data, allowed = chosen_data(cfg, subject, changes, config_dirs=config_dirs)
     for line in range_told(cfg.get("data"), data, subject, cfg["model"]):
         say(line)
     reader = Reader(subject, tiles=cfg["tiles"], precision=cfg["precision"])
@@ -310,4 +309,4 @@ def _path(source: ImageSource, split: str, index: int) -> str:
     path = Path(source.paths[index])
     if source.root is not None and path.is_relative_to(source.root):
         path = path.relative_to(source.root)
-    return path.as_posix()
+    return as_utf8(path.as_posix())

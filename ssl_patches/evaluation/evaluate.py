@@ -154,6 +154,8 @@ def evaluate_model(
         for name, model in models.items()
     }
     keys = _floor_keys(models, eval_data, kind, probes, fitting) if floors else {}
+    if floors_cache is not None and not kept.prepare(floors_cache):
+        floors_cache = None
     known = _recall(floors_cache, keys, data_name)
     missing = {
         name: [probe for probe in some if (name, probe) not in known]
@@ -300,7 +302,6 @@ def _recall(folder: Path | None, keys: Keys, data_name: str) -> Rows:
     """Read the rows of the floors that are kept, under today's name of the data."""
     if folder is None:
         return {}
-    kept.prepare(folder)
     found = {which: kept.load(folder, key) for which, key in keys.items()}
     return {
         which: [replace(row, data=data_name) for row in rows]

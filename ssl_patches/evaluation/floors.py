@@ -23,6 +23,7 @@ from torch import nn
 
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.keys import key_of
+from ssl_patches.config.outside import read_json
 from ssl_patches.evaluation.rows import Row
 
 
@@ -40,9 +41,7 @@ def digest(model: nn.Module) -> str:
 def load(folder: Path, key: Mapping[str, Any]) -> list[Row] | None:
     """Read the rows kept under ``key`` (JSON values); None where they are not there or damaged."""
     try:
-        return [
-            Row(**row) for row in json.loads(_file(folder, key).read_text(encoding="utf-8"))["rows"]
-        ]
+        return [Row(**row) for row in read_json(_file(folder, key))["rows"]]
     # whatever is wrong with a cache, the floor is computed again
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -54,20 +53,18 @@ def save(folder: Path, key: Mapping[str, Any], rows: list[Row]) -> None:
     write_text(_file(folder, key), text)
 
 
-def prepare(folder: Path) -> None:
-    """Make the folder and try it, before an hour is spent on what goes into it.
+def prepare(folder: Path) -> bool:
+    """Make the folder and try it; tell whether it can be used.
 
-    ValueError when it cannot be used.
+    Floors that cannot be kept are computed each time.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        raise ValueError(
-            f"floors_cache={folder}: cannot be written ({error.strerror}); set another folder or"
-            " null"
-        ) from error
+    except OSError:
+        return False
+    return True
 
 
 def _file(folder: Path, key: Mapping[str, Any]) -> Path:

@@ -12,6 +12,7 @@ was asked for lies beside them and is compared.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,9 +22,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ssl_patches.config.atomic import replacing, write_json
+from ssl_patches.config.outside import read_json
 from ssl_patches.config.run_dir import differences
 
 REQUEST = "request.json"
+METADATA = "ssl_patches"
+"""The key of a file's metadata that holds the request."""
+
+
+def _is_ours(output: Path) -> bool:
+    """Tell whether ``embed`` wrote a file: its metadata say what was asked for."""
+    try:
+        return METADATA.encode() in (pq.read_schema(output).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def _strange(folder: Path) -> list[str]:
+    """Return the names in a folder of chunks that are none of ours, sorted."""
+    names = [place.name for place in folder.iterdir()] if folder.is_dir() else []
+    return sorted(
+        name
+        for name in names
+        if name != REQUEST
+        and not re.fullmatch(r"\w+-\d{6}\.parquet", name)
+        and not name.endswith(".half")
+    )
 
 
 class Chunks:
@@ -56,9 +80,22 @@ class Chunks:
             raise ValueError(
                 f"output={self.output}: exists already; set another output, or overwrite=true"
             )
+        if self.output.exists() and not _is_ours(self.output):
+            raise ValueError(
+                f"output={self.output}: overwrite=true replaces what embed wrote, and this is"
+                " another file; set another output"
+            )
+        if others := _strange(self.folder):
+            raise ValueError(
+                f"output={self.output}: {self.folder} is no folder of embed, it holds {others[0]};"
+                " set another output"
+            )
         written = self.folder / REQUEST
         if written.is_file():
-            before = json.loads(written.read_text(encoding="utf-8"))
+            try:
+                before = read_json(written)
+            except ValueError:  # cut off
+                before = {}
             if not (changed := differences(before, self.request)):
                 return
             if not self.overwrite:

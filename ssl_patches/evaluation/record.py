@@ -26,6 +26,7 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from ssl_patches.config.atomic import replacing
+from ssl_patches.config.outside import parse_json
 from ssl_patches.evaluation.labels import Kind
 from ssl_patches.evaluation.metrics import bounds, metrics_of, resamples
 from ssl_patches.evaluation.rows import DIFFERENCE, Row, aligned, shown
@@ -81,7 +82,7 @@ class Record:
         """Read a record. ValueError when there is none, or it is no record of ours."""
         try:
             with np.load(path, allow_pickle=False) as stored:
-                told = json.loads(str(stored["told"]))
+                told = parse_json(str(stored["told"]))
                 arrays = {name: _wide(stored[name]) for name in stored.files if name != "told"}
             told["rows"] = [Row(**row) for row in told["rows"]]
             predictions = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,6 +12,8 @@ from ssl_patches import config
 from ssl_patches.config import mixture
 from ssl_patches.config.files import trusted
 from ssl_patches.config.messages import MISSING, BadRequest, Say
+from ssl_patches.config.outside import read_json
+from ssl_patches.config.ownership import SETTINGS
 from ssl_patches.config.run_dir import CONFIG, LAST, SUMMARY, read_checkpoint
 from ssl_patches.config.schema import EXPORT
 from ssl_patches.config.words import Place, data_words, words_of_keys
@@ -37,10 +38,12 @@ def export_command(
     say: Callable[[str], None],
     sources: Datasets | None = None,
     changes: Sequence[str] = (),
+    config_dirs: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Write ``cfg["output"]`` and return what was proven.
 
-    ``changes``: data.KEY=VALUE that say where the images of the run are now.
+    ``changes``: data.KEY=VALUE that say where the images of the run are now. ``config_dirs``: the
+    user's own YAML, whose classes the run may name.
 
     ValueError for a bad request, ExportMismatch where a format differs.
     """
@@ -48,11 +51,18 @@ def export_command(
         raise BadRequest(wrong)
     wanted, run_dir, output = _wanted(cfg), Path(cfg["model"]), Path(cfg["output"])
     run, checkpoint = config.load(run_dir / CONFIG), Path(cfg["checkpoint"] or run_dir / LAST)
+    if lost := sorted(SETTINGS - run.keys()):
+        raise ValueError(
+            f"model={run_dir}: {CONFIG} has no {lost[0]}, it is not of a run; restore the file"
+        )
+    images = trusted("data", config_dirs=config_dirs)
     if changes:
-        run = {**run, "data": config.overlaid(run["data"], changes, allowed=trusted())}
-    encoder, step = restored(run, checkpoint, weights=cfg["weights"])
+        run = {**run, "data": config.overlaid(run["data"], changes, allowed=images)}
+    encoder, step = restored(
+        run, checkpoint, weights=cfg["weights"], allowed=trusted("encoder", config_dirs=config_dirs)
+    )
     provenance = _provenance(cfg, run_dir, run, checkpoint)
-    mean, std = build_data.pixel_statistics(run, allowed=trusted(), sources=sources)
+    mean, std = build_data.pixel_statistics(run, allowed=images, sources=sources)
     proof = export_encoder(
         encoder,
         output,
@@ -67,7 +77,7 @@ def export_command(
         },
         calibration=build_data.whole_batches(
             run,
-            allowed=trusted(),
+            allowed=images,
             sources=sources,
             fingerprint=provenance["data_fingerprint"],
         ),
@@ -127,11 +137,16 @@ def _check_run(run_dir: Path) -> None:
 
 
 def restored(
-    run: Mapping[str, Any], checkpoint: Path, *, weights: str = LAST_WEIGHTS
+    run: Mapping[str, Any],
+    checkpoint: Path,
+    *,
+    weights: str = LAST_WEIGHTS,
+    allowed: tuple[str, ...] | None = None,
 ) -> tuple[Encoder, int]:
     """Build the encoder of a run with the weights of a checkpoint; return it and their step.
 
-    ``weights``: "trained" or "ema". ValueError where the checkpoint does not hold them.
+    ``weights``: "trained" or "ema". ``allowed``: the encoders that the run may name; None: those of
+    ours and of installed packages. ValueError where the checkpoint does not hold them.
     """
     found = read_checkpoint(checkpoint)
     kept = {name: _below(prefix, found["state_dict"]) for name, prefix in WEIGHTS.items()}
@@ -141,7 +156,9 @@ def restored(
             f"weights={weights}: {checkpoint} holds none of that kind; set weights= to one of:"
             f" {held}"
         )
-    encoder = build_encoders.encoder(run, allowed=trusted())
+    encoder = build_encoders.encoder(
+        run, allowed=trusted("encoder") if allowed is None else allowed
+    )
     try:
         encoder.load_state_dict(kept[weights])
     except RuntimeError as error:
@@ -185,7 +202,7 @@ def _provenance(
     summary: dict[str, Any] = {}
     own: dict[str, Any] = {}
     if (run_dir / SUMMARY).is_file():
-        summary = json.loads((run_dir / SUMMARY).read_text(encoding="utf-8"))
+        summary = read_json(run_dir / SUMMARY)
     if (run_dir / "encoder" / CARD).is_file():
         own = read_card(run_dir / "encoder")
     card = {

@@ -12,16 +12,26 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from ssl_patches.encoders.exported import ExportMismatch, check_hashes, read_card
+from ssl_patches.encoders.exported import (
+    CARD,
+    ExportMismatch,
+    check_hashes,
+    check_timm_config,
+    read_card,
+)
+from ssl_patches.export.graphs import ONNX, TORCH_EXPORT
+from ssl_patches.export.pt2 import check_archive
 from ssl_patches.export.reference import REFERENCE, Reference, load_reference
 from ssl_patches.export.rounding import TOLERANCES
 
@@ -65,6 +75,7 @@ def verify(directory: Path) -> Proof:
     directory = Path(directory)
     check_hashes(directory)
     card = read_card(directory)
+    _check_card(directory, card)
     if "onnx" in card.get("formats", ()) and importlib.util.find_spec("onnxruntime") is None:
         raise ValueError(
             f"model={directory}: its ONNX file needs onnxruntime to be verified; install"
@@ -76,6 +87,32 @@ def verify(directory: Path) -> Proof:
         load_reference(directory),
         TOLERANCES[card.get("precision", "fp32")],
     )
+
+
+def _check_card(directory: Path, card: Mapping[str, Any]) -> None:
+    """Refuse, by ExportMismatch, formats that are not ours and files that could run code."""
+    formats, precision = card.get("formats"), card.get("precision", "fp32")
+    if not formats or not set(formats) <= set(CHECKS) or precision not in TOLERANCES:
+        raise ExportMismatch(
+            f"{directory}: {CARD} names formats or a precision that ssl-patches does not write;"
+            " export again"
+        )
+    for name in formats:
+        CHECKS[name](directory)
+
+
+def _check_onnx(directory: Path) -> None:
+    check_hashes(directory, [ONNX])
+
+
+CHECKS: Mapping[str, Callable[[Path], object]] = MappingProxyType(
+    {
+        "timm": check_timm_config,
+        "onnx": _check_onnx,
+        "torch_export": lambda directory: check_archive(directory / TORCH_EXPORT),
+    }
+)
+"""What is checked of each format before its library opens the file."""
 
 
 def compare(
@@ -102,8 +139,10 @@ def _largest(found: dict[str, Any], form: str, tolerance: float) -> float:
         raise ExportMismatch(
             "export: ssl_patches could be imported where it was to be absent, so nothing is proven"
         )
+    largest = 0.0
     for each in found["found"]:
-        relative = each["difference"] / each["scale"]
+        comparable = 0 < each["scale"] < math.inf
+        relative = each["difference"] / each["scale"] if comparable else math.nan
         if not relative <= tolerance:  # also true of nan
             height, width = each["size"]
             raise ExportMismatch(
@@ -111,7 +150,8 @@ def _largest(found: dict[str, Any], form: str, tolerance: float) -> float:
                 f" {each['scale']:.3g}: {relative:.3g} of it, and {tolerance:.3g} is allowed"
                 f" ({form}, {each['output']}, {height} x {width} px)"
             )
-    return max(each["difference"] / each["scale"] for each in found["found"])
+        largest = max(largest, relative)
+    return largest
 
 
 def _in_another_process(form: str, directory: Path, reference: Path) -> dict[str, Any]:

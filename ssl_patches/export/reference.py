@@ -10,6 +10,7 @@ Trap: a run that allowed reduced float32 precision would blame the export for it
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ REFERENCE = "reference.npz"
 IMAGES = 64
 BATCH = 16
 SAMPLES = 256
+PER_SIZE = ("pooled", "dense", "at", "shape")
+LARGEST = 2**30  # bytes
 
 
 def reference_images(count: int, channels: int, size: Size) -> Tensor:
@@ -147,17 +150,36 @@ def reference_of(exportable: Exportable, count: int) -> Reference:
 
 
 def load_reference(directory: Path) -> Reference:
-    """Read the reference of an export. ValueError when the folder carries none."""
+    """Read the reference of an export.
+
+    ValueError when the folder carries none, or one of before (KeyError inside becomes it);
+    ExportMismatch where it is damaged.
+    """
     path = Path(directory) / REFERENCE
     if not path.is_file():
         raise ValueError(
             f"model={directory}: must hold {REFERENCE} to be verified and does not; export it again"
         )
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    if "sizes" not in arrays:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST:
+                raise ValueError("unpacks to more than any reference")
+        with np.load(path, allow_pickle=False) as stored:
+            if "sizes" not in stored.files:
+                raise KeyError("sizes")
+            sizes = tuple((int(height), int(width)) for height, width in stored["sizes"])
+            names = [_key(name, size) for size in sizes for name in PER_SIZE]
+            arrays = {name: stored[name] for name in names}
+            channels = int(stored["channels"])
+            most = max(height * width for height, width in sizes) * channels
+            if most * len(arrays[names[0]]) > LARGEST:
+                raise ValueError("is of more pixels than any reference")
+    except KeyError:
         raise ValueError(
             f"model={directory}: {REFERENCE} is of an older version of ssl_patches; export it again"
-        )
-    sizes = tuple((int(height), int(width)) for height, width in arrays.pop("sizes"))
-    return Reference(int(arrays.pop("channels")), sizes, arrays)
+        ) from None
+    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ExportMismatch(
+            f"{directory}: {REFERENCE} cannot be read ({error}); export again"
+        ) from None
+    return Reference(channels, sizes, arrays)

@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ssl_patches.config.atomic import replacing_folder
+from ssl_patches.config.outside import read_json
+from ssl_patches.encoders.exported import FILES, README
 
 
 def check_free(target: Path, *, overwrite: bool, mark: str) -> None:
     """Refuse a folder that is in use, by ValueError.
 
-    ``overwrite`` replaces a folder only if it holds the file ``mark``: one of ours.
+    ``overwrite`` replaces a folder only if it holds the file ``mark``, the card that lists its
+    files, and no others.
     """
     if target.exists() and not target.is_dir():
         raise ValueError(
@@ -34,6 +37,24 @@ def check_free(target: Path, *, overwrite: bool, mark: str) -> None:
             f"output={target}: overwrite=true replaces the whole folder, and must not delete one"
             f" that is no export (it has no {mark}); set output to another path"
         )
+    if others := _strange(target, mark):
+        raise ValueError(
+            f"output={target}: overwrite=true replaces the whole folder, and it holds {others[0]},"
+            " which no export wrote; move it elsewhere, or set output to another path"
+        )
+
+
+def _strange(target: Path, mark: str) -> list[str]:
+    """Return the names in an export that its card, or ``NAMES`` where it is damaged, lacks."""
+    try:
+        listed = read_json(target / mark)["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return sorted(place.name for place in target.iterdir() if place.name not in (mark, *NAMES))
+    return sorted(place.name for place in target.iterdir() if place.name not in (mark, *listed))
+
+
+NAMES = (README, *FILES, "encoder.onnx", "encoder.pt2", "reference.npz")
+"""Names of the files of an export whose card is damaged."""
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ssl_patches.config.messages import nearest
+from ssl_patches.config.plain_text import as_utf8
 from ssl_patches.encoders import exported
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.exported import CARD, README, as_json, check_hashes, read_card
@@ -159,5 +160,5 @@ def add_results(directory: Path, results: Sequence[Mapping[str, Any]]) -> None:
 
 def _write_readme_and_card(folder: Path, card: Mapping[str, Any]) -> None:
     """Write the README, and the card last, because it holds the hashes."""
-    (folder / README).write_text(readme(card), encoding="utf-8")
+    (folder / README).write_text(as_utf8(readme(card)), encoding="utf-8")
     write_card(folder, card)

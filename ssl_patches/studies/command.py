@@ -9,7 +9,9 @@ from typing import Any
 
 import yaml
 
+from ssl_patches.config.files import trusted_everywhere
 from ssl_patches.config.messages import BadRequest, Say
+from ssl_patches.config.plain_text import tell
 from ssl_patches.config.run_dir import stamp
 from ssl_patches.studies import design, launchers, planning, slurm
 from ssl_patches.studies.planning import Plan
@@ -34,7 +36,9 @@ def study_command(
     words: Sequence[str], *, config_dirs: Sequence[Path], dry_run: bool, say: Say
 ) -> int:
     """Carry out ``ssl-patches study STUDY [KEY=VALUE ...]``. Return the exit code.
-    BadRequest before anything is written."""
+
+    A dry run runs nothing that only study.yaml names. BadRequest before anything is written.
+    """
     places = [word for word in words if "=" not in word]
     if len(places) != 1:
         raise BadRequest(
@@ -42,10 +46,17 @@ def study_command(
         )
     settings, rest = settings_of([word for word in words if "=" in word])
     asked = design.read(Path(places[0]), rest, config_dirs=config_dirs)
-    plan = planning.plan(asked, settings.out or Path("runs") / asked.name, config_dirs=config_dirs)
+    typed = [word.partition("=")[2] for word in rest if "._target_=" in word]
+    allowed = (*trusted_everywhere(config_dirs=config_dirs), *typed) if dry_run else None
+    plan = planning.plan(
+        asked,
+        settings.out or Path("runs") / asked.name,
+        config_dirs=config_dirs,
+        allowed=allowed,
+    )
     _tell_former(plan, say)
     if dry_run:
-        print(listing(plan, estimated=True))
+        tell(listing(plan, estimated=True))
         return 0
     return run(plan, settings, say=say)
 
@@ -62,7 +73,7 @@ def sweep_command(
     plan = planning.plan(asked, out, below=".", config_dirs=config_dirs)
     _tell_former(plan, say)
     if dry_run:
-        print(listing(plan, estimated=True))
+        tell(listing(plan, estimated=True))
         return 0
     return run(plan, settings, say=say)
 
@@ -148,9 +159,9 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
         launchers.processes(plan, workers=settings.workers, say=say)
     else:
         launchers.here(plan, say=say)
-    print(listing(plan))
+    tell(listing(plan))
     left = [status for status in job_statuses(plan) if status.state.kind != "finished"]
-    print(
+    tell(
         f"\nnext  ssl-patches compare {out}"
         + ("\n      the same command again tries what is left" if left else "")
     )

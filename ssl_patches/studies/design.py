@@ -17,7 +17,10 @@ the command line changes it.
 
 Random weights and raw pixels need no run of their own: every run is evaluated beside them. Words of
 the command line: a key of an axis replaces its values (``task=jigsaw seed=0,1``), ``budget.KEY=``
-the budget, ``supervised=true`` asks for that baseline, all others are added to ``base``."""
+the budget, ``supervised=true`` asks for that baseline, all others are added to ``base``.
+
+Trap: a study.yaml is code, as a script is: it may name any class of any package. Running the study
+runs it; ``--dry-run`` does not."""
 
 from __future__ import annotations
 
@@ -95,7 +98,7 @@ def read(
         raise BadRequest(
             [f"study {place}: no such file, {file} is looked for; give experiments/NAME or a YAML"]
         )
-    given = {"name": _usual_name(file), **DEFAULTS, **config.load(file)}
+    given = {"name": _usual_name(file), **DEFAULTS, **config.load(file, aliases=True)}
     problems: list[str] = []
     try:
         given = check(given, schema=STUDY)

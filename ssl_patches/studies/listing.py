@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -11,7 +10,9 @@ from typing import Any, get_args
 from ssl_patches.config import locks
 from ssl_patches.config.messages import BadRequest, nearest, shown
 from ssl_patches.config.mixture import nodes
-from ssl_patches.config.run_dir import CONFIG, differences
+from ssl_patches.config.ownership import refuse_what_no_run_wrote
+from ssl_patches.config.plain_text import tell
+from ssl_patches.config.run_dir import CONFIG, delete, differences
 from ssl_patches.studies.run_reader import (
     ERROR,
     NOT_PART_OF_A_RUN,
@@ -70,7 +71,7 @@ def runs_command(words: Sequence[str], *, as_json: bool, yes: bool) -> int:
     else:
         listed = matching(rest)
         found, text = [as_dict(run) for run in listed], _table(listed)
-    print(json.dumps(found) if as_json else text)
+    tell(json.dumps(found) if as_json else text)
     return 0
 
 
@@ -141,16 +142,21 @@ def remove(words: Sequence[str], *, yes: bool) -> int:
         raise BadRequest(
             [f"{run.path}: {run.state.note} works in it; stop it first" for run in busy]
         )
+    for run in runs:
+        try:
+            refuse_what_no_run_wrote(run.path, "runs remove")
+        except ValueError as error:
+            raise BadRequest(
+                [str(error).replace("set another run_dir", "delete it by hand")]
+            ) from None
     if not yes:
         lines = [f"{run.path}: {run.state.kind}, {_size(run.path) / 1e6:.0f} MB" for run in runs]
         raise BadRequest([*lines, "runs remove: deletes these for good; give --yes to do it"])
     for run in runs:
         with locks.exclusive(run.path):
-            gone = run.path.with_name(f".{run.path.name}.removed")
-            run.path.rename(gone)  # at once no run any more, also when what follows is interrupted
-            shutil.rmtree(gone)
+            delete(run.path)
             locks.remove(run.path)
-        print(f"removed {run.path}")
+        tell(f"removed {run.path}")
     return 0
 
 

@@ -111,13 +111,19 @@ def load(file: Path) -> Plan:
 
 
 def plan(
-    design: Design, out: Path, *, below: str = "cells", config_dirs: Sequence[Path | str] = ()
+    design: Design,
+    out: Path,
+    *,
+    below: str = "cells",
+    config_dirs: Sequence[Path | str] = (),
+    allowed: Sequence[str] | None = None,
 ) -> Plan:
     """Compose and check every run; nothing is written. BadRequest with all problems of all runs.
 
-    ``below``: where the runs lie in ``out``.
+    ``below``: where the runs lie in ``out``. ``allowed``: the ``_target_``s that may be named;
+    None: any.
     """
-    composer = _Composer(design, config_dirs, out)
+    composer = _Composer(design, config_dirs, out, allowed)
     trials: list[Job] = []
     runs: list[StudyRun] = []
     for chosen in _combinations(design):
@@ -160,8 +166,15 @@ def _combinations(design: Design) -> Iterator[dict[str, Value]]:
 class _Composer:
     """Composes and checks jobs, each configuration and each data set once; ``problems`` grows."""
 
-    def __init__(self, design: Design, config_dirs: Sequence[Path | str], out: Path) -> None:
+    def __init__(
+        self,
+        design: Design,
+        config_dirs: Sequence[Path | str],
+        out: Path,
+        allowed: Sequence[str] | None = None,
+    ) -> None:
         self.design, self.config_dirs, self.out = design, config_dirs, out
+        self.allowed = allowed
         self.problems: list[str] = []
         self.sources: dict[str, tuple[Any, Any]] = {}
         self.fitting: set[str] = set()
@@ -193,9 +206,19 @@ class _Composer:
         return filled
 
     def _compose(self, words: Sequence[str]) -> dict[str, Any]:
-        return mixture.request(
-            words, config_dirs=self.config_dirs, supplied=SUPPLIED, schema=PRETRAIN
+        cfg = mixture.request(
+            words,
+            config_dirs=self.config_dirs,
+            supplied=SUPPLIED,
+            schema=PRETRAIN,
+            allowed=self.allowed,
         )
+        if self.allowed is not None and cfg["data"].get("download"):
+            raise ValueError(
+                "data.download=true: a dry run of a study fetches nothing; take it out, or fetch"
+                " the images before"
+            )
+        return cfg
 
     def job(self, name: str, words: Sequence[str], *, below: str) -> list[Job]:
         """Return the one job, or none after saying why."""

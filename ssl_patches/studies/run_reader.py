@@ -8,9 +8,9 @@ failed, half-written or copied by hand, so every reader says what it does with t
 from __future__ import annotations
 
 import csv
-import json
 import shlex
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from typing import Any, Literal
 from ssl_patches import config
 from ssl_patches.config import locks
 from ssl_patches.config.messages import BadRequest
+from ssl_patches.config.outside import read_json, read_text
 from ssl_patches.config.run_dir import CONFIG, SUMMARY
 from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies import tuning
@@ -68,6 +69,14 @@ def run_folders(place: Path) -> Iterator[Path]:
 def read_run(directory: Path) -> Run:
     """Read one run; what cannot be read is empty, and the state says so."""
     try:
+        return _read(directory)
+    except (OSError, ValueError) as error:  # may not be read, or a lock of somebody else
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return Run(directory, State("crashed", f"cannot be read ({reason})"), {}, {}, {})
+
+
+def _read(directory: Path) -> Run:
+    try:
         settings = config.load(directory / CONFIG)
     except BadRequest:
         settings = {}
@@ -96,7 +105,10 @@ def state_of(directory: Path) -> State:
 
 def last_error(directory: Path) -> str:
     """Return the last line of the error that a run ended with; empty where it says nothing."""
-    text = (directory / ERROR).read_text(encoding="utf-8", errors="replace")
+    try:
+        text = read_text(directory / ERROR, errors="replace")
+    except (OSError, ValueError):
+        return ""
     lines = text.strip().splitlines()
     return lines[-1].strip() if lines else ""
 
@@ -105,7 +117,7 @@ def read_summary(directory: Path) -> dict[str, Any]:
     """Read ``summary.json``. ValueError where the run is not finished, or the file cannot be
     read."""
     try:
-        found = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))
+        found = read_json(directory / SUMMARY)
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError("not finished") from None
     except (ValueError, OSError) as error:
@@ -130,11 +142,11 @@ def used(directory: Path) -> Mapping[str, float]:
     if summary := summary_of(directory):
         return summary["budget_used"]
     try:
-        lines = (directory / "metrics.csv").read_text(encoding="utf-8").splitlines(keepends=True)
-    except FileNotFoundError:
+        lines = read_text(directory / "metrics.csv", errors="replace").splitlines(keepends=True)
+        rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))
+        return {key: float(rows[-1][key]) for key in ("images", "flops", "seconds")} if rows else {}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):  # not there, or cut off
         return {}
-    rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))
-    return {key: float(rows[-1][key]) for key in ("images", "flops", "seconds")} if rows else {}
 
 
 def typed_command(
@@ -147,7 +159,8 @@ def typed_command(
     """
     words = summary.get("words")
     if not words and (directory / CELL).is_file():
-        words = json.loads((directory / CELL).read_text(encoding="utf-8")).get("words")
+        with suppress(OSError, ValueError, AttributeError):
+            words = read_json(directory / CELL).get("words")
     if not isinstance(words, list) or not words or supervised.is_supervised(settings):
         return None
     if any("ssl_patches.data.live." in str(word) for word in words):

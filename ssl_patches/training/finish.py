@@ -15,13 +15,14 @@ import timm
 import torch
 import torchvision
 
-from ssl_patches.config.atomic import write_json, write_text
+from ssl_patches.config.atomic import write_json
 from ssl_patches.config.keys import key_of
 from ssl_patches.config.messages import Say
 from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.config.version import __version__
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
+from ssl_patches.data.files import write_quarantine
 from ssl_patches.data.live import Datasets
 from ssl_patches.data.module import PatchDataModule, items_of
 from ssl_patches.data.source import ImageSource
@@ -177,7 +178,7 @@ def _note_unreadable(run_dir: Path, train: ImageSource, say: Callable[[str], Non
     unreadable = train.unreadable()
     if unreadable:
         path = run_dir / "unreadable.csv"
-        write_text(path, "".join(f"{file},{reason!r}\n" for file, reason in unreadable))
+        write_quarantine(path, unreadable)
         say(
             f"{len(unreadable)} files could not be read and were left out; they are listed in"
             f" {path}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
+import re
 from pathlib import Path
 
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
@@ -19,7 +21,9 @@ def wandb_logger(
     directory.
     """
     path = run_dir.resolve()
-    run_id = f"{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    # wandb refuses these in ids; the digest tells apart names that become alike
+    begin = re.sub("[:;,#?/'\udc80-\udcff]", "-", path.name)[:64]
+    run_id = f"{begin}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
     return WandbLogger(
         save_dir=run_dir,
         project=project,

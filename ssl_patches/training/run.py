@@ -16,17 +16,18 @@ from typing import Any, Protocol
 
 from ssl_patches import config
 from ssl_patches.config.instantiate import build
-from ssl_patches.config.locks import exclusive, refuse_others
 from ssl_patches.config.messages import Say
 from ssl_patches.config.run_dir import (
     CONFIG,
     LAST,
     SUMMARY,
-    claim,
+    claimed,
 )
 from ssl_patches.data import build as build_data
 from ssl_patches.data.live import Datasets
 from ssl_patches.data.module import PatchDataModule
+from ssl_patches.encoders.exported import CARD
+from ssl_patches.export.staging import check_free
 from ssl_patches.training import processes
 from ssl_patches.training.callbacks.checkpoint import disk_full_guard
 from ssl_patches.training.finish import finish
@@ -100,9 +101,10 @@ def execute(
         fit(run_dir, run, resumed=checkpoint is not None, logger=False)
         return run_dir
     logger = build(cfg["logger"], run_dir=run_dir) if cfg.get("logger") else False
-    refuse_others(run_dir)
-    claim(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])
-    with exclusive(run_dir), disk_full_guard(run_dir, run_dir / LAST):
+    keys = {"resume": cfg["resume"], "overwrite": cfg["overwrite"]}
+    with claimed(run_dir, **keys), disk_full_guard(run_dir, run_dir / LAST):
+        if (run_dir / "encoder").is_dir():
+            check_free(run_dir / "encoder", overwrite=True, mark=CARD)
         _remove_results(run_dir, run.module)
         cfg = _as_kept(cfg, run_dir, run)
         config.save(cfg, run_dir / CONFIG)

@@ -187,3 +187,20 @@ def test_a_key_of_the_schema_that_was_deleted_is_missing():
     assert problems({key: GOOD[key] for key in GOOD if key != "seed"}, schema=SCHEMA) == [
         "seed: missing; give seed=1"
     ]
+
+
+@pytest.mark.parametrize(
+    ("knobs", "rule"),
+    [
+        ({"ratio": float("nan")}, "must be a finite number"),
+        ({"ratio": float("inf")}, "must be a finite number"),
+        ({"scales": [1.0, float("nan")]}, "must be a finite number"),
+        ({"options": {"a": [{"b": -float("inf")}]}}, "must be a finite number"),
+        ({"permutations": 10**20}, "must be a whole number"),
+        ({"where": "x" * 3000}, "must be at most 2000 characters"),
+    ],
+)
+def test_what_no_setting_can_be_is_refused_wherever_it_stands(knobs, rule):
+    (problem,) = of_task(**knobs)
+    assert problem.startswith(f"task.{next(iter(knobs))}")
+    assert rule in problem

@@ -3,6 +3,7 @@ time."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -198,3 +199,25 @@ def test_a_file_that_is_no_claim_is_told(tmp_path):
     (tmp_path / locks.FOLDER / "cell.1").write_text("{}")
     with pytest.raises(ValueError, match="is no lock of ssl-patches"):
         locks.owner(tmp_path / "cell")
+
+
+def test_where_there_are_no_hard_links_one_of_two_still_gets_the_lock(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with locks.locked(tmp_path / "run") as ours:
+        assert ours
+        assert locks._acquire(tmp_path / "run") is None
+    with locks.locked(tmp_path / "run") as ours:
+        assert ours
+
+
+def test_where_locks_cannot_be_kept_the_run_goes_on_and_it_is_said(tmp_path, monkeypatch, capsys):
+    def refuse(directory):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(locks, "_acquire", refuse)
+    with locks.locked(tmp_path / "run") as ours:
+        assert ours
+    assert "nothing keeps a second process out of" in capsys.readouterr().err

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssl_patches.config.messages import BadRequest, nearest, shown
+from ssl_patches import config
+from ssl_patches.config.messages import BadRequest, nearest, shown, typed
+from ssl_patches.config.schema import EXPORT
 
 
 def test_one_line_per_problem():
@@ -30,3 +35,33 @@ def test_a_shown_value_is_one_short_line_and_text_is_never_mistaken_for_somethin
     if isinstance(value, str) and len(text) < 80:
         assert text == value or json.loads(text) == value
         assert text not in ("true", "null", "3")
+
+
+NAMES = ["2024_11_28", "1e-3", "1_0", "a,b", "it's", 'a"b', "true", "007", "x\\", "a b", "(1)"]
+
+
+def read_by_hydra(word: str) -> object:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create().parse_override(word).value()
+
+
+@given(st.one_of(st.sampled_from(NAMES), st.text(st.characters(codec="ascii"), min_size=1)))
+def test_the_word_to_type_means_the_name_in_a_shell_whatever_it_is(name):
+    if name.isprintable():
+        (word,) = shlex.split(typed("data.root", name))
+        assert read_by_hydra(word) == name
+
+
+@pytest.mark.parametrize("name", NAMES[:7])
+def test_a_name_works_as_typed_or_the_refusal_says_the_word_for_this_name(name):
+    words = [f"model={name}", "output=out"]
+    try:
+        assert config.request("export", words, schema=EXPORT)["model"] == name
+    except BadRequest as error:
+        told = str(error)
+        assert f"model={name}" in told
+        word = next(found for found in re.split(r"(?:quote it|the value|comma is):? ", told)[1:])
+        meant = shlex.split(word.rstrip())[0].rstrip(",;")
+        again = config.request("export", [meant, "output=out"], schema=EXPORT)
+        assert again["model"] == name

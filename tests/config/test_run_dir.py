@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import socket
+import time
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
 
+from ssl_patches.config import locks, run_dir, save
 from ssl_patches.config.run_dir import (
     CONFIG,
     LAST,
+    SUMMARY,
     checkpoint_to_resume,
     claim,
+    claimed,
     differences,
     origin_of,
     read_checkpoint,
     same_batch,
 )
 
+SETTINGS = {"seed": 1, "image_size": 32, "budget": {}, "data": {}, "encoder": {}}
 CFG = {"seed": 1, "run_dir": "x", "data": {"_target_": "a.B", "root": "here", "channels": 3}}
 
 
@@ -27,9 +37,9 @@ def test_a_new_directory_is_claimed_and_a_used_one_refused_until_a_key_allows_it
     assert (run / LAST).parent.is_dir()
     with pytest.raises(ValueError, match="is in use, must be new or empty; set resume=true"):
         claim(run, resume=False, overwrite=False)
-    with pytest.raises(ValueError, match=r"replaces runs only, and this holds no config\.yaml"):
+    with pytest.raises(ValueError, match="is not a run of ssl-patches"):
         claim(run, resume=False, overwrite=True)
-    (run / CONFIG).write_text("seed: 1")
+    save(SETTINGS, run / CONFIG)
     (run / LAST).write_text("old")
     claim(run, resume=True, overwrite=False)
     assert (run / LAST).exists()
@@ -87,3 +97,103 @@ def test_a_run_of_before_knows_its_images_by_the_rule_of_before(tmp_path):
     assert checkpoint_to_resume(tmp_path, now, former_fingerprint="names", **options) is not None
     with pytest.raises(ValueError, match="trained on other images than those that are there now"):
         checkpoint_to_resume(tmp_path, now, former_fingerprint="others", **options)
+
+
+OTHERS = ["notes.txt", "images", "Config.yaml", ".git", "metrics.csv.bak", "checkpoints2"]
+
+
+def a_run(directory: Path) -> Path:
+    claim(directory, resume=False, overwrite=False)
+    save(SETTINGS, directory / CONFIG)
+    (directory / LAST).write_text("old")
+    return directory
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_overwrite_deletes_nothing_where_there_is_something_that_no_run_wrote(name, tmp_path):
+    run = a_run(tmp_path / "run")
+    (run / name).write_text("mine")
+    with pytest.raises(ValueError, match=f"holds {re.escape(name)}, which no run wrote"):
+        claim(run, resume=False, overwrite=True)
+    assert (run / name).read_text() == "mine"
+    assert (run / LAST).read_text() == "old"
+
+
+@pytest.mark.parametrize("text", ["seed: 1", "model: {name: resnet}", "", "- a", "a: ["])
+def test_a_config_of_another_program_makes_no_run(text, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / CONFIG).write_text(text)
+    with pytest.raises(ValueError, match="is not a run of ssl-patches"):
+        claim(tmp_path / "other", resume=False, overwrite=True)
+    assert (tmp_path / "other" / CONFIG).read_text() == text
+
+
+def test_a_link_to_a_run_is_not_overwritten(tmp_path):
+    run = a_run(tmp_path / "run")
+    (tmp_path / "link").symlink_to(run)
+    with pytest.raises(ValueError, match="overwrite=true"):
+        claim(tmp_path / "link", resume=False, overwrite=True)
+    assert (run / LAST).read_text() == "old"
+
+
+def running(directory: Path) -> None:
+    """The lock of another process, which is alive: the one that started the tests."""
+    pid = os.getppid()
+    start = locks._start_of(pid)
+    assert start is not None
+    other = locks.Owner(socket.gethostname(), locks._machine(), pid, start, time.time())
+    file = directory.parent / locks.FOLDER / f"{directory.name}.1"
+    file.parent.mkdir()
+    file.write_text(json.dumps(asdict(other)))
+
+
+@pytest.mark.parametrize(("resume", "overwrite"), [(False, True), (True, False)])
+def test_a_run_that_is_running_is_neither_overwritten_nor_gone_on_with(resume, overwrite, tmp_path):
+    run = a_run(tmp_path / "run")
+    running(run)
+    with (
+        pytest.raises(ValueError, match=f"process {os.getppid()} .* works in it; wait for it"),
+        claimed(run, resume=resume, overwrite=overwrite),
+    ):
+        pass
+    assert (run / LAST).read_text() == "old"
+    assert (run / CONFIG).is_file()
+
+
+def test_it_is_deleted_only_while_it_is_locked(tmp_path, monkeypatch):
+    """Another process may begin between the look and the deletion."""
+    run, seen = a_run(tmp_path / "run"), []
+    monkeypatch.setattr(run_dir, "delete", lambda place: seen.append(locks.owner(place)))
+    with claimed(run, resume=False, overwrite=True):
+        pass
+    assert [owner.pid for owner in seen] == [os.getpid()]
+
+
+def test_resume_does_not_replace_a_finished_run_whose_checkpoints_are_gone(tmp_path):
+    run, options = a_run(tmp_path / "run"), {"resume": True, "overwrite": False}
+    (run / LAST).unlink()
+    save({**SETTINGS, **CFG}, run / CONFIG)
+    origin = origin_of({**SETTINGS, **CFG}, "f")
+    assert checkpoint_to_resume(run, origin, **options) is None  # killed before its first one
+    with pytest.raises(ValueError, match=r"config\.yaml comes from another model or data: seed"):
+        checkpoint_to_resume(run, {**origin, "seed": 7}, **options)
+    (run / SUMMARY).write_text("{}")
+    with pytest.raises(ValueError, match=r"is a finished run whose .* is gone"):
+        checkpoint_to_resume(run, origin, **options)
+
+
+def test_resume_does_not_settle_in_a_folder_of_somebody(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(ValueError, match=r"is no run, and holds thesis\.tex"):
+        checkpoint_to_resume(tmp_path, origin_of(CFG, "f"), resume=True, overwrite=False)
+
+
+def test_what_a_kill_left_is_tidied_by_the_next_holder(tmp_path):
+    run = a_run(tmp_path / "run")
+    (run / ".encoder.0123.tmp").mkdir()
+    (run / ".summary.json.0123.half").write_text("{")
+    (run / LAST).with_name("step-1.half").write_text("half")
+    with claimed(run, resume=True, overwrite=False):
+        pass
+    assert {place.name for place in run.iterdir()} == {CONFIG, "checkpoints"}
+    assert [place.name for place in (run / LAST).parent.iterdir()] == ["last.ckpt"]

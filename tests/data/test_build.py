@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 from ssl_patches import config
+from ssl_patches.config.files import trusted
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.data import build as build_data
+from ssl_patches.data.live import LIVE
 from ssl_patches.sampler.patch_sampler import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -149,3 +151,16 @@ def test_a_range_that_could_not_be_applied_is_refused_and_one_of_a_model_left_ou
     assert build_data.with_value_range(folder, (0, 4095))["value_range"] == [0, 4095]
     stated = {**folder, "value_range": [0, 99]}
     assert build_data.with_value_range(stated, (0, 4095)) == stated
+
+
+def test_what_came_with_a_folder_is_checked_and_fetches_nothing() -> None:
+    node = {"_target_": "ssl_patches.data.TorchvisionSource", "name": "MNIST", "root": "x"}
+    kept = build_data._of_somebody({**node, "download": True}, trusted("data"))
+    assert kept == node
+    for changed in ({"root": {"_target_": "os.getcwd"}}, {"root": 3}, {"split": "val"}, {"a": 1}):
+        with pytest.raises(ValueError, match=r"^data\."):
+            build_data._of_somebody({**node, **changed}, trusted("data"))
+    live = {"_target_": LIVE, "name": "mine"}
+    cfg = {"data": live, "image_size": 32}
+    with pytest.raises(ValueError, match="was a Dataset object of the program"):
+        build_data.source(cfg, "train", whole=True, allowed=trusted("data"))

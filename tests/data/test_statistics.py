@@ -155,3 +155,18 @@ def test_of_a_dataset_of_ones_own_nothing_is_kept(own_cache: Path) -> None:
         image[:4] = 255
     assert measured(source) != before
     assert not own_cache.exists()
+
+
+def test_a_user_without_a_home_or_a_place_to_write_measures_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = measured(embedded(), folder=tmp_path / "kept")
+    (tmp_path / "file").write_text("")
+    assert measured(embedded(), folder=tmp_path / "file" / "below") == expected
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    assert measured(embedded()) == expected

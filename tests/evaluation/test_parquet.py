@@ -43,3 +43,16 @@ def test_an_output_in_use_is_refused(tmp_path):
     (tmp_path / "out.parquet").write_text("")
     with pytest.raises(ValueError, match="exists already"):
         chunks(tmp_path).claim()
+
+
+def test_overwrite_replaces_only_what_embed_wrote(tmp_path):
+    (tmp_path / "out.parquet").write_text("a table of somebody")
+    with pytest.raises(ValueError, match="this is another file"):
+        chunks(tmp_path, overwrite=True).claim()
+    (tmp_path / "out.parquet").unlink()
+    folder = chunks(tmp_path).folder
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("mine")
+    with pytest.raises(ValueError, match=r"it holds thesis\.tex"):
+        chunks(tmp_path, overwrite=True).claim()
+    assert (folder / "thesis.tex").read_text() == "mine"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from networks import (
     build,
+    exportable,
     preprocessing,
 )
 
-from ssl_patches.export.reference import full_precision, outputs_of, reference_images
+from ssl_patches.encoders.exported import ExportMismatch
+from ssl_patches.export.reference import (
+    full_precision,
+    outputs_of,
+    reference_images,
+    reference_of,
+)
 
 
 def test_the_yardstick_has_distinct_pictures_and_is_the_same_for_ever():
@@ -32,3 +40,12 @@ def test_the_reference_ignores_reduced_precision_and_puts_it_back():
             assert torch.equal(outputs_of(model, images, given)[0], expected)
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_a_model_with_one_feature_that_is_not_finite_has_no_reference(value):
+    model = build("vit_fixed")
+    with torch.no_grad():
+        model.norm.bias[1] = value
+    with pytest.raises(ExportMismatch, match="not finite"):
+        reference_of(exportable("vit_fixed", model), 2)

@@ -37,3 +37,15 @@ def test_only_a_folder_of_ours_is_replaced_and_on_request_only(tmp_path):
     with pytest.raises(ValueError, match="is a file"):
         check_free(tmp_path / "file", overwrite=True, mark="card")
     check_free(tmp_path, overwrite=True, mark="file")
+
+
+def test_an_export_with_a_file_of_somebody_in_it_is_not_replaced(tmp_path):
+    (tmp_path / "card").write_text('{"files": {"a.txt": "0"}}')
+    (tmp_path / "a.txt").write_text("ours")
+    check_free(tmp_path, overwrite=True, mark="card")
+    (tmp_path / "notes.md").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds notes\.md, which no export wrote"):
+        check_free(tmp_path, overwrite=True, mark="card")
+    (tmp_path / "card").write_text("{")
+    with pytest.raises(ValueError, match="holds a"):
+        check_free(tmp_path, overwrite=True, mark="card")

@@ -31,5 +31,5 @@ def test_versions_are_of_what_influences_results() -> None:
 def test_unreadable_files_are_listed(tmp_path) -> None:
     said: list[str] = []
     _note_unreadable(tmp_path, SimpleNamespace(unreadable=lambda: [("a.png", "cut")]), said.append)
-    assert (tmp_path / "unreadable.csv").read_text() == "a.png,'cut'\n"
+    assert (tmp_path / "unreadable.csv").read_text() == "path,reason\na.png,cut\n"
     assert said[0].startswith("1 files could not be read")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.messages import Failed
+from ssl_patches.config.plain_text import tell
 from ssl_patches.config.run_dir import CONFIG
 from ssl_patches.studies import design
 from ssl_patches.studies.compare.comparison import Comparison, compare_runs
@@ -63,6 +64,8 @@ def compare(places: Sequence[Path], wanted: Wanted) -> int:
                 f"{flag}={file}: is a folder; give {flag}"
                 f" {file / (PAGE if flag == '--report' else RESULTS)}"
             )
+        if file is not None and _is_foreign(file, PAGE if flag == "--report" else RESULTS):
+            raise ValueError(f"{flag}={file}: is not one of ours and stays; give another FILE")
     if wanted.page and not _can_draw():
         raise ValueError(
             f"--report={wanted.page}: needs altair and vl-convert-python; pip install"
@@ -73,10 +76,7 @@ def compare(places: Sequence[Path], wanted: Wanted) -> int:
     for lost in comparison.left_out:
         _say(f"left out {lost.path}: {lost.reason}")
     rows = rows_of(comparison)
-    print(
-        json.dumps(rows) if wanted.as_json else render(comparison, markdown=wanted.markdown),
-        flush=True,
-    )
+    tell(json.dumps(rows) if wanted.as_json else render(comparison, markdown=wanted.markdown))
     page, results = _files(places, wanted)
     _write(results, RESULTS, lambda: as_csv(rows))
     if pairs := pair_rows(comparison):
@@ -142,12 +142,18 @@ def _files(places: Sequence[Path], wanted: Wanted) -> tuple[Path | None, Path | 
 
 def _foreign(file: Path, kind: str, remedy: str) -> bool:
     """Is this somebody else's file? Then it is left alone, and said."""
-    if not file.exists():
-        return False
-    begins = file.read_text(encoding="utf-8", errors="replace")[:2000] if file.is_file() else ""
-    if foreign := MARKS[kind] not in begins:
+    if foreign := _is_foreign(file, kind):
         _say(f"{file} is not one of ours and stays as it is; give {remedy}")
     return foreign
+
+
+def _is_foreign(file: Path, kind: str) -> bool:
+    if not file.exists():
+        return False
+    if not file.is_file():
+        return True
+    with file.open(encoding="utf-8", errors="replace") as opened:
+        return MARKS[kind] not in opened.read(2000)
 
 
 def _can_draw() -> bool:
@@ -174,4 +180,4 @@ def _write(file: Path | None, kind: str, content) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    tell(text, sys.stderr)

@@ -82,7 +82,7 @@ def find_runs(places: Sequence[Path]) -> tuple[list[FinishedRun], list[LeftOut]]
     for folder in _folders(places):
         try:
             found.append(read_finished(folder))
-        except ValueError as error:
+        except (ValueError, OSError) as error:  # half of a run, or one that may not be read
             left_out.append(LeftOut(folder, str(error)))
     return _known_again(found), left_out
 

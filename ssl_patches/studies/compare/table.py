@@ -14,6 +14,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from ssl_patches.config.plain_text import cell
 from ssl_patches.evaluation.rows import RAW_PIXELS, TRAINED
 from ssl_patches.studies.compare.comparison import Comparison, estimate
 from ssl_patches.studies.compare.entries import Entry
@@ -191,9 +192,12 @@ def pair_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Write rows as CSV, with a header."""
+    """Write rows as CSV, with a header; text that a spreadsheet would compute begins with ``'``."""
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else ["run"])
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(
+        {key: cell(value) if isinstance(value, str) else value for key, value in row.items()}
+        for row in rows
+    )
     return out.getvalue()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -152,6 +153,9 @@ class Checkpoints(L.Callback):
         with replacing(path, durable=True) as half:
             trainer.save_checkpoint(half)
         with replacing(self.last, durable=True) as link:
-            os.link(path, link)
+            try:
+                os.link(path, link)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(path, link)
         for old in sorted(self.directory.glob("step-*.ckpt"))[: -self.keep]:
             old.unlink()

@@ -3,8 +3,8 @@
 Then weights and step number agree.
 
 SIGTERM is what schedulers and ``kill`` send, SIGUSR1 what Slurm sends ahead of the time limit
-(``--signal=USR1@90``). A second signal of the same kind does what it did before: Ctrl-C raises
-KeyboardInterrupt, the others end the process.
+(``--signal=USR1@90``), SIGHUP what a terminal sends that is closed. A second signal of the same
+kind does what it did before: Ctrl-C raises KeyboardInterrupt, the others end the process.
 
 Traps: (a) Lightning's own SIGTERM handler broadcasts inside the handler and hangs where ranks are
 in other collectives (Lightning 20825), and it is put before a handler that exists: ours is
@@ -24,7 +24,7 @@ import lightning as L
 
 from ssl_patches.training.pretrainer import step_ended
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 class Stop(L.Callback):
@@ -49,7 +49,10 @@ class Stop(L.Callback):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        before: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
+        if before[signal.SIGHUP] is signal.SIG_IGN:  # under nohup
+            del before[signal.SIGHUP]
+        self._before = before
         self._listen()
         try:
             yield

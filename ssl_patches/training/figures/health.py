@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ssl_patches.config.outside import read_json
 from ssl_patches.data.walk import PICTURE_MARK
 from ssl_patches.training.rows import HELD_OUT, TRAIN, Rows, of_split
 from ssl_patches.types import ACCURACY, Metric, measured
@@ -107,11 +107,7 @@ def _legend(figure: Any, found: Mapping[str, Any], runs: Mapping[str, Path]) -> 
     entries = []
     for place, name in enumerate(found):
         file = runs[name] / "alarms.json"
-        alarms = (
-            [alarm["name"] for alarm in json.loads(file.read_text(encoding="utf-8"))]
-            if file.exists()
-            else []
-        )
+        alarms = [alarm["name"] for alarm in read_json(file)] if file.exists() else []
         said = f"alarms: {', '.join(alarms)}" if alarms else "no alarm"
         entries.append(
             Line2D([], [], color=f"C{place}", marker="o", markersize=3, label=f"{name} ({said})")

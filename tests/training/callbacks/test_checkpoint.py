@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -113,3 +115,50 @@ def test_only_a_full_disk_is_told_in_one_line(tmp_path):
         disk_full_guard(tmp_path, tmp_path / "last.ckpt"),
     ):
         raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def written_by_hand(folder) -> Checkpoints:
+    callback = Checkpoints(folder, minutes=1e9, steps=0, keep=1)
+    trainer = SimpleNamespace(
+        global_step=1,
+        is_global_zero=True,
+        save_checkpoint=lambda path: DirectCheckpointIO().save_checkpoint(
+            {"weights": torch.zeros(9)}, path
+        ),
+    )
+    callback.write(trainer)
+    return callback
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    events: list[tuple[str, str, int]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        name = os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+        events.append(("fsync", name, os.fstat(descriptor).st_size))
+        fsync(descriptor)
+
+    def renamed(old, new) -> None:
+        events.append(("rename", os.path.basename(new), os.path.getsize(old)))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    whole = written_by_hand(tmp_path).last.stat().st_size
+    for name in ("step-00000001.ckpt", "last.ckpt"):
+        at = events.index(("rename", name, whole))
+        assert any(
+            what == "fsync" and file.endswith(".half") and size == whole
+            for what, file, size in events[:at]
+        )
+
+
+def test_where_there_are_no_hard_links_the_last_one_is_a_copy(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    last_one = written_by_hand(tmp_path).last
+    assert last_one.read_bytes() == (tmp_path / "step-00000001.ckpt").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "step-00000001.ckpt"]

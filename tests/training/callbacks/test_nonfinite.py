@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 import torch
 from runs import rows
 from small import REPOSITORY
 
 from ssl_patches import config
+from ssl_patches.config.messages import Failed
+from ssl_patches.training.callbacks import nonfinite
 from ssl_patches.training.onednn import linears_in_onednn
 from ssl_patches.training.prepare import prepare
 from ssl_patches.training.pretrainer import Pretrainer
@@ -70,7 +75,6 @@ def test_where_looking_would_wait_no_checkpoint_of_spoilt_weights_is_written(
 ):
     """What happens on a GPU, shown on a CPU: nobody looks before a checkpoint is due, two steps
     after the bad one."""
-    from ssl_patches.training.callbacks import nonfinite
 
     look = nonfinite.StopAtNonFinite._look
 
@@ -85,3 +89,18 @@ def test_where_looking_would_wait_no_checkpoint_of_spoilt_weights_is_written(
     assert kept["nonfinite"]["step"] == 1
     assert not kept["nonfinite"]["weights_before"]
     assert not list((tmp_path / "sick" / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_infinity_is_no_finite_loss_either(value, tmp_path, monkeypatch):
+    monkeypatch.setattr(nonfinite, "data_of", lambda _: None)
+    monkeypatch.setattr(nonfinite, "shards_of_step", lambda *_: [])
+    saved: list[Path] = []
+    trainer = SimpleNamespace(
+        global_step=3, world_size=1, accumulate_grad_batches=1, save_checkpoint=saved.append
+    )
+    module = SimpleNamespace(metrics={"loss": torch.tensor(value)}, progress=lambda: 0.5)
+    callback = nonfinite.StopAtNonFinite(tmp_path, every=1)
+    with pytest.raises(Failed, match="step 3: the loss is no finite number"):
+        callback.on_before_optimizer_step(trainer, module, None)
+    assert saved == [tmp_path / "nonfinite-step-3.ckpt"]

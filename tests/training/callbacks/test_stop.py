@@ -6,6 +6,7 @@ import signal
 
 from runs import last
 
+from ssl_patches.training.callbacks.stop import Stop
 from ssl_patches.training.pretrainer import Pretrainer
 
 
@@ -25,3 +26,17 @@ def test_sigusr1_saves_and_leaves(only_training, tmp_path, monkeypatch, capsys):
     assert said.endswith(f"go on with run_dir={run_dir} resume=true")
     assert last(run_dir)["global_step"] == 3
     assert (signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_terminal_that_is_closed_is_listened_to_but_not_under_nohup():
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        for handler in (signal.SIG_DFL, signal.SIG_IGN):
+            signal.signal(signal.SIGHUP, handler)
+            stop = Stop(every=1)
+            with stop.listening():
+                signal.raise_signal(signal.SIGHUP)
+                assert stop.came == ([signal.SIGHUP] if handler is signal.SIG_DFL else [])
+            assert signal.getsignal(signal.SIGHUP) is handler
+    finally:
+        signal.signal(signal.SIGHUP, before)

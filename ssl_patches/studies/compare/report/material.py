@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import json
 import math
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -21,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from ssl_patches.config.outside import parse_json, read_text
+from ssl_patches.data.decode import DAMAGE
+from ssl_patches.data.opening import open_image
 from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.compare.entries import Entry
 from ssl_patches.studies.compare.runs import FinishedRun
@@ -57,8 +58,8 @@ def table_of(path: Path) -> list[dict[str, float]]:
     """Read a CSV of numbers; what is no finite number is left out."""
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        return [row for found in csv.DictReader(file) if (row := dict(_numbers(found)))]
+    lines = read_text(path, errors="replace").splitlines()
+    return [row for found in csv.DictReader(lines) if (row := dict(_numbers(found)))]
 
 
 def _numbers(row: dict[str, str | None]) -> Iterator[tuple[str, float]]:
@@ -123,7 +124,7 @@ def per_class(run: FinishedRun) -> dict[str, dict[str, float]]:
         with np.load(run.path / "evaluation.npz", allow_pickle=False) as stored:
             labels, names = (
                 stored["labels"],
-                json.loads(str(stored["told"])).get("classes", []) if "told" in stored else [],
+                parse_json(str(stored["told"])).get("classes", []) if "told" in stored else [],
             )
             answers = {
                 key.removeprefix(ANSWERS): stored[key]
@@ -168,11 +169,13 @@ def figures(entries: Sequence[Entry]) -> list[Figure]:
 
 def _small(path: Path) -> bytes | None:
     try:
-        with Image.open(path) as opened:
+        if path.is_symlink():  # out of a folder that came from elsewhere
+            return None
+        with open_image(str(path)) as opened:
             image = opened.convert("RGB")
             image.thumbnail((FIGURE_WIDTH, 4 * FIGURE_WIDTH))
             out = io.BytesIO()
             image.save(out, "webp", quality=85)
             return out.getvalue()
-    except OSError:  # cut off while it was written
+    except DAMAGE:  # cut off while it was written
         return None

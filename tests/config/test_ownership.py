@@ -1,0 +1,45 @@
+"""A folder is a run where its settings, study or checkpoint say so; strange names are told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from small import REPOSITORY
+
+from ssl_patches.config.ownership import is_run, refuse_what_no_run_wrote, strange
+
+BEFORE = REPOSITORY / "tests" / "fixtures" / "before_move"
+
+
+def test_what_runs_wrote_until_today_is_a_run_and_nothing_in_it_is_strange():
+    runs = [BEFORE / "run", *sorted((BEFORE / "study" / "out" / "cells").iterdir())]
+    assert [run.name for run in runs if not is_run(run) or strange(run)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "ours"),
+    [
+        ("config.yaml", "seed: 1\nmodel: resnet\n", False),
+        ("config.yaml", "seed: 1\nimage_size: 32\nbudget: {}\ndata: {}\nencoder: {}\n", True),
+        ("cell.json", json.dumps({"study": "a", "key": "0"}), True),
+        ("cell.json", json.dumps({"cells": []}), False),
+        ("cell.json", "[", False),
+        ("error.txt", "failed", False),
+        ("summary.json", "{}", False),
+    ],
+)
+def test_a_name_that_other_programs_use_too_is_no_mark(name, text, ours, tmp_path):
+    (tmp_path / name).write_text(text)
+    assert is_run(tmp_path) is ours
+
+
+def test_a_damaged_run_is_known_by_its_checkpoint(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_text("torn")
+    (tmp_path / "config.yaml").write_text("")
+    refuse_what_no_run_wrote(tmp_path, "runs remove")
+    (tmp_path / "a.png").write_text("mine")
+    (tmp_path / "b.png").write_text("mine")
+    with pytest.raises(ValueError, match=r"^runs remove: .* holds a\.png and 1 more, which no run"):
+        refuse_what_no_run_wrote(tmp_path, "runs remove")
