@@ -12,8 +12,8 @@ FAST := -m "not slow and not gpu"
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-quickstart: $(VENV)/installed ## three tasks on the embedded images at equal FLOPs, evaluated and exported, one table
-	$(BIN)/ssl-patches study experiments/tasks_embedded out=$(RUNS)
+quickstart: $(VENV)/installed ## four tasks on the embedded images at equal FLOPs, evaluated and exported, one table
+	$(BIN)/ssl-patches study experiments/tasks_embedded out=$(RUNS) workers=2
 	@echo; $(BIN)/ssl-patches compare $(RUNS)
 
 test: $(VENV)/installed ## what every push runs

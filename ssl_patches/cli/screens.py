@@ -46,6 +46,6 @@ def _remedy(summary: Mapping[str, Any], said: str) -> list[str]:
     if summary["task"] in COMPARING:
         return ["Try a longer run (budget.flops=) first; docs/choose_a_task.md has what is known."]
     return [
-        "Try the recipe that pretrain chooses when no task is typed (it compares views, and led"
-        " wherever it was measured), or a longer run (budget.flops=)."
+        "Try the recipe that pretrain chooses when no task is typed (it compares views, and led for"
+        " classes of photographs), or a longer run (budget.flops=)."
     ]

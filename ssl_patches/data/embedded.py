@@ -1,19 +1,16 @@
-"""Draw the embedded images on the fly, so that everything runs offline and a class is nothing but
-an arrangement.
+"""Draw the embedded images: mobiles of ten kinds, made on the fly, so that everything runs offline.
 
-Every image shows one robot on a plain under a sky. The robot wears the same five parts in every
-class, each once; only *where* the parts sit (four corners and the middle) says the class. Colours,
-textures, light, pose, background and grain are random and know nothing of the class, so pixels,
-colour histograms and untrained networks say little about it, while the light from the upper left,
-the sky above the darker ground and the robot's outline make the place of a tile partly readable
-from its content, as in photographs.
+Every image shows one mobile: five flat shapes that hang before a wall, a pair at the top, one in
+the middle, a pair at the bottom. Its kind, the class, is which of ten shapes hang where: kind k has
+shape k at the top, k + 1 in the middle and k + 3 at the bottom, so every shape hangs in three
+kinds, and two kinds share one shape at most. Colours, light, place, size, turn, background and
+grain are random and know nothing of the class.
 
-Arrangements: class (a, b), a in {1, 2}, b in 0..4, puts part ``(a * slot + b) % 5`` into ``slot``.
-Affine maps of a prime field are sharply 2-transitive, so two classes agree on at most one slot (the
-places of any two parts tell the class) and every part visits every slot in exactly two classes. The
-slots are numbered so that a horizontal flip is ``slot -> 4 - slot``, that is ``a -> -a``: a flipped
-image belongs to no class and is as far from the nine others as an upright one, so flips in
-augmentation never confuse two classes.
+What makes them worth pretraining on: nothing but the shapes tells the rows apart (there is no
+outline, no horizon, and light may come from anywhere), so telling where a tile was cut is telling
+which shapes go together; the parts that are seen say what those that are hidden look like; and two
+crops share their shapes. Pixels say little, because walls differ more in colour than shapes do from
+their wall.
 
 Trap: pinned pixels. Only the raw words of PCG64 are used (numpy guarantees those, not the
 distributions), all is float64 until one final rounding. Whoever changes the drawing changes
@@ -37,33 +34,30 @@ from ssl_patches.data.source import ImageSource
 Array = NDArray[np.float64]
 Scene = dict[str, Array]
 
-DRAWING = 1
-KINDS = ("disc", "ring", "triangle", "cross", "bars")  # part id in a mask = position here + 1
-SLOTS = np.array(
-    [(-1, -1), (1, -1), (0, 0), (1, 1), (-1, 1)], dtype=np.float64
-)  # y, x; a flip is slot -> 4 - slot
-SPREAD, RADIUS = (
-    0.235,
-    0.14,
-)  # centre of the robot to a slot along an axis, and size of a part, in image sides
-# how far a part of a robot of scale 1 can get from the robot's centre along an axis, in image sides
-REACH = 0.446
+DRAWING = 3
+KINDS = (  # part id in a mask = position here + 1
+    "disc", "ring", "triangle", "cross", "bars", "square", "moon", "chevron", "star", "hourglass",
+)  # fmt: skip
+# centre of each slot from the centre of the mobile, y and x, in SPREADs; a flip is slot -> 4 - slot
+SLOTS = np.array([(-1, -1), (1, -1), (0, 0), (1, 1), (-1, 1)], dtype=np.float64)
+ROWS = (0, 3, 1, 3, 0)  # what is added to the class for the shape in each slot
+SPREAD, RADIUS = 0.245, 0.16  # in image sides; RADIUS: size of a part
+# how far a part of a mobile of scale 1 can get from its centre along an axis, in image sides
+REACH = 0.516
 
 # Everything random about an image: name -> (how many values, low, high). Lengths in image sides,
 # angles in radians.
 RANGES: dict[str, tuple[int, float, float]] = {
-    "shift": (2, -1.0, 1.0), "scale": (1, 0.75, 1.1), "rotation": (1, -0.14, 0.14),
-    "light": (1, 3.6, 4.3), "light_depth": (1, 0.2, 0.45),
-    "brightness": (1, 0.85, 1.15), "grain": (1, 0.01, 0.07),
-    "sky_hue": (2, 0.0, 1.0), "sky_value": (1, 0.55, 0.85), "horizon": (1, 0.1, 0.3),
-    "ground_hue": (1, 0.0, 1.0), "ground_value": (1, 0.2, 0.42),
-    "wave": (8, -22.0, 22.0), "wave_phase": (4, 0.0, 6.28), "wave_depth": (4, 0.0, 0.08),
-    "blob_at": (12, -0.5, 0.5), "blob_width": (6, 0.04, 0.12), "blob_colour": (18, -0.3, 0.3),
-    "body_hue": (1, 0.0, 1.0), "body_value": (1, 0.42, 0.62), "body_taper": (1, -0.08, 0.08),
-    "part_at": (10, -0.015, 0.015), "part_size": (5, 0.94, 1.06), "part_turn": (5, -0.2, 0.2),
-    "part_hue": (5, 0.0, 1.0), "part_chroma": (5, 0.05, 0.25), "part_contrast": (5, -0.14, 0.14),
-    "stripe": (10, -9.0, 9.0), "stripe_phase": (5, 0.0, 6.28), "stripe_depth": (5, 0.0, 0.07),
+    "shift": (2, -1.0, 1.0), "scale": (1, 0.66, 0.95), "rotation": (1, -0.22, 0.22),
+    "light": (1, 0.0, 6.283185307179586), "light_depth": (1, 0.0, 0.06),
+    "brightness": (1, 0.85, 1.15), "grain": (1, 0.005, 0.02),
+    "back_hue": (1, 0.0, 1.0), "back_value": (1, 0.33, 0.67), "back_slope": (1, 0.0, 0.05),
+    "back_angle": (1, 0.0, 6.283185307179586),
+    "part_at": (10, -0.025, 0.025), "part_size": (5, 0.93, 1.07), "part_turn": (5, -0.12, 0.12),
+    "trim_hue": (1, 0.0, 1.0), "trim_sign": (1, -1.0, 1.0), "trim_contrast": (1, 0.17, 0.34),
+    "part_hue": (5, -0.05, 0.05), "part_contrast": (5, -0.05, 0.05),
 }  # fmt: skip
+CHROMA, BACK_CHROMA = 0.06, 0.14
 _COUNTS = np.array([count for count, _, _ in RANGES.values()])
 _LOW, _HIGH = (np.repeat([r[k] for r in RANGES.values()], _COUNTS) for k in (1, 2))
 _ENDS = np.cumsum(_COUNTS)
@@ -73,18 +67,15 @@ _PARTS = {
 
 
 def arrangement(label: int) -> list[int]:
-    """Return the kind of part (position in ``KINDS``) in each of the five slots.
-
-    ``label``: the class, 0..9.
-    """
-    a, b = 1 + label // 5, label % 5
-    return [(a * slot + b) % 5 for slot in range(5)]
+    """Return the kind of part (position in ``KINDS``) in each of the five slots, for class
+    ``label`` 0..9."""
+    return [(label + row) % len(KINDS) for row in ROWS]
 
 
 def class_name(label: int) -> str:
-    """Name the class ``label`` after the parts at the robot's upper left and right: "disc-bars"."""
+    """Return the parts at the top, in the middle and at the bottom: "disc-ring-cross"."""
     kinds = arrangement(label)
-    return f"{KINDS[kinds[0]]}-{KINDS[kinds[4]]}"
+    return "-".join(KINDS[kinds[slot]] for slot in (0, 2, 1))
 
 
 def draw(
@@ -100,14 +91,8 @@ def draw(
     values = _LOW + uniform * (_HIGH - _LOW)
     scene = {name: values[where] for name, where in _PARTS.items()}
     canvas = _background(scene, size)
-    offset = scene["shift"] * min(0.1, 0.5 - REACH * scene["scale"][0])
-    _paint_body(canvas, scene, offset)
-    mask = _paint_parts(canvas, scene, offset, label)
-    y, x = _axes(size)
-    gain, depth = 255.0 * scene["brightness"], scene["light_depth"]
-    canvas *= (gain + gain * depth * np.sin(scene["light"]) * y) + gain * depth * np.cos(
-        scene["light"]
-    ) * x
+    mask = _paint_parts(canvas, scene, label)
+    canvas *= 255.0 * scene["brightness"]
     noise = words[_ENDS[-1] :].astype("<u8").view(np.uint8)[: size * size].reshape(size, size)
     canvas += (noise - 127.5) * (2.0 * scene["grain"])
     return canvas, mask
@@ -129,76 +114,19 @@ def _colour(hue: Array, value: Array | float, chroma: Array | float) -> Array:
     )
 
 
-def _waves(scene: Scene, size: int, which: slice) -> tuple[Array, Array]:
-    """Two gratings as factors (size, 4) and (4, size) of their sum: sin(p + q) = sin p cos q + cos
-    p sin q."""
-    y, x = _axes(size)
-    ky, kx = scene["wave"].reshape(2, 4)[:, which]
-    p, q = ky * y + scene["wave_phase"][which], kx[:, None] * x
-    depth = scene["wave_depth"][which]
-    return np.concatenate([depth * np.sin(p), depth * np.cos(p)], 1), np.concatenate(
-        [np.cos(q), np.sin(q)]
-    )
-
-
 def _background(scene: Scene, size: int) -> Array:
-    """Sky that pales towards the horizon, darker ground that darkens towards the viewer, soft
-    blobs, gratings.
+    """Paint a wall of two colours that run into each other, and the light that falls across it.
 
-    Every layer is a function of y times a function of x, so the whole is one matrix product.
+    Both change evenly along a line, so the whole is a constant, a slope in y and one in x.
     """
     y, x = _axes(size)
-    high, low = _colour(scene["sky_hue"], scene["sky_value"] * np.array([0.8, 1.0]), 0.12)
-    ground = _colour(scene["ground_hue"], scene["ground_value"], 0.1)[0] * (1.25 - 0.9 * y)
-    sky = high + (low - high) * (y + 0.5)
-    base = sky + np.minimum(np.maximum((y - scene["horizon"]) * size + 0.5, 0.0), 1.0) * (
-        ground - sky
-    )
-    (at_y, at_x), width = scene["blob_at"].reshape(2, 6), scene["blob_width"]
-    tall, wide = (
-        np.exp(-(((y - at_y) / width) ** 2)),
-        np.exp(-(((x - at_x[:, None]) / width[:, None]) ** 2)),
-    )
-    wave_y, wave_x = _waves(scene, size, slice(0, 2))
-    down = np.empty((3, size, 11))
-    down[..., 0] = base.T
-    down[..., 1:7] = scene["blob_colour"].reshape(3, 1, 6) * tall
-    down[..., 7:] = wave_y
-    across = np.concatenate([np.ones_like(x), wide, wave_x])
-    return (down.reshape(3 * size, 11) @ across).reshape(3, size, size)
-
-
-def _paint_body(canvas: Array, scene: Scene, offset: Array) -> None:
-    """Paint the robot without its parts.
-
-    A shadow on the ground, two feet, an aerial, a rounded body with a dark rim.
-    """
-    size = canvas.shape[-1]
-    y, x = _axes(size)
-    scale, sin, cos = scene["scale"][0], np.sin(scene["rotation"][0]), np.cos(scene["rotation"][0])
-    dy, dx = (y - offset[0]) / scale, (x - offset[1]) / scale
-    v, u = cos * dy - sin * dx, cos * dx + sin * dy
-    keep = (0.34 + 55.0 * (dy - 0.45) ** 2) + 2.2 * (
-        dx - 0.08
-    ) ** 2  # the light that the shadow at the feet leaves
-    keep = np.minimum(np.maximum(keep, 0.45), 1.0)
-    side, down = np.abs(u), np.abs(v)
-    edge_x, edge_y = (
-        np.maximum(side + scene["body_taper"] * v - 0.31, 0.0),
-        np.maximum(down - 0.31, 0.0),
-    )
-    body = np.sqrt(edge_x * edge_x + edge_y * edge_y) - 0.09
-    feet = np.maximum(np.abs(side - 0.2) - 0.07, np.abs(v - 0.42) - 0.05)
-    limbs = np.minimum(feet, np.maximum(side - 0.025, np.abs(v + 0.44) - 0.06))
-    sharp = size * scale
-    cover = np.minimum(np.maximum(0.5 - body * sharp, 0.0), 1.0)
-    limbs = np.minimum(np.maximum(0.5 - limbs * sharp, 0.0), 1.0) * (1.0 - cover)
-    wave_y, wave_x = _waves(scene, size, slice(2, 4))
-    shade = wave_y @ wave_x + 1.0 - np.minimum(np.maximum(16.0 * body + 0.4, 0.0), 0.4)
-    canvas *= keep * (1.0 - cover - limbs)
-    canvas += _colour(scene["body_hue"], scene["body_value"], 0.12)[0][:, None, None] * (
-        cover * shade + 0.5 * limbs
-    )
+    slope = scene["back_slope"] * np.array([-1.0, 1.0])
+    first, second = _colour(scene["back_hue"], scene["back_value"] + slope, BACK_CHROMA)
+    step, fall = second - first, scene["light_depth"]
+    down = step * np.cos(scene["back_angle"]) + fall * np.sin(scene["light"])
+    across = step * np.sin(scene["back_angle"]) + fall * np.cos(scene["light"])
+    base = (first + second) / 2
+    return (base[:, None, None] + down[:, None, None] * y) + across[:, None, None] * x
 
 
 def _shape(kind: str, v: Array, u: Array, distance: Array) -> Array:
@@ -210,19 +138,32 @@ def _shape(kind: str, v: Array, u: Array, distance: Array) -> Array:
         return np.abs(distance - 0.70) - 0.25
     if kind == "triangle":
         return np.maximum(v - 0.66, 0.866 * np.abs(u) - 0.5 * v - 0.42)
+    if kind == "moon":
+        return np.maximum(distance - 0.95, 0.75 - np.sqrt((u - 0.45) ** 2 + (v + 0.1) ** 2))
+    side, down = np.abs(u), np.abs(v)
     if kind == "cross":
-        u, v = np.abs(u), np.abs(v)
-        return np.maximum(np.minimum(u, v) - 0.28, np.maximum(u, v) - 0.95)
-    return np.maximum(np.abs(np.abs(u) - 0.53) - 0.26, np.abs(v) - 0.77)
+        return np.maximum(np.minimum(side, down) - 0.28, np.maximum(side, down) - 0.95)
+    if kind == "bars":
+        return np.maximum(np.abs(side - 0.53) - 0.26, down - 0.77)
+    if kind == "square":
+        return np.abs(np.maximum(side, down) - 0.56) - 0.24
+    if kind == "chevron":
+        return np.maximum(np.abs(v + 0.9 * side - 0.25) - 0.34, side - 0.85)
+    if kind == "star":
+        return distance - 0.68 - 0.27 * np.cos(5.0 * np.arctan2(u, -v))
+    return np.maximum(0.8 * (side - down) - 0.12, np.maximum(down, side) - 0.8)
 
 
-def _paint_parts(canvas: Array, scene: Scene, offset: Array, label: int) -> NDArray[np.uint8]:
-    """All five parts, worked out in one stack of small windows (5, n, n); row k belongs to
-    ``KINDS[k]``."""
+def _paint_parts(canvas: Array, scene: Scene, label: int) -> NDArray[np.uint8]:
+    """Paint all five parts, in one stack of small windows (5, n, n); row k belongs to slot k.
+
+    A part is lighter or darker than what is behind it, all parts of a mobile alike.
+    """
     size, scale = canvas.shape[-1], scene["scale"][0]
+    offset = scene["shift"] * min(0.12, 0.5 - REACH * scale)
     sin, cos = np.sin(scene["rotation"][0]), np.cos(scene["rotation"][0])
-    slot = np.argsort(arrangement(label))
-    sy, sx = (SLOTS[slot] * SPREAD + scene["part_at"].reshape(5, 2)).T * scale
+    kinds = arrangement(label)
+    sy, sx = (SLOTS * SPREAD + scene["part_at"].reshape(5, 2)).T * scale
     centre = np.stack([cos * sy + sin * sx, cos * sx - sin * sy], 1) + offset[None]
     radius = RADIUS * scale * scene["part_size"]
     n = min(size, int(2.6 * RADIUS * size) + 3)  # 2 * the largest scale, part and extent of a shape
@@ -234,23 +175,16 @@ def _paint_parts(canvas: Array, scene: Scene, offset: Array, label: int) -> NDAr
     turn = (scene["part_turn"] + scene["rotation"])[:, None, None]
     v, u = np.cos(turn) * dy - np.sin(turn) * dx, np.cos(turn) * dx + np.sin(turn) * dy
     distance = np.sqrt(v * v + u * u)
-    inside = np.stack([_shape(kind, v[k], u[k], distance[k]) for k, kind in enumerate(KINDS)])
+    inside = np.stack(
+        [_shape(KINDS[kind], v[k], u[k], distance[k]) for k, kind in enumerate(kinds)]
+    )
     cover = np.minimum(np.maximum(0.5 - inside * (radius * size)[:, None, None], 0.0), 1.0)
-    contrast = scene["part_contrast"]
-    value = scene["body_value"] + contrast + np.where(contrast < 0, -0.2, 0.2)
-    colour = _colour(scene["part_hue"], value, scene["part_chroma"])
-    ky, kx = scene["stripe"].reshape(2, 5, 1, 1)
-    p, q = ky * dy + scene["stripe_phase"][:, None, None], kx * dx
-    depth = scene["stripe_depth"][:, None, None]
-    lit = (1.0 + 0.18 * np.sin(scene["light"]) * dy) + 0.18 * np.cos(scene["light"]) * dx
-    stripes = (depth * np.sin(p)) * np.cos(q) + (depth * np.cos(p)) * np.sin(q)
-    shade = lit + stripes - np.minimum(np.maximum(0.3 + 2.4 * inside, 0.0), 0.3)
-    painted = colour[:, :, None, None] * shade[:, None]
+    value = np.where(scene["trim_sign"] < 0, -1.0, 1.0) * scene["trim_contrast"]
+    colour = _colour(scene["trim_hue"] + scene["part_hue"], value + scene["part_contrast"], CHROMA)
     mask = np.zeros((size, size), dtype=np.uint8)
     for k, (top, left) in enumerate(corner):
-        window = canvas[:, top : top + n, left : left + n]
-        window += cover[k] * (painted[k] - window)
-        mask[top : top + n, left : left + n][cover[k] > 0.5] = k + 1
+        canvas[:, top : top + n, left : left + n] += cover[k] * colour[k][:, None, None]
+        mask[top : top + n, left : left + n][cover[k] > 0.5] = kinds[k] + 1
     return mask
 
 

@@ -154,8 +154,8 @@ def test_the_embedded_images_have_masks_too_and_parts_lie_where_the_picture_show
     assert isinstance(source, HasMasks)
     image, mask, index = WithMasks(source)[2]
     assert (mask.dtype, mask.shape, index) == (torch.int16, (48, 48), 2)
-    assert set(mask.unique().tolist()) == {0, *source.objects}
-    assert len(source.mask_classes) == 6
+    assert set(mask.unique().tolist()) < {0, *source.objects}
+    assert (len(mask.unique()), len(source.mask_classes)) == (4, 11)  # three kinds of parts of ten
     assert torch.equal(image, source[2][0])
 
 

@@ -282,7 +282,7 @@ def test_the_studies_that_come_with_the_package_can_be_planned(name, tmp_path):
         words += [f"data.root={tmp_path / 'images'}", "data.batch_size=8"]
     plan = planning.plan(design.read(REPOSITORY / "experiments" / name, words), tmp_path / "out")
     tasks = {run.axes["task"] for run in plan.runs}
-    assert len(plan.runs) == {"tasks_embedded": 3, "tasks_cifar10": 6, "tasks_imagenette": 11}[name]
+    assert len(plan.runs) == {"tasks_embedded": 4, "tasks_cifar10": 6, "tasks_imagenette": 11}[name]
     assert (
         len(plan.trials) == {"tasks_embedded": 0, "tasks_cifar10": 12, "tasks_imagenette": 22}[name]
     )
