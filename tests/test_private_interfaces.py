@@ -17,6 +17,10 @@ ALLOWED = {
     "config/hydra_paths.py": set(),  # public by name, promised by nobody
     "data/datasets_private.py": {"_fingerprint"},
     "training/lightning_private.py": {"_broadcast_sigterm_tensor"},
+    "training/attention_flops.py": {
+        "_scaled_dot_product_flash_attention_for_cpu",
+        "_scaled_dot_product_flash_attention_for_cpu_backward",
+    },
     "training/live_tensors.py": {"torch.utils._python_dispatch"},
     "training/onednn.py": {"_linear_pointwise"},
 }

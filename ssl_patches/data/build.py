@@ -85,6 +85,8 @@ def with_label_kind(
 
     ``wanted``: class or value; with any other the source decides. ``allowed``: as for ``source``.
     """
+    if data["_target_"] == LIVE:
+        return data
     knobs, _ = signature(locate(data["_target_"], key="data._target_", allowed=allowed))
     if wanted not in ("class", "value") or "label_kind" not in knobs or data.get("label_kind"):
         return data

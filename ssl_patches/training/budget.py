@@ -16,22 +16,11 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import (
-    FlopCounterMode,
-    sdpa_backward_flop_count,
-    sdpa_flop_count,
-)
+from torch.utils.flop_counter import FlopCounterMode
+
+from ssl_patches.training.attention_flops import ATTENTION
 
 DEFAULT_EPOCHS = 20.0
-ATTENTION = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: (
-        lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value)
-    ),
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: (
-        lambda out, query, key, value, *_, **__: sdpa_backward_flop_count(out, query, key, value)
-    ),
-}
-"""What torch 2.11 does not count on a CPU and 2.15 does: a budget must not hang on the version."""
 M = TypeVar("M", bound=nn.Module)
 
 

@@ -15,7 +15,7 @@ from ssl_patches.config.atomic import replacing, replacing_folder, write_json, w
 
 RENAMES = {
     "config/atomic.py": "the one place",
-    "studies/listing.py": "what is removed is first no run any more",
+    "config/run_dir.py": "what is removed is first no run any more",
     "studies/tuning.py": "a trial is no run any more; nothing is replaced",
 }
 """Files of the package that may rename, and why."""

@@ -140,7 +140,7 @@ def test_deep_files_have_their_range_and_channels_suggested(
         "experiment=microscopy",
     } <= set(words)
     cfg = config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN)
-    assert build_data.source(cfg, "train", whole=True)[0][0].shape == (5, 32, 32)
+    assert build_data.source(cfg, "train", whole=True)[0][0].shape == (5, 96, 96)
 
 
 @pytest.mark.parametrize(("depth", "expected"), [(np.uint8, None), (np.uint16, [0.0, 900.0])])

@@ -241,7 +241,7 @@ def test_images_are_read_by_the_range_of_the_model_or_the_difference_is_said(typ
     node = {"_target_": "ssl_patches.data.FolderSource", "root": "x", "value_range": typed}
     cfg = {"data": {key: value for key, value in node.items() if value is not None}, "model": "RUN"}
     subject = Subject(torch.nn.Identity(), 32, [0.5] * 3, [0.5] * 3, {}, stored_range=trained)
-    data, _ = chosen_data(cfg, subject)
+    data, _ = chosen_data(cfg, subject, config_dirs=())
     assert data.get("value_range") == (typed or trained)
     (line,) = range_told(cfg["data"], data, subject, "RUN") or [None]
     assert line is None if said is None else re.search(said, line)

@@ -210,6 +210,9 @@ def test_an_output_in_use_is_refused_and_an_export_is_replaced_on_request(tmp_pa
     with pytest.raises(ValueError, match=r"output=.*must be new or empty.*overwrite=true"):
         write("vit", folder)
     (folder / "stale").touch()
+    with pytest.raises(ValueError, match="holds stale, which no export wrote"):
+        write("resnet", folder, overwrite=True)
+    (folder / "stale").unlink()
     write("resnet", folder, overwrite=True)
     assert {path.name for path in folder.iterdir()} == FILES
     assert list(tmp_path.iterdir()) == [folder]

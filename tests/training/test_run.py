@@ -259,10 +259,10 @@ def test_resume_starts_where_there_is_nothing(only_training, tmp_path):
 
 def test_overwrite_starts_anew(only_training, tmp_path):
     run_dir = only_training(tmp_path / "run")
-    (run_dir / "notes.txt").write_text("of the old run")
+    (run_dir / "unreadable.csv").write_text("of the old run")
     only_training(run_dir, "overwrite=true", "budget.images=32")
     assert steps(run_dir) == [1, 2]
-    assert not (run_dir / "notes.txt").exists()
+    assert not (run_dir / "unreadable.csv").exists()
 
 
 def test_what_is_exported_is_what_was_trained(finished_run):
