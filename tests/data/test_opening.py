@@ -13,8 +13,8 @@ from small import REPOSITORY
 
 from ssl_patches.data import opening
 from ssl_patches.data.decode import UnreadableImage, decode, header
-from ssl_patches.data.walk import SUFFIXES
 from ssl_patches.data.opening import FORMATS, check_bytes, check_extent, open_image
+from ssl_patches.data.walk import SUFFIXES
 
 NOT_READ = ("EPS", "PDF", "ICO", "PCX", "SGI", "XBM", "IM")
 
