@@ -15,7 +15,6 @@ DATASETS = "a Dataset of the user's is any object with a length and items"
 PLATFORM = "what the operating system offers differs"
 REASONS = {
     "__init__.py": "functions of the package are imported when they are asked for",
-    "cli/completion.py": "nodes of a syntax tree have a name or not",
     "config/definitions.py": "is it a name that Python itself has?",
     "config/hydra_refusals.py": "Hydra is imported late, and its errors carry what they know",
     "config/instantiate.py": "a dotted path names anything that can be imported",

@@ -24,6 +24,8 @@ class Numbers(Dataset):
     """Image i is filled with i % 256; ``broken`` ones are replaced by the next, as a folder
     does."""
 
+    reads_apart = False
+
     def __init__(self, length: int, broken: tuple[int, ...] = ()) -> None:
         self.length, self.broken = length, broken
 

@@ -41,7 +41,6 @@ TINY = {
         "seed=0",
         *(word for word in RUN if not word.startswith("budget.epochs")),
         "data.count=64",
-        *SMALL_VIT,
     ),
     "embed": ("data.num_workers=0",),
     "doctor": ("num_workers=0",),

@@ -9,13 +9,7 @@ import torch
 
 from ssl_patches.encoders import create
 from ssl_patches.training.optim import AdamW
-from ssl_patches.training.supervised import (
-    TARGET,
-    Supervised,
-    classes_of,
-    instead_of_task,
-    is_supervised,
-)
+from ssl_patches.training.supervised import Supervised, classes_of
 from ssl_patches.views import Whole
 
 
@@ -43,14 +37,6 @@ def test_without_labels_all_are_of_the_first_class(module) -> None:
     images = torch.randint(256, (2, 3, 16, 16), dtype=torch.uint8)
     zeros = torch.zeros(2, dtype=torch.long)
     assert module.losses(images)[0] == module.losses(images, zeros)[0]
-
-
-def test_it_stands_in_place_of_the_task() -> None:
-    cfg = {"task": {"_target_": "x.Jigsaw"}, "sampler": {}, "callbacks": {"a": 1}, "seed": 0}
-    assert not is_supervised(cfg)
-    found = instead_of_task(cfg)
-    assert found == {"task": {"_target_": TARGET}, "callbacks": {}, "seed": 0}
-    assert is_supervised(found)
 
 
 def test_classes_are_counted_or_missed() -> None:

@@ -177,7 +177,7 @@ class Painted(nn.Module):
         raw = (images * 0.25 + 0.5) * 255
         unknown = torch.zeros(images.shape[-2:], dtype=torch.uint8)
         masks = torch.stack([self.known.get(self.key(image.round()), unknown) for image in raw])
-        return [shares_of(masks, classes=6, grid=(24, 24))]
+        return [shares_of(masks, classes=11, grid=(24, 24))]
 
 
 def test_from_sources_to_rows_and_an_oracle_reaches_what_its_grid_allows():
