@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS, TRAINED, Row, shown
 
@@ -31,17 +31,23 @@ def verdict(rows: Iterable[Row]) -> str:
     ]
     if not pairs:
         return ""
-    missed = [(row, floor) for row, floor in pairs if standing(row, floor) < 1]
-    if missed:
-        said = [
-            f"{row.metric} {_number(row)} is {WORDS[standing(row, floor)]}"
-            f" {FLOORS[floor.model]} {_number(floor)}"
-            for row, floor in missed
-        ]
+    if said := list(_missed(pairs)):
         return f"{NOT_YET}: {'; '.join(said)}."
     floors = dict.fromkeys(FLOORS[floor.model] for _, floor in pairs)
     metrics = dict.fromkeys(row.metric for row, _ in pairs)
     return f"It helped: above {' and '.join(floors)} in {' and '.join(metrics)}."
+
+
+def _missed(pairs: Sequence[tuple[Row, Row]]) -> Iterator[str]:
+    """Say of each metric which floors are not cleared."""
+    for metric in dict.fromkeys(row.metric for row, _ in pairs):
+        some = [pair for pair in pairs if pair[0].metric == metric and standing(*pair) < 1]
+        floors = [
+            f"{WORDS[standing(row, floor)]} {FLOORS[floor.model]} {_number(floor)}"
+            for row, floor in some
+        ]
+        if floors:
+            yield f"{metric} {_number(some[0][0])} is {' and '.join(floors)}"
 
 
 def standing(row: Row, floor: Row) -> int:
