@@ -62,6 +62,7 @@ class _Look(Dataset[object]):
 
 
 def _copied(subject: Subject) -> Subject:
+    """Return a copy; a Dataset that cannot be copied is returned itself, as a loader reads it."""
     try:
         return copy.deepcopy(subject)
     except Exception:  # whatever a Dataset raises that cannot be copied
