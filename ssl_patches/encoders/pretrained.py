@@ -1,5 +1,5 @@
-"""Load weights to go on from: timm's own, or a file of timm, torchvision, facebookresearch/mae or
-an export of ours.
+"""Load weights to go on from: timm's own, or a file of timm, torchvision, facebookresearch/mae,
+TensorFlow's EfficientNet-Lite, or an export of ours.
 
 Strict: every tensor of the encoder is found in the file with its own shape, or the request is
 refused and all that does not fit is listed. What is left out, renamed, resized or adapted to other
@@ -35,6 +35,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor
 
 from ssl_patches.encoders.base import Encoder
+from ssl_patches.encoders.layouts import in_order, layout_of
 
 HEADS = ("head.", "head_dist.", "heads.", "fc.", "classifier.")
 DECODER = ("decoder_", "mask_token")
@@ -84,9 +85,8 @@ def _of_timm(encoder: Encoder) -> State:
     ValueError when there are none or they cannot be reached.
     """
     try:
+        check_reachable(encoder.architecture)
         kept = _in_cache(encoder.architecture)
-        if kept is None and not constants.HF_HUB_OFFLINE:
-            _ask_hub()
         return timm.create_model(
             encoder.architecture,
             pretrained=True,
@@ -100,6 +100,15 @@ def _of_timm(encoder: Encoder) -> State:
             f"encoder.pretrained=true: timm's weights of {encoder.architecture} cannot be had"
             f" ({reason}); name a file, encoder.pretrained=FILE, or set encoder.pretrained=false"
         ) from None
+
+
+def check_reachable(name: str) -> None:
+    """Look whether timm's weights of a name can be had: kept here, or a hub that answers.
+
+    OSError where neither is so, within seconds.
+    """
+    if _in_cache(name) is None and not constants.HF_HUB_OFFLINE:
+        _ask_hub()
 
 
 def _in_cache(name: str) -> str | None:
@@ -143,17 +152,9 @@ def _read(path: Path) -> tuple[State, str]:
             f"encoder.pretrained={path}: no such file, and no run or export; name one, or set"
             " encoder.pretrained=true"
         )
-    found = _tensors(path)
-    for key in ("model", "state_dict"):
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = cast(dict[str, Any], found[key])
-    if not isinstance(found, Mapping) or not all(
-        isinstance(value, Tensor) for value in found.values()
-    ):
-        raise ValueError(
-            f"encoder.pretrained={path}: must hold a state dict; save the model's state_dict()"
-        )
-    state = {key.removeprefix("module."): value for key, value in found.items()}
+    state = state_of_file(path)
+    if (layout := layout_of(state)) is not None:
+        return state, layout.name
     if "conv_proj.weight" in state:
         return {_vit_key(key): value for key, value in state.items()}, "torchvision ViT"
     if "features.0.0.weight" in state and "features.1.0.layer_scale" in state:
@@ -166,6 +167,24 @@ def _read(path: Path) -> tuple[State, str]:
         if any(key.startswith(DECODER) for key in state)
         else "a state dict of timm's names"
     )
+
+
+def state_of_file(path: Path) -> State:
+    """Read the state dict of a file under its own names.
+
+    ValueError where there is none, or something else than tensors.
+    """
+    found = _tensors(path)
+    for key in ("model", "state_dict"):
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = cast(dict[str, Any], found[key])
+    if not isinstance(found, Mapping) or not all(
+        isinstance(value, Tensor) for value in found.values()
+    ):
+        raise ValueError(
+            f"encoder.pretrained={path}: must hold a state dict; save the model's state_dict()"
+        )
+    return {key.removeprefix("module."): value for key, value in found.items()}
 
 
 def _tensors(path: Path) -> Any:
@@ -249,6 +268,9 @@ def _fitted(encoder: Encoder, state: State, source: str | bool) -> tuple[State, 
     channels.
     """
     own, notes = encoder.model.state_dict(), []
+    if (layout := layout_of(state)) is not None:
+        state, head = in_order(state, layout, list(own))
+        notes.append(f"tensors in order; left out: {len(head)} of the head ({_some(head)})")
     for old, new in (("head.norm.", "norm_pre."), ("fc_norm.", "norm.")):
         if f"{new}weight" in own and f"{new}weight" not in state and f"{old}weight" in state:
             state = {
