@@ -104,7 +104,7 @@ def layout_of(names: Collection[str]) -> Layout | None:
 def in_order(
     state: Mapping[str, Tensor], layout: Layout, own: Sequence[str]
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """Give the tensors of a public network the names ``own`` of the encoder, in its order.
+    """Give the tensors (N, ...) of a public network the names ``own`` of the encoder, in order.
 
     Returns them and the names of the head, which is left out. Counts of BatchNorm are left out on
     both sides. Where there are more or fewer than ``own`` the rest keeps its name, so that whoever

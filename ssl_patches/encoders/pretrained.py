@@ -54,7 +54,8 @@ def load(encoder: Encoder, source: str | bool) -> str:
         state, kind = _of_timm(encoder), "timm's weights"
     else:
         state, kind = _read(Path(str(source)).expanduser())
-    state, notes = _fitted(encoder, state, source)
+    given = state
+    state, notes = _fitted(encoder, given, source)
     own = encoder.model.state_dict()
     counts = {key for key in own if key.endswith("num_batches_tracked")} - set(state)
     missing = sorted(set(own) - set(state) - counts)
@@ -66,12 +67,18 @@ def load(encoder: Encoder, source: str | bool) -> str:
     ]
     if missing or unexpected or shapes:
         found = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+        layout = layout_of(given)
         told = "; ".join(
             f"{len(keys)} {what}: {_some(keys)}" for what, keys in found.items() if keys
         )
         raise ValueError(
             f"encoder.pretrained={_said(source)}: must fit {encoder.architecture} with"
-            f" {encoder.arguments}, but {told}; {_remedy(unexpected, missing, shapes)}"
+            f" {encoder.arguments}, but {told}; "
+            + (
+                _remedy(unexpected, missing, shapes)
+                if layout is None
+                else f"these are weights of encoder.name={layout.architecture}"
+            )
         )
     encoder.model.load_state_dict(own | state)
     encoder.keep_table()
@@ -201,9 +208,11 @@ def _tensors(path: Path) -> Any:
         RuntimeError,
         EOFError,
         OSError,
-        KeyError,
+        LookupError,
+        AttributeError,
+        TypeError,
         ValueError,
-    ) as error:
+    ) as error:  # torch raises any of these for bytes that are no pickle
         reason = " ".join(str(error).split())[:120]
         if isinstance(error, pickle.UnpicklingError):  # whose advice is to run what is in it
             reason = "it holds other objects, or is damaged"
@@ -297,6 +306,7 @@ def _fitted(encoder: Encoder, state: State, source: str | bool) -> tuple[State, 
             want is not None
             and want.dim() == 4
             and weight.shape != want.shape
+            and weight.dim() > 1
             and weight.shape[1] == 3
         ):
             adapted = adapt_input_conv(encoder.arguments["in_chans"], weight)

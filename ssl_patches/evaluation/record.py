@@ -219,7 +219,7 @@ def _check_alike(first: Record, second: Record) -> None:
 
 
 def narrowed(values: Tensor) -> np.ndarray:
-    """Return values as an array, whole numbers in as few bytes as they need."""
+    """Return values (N, ...) as an array, whole numbers in as few bytes as they need."""
     array = values.cpu().numpy()
     if not np.issubdtype(array.dtype, np.integer) or not array.size:
         return array
@@ -229,7 +229,7 @@ def narrowed(values: Tensor) -> np.ndarray:
 
 
 def widened(array: np.ndarray) -> Tensor:
-    """Return an array that ``narrowed`` made as a tensor, whole numbers as int64."""
+    """Return an array of ``narrowed`` as a tensor (N, ...), whole numbers as int64."""
     return torch.from_numpy(
         array.astype(np.int64) if np.issubdtype(array.dtype, np.integer) else array
     )

@@ -89,5 +89,5 @@ class Cells:
 
 
 def nothing() -> Tensor:
-    """Return targets of masks, which counts of pixels hold already: an empty tensor."""
+    """Return targets of masks, which counts of pixels hold already: (0,)."""
     return torch.zeros(0, dtype=torch.long)

@@ -77,7 +77,7 @@ class Learner(ABC):
 
     @abstractmethod
     def size(self, some: Tensor) -> float:
-        """Return how many labels a draw is: images per class, or images."""
+        """Return how many labels a draw (m,) is: images per class, or images."""
 
     @property
     def images(self) -> int:
@@ -92,7 +92,7 @@ class Learner(ABC):
 
     @abstractmethod
     def frozen(self, some: Tensor) -> dict[str, Tensor]:
-        """Answer for the test images by each of ``FROZEN``, from the images ``some``."""
+        """Answer (N, ...) by each of ``FROZEN`` for the test images, from images ``some`` (m,)."""
 
     @abstractmethod
     def right(self) -> Tensor:
@@ -129,7 +129,7 @@ class LabelLearner(Learner):
         return draws_of(self.train_y, kind=self.kind, number=number, draws=count)
 
     def size(self, some: Tensor) -> float:
-        """Return images per class, or images where labels are no classes."""
+        """Return images per class of a draw (m,), or images where labels are no classes."""
         if self.kind != "class":
             return float(len(some))
         return len(some) / len(self.train_y.unique())
@@ -172,7 +172,7 @@ class LabelLearner(Learner):
         )
 
     def frozen(self, some: Tensor) -> dict[str, Tensor]:
-        """Answer for the test images by the linear probe and by neighbours."""
+        """Answer (N, ...) by the linear probe and by neighbours, from the images ``some`` (m,)."""
         of = self.taught
         train, test = of.train["pooled"], of.test["pooled"]
         predicted, _ = of.linear(train, test, some)
@@ -191,7 +191,7 @@ class LabelLearner(Learner):
     def choose(
         self, some: Tensor, trials: int, progress: Progress | None = None
     ) -> tuple[tuple[float, float], dict[str, float]]:
-        """Choose the setting of fine-tuning on held-out images of ``some``; tell the scores.
+        """Choose the setting of fine-tuning on held-out images of ``some`` (m,); tell the scores.
 
         The first setting where nothing can be held out, or of one trial.
         """
@@ -216,7 +216,7 @@ class LabelLearner(Learner):
     def finetuned(
         self, some: Tensor, setting: tuple[float, float], progress: Progress | None = None
     ) -> Tensor:
-        """Answer for the test images by a copy that was trained on the images ``some``."""
+        """Answer (N, ...) by a copy that was trained on the images ``some`` (m,)."""
         self.read()
         assert self.splits is not None
         test = Labelled(self.eval_data.test, kind=self.kind, only=self.splits[1].index)
@@ -291,7 +291,7 @@ class MaskLearner(Learner):
         return draws_of(every, kind=None, number=number, draws=count)
 
     def size(self, some: Tensor) -> float:
-        """Return the number of images."""
+        """Return the number of images of a draw (m,)."""
         return float(len(some))
 
     def read(self, progress: Progress | None = None) -> None:
@@ -310,7 +310,7 @@ class MaskLearner(Learner):
         return {name: counts_of(scores[name], truth) for name in FROZEN}
 
     def right(self) -> Tensor:
-        """Return nothing: counts hold the truth."""
+        """Return nothing, (0,): counts hold the truth."""
         return nothing()
 
     def values(self, answers: Tensor, right: Tensor, counts: Tensor) -> Tensor:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.outside import read_json
-from ssl_patches.config.run_dir import SUMMARY
+from ssl_patches.config.run_dir import LABELS, SUMMARY
 from ssl_patches.evaluation.efficiency.figure import draw
 from ssl_patches.evaluation.rows import TRAINED
 
 if TYPE_CHECKING:
     from ssl_patches.evaluation.probes.label_efficiency import LabelEfficiency
 
-FILE, FIGURE = "label_efficiency.json", "label_efficiency.png"
+FIGURE = "label_efficiency.png"
 
 
 def leave_report(
@@ -50,7 +50,7 @@ def leave_report(
                 for name, (flops, seconds) in probe.costs.items()
             },
         }
-        write_text(model / FILE, json.dumps(found, indent=1))
+        write_text(model / LABELS, json.dumps(found, indent=1))
     if figures is None and summary is not None:
         figures = model / "figures"
     if figures is not None:

@@ -4,7 +4,8 @@ import json
 
 from curves import curve
 
-from ssl_patches.evaluation.efficiency.report import FIGURE, FILE, leave_report
+from ssl_patches.config.run_dir import LABELS
+from ssl_patches.evaluation.efficiency.report import FIGURE, leave_report
 from ssl_patches.evaluation.probes.label_efficiency import LabelEfficiency
 
 
@@ -21,7 +22,7 @@ def test_a_run_keeps_rows_and_figure_and_says_what_its_pretraining_cost(tmp_path
     lines = leave_report(measured(), tmp_path, figures=None, own=True)
     assert any("pretraining" in line and "2 TFLOP, 2.0 min" in line for line in lines)
     assert (tmp_path / "figures" / FIGURE).is_file()
-    found = json.loads((tmp_path / FILE).read_text())
+    found = json.loads((tmp_path / LABELS).read_text())
     assert {row["model"] for row in found["rows"]} == {"trained", "raw_pixels"}
     assert found["report"][-1].startswith("Which encoder")
 

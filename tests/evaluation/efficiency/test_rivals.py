@@ -56,13 +56,13 @@ def test_what_cannot_be_a_rival_is_refused_with_what_to_type(
         ("nowhere", "no such folder", {}),
         (str(plain), r"write rivals=\[TIMM_NAME@", {}),
         (str(broken), "TIMM_NAME@", {}),
-        (f"resnet18@{plain}", "of another shape", {}),
+        (f"resnet18@{plain}", "must fit resnet18", {}),
         (f"resnet18@{broken}", "cannot be read", {}),
         (f"no_model@{plain}", "timm has no model no_model", {}),
         (f"resnet18@{tmp_path}/gone.pth", "no such file", {}),
         ("resnet18", r"no network here.*rivals=\[resnet18@FILE\]", {}),
         (str(finished_run), r"channels.*set data.channels=3", {"channels": 1}),
-        (str(finished_run), "takes 32 px only", {"image_size": 64}),
+        ("vit_tiny_patch16_224", "takes 224 px", {"image_size": 64, "pretrained": False}),
     ):
         with pytest.raises(ValueError, match=said):
             open_rivals([word], **(OPTIONS | options))
