@@ -18,10 +18,10 @@ from ssl_patches.config.run_dir import (
     CONFIG,
     LAST,
     SUMMARY,
+    changed_settings,
     checkpoint_to_resume,
     claim,
     claimed,
-    differences,
     origin_of,
     read_checkpoint,
     same_batch,
@@ -55,7 +55,7 @@ def test_what_may_change_is_no_part_of_the_origin():
 
 
 def test_differences_name_the_leaf_by_its_path():
-    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}}) == {
+    assert changed_settings({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}}) == {
         "a.c": (2, 3),
         "a.d": (None, 4),
     }
