@@ -7,6 +7,7 @@ as ``top`` does; ``pss`` counts a shared page once, so it is what the machine re
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import threading
@@ -36,10 +37,8 @@ def family(pid: int) -> list[int]:
     """A process and all below it that are alive."""
     found = [pid]
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
+        with contextlib.suppress(OSError):  # gone meanwhile
             found += [each for child in task.read_text().split() for each in family(int(child))]
-        except OSError:
-            pass
     return found
 
 
@@ -53,9 +52,7 @@ def megabytes(pid: int) -> tuple[float, float]:
     return table.get("Rss", 0.0), table.get("Pss", 0.0)
 
 
-def run(
-    words: Sequence[str], *, cwd: Path, environment: Mapping[str, str], log: Path
-) -> Cost:
+def run(words: Sequence[str], *, cwd: Path, environment: Mapping[str, str], log: Path) -> Cost:
     """Run a command to its end; what it prints goes to ``log``. SystemExit where it fails."""
     began, peaks = time.perf_counter(), [0.0, 0.0, 1.0]
     with log.open("wb") as out:

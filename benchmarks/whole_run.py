@@ -12,8 +12,8 @@ seconds do. lightly-train has no MAE, so it is none of these; ``time_to_knn.py``
 race.
 
 ``--data``: a folder with train/CLASS and val/CLASS; without, 2,400 drawn images are written as
-JPEGs of 160 px. ``--kept``: ours runs twice in the same folder of runs, and the second, whose floors
-are kept on disk, is told as well.
+JPEGs of 160 px. ``--kept``: ours runs twice in the same folder of runs, and the second, whose
+floors are kept on disk, is told as well.
 """
 
 from __future__ import annotations
@@ -45,11 +45,13 @@ def drawn(folder: Path) -> Path:
 
     from ssl_patches.data.embedded import EmbeddedSource
 
-    for split, name in (("train", "train"), ("val", "val")):
-        source = EmbeddedSource(split=split, count=2000 if split == "train" else 400, size=160)
+    for split in ("train", "val"):
+        source = EmbeddedSource(
+            split=split, count=2000 if split == "train" else 400, image_size=160
+        )
         for index in range(len(source)):
             image, label, _ = source[index]
-            place = folder / name / f"kind{label}"
+            place = folder / split / f"kind{label}"
             place.mkdir(parents=True, exist_ok=True)
             write_jpeg(image, str(place / f"{index:05d}.jpg"), quality=90)
     return folder

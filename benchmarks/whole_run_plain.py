@@ -1,4 +1,4 @@
-"""A plain torch script, as one writes it: ``python whole_run_plain.py FOLDER IMAGES OUT PRECISION``.
+"""A plain torch script, as one writes it: ``whole_run_plain.py FOLDER IMAGES OUT PRECISION``.
 
 The MAE of ``peers.py`` on torchvision's ImageFolder, in one process, with AdamW, a warm-up and half
 a cosine; at the end the weights are saved. Nothing is watched, proven or measured. With ``trainer``

@@ -56,8 +56,11 @@ DRAW = 0  # seed of the views and tiles of every check
 
 @dataclass(frozen=True)
 class Price:
-    """What a check costs, in training steps per image: ``question`` of the pretext task, ``feature``
-    of a whole image. ``asked``: images with a question and a second view, at most."""
+    """What a check costs, in training steps per image.
+
+    ``question``: of the pretext task; ``feature``: of a whole image; ``asked``: images with a
+    question and a second view, at most.
+    """
 
     question: float
     feature: float
@@ -74,7 +77,7 @@ class Price:
 
 
 def is_due(step: int, *, first: int, between: int, last: int | None, apart: int) -> bool:
-    """Tell whether a check is made after ``step``: every ``between`` steps, beginning with ``first``.
+    """Tell whether a check is made after ``step``: every ``between`` steps, from ``first`` on.
 
     Not in the ``apart`` steps before the ``last`` one of the run, after which one is made anyway.
     """
