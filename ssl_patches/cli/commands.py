@@ -146,6 +146,9 @@ def _pretrain(request: Typed) -> int:
     from ssl_patches.training.request import request_run as with_choices
 
     cfg, chosen = with_choices(request.words, config_dirs=request.config_dirs)
+    from ssl_patches.training.lean_imports import load_lean
+
+    load_lean(cfg)
     if dry_run:
         from ssl_patches.cli.dry_run import dry_run as rehearse
 

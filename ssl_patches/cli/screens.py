@@ -30,13 +30,28 @@ def last_screen(run_dir: Path) -> str:
             f" ({summary['images_per_second']:.0f} images/s), {used['flops'] / 1e12:.1f} TFLOP"
         ),
         f"figures   {run_dir / 'figures'}",
-        f"encoder   {folder}",
-        "load it   import timm",
-        f"          encoder = timm.create_model('local-dir:{folder.resolve()}', pretrained=True)",
-        f"next      ssl-patches evaluate model={run_dir} data=folder data.root=LABELLED_IMAGES",
+        *(_none(run_dir) if summary.get("export") is None else _encoder(folder)),
         f"          ssl-patches compare {run_dir.parent}",
     ]
     return "\n".join(lines)
+
+
+def _encoder(folder: Path) -> list[str]:
+    return [
+        f"encoder   {folder}",
+        "load it   import timm",
+        f"          encoder = timm.create_model('local-dir:{folder.resolve()}', pretrained=True)",
+        f"next      ssl-patches evaluate model={folder.parent} data=folder"
+        " data.root=LABELLED_IMAGES",
+    ]
+
+
+def _none(run_dir: Path) -> list[str]:
+    """Of a run with export=none."""
+    return [
+        "encoder   none (export=none)",
+        f"next      ssl-patches export model={run_dir} output={run_dir / 'encoder'}",
+    ]
 
 
 def _remedy(summary: Mapping[str, Any], said: str) -> list[str]:

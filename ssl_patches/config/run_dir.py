@@ -24,6 +24,7 @@ FREE_TO_CHANGE = {
     "run_dir",
     "trainer",
     "evaluation",
+    "export",
     "logger",
     "callbacks",
 }

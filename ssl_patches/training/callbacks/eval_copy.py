@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.encoders.base import Encoder
+from ssl_patches.evaluation.features.extract import AT_ONCE
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.types import ImageBatch
 from ssl_patches.views import resample
@@ -96,7 +97,9 @@ def pooled_features(
             if views is None
             else normalised_views(module, views(some.to(module.device)))
         )
-        found.append(encoder.features(seen)[0].pooled.float().cpu())
+        # on a CPU in smaller parts: what a layer makes of them stays in its caches
+        for part in seen.split(AT_ONCE if seen.device.type == "cpu" else BATCH):
+            found.append(encoder.features(part)[0].pooled.float().cpu())
     return torch.cat(found)
 
 
