@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,15 @@ def last_screen(run_dir: Path) -> str:
         f"encoder   {folder}",
         "load it   import timm",
         f"          encoder = timm.create_model('local-dir:{folder.resolve()}', pretrained=True)",
-        f"next      ssl-patches evaluate model={run_dir} data=folder data.root=LABELLED_IMAGES",
+        f"next      ssl-patches evaluate model={run_dir} {_images(rows)}",
         f"          ssl-patches compare {run_dir.parent}",
     ]
     return "\n".join(lines)
+
+
+def _images(rows: Sequence[Row]) -> str:
+    """Return the words for what has not been evaluated: other probes, or images with labels."""
+    return "probes=[layers,lowshot]" if rows else "data=folder data.root=LABELLED_IMAGES"
 
 
 def _remedy(summary: Mapping[str, Any], said: str) -> list[str]:
