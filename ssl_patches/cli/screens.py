@@ -30,10 +30,7 @@ def last_screen(run_dir: Path) -> str:
             f" ({summary['images_per_second']:.0f} images/s), {used['flops'] / 1e12:.1f} TFLOP"
         ),
         f"figures   {run_dir / 'figures'}",
-        f"encoder   {folder}",
-        "load it   import timm",
-        f"          encoder = timm.create_model('local-dir:{folder.resolve()}', pretrained=True)",
-        f"next      ssl-patches evaluate model={run_dir} {_images(rows)}",
+        *(_none(run_dir) if summary.get("export") is None else _encoder(folder, rows)),
         f"          ssl-patches compare {run_dir.parent}",
     ]
     return "\n".join(lines)
@@ -42,6 +39,23 @@ def last_screen(run_dir: Path) -> str:
 def _images(rows: Sequence[Row]) -> str:
     """Return the words for what has not been evaluated: other probes, or images with labels."""
     return "probes=[layers,lowshot]" if rows else "data=folder data.root=LABELLED_IMAGES"
+
+
+def _encoder(folder: Path, rows: Sequence[Row]) -> list[str]:
+    return [
+        f"encoder   {folder}",
+        "load it   import timm",
+        f"          encoder = timm.create_model('local-dir:{folder.resolve()}', pretrained=True)",
+        f"next      ssl-patches evaluate model={folder.parent} {_images(rows)}",
+    ]
+
+
+def _none(run_dir: Path) -> list[str]:
+    """Of a run with export=none."""
+    return [
+        "encoder   none (export=none)",
+        f"next      ssl-patches export model={run_dir} output={run_dir / 'encoder'}",
+    ]
 
 
 def _remedy(summary: Mapping[str, Any], said: str) -> list[str]:

@@ -90,7 +90,7 @@ class Design:
                 yield chosen
 
 
-def read(
+def read_study(
     place: Path, words: Sequence[str] = (), *, config_dirs: Sequence[Path | str] = ()
 ) -> Design:
     """Read the study in ``place`` (a folder with study.yaml, or a YAML) as ``words`` change it.

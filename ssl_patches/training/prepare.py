@@ -89,7 +89,8 @@ def prepare(cfg: Mapping[str, Any], sources: Datasets | None = None) -> Prepared
     """
     settings: TrainerSettings = build(cfg["trainer"])
     processes.check_processes(settings, run_dir=cfg["run_dir"])
-    check_probes(cfg["evaluation"], "evaluation.")
+    if cfg["evaluation"]["probes"]:
+        check_probes(cfg["evaluation"], "evaluation.")
     check_batch(cfg)
     train, val = (
         build_run.training_source(cfg, split, sources=sources) for split in ("train", "val")

@@ -18,12 +18,12 @@ from ssl_patches.config.run_dir import (
     CONFIG,
     LAST,
     SUMMARY,
+    changed_settings,
     checkpoint_to_resume,
     claim,
     claimed,
     default_name,
     delete,
-    differences,
     origin_of,
     read_checkpoint,
     refuse_used,
@@ -58,7 +58,7 @@ def test_what_may_change_is_no_part_of_the_origin():
 
 
 def test_differences_name_the_leaf_by_its_path():
-    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}}) == {
+    assert changed_settings({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}}) == {
         "a.c": (2, 3),
         "a.d": (None, 4),
     }
@@ -66,10 +66,10 @@ def test_differences_name_the_leaf_by_its_path():
 
 @pytest.mark.parametrize("other", [None, 1, {}, [{"b": 1}]])
 def test_what_is_a_mapping_on_one_side_only_differs_as_a_whole(other):
-    assert differences({"a": {}}, {"a": {}}) == {}
+    assert changed_settings({"a": {}}, {"a": {}}) == {}
     if other != {}:
-        assert differences({"a": {"b": 1}}, {"a": other}) == {"a": ({"b": 1}, other)}
-        assert differences({"a": other}, {"a": {"b": 1}}) == {"a": (other, {"b": 1})}
+        assert changed_settings({"a": {"b": 1}}, {"a": other}) == {"a": ({"b": 1}, other)}
+        assert changed_settings({"a": other}, {"a": {"b": 1}}) == {"a": (other, {"b": 1})}
 
 
 @pytest.mark.parametrize("second", [1_700_000_000, 1_700_000_000.25, 1_700_000_000.999999])

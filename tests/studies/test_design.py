@@ -12,7 +12,7 @@ from ssl_patches.studies import design, planning
 
 
 def planned(folder: Path, *words: str) -> planning.Plan:
-    return planning.plan(design.read(folder, words), folder / "out")
+    return planning.plan(design.read_study(folder, words), folder / "out")
 
 
 def test_words_replace_values_of_axes_and_the_budget_and_add_axes(tiny_study):

@@ -21,6 +21,7 @@ from torch import Tensor
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.evaluation.attention import attends, last_attention
 from ssl_patches.training.callbacks import eval_copy
+from ssl_patches.training.callbacks.health import FEWEST, Health
 from ssl_patches.training.callbacks.observer import Observer, data_of
 from ssl_patches.training.figures import draw_neighbours, draw_patches, draw_task
 from ssl_patches.training.pretrainer import Pretrainer
@@ -79,10 +80,11 @@ class Previews(Observer):
     def _images(self, trainer: L.Trainer) -> tuple[ImageBatch, list[int]]:
         """Held-out images, and which of them are the rows of figures."""
         self._held = self._held or eval_copy.first_images(data_of(trainer).val, self.among)
-        count = len(self._held.images)
-        return self._held, [
-            place * count // self.images for place in range(min(self.images, count))
-        ]
+        return self._held, self._rows(len(self._held.images))
+
+    def _rows(self, count: int) -> list[int]:
+        """Which of ``count`` images are shown, evenly spread."""
+        return [place * count // self.images for place in range(min(self.images, count))]
 
     def draw_tasks(self, trainer: L.Trainer, module: Pretrainer, folder: Path) -> None:
         """Draw each task at work into ``folder``."""
@@ -102,14 +104,21 @@ class Previews(Observer):
 
     def draw_features(self, trainer: L.Trainer, module: Pretrainer, folder: Path) -> None:
         """Draw the features of the encoder into ``folder``, as it would be exported now."""
-        (images, labels, _), rows = self._images(trainer)
+        held, _ = self._images(trainer)
         after = _after(trainer, module)
         with eval_copy.eval_copy(module) as copy:
             encoder = eval_copy.calibrated(copy, data_of(trainer))
+            features = _of_health(trainer, enough=min(len(held.images), FEWEST))
+            if features is None:
+                with trainer.precision_plugin.forward_context():
+                    features = eval_copy.pooled_features(encoder, copy, held.images)
+            features = features[: len(held.images)]
+            images, labels = held.images[: len(features)], held.labels[: len(features)]
+            rows = self._rows(len(images))
             draw_neighbours(
                 folder / "neighbours.png",
                 images=images,
-                features=eval_copy.pooled_features(encoder, copy, images),
+                features=features,
                 labels=labels,
                 queries=rows,
                 title=(
@@ -134,6 +143,21 @@ def _attention(encoder: Encoder, images: Tensor) -> Tensor | None:
     if not attends(encoder.model):
         return None
     return last_attention(encoder.export(images.shape[-1]), images)
+
+
+def _of_health(trainer: L.Trainer, *, enough: int) -> Tensor | None:
+    """Features (N, dim) of the first held-out images that the health panel took after this step.
+
+    None where it took none, or of fewer than ``enough``.
+    """
+    # mypy: Lightning sets ``callbacks`` where it cannot see it
+    others: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    for other in others:
+        if isinstance(other, Health):
+            features = other.features_at(trainer.global_step)
+            if features is not None and len(features) >= enough:
+                return features
+    return None
 
 
 def _after(trainer: L.Trainer, module: Pretrainer) -> str:
