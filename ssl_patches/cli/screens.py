@@ -30,7 +30,7 @@ def last_screen(run_dir: Path) -> str:
             f" ({summary['images_per_second']:.0f} images/s), {used['flops'] / 1e12:.1f} TFLOP"
         ),
         f"figures   {run_dir / 'figures'}",
-        *(_none(run_dir) if summary.get("export") is None else _encoder(folder, rows)),
+        *(_encoder(folder, rows) if summary.get("export", True) else _none(run_dir)),
         f"          ssl-patches compare {run_dir.parent}",
     ]
     return "\n".join(lines)
