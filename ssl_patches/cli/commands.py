@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:  # raised by whoever knows the rule, BadRequest among them
         return _refuse(own_words(error))
     except Failed as error:
-        return _refuse(str(error), code=1)
+        return _refuse(error.told(_typed_again(command, rest)), code=1)
     except KeyboardInterrupt:  # a run that is training says more, see Interrupted
         return _refuse(f"{command}: stopped", code=1)
     except BrokenPipeError:
@@ -88,6 +89,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (told := of_the_machine(error)) is None:
             raise
         return _refuse(f"{command}: {told}", code=1)
+
+
+def _typed_again(command: str, rest: Sequence[str]) -> str:
+    """Return what was typed, quoted for a shell, without the keys that say where a run lies."""
+    where = ("run_dir=", "resume=", "overwrite=")
+    return shlex.join(["ssl-patches", command, *(w for w in rest if not w.startswith(where))]) + " "
 
 
 def _refuse(message: str, *, code: int = 2) -> int:
