@@ -24,7 +24,7 @@ BLOCKED = {
     "torch_export": ("ssl_patches", "timm"),
 }
 UNUSED = ("wandb",)
-"""What timm would load beside itself where it is installed; it takes time, and no reader needs it."""
+"""What timm would load beside itself where it is installed: time, and no reader needs it."""
 BATCH = 16
 Run = Callable[[Any], tuple[Any, Any]]
 """uint8 (B, C, H, W) -> pooled (B, dim), dense (B, dim, h, w), all numpy."""
