@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-PAUSE = 0.25  # seconds between samples of memory
+PAUSE = 1.0  # seconds between samples of memory
 
 
 @dataclass
