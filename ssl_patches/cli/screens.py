@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +30,23 @@ def last_screen(run_dir: Path) -> str:
             f" ({summary['images_per_second']:.0f} images/s), {used['flops'] / 1e12:.1f} TFLOP"
         ),
         f"figures   {run_dir / 'figures'}",
-        *(_none(run_dir) if summary.get("export") is None else _encoder(folder)),
+        *(_encoder(folder, rows) if summary.get("export", True) else _none(run_dir)),
         f"          ssl-patches compare {run_dir.parent}",
     ]
     return "\n".join(lines)
 
 
-def _encoder(folder: Path) -> list[str]:
+def _images(rows: Sequence[Row]) -> str:
+    """Return the words for what has not been evaluated: other probes, or images with labels."""
+    return "probes=[layers,lowshot]" if rows else "data=folder data.root=LABELLED_IMAGES"
+
+
+def _encoder(folder: Path, rows: Sequence[Row]) -> list[str]:
     return [
         f"encoder   {folder}",
         "load it   import timm",
         f"          encoder = timm.create_model('local-dir:{folder.resolve()}', pretrained=True)",
-        f"next      ssl-patches evaluate model={folder.parent} data=folder"
-        " data.root=LABELLED_IMAGES",
+        f"next      ssl-patches evaluate model={folder.parent} {_images(rows)}",
     ]
 
 

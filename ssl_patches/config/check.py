@@ -59,6 +59,9 @@ def _whole(value: Any) -> Any:
 
 
 LARGEST_NUMBER = 2**53
+LARGEST_SIDE = 2**14  # pixels; a view has no more pixels than an image may have
+SIDES = ("image_size", "small_size", "load_size")
+"""Names of settings that are the side of a square of pixels."""
 LONGEST_TEXT = 2000
 
 
@@ -74,6 +77,12 @@ def _impossible(value: Any) -> str | None:
     if isinstance(parts, str | int | float | None):
         return None
     return next(filter(None, map(_impossible, parts)), None)
+
+
+def _too_large(key: str, value: Any) -> str | None:
+    """Return the rule that a side in pixels breaks; None where ``key`` names no side."""
+    side = key.rpartition(".")[2] in SIDES and isinstance(value, int | float)
+    return f"a side of at most {LARGEST_SIDE:,} px" if side and value > LARGEST_SIDE else None
 
 
 def _adapters(annotation: Any) -> tuple[list[Any], list[str], bool]:
@@ -119,6 +128,9 @@ class _Check:
             return value
         if _holds_target(value):
             return self.inner(value, key)
+        if (rule := _too_large(key, value)) is not None:
+            self.problems.append(f"{key}={shown(value)}: must be {rule}; set {key}=224 or less")
+            return value
         if (rule := _impossible(value)) is not None:
             self.problems.append(
                 f"{key}={shown(value)}: must be {rule}; {example(None, key, annotation, default)}"

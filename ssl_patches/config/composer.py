@@ -146,7 +146,9 @@ class Composer:
                 if part not in node:
                     return f"++{'.'.join(parts)}={raw}"
             knob, node = knob or "_target_" in node, node[part]
-        return f"{'.'.join(parts)}={raw}"
+        # a mapping that a constructor takes: what is typed joins it, whatever its keys are
+        added = "++" if knob and isinstance(node, dict) and raw.lstrip().startswith("{") else ""
+        return f"{added}{'.'.join(parts)}={raw}"
 
     def unknown(self, at: str, part: str, offered: Collection[str]) -> str | None:
         """Note an unknown key ``part`` below ``at``; return the one that was probably meant."""

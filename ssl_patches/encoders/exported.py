@@ -14,6 +14,7 @@ import timm
 from safetensors import SafetensorError
 from torch import nn
 
+from ssl_patches.config.check import LARGEST_SIDE
 from ssl_patches.config.messages import Failed, closest
 from ssl_patches.config.outside import read_json
 from ssl_patches.encoders.families import check_arguments
@@ -26,7 +27,6 @@ TRAITS = {
     *("mean", "std", "num_classes", "pool_size", "first_conv", "classifier"),
 }
 """Keys of timm's ``pretrained_cfg`` that an export has; others name files, addresses, loaders."""
-LARGEST_SIDE = 2**14  # pixels
 
 
 class ExportMismatch(Failed):

@@ -99,7 +99,7 @@ def table(rows: Iterable[Row]) -> str:
     models = list(dict.fromkeys(row.model for row in rows))
     lines: dict[tuple[str, str, int], dict[str, str]] = {}
     for row in rows:
-        lines.setdefault((row.metric, row.data, row.n), {})[row.model] = shown(
+        lines.setdefault((row.metric, row.data, row.n), {})[row.model] = with_bounds(
             row.metric, row.value, row.low, row.high
         )
     text = [["metric", *models, "data", "n"]]
@@ -110,7 +110,7 @@ def table(rows: Iterable[Row]) -> str:
     return aligned(text)
 
 
-def shown(metric: str, value: float, low: float, high: float) -> str:
+def with_bounds(metric: str, value: float, low: float, high: float) -> str:
     """Write ``37.7 [36.7, 38.7]``; errors, in the unit of the labels, with four digits."""
     digits = ".4g" if Metric.named(metric, value).unit == "own" else ".1f"
     return f"{value:{digits}} [{low:{digits}}, {high:{digits}}]"

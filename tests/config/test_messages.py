@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ssl_patches import config
 from ssl_patches.config.messages import BadRequest, nearest, shown, typed
-from ssl_patches.config.schema import EXPORT
+from ssl_patches.config.schema import EVALUATE, EXPORT
 
 
 def test_one_line_per_problem():
@@ -65,3 +65,18 @@ def test_a_name_works_as_typed_or_the_refusal_says_the_word_for_this_name(name):
         meant = shlex.split(word.rstrip())[0].rstrip(",;")
         again = config.request("export", [meant, "output=out"], schema=EXPORT)
         assert again["model"] == name
+
+
+@pytest.mark.parametrize(
+    ("word", "remedy"),
+    [
+        ("probes=3", "give a list: 'probes=[TEXT]'"),
+        ("probes=true", "give a list: 'probes=[TEXT]'"),
+        ("probes=[3]", "give a list: 'probes=[TEXT]'"),
+        ("probes=knn", "a list of one is 'probes=[knn]'"),
+    ],
+)
+def test_where_a_list_is_due_the_remedy_is_a_list(word, remedy):
+    with pytest.raises(BadRequest) as refused:
+        config.request("evaluate", ["model=x", word], schema=EVALUATE)
+    assert refused.value.problems == [f"{word}: must be a list, each text; {remedy}"]

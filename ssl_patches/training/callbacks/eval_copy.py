@@ -52,7 +52,7 @@ def first_images(source: Any, count: int | None) -> ImageBatch:
     return ImageBatch(*(torch.cat(part) for part in zip(*batches, strict=True)))
 
 
-def normalised(module: Pretrainer, views: Tensor) -> Tensor:
+def normalised_views(module: Pretrainer, views: Tensor) -> Tensor:
     """Normalise views as the exported model wants them: all parts have its mean and deviation.
 
     ``views`` (B, C, S, S) uint8, or float in 0..1 -> the same shape, float.
@@ -66,7 +66,7 @@ def whole_views(module: Pretrainer, images: Tensor) -> Tensor:
 
     ``images`` (B, C, H, W) uint8 -> (B, C, S, S).
     """
-    return normalised(module, module.views(images.to(module.device)))
+    return normalised_views(module, module.views(images.to(module.device)))
 
 
 def calibrated(module: Pretrainer, data: PatchDataModule) -> Encoder:
@@ -95,7 +95,7 @@ def pooled_features(
         seen = (
             whole_views(module, some)
             if views is None
-            else normalised(module, views(some.to(module.device)))
+            else normalised_views(module, views(some.to(module.device)))
         )
         # on a CPU in smaller parts: what a layer makes of them stays in its caches
         for part in seen.split(AT_ONCE if seen.device.type == "cpu" else BATCH):

@@ -18,7 +18,7 @@ from ssl_patches.training import build as build_run
 from ssl_patches.training.callbacks import eval_copy as copies
 from ssl_patches.training.callbacks.health import FEWEST, LAST, Health, Price, is_due
 from ssl_patches.training.callbacks.previews import Previews
-from ssl_patches.training.callbacks.probes import OnlineProbes, accuracies
+from ssl_patches.training.callbacks.probes import OnlineProbes, probe_accuracies
 from ssl_patches.training.rows import Rows
 
 EVERYTHING = (
@@ -268,13 +268,13 @@ def test_oracle_features_answer_every_probe_and_shuffled_labels_none():
     oracle = torch.eye(4)[labels] + 0.01 * torch.randn(
         200, 4, generator=torch.Generator().manual_seed(0)
     )
-    assert accuracies(oracle, labels) == {
+    assert probe_accuracies(oracle, labels) == {
         "knn20_top1": 100,
         "linear_top1": 100,
         "largest_class": 25,
     }
     shuffled = labels[torch.randperm(200, generator=torch.Generator().manual_seed(1))]
-    assert max(list(accuracies(oracle, shuffled).values())[:2]) < 50
+    assert max(list(probe_accuracies(oracle, shuffled).values())[:2]) < 50
 
 
 def test_knobs_are_refused_in_one_line():
