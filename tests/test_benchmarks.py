@@ -11,6 +11,7 @@ import pytest
 from small import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+import processes
 from elsewhere import Elsewhere
 from processes import run
 from step import peers
@@ -43,12 +44,13 @@ def test_nothing_races_in_bf16_where_the_hardware_has_none():
     assert names == ["facebookresearch/mae (re-stated), fp32"]
 
 
-def test_a_whole_process_is_told_with_its_children(tmp_path):
+def test_a_whole_process_is_told_with_its_children(tmp_path, monkeypatch):
     """A child burns half a second and holds 60 MB; both are counted to the parent."""
     child = "import time; held = bytearray(60 * 2**20); t = time.process_time()\n"
     child += "while time.process_time() < t + 0.5: pass"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     words = [sys.executable, "-c", parent]
+    monkeypatch.setattr(processes, "PAUSE", 0.1)
     cost = run(words, cwd=tmp_path, environment=os.environ, log=tmp_path / "log")
     assert 0.5 <= cost.cpu < 5
     assert cost.peak_rss > 60
