@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 LOWEST ?= .venv-lowest
 FAST := -m "not slow and not gpu"
 
-.PHONY: help quickstart test test-all test-lowest coverage types docs map lint format bench bench-quick bench-gpu clean
+.PHONY: help quickstart test test-all test-lowest coverage mutants types docs map lint format bench bench-quick bench-gpu clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,20 @@ test-lowest: ## the tests of every push with the oldest versions that pyproject.
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e ".[dev]"
 	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile $(FAST)
+
+MUTANTS := $(abspath .mutants)
+MODULE ?= run_dir
+COUNT ?= 60
+SEED ?= 20
+CR := cd $(MUTANTS)/tree && PATH="$(abspath $(BIN)):$(MUTANTS)/site/bin:$$PATH" PYTHONPATH=$(MUTANTS)/site
+
+mutants: $(VENV)/installed ## what tests miss of MODULE=run_dir: COUNT=60 changes by cosmic-ray, drawn by SEED=20; up to an hour
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(MUTANTS)/site "cosmic-ray>=8.7,<9"
+	rm -rf $(MUTANTS)/tree && mkdir -p $(MUTANTS)/tree && git archive HEAD | tar -x -C $(MUTANTS)/tree
+	$(CR) cosmic-ray init --force benchmarks/mutants/$(MODULE).toml ../$(MODULE).sqlite
+	$(CR) python benchmarks/mutants/sample.py ../$(MODULE).sqlite $(COUNT) $(SEED)
+	$(CR) cosmic-ray exec benchmarks/mutants/$(MODULE).toml ../$(MODULE).sqlite
+	$(CR) cr-report --show-diff --surviving-only ../$(MODULE).sqlite
 
 types: $(VENV)/installed ## mypy, without an error in the whole package
 	$(BIN)/mypy

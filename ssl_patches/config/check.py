@@ -58,6 +58,15 @@ def _whole(value: Any) -> Any:
     return [_whole(part) for part in value] if isinstance(value, list | tuple) else value
 
 
+def _as_text(value: Any) -> Any:
+    """Put a question mark for each byte of a name that is no text: JSON takes none of them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {_as_text(key): _as_text(part) for key, part in value.items()}
+    return [_as_text(part) for part in value] if isinstance(value, list | tuple) else value
+
+
 LARGEST_NUMBER = 2**53
 LARGEST_SIDE = 2**14  # pixels; a view has no more pixels than an image may have
 SIDES = ("image_size", "small_size", "load_size")
@@ -143,7 +152,7 @@ class _Check:
         for candidate in (value, _whole(value)):
             for adapter in adapters:
                 try:
-                    adapter.validate_json(json.dumps(candidate), strict=True)
+                    adapter.validate_json(json.dumps(_as_text(candidate)), strict=True)
                 except ValidationError as error:
                     reason = (
                         error.errors()[0]["msg"]

@@ -14,6 +14,7 @@ from ssl_patches.config.mixture import nodes
 from ssl_patches.config.ownership import refuse_what_no_run_wrote
 from ssl_patches.config.plain_text import tell
 from ssl_patches.config.run_dir import CONFIG, changed_settings, delete
+from ssl_patches.evaluation.verdict import SPOKEN_OF
 from ssl_patches.studies.run_reader import (
     ERROR,
     NOT_PART_OF_A_RUN,
@@ -180,7 +181,9 @@ def _size(directory: Path) -> int:
 def _table(runs: Sequence[Run]) -> str:
     if not runs:
         return "no runs"
-    metrics = list(dict.fromkeys(metric for run in runs for metric in run.metrics))[:METRICS_SHOWN]
+    every = dict.fromkeys(metric for run in runs for metric in run.metrics)
+    first = [metric for name in SPOKEN_OF for metric in every if metric.startswith(name)]
+    metrics = list(dict.fromkeys([*first, *every]))[:METRICS_SHOWN]
     lines = [
         (
             "run",

@@ -139,3 +139,9 @@ def test_an_empty_folder_holds_no_runs(tmp_path, capsys):
     assert main(["runs", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "no runs\n"
     assert listing.matching([str(tmp_path)]) == []
+
+
+def test_the_table_shows_the_metrics_that_a_verdict_looks_at(folder, capsys):
+    assert main(["runs", str(folder), "state=finished"]) == 0
+    head = capsys.readouterr().out.splitlines()[0].split()
+    assert [name for name in head if "_top1" in name][:2] == ["linear_top1", "knn20_top1"]
