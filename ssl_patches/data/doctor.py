@@ -138,7 +138,7 @@ def look(
 
     ValueError for a folder without one readable image.
     """
-    value_range = arrays.check_range(value_range)
+    value_range = arrays.check_value_range(value_range)
     found = find_images(root)
     if not found.images:
         left = "".join(f"; {line}" for line in found.left)
