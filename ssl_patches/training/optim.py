@@ -163,8 +163,9 @@ def layer_scales(module: nn.Module, decay: float, frozen: int = 0) -> dict[str, 
             f"optimizer.frozen_layers={frozen}: {module.architecture} has {head} layers, and some"
             f" must learn; set optimizer.frozen_layers={head // 3}"
         )
-    scales = [0.0] * frozen + [decay ** (head - layer) for layer in range(frozen, head)]
-    inside = {f"model.{name}": scales[layer] for name, layer in layers.items()}
+    scales: list[float] = [0.0] * frozen
+    scales += [decay ** (head - layer) for layer in range(frozen, head)]
+    inside: dict[str, float] = {f"model.{name}": scales[layer] for name, layer in layers.items()}
     return {name: inside.get(name, scales[0]) for name, _ in module.named_parameters()}
 
 

@@ -72,7 +72,7 @@ def named(curve: Curve) -> str:
     return FLOORS.get(curve.model, curve.model)
 
 
-def standing(mine: Curve, others: Sequence[Curve], number: int | None) -> tuple[int, Curve]:
+def stands_to(mine: Curve, others: Sequence[Curve], number: int | None) -> tuple[int, Curve]:
     """Tell how ours stands at a number of labels to the best of the others, and which that is.
 
     1 above, 0 not told apart, -1 below. ValueError where the curves have no such number.
@@ -99,7 +99,7 @@ def _said(mine: Curve, others: Sequence[Curve]) -> str:
 
 
 def _answer(mine: Curve, others: Sequence[Curve], point: Point) -> tuple[int, str]:
-    stands, best = standing(mine, others, point.number)
+    stands, best = stands_to(mine, others, point.number)
     return stands, "" if stands > 0 else named(best)
 
 
@@ -119,7 +119,7 @@ def _never(mine: Curve, others: Sequence[Curve]) -> bool:
     """Tell whether training from labels alone is below ours at every number."""
     scratch = [curve for curve in others if curve.column == "scratch"]
     return bool(scratch) and all(
-        standing(mine, scratch, point.number)[0] > 0 for point in _shared(mine, scratch)
+        stands_to(mine, scratch, point.number)[0] > 0 for point in _shared(mine, scratch)
     )
 
 

@@ -22,7 +22,7 @@ OTHERS = ("#0b5fa5", "#2a8f5a", "#8a5fb0", "#c98200", "#5f6a72")
 PLAIN = {RANDOM_INIT: ("#808080", "--"), RAW_PIXELS: ("#a8a8a8", ":")}
 
 
-def draw(path: Path, curves: Sequence[Curve], *, ours: str, label: str, title: str) -> Path:
+def draw_curves(path: Path, curves: Sequence[Curve], *, ours: str, label: str, title: str) -> Path:
     """Draw the curves with their intervals and return the file.
 
     ``ours``: the model in question, called ``label``. ``title``: of the figure.

@@ -34,7 +34,7 @@ from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.passes import Split, kind_of_sources, read_features
 from ssl_patches.evaluation.labels import Kind, check_targets, labelled, targets
 from ssl_patches.evaluation.metrics import MAIN, metrics_of
-from ssl_patches.evaluation.miou import counts_of, miou
+from ssl_patches.evaluation.miou import count_matches, miou
 from ssl_patches.evaluation.probes.finetune import RECIPE, Labelled, finetune, predictions_of
 from ssl_patches.evaluation.probes.inputs import ProbeInputs
 from ssl_patches.evaluation.probes.knn import knn_classes, knn_means
@@ -307,7 +307,7 @@ class MaskLearner(Learner):
         self.read()
         (train, masks), (test, truth) = self.maps
         scores = scores_of(train[some], masks[some], test, classes=self.classes)
-        return {name: counts_of(scores[name], truth) for name in FROZEN}
+        return {name: count_matches(scores[name], truth) for name in FROZEN}
 
     def right(self) -> Tensor:
         """Return nothing, (0,): counts hold the truth."""

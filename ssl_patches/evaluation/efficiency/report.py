@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.outside import read_json
 from ssl_patches.config.run_dir import LABELS, SUMMARY
-from ssl_patches.evaluation.efficiency.figure import draw
+from ssl_patches.evaluation.efficiency.figure import draw_curves
 from ssl_patches.evaluation.rows import TRAINED
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def leave_report(
         figures = model / "figures"
     if figures is not None:
         title = f"{probe.data}: what labels give"
-        path = draw(
+        path = draw_curves(
             figures / FIGURE, probe.curves, ours=TRAINED, label=f"ours ({model.name})", title=title
         )
         lines.insert(0, f"figure: {path}")

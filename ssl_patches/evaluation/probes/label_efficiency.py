@@ -160,7 +160,7 @@ class _Work:
         data = inputs.images()
         key, encoder = eval_key(data), inputs.encoder
         folder = probe.kept if key is not None else None
-        if folder is not None and not floors.prepare(folder):
+        if folder is not None and not floors.make_folder(folder):
             folder = None
         self.cells = Cells(
             folder,

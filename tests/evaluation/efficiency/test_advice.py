@@ -3,7 +3,7 @@
 import pytest
 from curves import curve, point
 
-from ssl_patches.evaluation.efficiency.advice import advice, named, saved, standing
+from ssl_patches.evaluation.efficiency.advice import advice, named, saved, stands_to
 from ssl_patches.evaluation.efficiency.curve import Curve
 
 OURS = curve("trained", {1: 60.0, 10: 70.0, None: 75.0})
@@ -24,8 +24,8 @@ def test_a_difference_within_its_interval_is_not_told_apart():
         points=[point(1, [50.0, 59.0, 66.0]), *THEIRS.points[1:]],
     )
     assert "ours not told from mobilenet at 1, ours at 10" in advice([OURS, wide], ours="trained")
-    assert standing(OURS, [wide], 1)[0] == 0
-    assert standing(OURS, [THEIRS], None)[0] == -1
+    assert stands_to(OURS, [wide], 1)[0] == 0
+    assert stands_to(OURS, [THEIRS], None)[0] == -1
 
 
 def test_the_strongest_of_the_others_is_asked_floors_too():
@@ -58,4 +58,4 @@ def test_without_others_nothing_is_said_and_a_number_nobody_has_is_refused():
     assert advice([OURS], ours="trained") == ""
     assert saved([OURS], ours="trained") == []
     with pytest.raises(ValueError, match="number=7"):
-        standing(OURS, [THEIRS], 7)
+        stands_to(OURS, [THEIRS], 7)
