@@ -70,10 +70,10 @@ format: $(VENV)/installed ## mend what ruff can mend
 ONE := OMP_NUM_THREADS=1 $(BIN)/python
 
 bench-quick: $(VENV)/installed ## a minute on a free core: one line of the step beside peers
-	$(ONE) benchmarks/step.py --batch 32 --rounds 5
+	$(ONE) benchmarks/step.py --batch 32 --rounds 5 --minutes 1
 
 bench: $(VENV)/installed ## ten minutes: two lines, transformers too, input, sampler, what the framework costs, scaling
-	$(ONE) benchmarks/step.py --hugging-face --rounds 7 --lines "ViT-T/4 @32" "ViT-S/16 @224"
+	$(ONE) benchmarks/step.py --hugging-face --rounds 7 --minutes 3 --lines "ViT-T/4 @32" "ViT-S/16 @224"
 	$(ONE) benchmarks/input.py
 	$(ONE) benchmarks/sampler.py
 	$(ONE) benchmarks/framework.py

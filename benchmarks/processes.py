@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-PAUSE = 0.5  # seconds between samples of memory
+PAUSE = 2.0  # seconds between samples of memory
 
 
 @dataclass

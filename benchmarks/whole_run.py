@@ -84,7 +84,9 @@ def told(costs: dict[str, Cost], parts: dict[str, dict[str, float]]) -> dict[str
         print(
             f"{cost.cpu:5.0f} {cost.clock:8.0f} {cost.peak_pss:12.0f} {cost.peak_rss:7.0f}  {name}"
         )
-    of = parts["cpu"]
+    if "ours" not in costs:
+        return {}
+    of = dict(parts["cpu"])
     first = of.pop("until the first step ends", 0.0)
     print(f"\nours, CPU seconds by part (the first step had ended after {first:.1f}):")
     for name, seconds in sorted(of.items(), key=lambda pair: -pair[1]):
@@ -118,6 +120,7 @@ def main() -> None:
     asked = parser.parse_args()
     precision = asked.precision or precision_here()
     costs: dict[str, Cost] = {}
+    parts: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as place:
         scratch = Path(place)
         folder = (asked.data or drawn(scratch / "images")).resolve()

@@ -17,6 +17,7 @@ from torch import nn
 from ssl_patches.config.check import LARGEST_SIDE
 from ssl_patches.config.messages import Failed, closest
 from ssl_patches.config.outside import read_json
+from ssl_patches.config.run_dir import CONFIG as RUN
 from ssl_patches.encoders.families import check_arguments
 
 CARD, README = "ssl_patches.json", "README.md"
@@ -194,6 +195,11 @@ def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
     place = Path(model)
     if place.is_dir():
         folder = place if (place / CARD).is_file() else place / "encoder"
+        if (place / RUN).is_file() and not folder.is_dir():
+            raise ValueError(
+                f"{key}={model}: is a run without an encoder, not finished or with export=none;"
+                f" give it one: ssl-patches export model={model} output={folder}"
+            )
         net, traits = load_timm_folder(folder)
         card = read_card(folder)
         return Subject(

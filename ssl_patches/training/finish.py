@@ -33,6 +33,7 @@ from ssl_patches.export import Proof, add_results, export_encoder
 from ssl_patches.export.command import commit
 from ssl_patches.training.callbacks.alarms import FILE as ALARMS
 from ssl_patches.training.figures import draw_task
+from ssl_patches.training.malloc import give_back_freed_memory
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.views import Whole
 
@@ -58,6 +59,7 @@ def finish(
     export does not prove equal.
     """
     module.cpu()
+    give_back_freed_memory()
     images = module.steps_done * module.batch_size
     fingerprint = data.train.fingerprint()
     _note_unreadable(run_dir, data.train, say)

@@ -61,7 +61,9 @@ def load_lean(cfg: Mapping[str, Any]) -> bool:
     ``cfg``: a checked request. Everything comes where it names a class that is not ours, and where
     torchmetrics is loaded already.
     """
-    if "torchmetrics" in sys.modules or not all(target.startswith(OURS) for target in targets(cfg)):
+    if "torchmetrics" in sys.modules or not all(
+        target.startswith(OURS) for target in named_classes(cfg)
+    ):
         return False
     for package, names in LEFT_OUT.items():
         with absent(names):
@@ -69,13 +71,13 @@ def load_lean(cfg: Mapping[str, Any]) -> bool:
     return True
 
 
-def targets(node: Any) -> Iterator[str]:
+def named_classes(node: Any) -> Iterator[str]:
     """Yield every ``_target_`` of a configuration."""
     if isinstance(node, Mapping):
         if "_target_" in node:
             yield str(node["_target_"])
         for value in node.values():
-            yield from targets(value)
+            yield from named_classes(value)
     elif isinstance(node, list | tuple):
         for value in node:
-            yield from targets(value)
+            yield from named_classes(value)

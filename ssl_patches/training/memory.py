@@ -14,8 +14,8 @@ BYTES = 5  # of a sample: as loaded (uint8), and as a view (float32)
 def check_batch(cfg: Mapping[str, Any], *, memory: int | None = None) -> None:
     """Check that a batch of views fits into the memory of this machine, ``memory`` in bytes.
 
-    A lower bound of what a step takes: activations come on top, see ``cost.estimate``. ValueError
-    where the batch alone is more.
+    A lower bound of what a step takes: activations come on top (``cost.measure_memory``).
+    ValueError where the batch alone is more.
     """
     memory = physical_memory() if memory is None else memory
     side, batch = cfg["image_size"], cfg["data"]["batch_size"]

@@ -280,11 +280,11 @@ def test_an_older_lock_that_somebody_else_tidied_is_no_mistake(tmp_path, monkeyp
 def test_removing_takes_the_locks_of_one_directory_and_an_empty_folder(tmp_path):
     for name in ("cell", "other"):
         claim_of(tmp_path / name)
-    locks.remove(tmp_path / "cell")
+    locks.remove_locks(tmp_path / "cell")
     assert [file.name for file in (tmp_path / locks.FOLDER).iterdir()] == ["other.1"]
-    locks.remove(tmp_path / "other")
+    locks.remove_locks(tmp_path / "other")
     assert not (tmp_path / locks.FOLDER).exists()
-    locks.remove(tmp_path / "other")
+    locks.remove_locks(tmp_path / "other")
 
 
 def test_exclusive_tells_who_works_there_or_that_somebody_did(tmp_path, monkeypatch):
@@ -316,7 +316,7 @@ def test_only_places_that_cannot_be_written_do_without_a_lock(number, tmp_path, 
 
 def test_a_directory_that_is_removed_with_its_locks_is_released_all_the_same(tmp_path):
     with locks.locked(tmp_path / "cell"):
-        locks.remove(tmp_path / "cell")
+        locks.remove_locks(tmp_path / "cell")
     assert locks.owner(tmp_path / "cell") is None
     with locks.locked(tmp_path / "cell") as ours:
         assert ours

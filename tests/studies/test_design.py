@@ -26,10 +26,10 @@ def test_words_replace_values_of_axes_and_the_budget_and_add_axes(tiny_study):
 @pytest.mark.parametrize("share", [1, 0.5])
 def test_a_budget_is_typed_as_study_yaml_says_it(tiny_study, share):
     folder = tiny_study(budget={"images": 32})
-    found = design.read(folder, ["budget=1e9"])
-    assert found == design.read(tiny_study(budget=1e9))
+    found = design.read_study(folder, ["budget=1e9"])
+    assert found == design.read_study(tiny_study(budget=1e9))
     assert design.budget_words(found, share) == design.budget_words(
-        design.read(tiny_study(budget={"flops": 1e9})), share
+        design.read_study(tiny_study(budget={"flops": 1e9})), share
     )
 
 

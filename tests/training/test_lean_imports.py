@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ssl_patches.training.lean_imports import absent, load_lean, targets
+from ssl_patches.training.lean_imports import absent, load_lean, named_classes
 
 
 def test_packages_are_absent_in_the_block_and_there_afterwards(monkeypatch):
@@ -40,7 +40,7 @@ def test_everything_comes_where_a_class_is_somebody_elses(monkeypatch):
     monkeypatch.delitem(sys.modules, "torchmetrics", raising=False)
     own = {"task": {"_target_": "ssl_patches.tasks.jigsaw.Jigsaw"}}
     assert not load_lean({**own, "callbacks": {"mine": {"_target_": "mine.Metrics"}}})
-    assert list(targets({"a": [own, {"b": {"_target_": "c.D"}}]})) == [
+    assert list(named_classes({"a": [own, {"b": {"_target_": "c.D"}}]})) == [
         "ssl_patches.tasks.jigsaw.Jigsaw",
         "c.D",
     ]

@@ -23,7 +23,7 @@ from ssl_patches.cli import main
 from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.training import pretrainer
 
-STEPS, EVERY = 120, 50
+STEPS, EVERY = 60, 20
 LONG = (f"budget.images={16 * STEPS}", f"trainer.checkpoint_steps={EVERY}", "trainer.log_every=1")
 
 RESNET = ("encoder=resnet18", "encoder.options={layers:[1,1,1,1]}", "encoder.patch_size=null")

@@ -149,15 +149,16 @@ class Health(Observer):
         others: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         self.meter = next((other for other in others if isinstance(other, Meter)), None)
         data, self._checked, self._began = data_of(trainer), step, step
-        self._on = data.val is not None and len(data.val) >= 2
+        held_out = 0 if data.val is None else len(data.val)
+        self._on = held_out >= 2
         if not self._on:
             report(
-                f"health: needs 2 held-out images, there are {len(data.val or ())}; only the"
+                f"health: needs 2 held-out images, there are {held_out}; only the"
                 " training loss is watched"
             )
             return
         price = self._price(module, data)
-        self._seen = self._images_for(price, len(data.val), module.steps)
+        self._seen = self._images_for(price, held_out, module.steps)
         self._between = self.every or price.spacing(self._seen, self.share)
         self._first = self.every or min(
             math.ceil(len(data.train) / module.batch_size), self._between

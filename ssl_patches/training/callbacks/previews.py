@@ -28,20 +28,23 @@ from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.training.rows import TakesImages
 from ssl_patches.types import Features, ImageBatch
 
+EPOCHS, APART = 10.0, 120.0
+"""Between drawings that nobody has set: epochs, and seconds of training."""
 COARSE = 6  # a map with fewer rows shows nothing: then of a layer before
 
 
 class Previews(Observer):
     """A callback that draws previews now and then. ValueError for numbers out of range.
 
-    ``epochs``: between previews (a fraction will do; the end has one always). Why: twice in a
-    run of the default length.
+    ``epochs``: between previews (a fraction will do; the end has one always); null: 10, and none
+    within two minutes of training. Why: twice in a run of the default length, and once in a short
+    one, which a drawing takes seconds of.
     ``images``: rows of the figures. Why: what is read at once. ``among``: held-out images that
     neighbours are sought in. Why: seconds, and enough for a near one.
     """
 
-    def __init__(self, *, epochs: float = 10.0, images: int = 4, among: int = 256) -> None:
-        if not epochs > 0:
+    def __init__(self, *, epochs: float | None = None, images: int = 4, among: int = 256) -> None:
+        if epochs is not None and not epochs > 0:
             raise ValueError(
                 f"callbacks.previews.epochs={epochs}: must be above 0; set"
                 " callbacks.previews.epochs=10"
@@ -53,18 +56,25 @@ class Previews(Observer):
             )
         self.epochs, self.images, self.among = epochs, images, among
         self._held: ImageBatch | None = None
+        self._drawn = 0.0  # seconds of training until the last drawing
 
     def on_train_start(self, trainer: L.Trainer, module: Pretrainer) -> None:
         """Find out how often to draw, and whether there are held-out images."""
         data = data_of(trainer)
         self.folder = Path(trainer.default_root_dir) / "figures"
-        self._between = max(1, math.ceil(self.epochs * len(data.train) / (module.batch_size)))
+        epochs = EPOCHS if self.epochs is None else self.epochs
+        self._between = max(1, math.ceil(epochs * len(data.train) / module.batch_size))
+        self._drawn = module.seconds_spent()
         self._on = data.val is not None and len(data.val) >= 2
 
     def on_step_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
         """Draw where it is time."""
         step = trainer.global_step
-        if self._on and step % self._between == 0 and step != module.steps:
+        due = self._on and step % self._between == 0 and step != module.steps
+        if due and self.epochs is None:
+            due = module.seconds_spent() - self._drawn >= APART
+        if due:
+            self._drawn = module.seconds_spent()
             self.draw(trainer, module, self.folder / f"step-{step:08d}")
 
     def on_train_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
