@@ -189,8 +189,11 @@ def _evaluate(request: Typed) -> int:
         return 0
     from ssl_patches.evaluation.record import paired_table
     from ssl_patches.evaluation.rows import DIFFERENCE, table
+    from ssl_patches.evaluation.verdict import coarse
 
     tell(table([row for row in rows if row.model != DIFFERENCE]))
+    if said := coarse(rows):
+        tell(f"\n{said}")
     if pairs:
         tell(f"\nthe first less the second, on the same test images:\n{paired_table(pairs)}")
     if report:
