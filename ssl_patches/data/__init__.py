@@ -10,6 +10,7 @@ from ssl_patches.data.manifest import ManifestSource
 from ssl_patches.data.masks import MaskFolder, WithMasks
 from ssl_patches.data.source import ImageSource
 from ssl_patches.data.torchvision import TorchvisionSource
+from ssl_patches.data.windows import WindowSource
 
 __all__ = [
     "EmbeddedSource",
@@ -21,6 +22,7 @@ __all__ = [
     "MaskFolder",
     "TorchvisionSource",
     "UnreadableImage",
+    "WindowSource",
     "WithMasks",
     "decode",
 ]

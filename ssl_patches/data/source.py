@@ -50,6 +50,7 @@ class ImageSource(Dataset[Item], ABC):
     ``reads_apart``: items must not be read in a process from which loader workers are forked later,
     as the source may open a file then; false where each item opens its own.
     ``known_as``: the name of each image that the user knows it by; empty: its number in the split.
+    ``boxes``: where each item lies in its image, y, x, h, w in pixels; None: it is all of it.
     ``remarks``: lines on what is not used, or not as one would expect; every command says them.
     """
 
@@ -60,6 +61,7 @@ class ImageSource(Dataset[Item], ABC):
     split_rule: str = ""
     load_size: int | None = None
     known_as: Sequence[str] = ()
+    boxes: Sequence[tuple[int, int, int, int]] | None = None
     remarks: Sequence[str] = ()
     reads_apart: bool = True
 
@@ -146,6 +148,7 @@ class WrappedSource(ImageSource):
     split_rule: Any = _Lent()
     load_size: Any = _Lent()
     known_as: Any = _Lent()
+    boxes: Any = _Lent()
     remarks: Any = _Lent()
     reads_apart: Any = _Lent()
 
