@@ -1,6 +1,6 @@
-"""What it costs to get at images: windows of a huge one.
+"""What it costs to get at images: windows of a huge one, and images in shards.
 
-    OMP_NUM_THREADS=1 python benchmarks/files.py windows [--side 40000] [--folder DIR]
+    OMP_NUM_THREADS=1 python benchmarks/files.py windows|shards [--side 40000] [--folder DIR]
         [--output FILE.json]
 
 ``windows``: 100 windows of 512 px of one tiled TIFF (JPEG tiles of 256 px, no smaller copies, the
@@ -8,6 +8,10 @@ hardest case), through ``data=windows``, in a process of its own: CPU millisecon
 memory that the process took beyond its imports, and how long the windows were looked for at the
 first start and at the second. The file is made here, of 64 different tiles; it is read once before
 it is measured, so the disk does not count.
+
+``shards``: the loader of training over 1,000 JPEG of 256 px as a folder, as tar shards that
+``ssl-patches pack`` wrote of it, and as Parquet: images per CPU second of this process, contenders
+in turns, ratios within a round.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ TILE, WINDOW, COUNT = 256, 512, 100
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("windows", "read-windows"))
+    parser.add_argument("what", choices=("windows", "shards", "read-windows"))
     parser.add_argument("--side", type=int, default=40_000)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--output", type=Path)
@@ -41,7 +45,8 @@ def main() -> None:
         print(json.dumps(read_windows(given.folder)))
         return
     with tempfile.TemporaryDirectory(dir=given.folder) as made:
-        result = windows(Path(made), given.side)
+        place = Path(made)
+        result = windows(place, given.side) if given.what == "windows" else shards(place)
     print(json.dumps(result, indent=2))
     if given.output:
         given.output.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +124,63 @@ def read_windows(folder: Path) -> dict[str, float]:
         "MiB beyond imports": round(_memory() - before, 1),
         "MiB of the imports": round(before, 1),
     }
+
+
+def shards(folder: Path, *, images: int = 1000, rounds: int = 5) -> dict[str, Any]:
+    """Read the same images from a folder, from tar and from Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from input import textures
+    from PIL import Image
+
+    from ssl_patches.data import FolderSource, ShardSource
+    from ssl_patches.data.shards.pack import pack_command
+
+    (folder / "images").mkdir()
+    for at, picture in enumerate(textures(images, 256)):
+        pixels = picture.permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(folder / "images" / f"{at:05}.jpg", quality=90)
+    root, packed = str(folder / "images"), str(folder / "packed")
+    pack_command({"data": {"root": root}, "output": packed, "shard_mb": 5}, say=lambda _: None)
+    source = FolderSource(root=root, split="train", image_size=224)
+    cells = [{"bytes": Path(path).read_bytes(), "path": path} for path in source.paths]
+    (folder / "parquet").mkdir()
+    for name, part in (("train", cells), ("val", cells[:10])):
+        pq.write_table(pa.table({"image": part}), folder / "parquet" / f"{name}.parquet")
+    options: Any = {"split": "train", "image_size": 224, "shard_dir": str(folder / "kept")}
+    sources = {
+        "folder": source,
+        "tar": ShardSource(path=packed, **options),
+        "parquet": ShardSource(path=str(folder / "parquet"), **options),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in sources}
+    for _ in range(rounds):
+        for name, found in sources.items():
+            rates[name].append(_rate(found))
+    ratios = {
+        name: [one / other for one, other in zip(rates[name], rates["folder"], strict=True)]
+        for name in sources
+    }
+    return {
+        name: {
+            "images per CPU second": round(statistics.median(rates[name])),
+            "times the folder": [round(each, 3) for each in statistics.quantiles(ratios[name])],
+        }
+        for name in sources
+    }
+
+
+def _rate(source: Any, *, batches: int = 12) -> float:
+    """Return images per CPU second of the stream of training."""
+    from ssl_patches.data.training_stream import PatchDataModule
+
+    module = PatchDataModule(train=source, val=None, batch_size=64, num_workers=0, seed=0)
+    stream = iter(module.train_dataloader())
+    next(stream)
+    began = time.process_time()
+    for _ in range(batches):
+        next(stream)
+    return 64 * batches / (time.process_time() - began)
 
 
 def _memory() -> float:

@@ -8,6 +8,7 @@ from ssl_patches.data.huggingface import HuggingFaceSource
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.manifest import ManifestSource
 from ssl_patches.data.masks import MaskFolder, WithMasks
+from ssl_patches.data.sharded import ShardSource
 from ssl_patches.data.source import ImageSource
 from ssl_patches.data.torchvision import TorchvisionSource
 from ssl_patches.data.windows import WindowSource
@@ -20,6 +21,7 @@ __all__ = [
     "ItemSource",
     "ManifestSource",
     "MaskFolder",
+    "ShardSource",
     "TorchvisionSource",
     "UnreadableImage",
     "WindowSource",

@@ -135,6 +135,15 @@ def _extent(file: IO[bytes], channels: int) -> tuple[int, int]:
         return image.size
 
 
+def extent_of_bytes(content: bytes) -> tuple[int, int] | None:
+    """Return width and height in pixels as a file's content states them; None where damaged."""
+    try:
+        with open_image(io.BytesIO(content)) as image:
+            return image.size
+    except DAMAGE:
+        return None
+
+
 def decode(
     path: str,
     *,
