@@ -30,7 +30,7 @@ from pathlib import Path
 import torch
 from ours import our_step, pretrainer
 from peers import LINES
-from timing import machine, one_thread, seconds, spread, write
+from timing import bf16_here, machine, one_thread, seconds, spread, write
 
 from ssl_patches.config import mixture
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
@@ -159,7 +159,7 @@ if __name__ == "__main__":
             taken[name].append(per_step(way))
     shape = LINES["ViT-T/4 @32"]
     images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
-    step = our_step(pretrainer(shape, batch=64), images, bf16=True)
+    step = our_step(pretrainer(shape, batch=64), images, bf16=bf16_here())
     step()
     whole = 1e3 * statistics.median(seconds(step) for _ in range(3))
     over = {

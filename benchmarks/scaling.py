@@ -23,7 +23,7 @@ import load
 import torch
 from ours import our_step, pretrainer
 from peers import LINES, Shape
-from timing import Contender, interleaved, machine, one_thread, ratios, write
+from timing import Contender, bf16_here, interleaved, machine, one_thread, ratios, write
 from torch import nn
 
 from ssl_patches.encoders.token import TokenEncoder
@@ -96,7 +96,7 @@ def _peak(name: str, batch: int, answer: multiprocessing.Queue) -> None:
     before = _resident("VmRSS")
     shape = LINES[name]
     images = torch.randint(0, 256, (batch, 3, shape.image, shape.image), dtype=torch.uint8)
-    our_step(pretrainer(shape, batch=batch), images, bf16=True)()
+    our_step(pretrainer(shape, batch=batch), images, bf16=bf16_here())()
     answer.put((before, _resident("VmHWM")))
 
 
@@ -110,7 +110,7 @@ def _resident(key: str) -> float:
 
 
 def peak_memory(name: str, batch: int) -> dict[str, float]:
-    """MiB of a process of its own before and after one step in bf16."""
+    """MiB of a process of its own before and after one step, in bf16 where the CPU has it."""
     context = multiprocessing.get_context("spawn")
     answer = context.Queue()
     child = context.Process(target=_peak, args=(name, batch, answer))
@@ -118,8 +118,8 @@ def peak_memory(name: str, batch: int) -> dict[str, float]:
     before, after = answer.get()
     child.join()
     print(
-        f"peak memory, {name}, batch {batch}, bf16: {after:.0f} MiB, of which {before:.0f} before"
-        " the model",
+        f"peak memory, {name}, batch {batch}, {'bf16' if bf16_here() else 'fp32'}:"
+        f" {after:.0f} MiB, of which {before:.0f} before the model",
         flush=True,
     )
     return {"batch": batch, "mib": after, "mib_before": before}

@@ -23,8 +23,11 @@ import time
 from pathlib import Path
 
 FIRST_STEP = """
-import os, sys
+import contextlib, os, sys
 from ssl_patches.cli import main
+with contextlib.suppress(ImportError):  # as the command does, before Lightning
+    from ssl_patches.training.lean_imports import load_lean
+    load_lean({})
 from ssl_patches.training.callbacks.meter import Meter
 
 def over(self, *_):

@@ -2,12 +2,13 @@
 one thread.
 
     OMP_NUM_THREADS=1 python benchmarks/step.py [--lines "ViT-T/4 @32"] [--batch N] [--rounds N]
-        [--compile] [--hugging-face]
+        [--compile] [--hugging-face] [--minutes N] [--no-bf16]
 
 Contenders run in turns (see timing.py), peers in a process as torch starts it and ours in one as a
 run of ours sets it (see ssl_patches/training/malloc.py); one line is ours without that. Peers get
 images normalised beforehand, ours gets bytes and cuts its tiles. FLOPs are the reference's for all,
-by torch's counter: what ours leaves out exactly is speed, not fewer images.
+by torch's counter: what ours leaves out exactly is speed, not fewer images. On a CPU that does not
+multiply bf16 itself the lines in bf16 are left out; ``--no-bf16`` leaves them out anywhere.
 """
 
 from __future__ import annotations
@@ -20,7 +21,17 @@ import torch
 from elsewhere import Elsewhere
 from ours import our_step, peer_step, pretrainer
 from peers import LINES, ReferenceMAE, Shape, hugging_face
-from timing import Contender, ceiling, interleaved, machine, one_thread, ratios, spread, write
+from timing import (
+    Contender,
+    bf16_here,
+    ceiling,
+    interleaved,
+    machine,
+    one_thread,
+    ratios,
+    spread,
+    write,
+)
 from torch import Tensor
 
 from ssl_patches.training.budget import count_flops
@@ -29,7 +40,7 @@ from ssl_patches.training.malloc import keep_freed_memory
 BATCH = {"ViT-T/4 @32": 64, "ViT-S/16 @224": 8, "ViT-B/16 @224": 8}
 
 
-def peers(name: str, batch: int, package: bool, compiled: bool) -> list[Contender]:
+def peers(name: str, batch: int, package: bool, compiled: bool, half: bool) -> list[Contender]:
     """In a process as they start it; ours, too, without what a run of ours sets for its process."""
     shape, pixels, _ = _batch(name, batch)
 
@@ -39,31 +50,33 @@ def peers(name: str, batch: int, package: bool, compiled: bool) -> list[Contende
             model.compile(dynamic=False)
         return Contender(called, peer_step(model, pixels, bf16=bf16), batch)
 
-    found = [
-        one("facebookresearch/mae (re-stated), fp32", fused=True, bf16=False),
-        one("re-stated, bf16 autocast", fused=True, bf16=True),
-        one("re-stated, bf16, attention unfused", fused=False, bf16=True),
-        _ours(name, batch, "ours, bf16, freed memory given back", bf16=True),
-    ]
+    found = [one("facebookresearch/mae (re-stated), fp32", fused=True, bf16=False)]
+    if half:
+        found += [
+            one("re-stated, bf16 autocast", fused=True, bf16=True),
+            one("re-stated, bf16, attention unfused", fused=False, bf16=True),
+            _ours(name, batch, "ours, bf16, freed memory given back", bf16=True),
+        ]
     if package:
         model = hugging_face(shape, attention="sdpa")
         found.insert(
             1, Contender("transformers ViTMAE, fp32", peer_step(model, pixels, bf16=False), batch)
         )
-    if compiled:
+    if compiled and half:
         found.append(one("re-stated, bf16, unfused, compiled", fused=False, bf16=True, quick=True))
     return found
 
 
-def ours(name: str, batch: int, compiled: bool) -> list[Contender]:
+def ours(name: str, batch: int, compiled: bool, half: bool) -> list[Contender]:
     """In a process as a run of ours sets it."""
     keep_freed_memory()
     found = [
         _ours(name, batch, "ours, fp32", bf16=False),
         _ours(name, batch, "ours, fp32, oneDNN", bf16=False, onednn=True),
-        _ours(name, batch, "ours, bf16", bf16=True),
     ]
-    if compiled:
+    if half:
+        found.append(_ours(name, batch, "ours, bf16", bf16=True))
+    if compiled and half:
         found.append(_ours(name, batch, "ours, bf16, compiled", bf16=True, quick=True))
     return found
 
@@ -93,11 +106,12 @@ def line(name: str, given: argparse.Namespace, best: dict[str, float]) -> dict[s
         torch.zeros(1, 3, shape.image, shape.image),
     )
     sides = [
-        Elsewhere(peers, name, batch, given.hugging_face, given.compile),
-        Elsewhere(ours, name, batch, given.compile),
+        Elsewhere(peers, name, batch, given.hugging_face, given.compile, given.half),
+        Elsewhere(ours, name, batch, given.compile, given.half),
     ]
     racing = [contender for side in sides for contender in side.contenders]
-    taken = interleaved(racing, rounds=given.rounds, warm=2)
+    limit = 60 * given.minutes / len(given.lines)
+    taken = interleaved(racing, rounds=given.rounds, warm=2, limit=limit)
     for side in sides:
         side.end()
     shipped, rows = racing[0].name, []
@@ -181,9 +195,16 @@ if __name__ == "__main__":
     )
     parser.add_argument("--hugging-face", action="store_true", help="transformers' ViTMAE too")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/step.json"))
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="no round begins later, by the clock"
+    )
+    parser.add_argument("--no-bf16", action="store_true", help="as on a CPU without it")
     given = parser.parse_args()
     one_thread()
-    before, best = machine(), ceiling()
+    given.half = bf16_here(pretend_none=given.no_bf16)
+    before, best = machine(), ceiling(bf16=given.half)
+    if not given.half:
+        print("this CPU has no bf16 arithmetic of its own: lines in bf16 are left out")
     print(f"{before['cpu']}, torch {before['torch']}, load {before['load_average']}")
     print(
         "matrix products: "

@@ -11,6 +11,7 @@ time says nothing there.
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
+from ssl_patches.training.settings import native_bf16
 
 SHAPES = ((4096, 192, 768), (4096, 768, 192), (3136, 512, 2048), (2048, 1024, 1024))
 """(rows, in, out) of the products whose best rate is the ceiling: those of small and middle-sized
@@ -50,16 +53,31 @@ def seconds(run: Callable[[], object], device: str = "cpu") -> float:
     return time.perf_counter() - began
 
 
+def bf16_here(*, pretend_none: bool = False) -> bool:
+    """Whether this CPU multiplies bf16 itself; where it does not, a race in bf16 takes twenty
+    minutes and says nothing. ``pretend_none``: as on such a CPU."""
+    return not pretend_none and native_bf16("cpu") is not None
+
+
 def interleaved(
-    contenders: Sequence[Contender], *, rounds: int, warm: int = 2, device: str = "cpu"
+    contenders: Sequence[Contender],
+    *,
+    rounds: int,
+    warm: int = 2,
+    device: str = "cpu",
+    limit: float = math.inf,
 ) -> dict[str, list[float]]:
     """Seconds per image of each contender in each round; the order turns by one from round to
-    round."""
+    round. No round begins after ``limit`` seconds by the clock, but for the first."""
+    began = time.monotonic()
     for contender in contenders:
         for _ in range(warm):
             contender.run()
     taken: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for turn in range(rounds):
+        if turn and time.monotonic() - began > limit:
+            print(f"{turn} of {rounds} rounds: the time is over")
+            break
         for contender in (
             *contenders[turn % len(contenders) :],
             *contenders[: turn % len(contenders)],
@@ -84,9 +102,9 @@ def ratios(taken: Mapping[str, Sequence[float]], name: str, against: str) -> dic
     return spread([theirs / ours for ours, theirs in zip(taken[name], taken[against], strict=True)])
 
 
-def ceiling(device: str = "cpu", *, rounds: int = 5) -> dict[str, float]:
-    """FLOP/s of matrix products on this machine, the best over shapes: of fp32 (MKL, oneDNN) and
-    bf16."""
+def ceiling(device: str = "cpu", *, rounds: int = 5, bf16: bool = True) -> dict[str, float]:
+    """FLOP/s of matrix products on this machine, the best over shapes: of fp32 (MKL, oneDNN) and,
+    where there is ``bf16``, of that."""
     dnn = (
         torch.ops.mkldnn._linear_pointwise
         if device == "cpu" and torch.backends.mkldnn.is_available()
@@ -95,8 +113,10 @@ def ceiling(device: str = "cpu", *, rounds: int = 5) -> dict[str, float]:
     best: dict[str, float] = {}
     for rows, wide, out in SHAPES if device == "cpu" else ((16384, 4096, 4096), (8192, 8192, 8192)):
         a, b = torch.randn(rows, wide, device=device), torch.randn(out, wide, device=device)
-        a16, b16 = a.bfloat16(), b.bfloat16()
-        runs = {"fp32": lambda a=a, b=b: a @ b.mT, "bf16": lambda a=a16, b=b16: a @ b.mT}
+        runs = {"fp32": lambda a=a, b=b: a @ b.mT}
+        if bf16:
+            a16, b16 = a.bfloat16(), b.bfloat16()
+            runs["bf16"] = lambda a=a16, b=b16: a @ b.mT
         if dnn:
             runs["fp32 oneDNN"] = lambda a=a, b=b: dnn(a, b, None, "none", [], "")
         taken = interleaved(

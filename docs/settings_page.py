@@ -159,7 +159,7 @@ def _docstring_of(name: str) -> str:
 @cache
 def choices(group: str) -> list[Choice]:
     """What ``GROUP=`` takes, from the YAML files."""
-    about = dict(conf_files.described(group))
+    about = dict(conf_files.with_comments(group))
     return [Choice(name, about[name], *_content(group, name)) for name in conf_files.options(group)]
 
 

@@ -190,6 +190,7 @@ VALUES = [  # words that compose, and that the part which knows the rule refuses
     (["data.count=0"], ["data.count=0"]),
     (["task=masked", "image_size=24"], ["image_size=24", "32 to 256"]),
     (["image_size=0"], ["image_size=0"]),
+    (["image_size=1e9"], ["image_size=1000000000.0", "at most 16,384 px", "set image_size=224"]),
     (["image_size=36"], ["image_size=36", "multiple of", "patch"]),
     (["seed=-1"], ["seed=-1"]),
     (["evaluation.train_images=0"], ["evaluation.train_images=0"]),

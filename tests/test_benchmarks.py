@@ -11,8 +11,11 @@ import pytest
 from small import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+import processes
 from elsewhere import Elsewhere
-from timing import Contender, interleaved, ratios
+from processes import run
+from step import peers
+from timing import Contender, bf16_here, interleaved, ratios
 
 
 def test_contenders_run_in_turns_and_ratios_are_taken_within_a_round():
@@ -25,6 +28,36 @@ def test_contenders_run_in_turns_and_ratios_are_taken_within_a_round():
         ratios({"ours": [1.0, 2.0, 1.0], "theirs": [2.0, 4.0, 2.0]}, "ours", "theirs")["median"]
         == 2
     )  # a slow round is slow for both
+
+
+def test_no_round_begins_after_the_limit_but_the_first(capsys):
+    order: list[str] = []
+    contenders = [Contender(name, lambda name=name: order.append(name), 1) for name in "ab"]
+    taken = interleaved(contenders, rounds=9, warm=0, limit=0.0)
+    assert [len(values) for values in taken.values()] == [1, 1]
+    assert "1 of 9 rounds" in capsys.readouterr().out
+
+
+def test_nothing_races_in_bf16_where_the_hardware_has_none():
+    assert not bf16_here(pretend_none=True)
+    names = [each.name for each in peers("ViT-T/4 @32", 1, False, False, half=False)]
+    assert names == ["facebookresearch/mae (re-stated), fp32"]
+
+
+def test_a_whole_process_is_told_with_its_children(tmp_path, monkeypatch):
+    """A child burns half a second and holds 60 MB; both are counted to the parent."""
+    child = "import time; held = bytearray(60 * 2**20); t = time.process_time()\n"
+    child += "while time.process_time() < t + 0.5: pass"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    words = [sys.executable, "-c", parent]
+    monkeypatch.setattr(processes, "PAUSE", 0.1)
+    cost = run(words, cwd=tmp_path, environment=os.environ, log=tmp_path / "log")
+    assert 0.5 <= cost.cpu < 5
+    assert cost.peak_rss > 60
+    assert cost.peak_pss <= cost.peak_rss
+    words = [sys.executable, "-c", "print('said before'); raise SystemExit(3)"]
+    with pytest.raises(SystemExit, match="said before"):
+        run(words, cwd=tmp_path, environment=os.environ, log=tmp_path / "log")
 
 
 def burning(seconds: float) -> list[Contender]:

@@ -126,7 +126,7 @@ def test_the_other_commands_compose(command):
     ],
 )
 def test_every_name_says_what_it_is(group):
-    found = conf_files.described(group)
+    found = conf_files.with_comments(group)
     assert {name for name, _ in found} == {name for place, name in NAMES if place == group}
     assert [name for name, about in found if len(about) < 20 or not about.endswith(".")] == []
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ COMP_WORDBREAKS=${{COMP_WORDBREAKS//=/}}
 
 
 @dataclass(frozen=True)
-class Request:
+class Typed:
     """What was typed after the command."""
 
     words: list[str]  # KEY=VALUE and plain words
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:  # raised by whoever knows the rule, BadRequest among them
         return _refuse(own_words(error))
     except Failed as error:
-        return _refuse(str(error), code=1)
+        return _refuse(error.told(_typed_again(command, rest)), code=1)
     except KeyboardInterrupt:  # a run that is training says more, see Interrupted
         return _refuse(f"{command}: stopped", code=1)
     except BrokenPipeError:
@@ -90,12 +91,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(f"{command}: {told}", code=1)
 
 
+def _typed_again(command: str, rest: Sequence[str]) -> str:
+    """Return what was typed, quoted for a shell, without the keys that say where a run lies."""
+    where = ("run_dir=", "resume=", "overwrite=")
+    return shlex.join(["ssl-patches", command, *(w for w in rest if not w.startswith(where))]) + " "
+
+
 def _refuse(message: str, *, code: int = 2) -> int:
     tell(message, sys.stderr)
     return code
 
 
-def _request(command: str, rest: Sequence[str]) -> Request:
+def _request(command: str, rest: Sequence[str]) -> Typed:
     """Divide what was typed. BadRequest with everything that is wrong with the flags."""
     words: list[str] = []
     folders: list[Path] = []
@@ -120,10 +127,10 @@ def _request(command: str, rest: Sequence[str]) -> Request:
             flags[flag] = value
     if wrong:
         raise BadRequest(wrong)
-    return Request(words, folders, flags)
+    return Typed(words, folders, flags)
 
 
-def _pretrain(request: Request) -> int:
+def _pretrain(request: Typed) -> int:
     dry_run = "--dry-run" in request.flags
     if "--cfg" in request.flags:
         import yaml
@@ -143,9 +150,12 @@ def _pretrain(request: Request) -> int:
         return sweep_command(
             request.words, config_dirs=request.config_dirs, dry_run=dry_run, say=_say
         )
-    from ssl_patches.training.request import request as with_choices
+    from ssl_patches.training.request import request_run as with_choices
 
     cfg, chosen = with_choices(request.words, config_dirs=request.config_dirs)
+    from ssl_patches.training.lean_imports import load_lean
+
+    load_lean(cfg)
     if dry_run:
         from ssl_patches.cli.dry_run import dry_run as rehearse
 
@@ -165,7 +175,7 @@ def _pretrain(request: Request) -> int:
     return 0
 
 
-def _evaluate(request: Request) -> int:
+def _evaluate(request: Typed) -> int:
     from ssl_patches.evaluation.request import evaluate_request
 
     evaluate_request(request.words, config_dirs=request.config_dirs)  # refused before torch loads
@@ -184,7 +194,7 @@ def _evaluate(request: Request) -> int:
     return 0
 
 
-def _export(request: Request) -> int:
+def _export(request: Typed) -> int:
     from ssl_patches import config
 
     words, changes = config.without_data_keys(request.words)
@@ -198,7 +208,7 @@ def _export(request: Request) -> int:
     return 0
 
 
-def _verify(request: Request) -> int:
+def _verify(request: Typed) -> int:
     if len(request.words) != 1:
         raise BadRequest(
             [f"verify {' '.join(request.words)}: takes one folder; give ssl-patches verify DIR"]
@@ -226,7 +236,7 @@ def _verify(request: Request) -> int:
     return 0
 
 
-def _embed(request: Request) -> int:
+def _embed(request: Typed) -> int:
     import importlib.util
 
     if importlib.util.find_spec("pyarrow") is None:
@@ -242,14 +252,14 @@ def _embed(request: Request) -> int:
     return 0
 
 
-def _study(request: Request) -> int:
+def _study(request: Typed) -> int:
     from ssl_patches.studies.command import study_command
 
     dry_run = "--dry-run" in request.flags
     return study_command(request.words, config_dirs=request.config_dirs, dry_run=dry_run, say=_say)
 
 
-def _runs(request: Request) -> int:
+def _runs(request: Typed) -> int:
     from ssl_patches.studies.listing import runs_command
 
     return runs_command(
@@ -257,7 +267,7 @@ def _runs(request: Request) -> int:
     )
 
 
-def _compare(request: Request) -> int:
+def _compare(request: Typed) -> int:
     from ssl_patches.studies.compare.command import Wanted, compare
 
     metric, page, results = (request.value(flag) for flag in ("--metric", "--report", "--csv"))
@@ -274,20 +284,20 @@ def _compare(request: Request) -> int:
     return compare([Path(word) for word in request.words], wanted)
 
 
-def _doctor(request: Request) -> int:
+def _doctor(request: Typed) -> int:
     from ssl_patches import config
     from ssl_patches.config.schema import DOCTOR
 
     cfg = config.request("doctor", request.words, schema=DOCTOR)
     from ssl_patches.data.doctor import doctor_command
-    from ssl_patches.data.doctor_report import page
+    from ssl_patches.data.doctor_report import report_text
 
     report = doctor_command(cfg)
-    tell(json.dumps(report) if "--json" in request.flags else page(report))
+    tell(json.dumps(report) if "--json" in request.flags else report_text(report))
     return 0
 
 
-def _pack(request: Request) -> int:
+def _pack(request: Typed) -> int:
     from ssl_patches import config
     from ssl_patches.config.schema import PACK
 
@@ -300,7 +310,7 @@ def _pack(request: Request) -> int:
     return 0
 
 
-def _list(request: Request) -> int:
+def _list(request: Typed) -> int:
     from ssl_patches.config import files as conf_files
 
     if len(request.words) != 1 or request.words[0] not in GROUPS:
@@ -309,7 +319,7 @@ def _list(request: Request) -> int:
         raise BadRequest([f"list {' '.join(request.words)}: takes one group; {remedy}"])
     group = GROUPS[request.words[0]]
     origins = conf_files.origins(group, config_dirs=request.config_dirs)
-    for name, about in conf_files.described(group, config_dirs=request.config_dirs):
+    for name, about in conf_files.with_comments(group, config_dirs=request.config_dirs):
         listed = conf_files.LISTED.get(group)
         word = f"{listed}=[{name}]" if listed else f"{group}={name:24}"
         tell(f"{word} {about}".rstrip() + (f" [{origins[name]}]" if name in origins else ""))
@@ -354,7 +364,7 @@ def _completion(rest: Sequence[str]) -> int:
     return 0
 
 
-COMMANDS: dict[str, Callable[[Request], int]] = {
+COMMANDS: dict[str, Callable[[Typed], int]] = {
     "pretrain": _pretrain,
     "evaluate": _evaluate,
     "export": _export,

@@ -131,7 +131,7 @@ def _cost(run: Prepared) -> list[tuple[str, str]]:
         ]
     ).to(device)
     module.to(device)
-    needed = cost.estimate(module, sample, bf16=settings.resolved_precision()[0] == "bf16")
+    needed = cost.measure_memory(module, sample, bf16=settings.resolved_precision()[0] == "bf16")
     seconds = seconds_per_image(run) / settings.processes
     images = float(
         module.steps * module.batch_size if module.steps else (module.seconds or 0) / seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,32 @@ def last_screen(run_dir: Path) -> str:
             f" ({summary['images_per_second']:.0f} images/s), {used['flops'] / 1e12:.1f} TFLOP"
         ),
         f"figures   {run_dir / 'figures'}",
-        f"encoder   {folder}",
-        "load it   import timm",
-        f"          encoder = timm.create_model('local-dir:{folder.resolve()}', pretrained=True)",
-        f"next      ssl-patches evaluate model={run_dir} data=folder data.root=LABELLED_IMAGES",
+        *(_encoder(folder, rows) if summary.get("export", True) else _none(run_dir)),
         f"          ssl-patches compare {run_dir.parent}",
     ]
     return "\n".join(lines)
+
+
+def _images(rows: Sequence[Row]) -> str:
+    """Return the words for what has not been evaluated: other probes, or images with labels."""
+    return "probes=[layers,lowshot]" if rows else "data=folder data.root=LABELLED_IMAGES"
+
+
+def _encoder(folder: Path, rows: Sequence[Row]) -> list[str]:
+    return [
+        f"encoder   {folder}",
+        "load it   import timm",
+        f"          encoder = timm.create_model('local-dir:{folder.resolve()}', pretrained=True)",
+        f"next      ssl-patches evaluate model={folder.parent} {_images(rows)}",
+    ]
+
+
+def _none(run_dir: Path) -> list[str]:
+    """Of a run with export=none."""
+    return [
+        "encoder   none (export=none)",
+        f"next      ssl-patches export model={run_dir} output={run_dir / 'encoder'}",
+    ]
 
 
 def _remedy(summary: Mapping[str, Any], said: str) -> list[str]:

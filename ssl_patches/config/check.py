@@ -58,7 +58,19 @@ def _whole(value: Any) -> Any:
     return [_whole(part) for part in value] if isinstance(value, list | tuple) else value
 
 
+def _as_text(value: Any) -> Any:
+    """Put a question mark for each byte of a name that is no text: JSON takes none of them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {_as_text(key): _as_text(part) for key, part in value.items()}
+    return [_as_text(part) for part in value] if isinstance(value, list | tuple) else value
+
+
 LARGEST_NUMBER = 2**53
+LARGEST_SIDE = 2**14  # pixels; a view has no more pixels than an image may have
+SIDES = ("image_size", "small_size", "load_size")
+"""Names of settings that are the side of a square of pixels."""
 LONGEST_TEXT = 2000
 
 
@@ -74,6 +86,12 @@ def _impossible(value: Any) -> str | None:
     if isinstance(parts, str | int | float | None):
         return None
     return next(filter(None, map(_impossible, parts)), None)
+
+
+def _too_large(key: str, value: Any) -> str | None:
+    """Return the rule that a side in pixels breaks; None where ``key`` names no side."""
+    side = key.rpartition(".")[2] in SIDES and isinstance(value, int | float)
+    return f"a side of at most {LARGEST_SIDE:,} px" if side and value > LARGEST_SIDE else None
 
 
 def _adapters(annotation: Any) -> tuple[list[Any], list[str], bool]:
@@ -119,6 +137,9 @@ class _Check:
             return value
         if _holds_target(value):
             return self.inner(value, key)
+        if (rule := _too_large(key, value)) is not None:
+            self.problems.append(f"{key}={shown(value)}: must be {rule}; set {key}=224 or less")
+            return value
         if (rule := _impossible(value)) is not None:
             self.problems.append(
                 f"{key}={shown(value)}: must be {rule}; {example(None, key, annotation, default)}"
@@ -131,7 +152,7 @@ class _Check:
         for candidate in (value, _whole(value)):
             for adapter in adapters:
                 try:
-                    adapter.validate_json(json.dumps(candidate), strict=True)
+                    adapter.validate_json(json.dumps(_as_text(candidate)), strict=True)
                 except ValidationError as error:
                     reason = (
                         error.errors()[0]["msg"]

@@ -61,7 +61,7 @@ class Composer:
             self.problems.append(f"{text}: must be KEY=VALUE; give {guess}=VALUE")
             return None
         try:
-            parsed = OverridesParser.create().parse_override(text)
+            parsed = OverridesParser.create().parse_override(quoted(text))
         except HydraException:
             known = re.fullmatch(r"\w+([./@]\w+)*", bare)
             remedy = f"quote the value: {typed(key, raw)}" if known else "give KEY=VALUE"
@@ -146,7 +146,9 @@ class Composer:
                 if part not in node:
                     return f"++{'.'.join(parts)}={raw}"
             knob, node = knob or "_target_" in node, node[part]
-        return f"{'.'.join(parts)}={raw}"
+        # a mapping that a constructor takes: what is typed joins it, whatever its keys are
+        added = "++" if knob and isinstance(node, dict) and raw.lstrip().startswith("{") else ""
+        return f"{added}{'.'.join(parts)}={raw}"
 
     def unknown(self, at: str, part: str, offered: Collection[str]) -> str | None:
         """Note an unknown key ``part`` below ``at``; return the one that was probably meant."""
@@ -199,6 +201,7 @@ class Composer:
             if (parsed := self.parse(text)) is None:
                 continue
             key, value = parsed
+            text = quoted(text)
             if "." not in key and key not in self.tops:
                 guess = closest(key, self.tops)
                 if guess in self.groups and text.startswith(key):
@@ -219,6 +222,17 @@ class Composer:
             key, _, raw = text.partition("=")
             placed.append(text if text[0] in "+~" else self.place(key, raw, tree))
         return plain(self.hydra([*choices, *filter(None, placed)]), "", self.problems)
+
+
+def quoted(text: str) -> str:
+    """Quote a value with letters beyond ASCII for Hydra, whose grammar knows no others unquoted.
+
+    What holds signs of the grammar (lists, quotes, interpolations) stays as it is.
+    """
+    key, sign, raw = text.partition("=")
+    if not sign or raw.isascii() or re.search(r"[\s'\"\\{}\[\](),:=$]", raw):
+        return text
+    return f'{key}="{raw}"'
 
 
 def about(problem: str) -> str:

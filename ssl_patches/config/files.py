@@ -104,7 +104,7 @@ def options(group: str, *, config_dirs: Sequence[Path | str] = ()) -> list[str]:
     return names_in(folders_of(config_dirs), group)
 
 
-def described(group: str, *, config_dirs: Sequence[Path | str] = ()) -> list[tuple[str, str]]:
+def with_comments(group: str, *, config_dirs: Sequence[Path | str] = ()) -> list[tuple[str, str]]:
     """Return the names of ``options``, each with the comment that its file begins with, or "".
 
     Packages' own directives (``# @package``) are no comment.

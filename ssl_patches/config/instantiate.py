@@ -10,7 +10,7 @@ from typing import Any
 
 from ssl_patches.config.definitions import Unreadable
 from ssl_patches.config.messages import nearest, shown
-from ssl_patches.config.read_source import Taken, evaluated, is_ours, read
+from ssl_patches.config.read_source import Taken, evaluated, is_ours, read_signature
 from ssl_patches.config.renamed import current
 
 EMPTY, KEYWORD = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
@@ -137,7 +137,7 @@ def taken_by(path: Any, *, key: str = "_target_", allowed: Sequence[str] | None 
     today = current(path) if isinstance(path, str) else ""
     if is_ours(today) and (allowed is None or today in allowed):
         try:
-            return read(today)
+            return read_signature(today)
         except Unreadable:
             pass
     found = locate(path, key=key, allowed=allowed)

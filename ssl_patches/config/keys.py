@@ -37,7 +37,7 @@ def key_of(**deciding: Any) -> str:
     ).hexdigest()
 
 
-def state_of(paths: Iterable[str]) -> str:
+def files_state(paths: Iterable[str]) -> str:
     """Return a hash of path, size and time of change of every file, in the order given.
 
     A file that cannot be looked at counts as missing.

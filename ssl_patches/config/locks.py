@@ -146,7 +146,7 @@ def locked(directory: Path) -> Iterator[bool]:
 _ours: set[Path] = set()
 
 
-def remove(directory: Path) -> None:
+def remove_locks(directory: Path) -> None:
     """Delete the locks of a directory that is no more."""
     for file in _files(directory):
         file.unlink(missing_ok=True)

@@ -60,8 +60,22 @@ class BadRequest(ValueError):
 class Failed(RuntimeError):
     """Raised when a valid request fails at run time.
 
-    The command line prints the message without a traceback and exits with 1.
+    The command line prints the message without a traceback and exits with 1. ``run_dir``: of a run
+    that can go on; the message says how.
     """
+
+    def __init__(self, message: str, run_dir: Path | None = None) -> None:
+        super().__init__(message, run_dir)
+        self.message, self.run_dir = message, run_dir
+
+    def __str__(self) -> str:
+        return self.told()
+
+    def told(self, before: str = "") -> str:
+        """Return the message; ``before``: what is typed before run_dir= to go on with the run."""
+        if self.run_dir is None:
+            return self.message
+        return f"{self.message}; go on with {before}run_dir={self.run_dir} resume=true"
 
 
 def closest(name: str, offered: Iterable[str]) -> str | None:
@@ -156,6 +170,14 @@ def typed(key: str, text: str) -> str:
     return shlex.quote(word) if "'" in word else f"'{word}'"
 
 
+def _of_a_list(annotation: Any) -> type | None:
+    """Return the type of the items of a list; None where the annotation is no such list."""
+    for each in (annotation, *typing.get_args(annotation)):
+        if typing.get_origin(each) is list and isinstance(typing.get_args(each)[0], type):
+            return typing.get_args(each)[0]
+    return None
+
+
 def example(
     value: Any, key: str, annotation: Any, default: Any = EMPTY, raw: str | None = None
 ) -> str:
@@ -168,6 +190,10 @@ def example(
         and closest(value, choices)
     ):
         return f"did you mean {key}={closest(value, choices)}?"
+    if (items := _of_a_list(annotation)) and not isinstance(value, Mapping | type(None)):
+        if isinstance(value, items):
+            return f"a list of one is '{key}=[{shown(value) if raw is None else raw}]'"
+        return f"give a list: '{key}=[{_EXAMPLES.get(items, 'VALUE')}]'"
     if isinstance(value, str) and type(_reads_as(value)) in kinds - {str}:
         return f"set {key}={value} without quotes"
     if {str, Path} & kinds and not isinstance(value, Mapping | list | type(None)):

@@ -23,6 +23,9 @@ from ssl_patches.config.messages import BadRequest, nearest
 OWN = ("task", "sampler")
 """What each part has for itself."""
 
+SWITCHES = {"evaluation=none": "evaluation.probes=[]"}
+"""Words that stand for others: ``evaluation`` is no group, but is switched off like one."""
+
 
 def request(
     overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = (), **rules: Any
@@ -49,6 +52,7 @@ def compose(overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = ())
 def _each(
     ask: Callable[[Sequence[str]], dict[str, Any]], overrides: Sequence[str]
 ) -> dict[str, Any]:
+    overrides = [SWITCHES.get(word, word) for word in overrides]
     names = _mixed(overrides)
     if names is None:
         _refuse_parts(overrides)

@@ -43,12 +43,12 @@ def as_utf8(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def cell(text: str) -> str:
-    """Return text as a cell of a CSV that no spreadsheet computes; numbers stay numbers."""
+def field(text: str) -> str:
+    """Return text as a field of a CSV that no spreadsheet computes; numbers stay numbers."""
     begins = text.lstrip("'").startswith(FORMULA)
     return f"'{text}" if begins and not NUMBER.fullmatch(text) else text
 
 
-def text_of(cell: str) -> str:
-    """Return the text that ``cell`` made a cell of."""
-    return cell[1:] if cell[:1] == "'" and cell.lstrip("'").startswith(FORMULA) else cell
+def text_of(field: str) -> str:
+    """Return the text that ``field`` made a field of."""
+    return field[1:] if field[:1] == "'" and field.lstrip("'").startswith(FORMULA) else field

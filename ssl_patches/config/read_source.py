@@ -47,7 +47,7 @@ class Taken:
     anything: bool
 
 
-def read(path: str) -> Taken:
+def read_signature(path: str) -> Taken:
     """Return what the class or function at a dotted path takes. Unreadable, see above."""
     place = located(path)
     arguments, fields = _constructor(place)

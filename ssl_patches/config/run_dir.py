@@ -24,6 +24,7 @@ FREE_TO_CHANGE = {
     "run_dir",
     "trainer",
     "evaluation",
+    "export",
     "logger",
     "callbacks",
 }
@@ -140,7 +141,7 @@ def checkpoint_to_resume(
 
 def _refuse_other(file: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise ValueError where the settings in ``file`` are of another model or data."""
-    changed = differences(with_current_names(before), with_current_names(now))
+    changed = changed_settings(with_current_names(before), with_current_names(now))
     if set(changed) == {"data_fingerprint"}:
         raise ValueError(
             f"resume=true: {file} was trained on other images than those that are there"
@@ -230,11 +231,11 @@ def origin_of(cfg: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
     return {**kept, "data": data, "data_fingerprint": fingerprint}
 
 
-def differences(before: Any, now: Any, key: str = "") -> dict[str, tuple[Any, Any]]:
+def changed_settings(before: Any, now: Any, key: str = "") -> dict[str, tuple[Any, Any]]:
     """Return key path -> (before, now) for every leaf that differs; an absent one is None."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         found: dict[str, tuple[Any, Any]] = {}
         for name in sorted({*before, *now}):
-            found |= differences(before.get(name), now.get(name), f"{key}.{name}".lstrip("."))
+            found |= changed_settings(before.get(name), now.get(name), f"{key}.{name}".lstrip("."))
         return found
     return {} if before == now else {key: (before, now)}

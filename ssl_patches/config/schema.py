@@ -69,6 +69,7 @@ PRETRAIN = {
     "resume": bool,
     "overwrite": bool,
     "evaluation": EVALUATION,
+    "export": Literal["timm", "none"],
     "data": LOADER,
     "views": dict,
     "sampler": dict,

@@ -115,7 +115,7 @@ def levels(
     return np.clip(scaled, 0, 255).astype(np.float32)
 
 
-def check_range(value_range: Sequence[float] | None) -> Range | None:
+def check_value_range(value_range: Sequence[float] | None) -> Range | None:
     """Return ``data.value_range`` as floats; ValueError unless it is two numbers, low < high."""
     if value_range is None:
         return None

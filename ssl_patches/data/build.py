@@ -17,7 +17,7 @@ from ssl_patches.data.items import ItemSource
 from ssl_patches.data.live import LIVE, Datasets, of_datasets
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import ImageSource, as_source
-from ssl_patches.data.statistics import check_statistics, measured
+from ssl_patches.data.statistics import channel_statistics, check_statistics
 from ssl_patches.types import IMAGENET_MEAN, IMAGENET_STD
 
 CALIBRATION_IMAGES = 1024
@@ -39,7 +39,7 @@ def pixel_statistics(
     """
     channels, stated = channels_of(cfg), cfg["data"].get("statistics") or "imagenet"
     if stated == "measured":
-        stated = measured(
+        stated = channel_statistics(
             source(cfg, "train", whole=True, allowed=allowed, sources=sources),
             num_workers=cfg["data"]["num_workers"],
         )

@@ -180,7 +180,7 @@ def _picture(
         found = tiff.header_of(file)
         found.check(channels)
         if _by_tifffile(found, channels):
-            stored = tiff.read(file, found, channels=channels, value_range=value_range)
+            stored = tiff.read_samples(file, found, channels=channels, value_range=value_range)
             return _pixels(stored, channels=channels, size=size, value_range=value_range)
         if not found.is_picture and value_range is not None:
             raise ValueError(
@@ -218,7 +218,7 @@ def _content(image: Image.Image, file: IO[bytes]) -> bytes | None:
     return content
 
 
-def samples(path: str, *, channels: int) -> NDArray[Any] | None:
+def deep_samples(path: str, *, channels: int) -> NDArray[Any] | None:
     """Return the values (C, H, W) of a file of more than 8 bits as stored, None for any other.
 
     Raises ``UnreadableImage``, also for ``channels`` that it has not.
@@ -232,7 +232,9 @@ def samples(path: str, *, channels: int) -> NDArray[Any] | None:
                 found = tiff.header_of(file)
                 if _by_tifffile(found, channels):
                     any_range = (0.0, 1.0)  # a range that the header states does not matter here
-                    values = tiff.read(file, found, channels=channels, value_range=any_range).values
+                    values = tiff.read_samples(
+                        file, found, channels=channels, value_range=any_range
+                    ).values
                     return None if values.dtype.itemsize == 1 else values
             file.seek(0)
             with open_image(file) as image:

@@ -143,7 +143,7 @@ def look(
 
     ValueError for a folder without one readable image.
     """
-    value_range = arrays.check_range(value_range)
+    value_range = arrays.check_value_range(value_range)
     found, huge = find_images(root), _slides(root)
     if not found.images and huge:
         return _only_huge(found, huge, channels or 3)

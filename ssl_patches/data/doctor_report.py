@@ -108,7 +108,7 @@ def choices(report: Report, *, channels: int) -> list[Choice]:
     return choose(facts, given={"data": "folder"})
 
 
-def page(report: Mapping[str, Any]) -> str:
+def report_text(report: Mapping[str, Any]) -> str:
     """Lay out a report for people."""
     sides, damaged, groups = report["shorter_side"], report["damaged"], report["duplicates"]
     deep, huge = report["value_range"], report["huge"]
@@ -119,7 +119,7 @@ def page(report: Mapping[str, Any]) -> str:
         ),
         f"split      {report['train']:,} train, {report['val']:,} val; {report['split_rule']}",
         *(f"images     {line}" for line in report["remarks"]),
-        *([f"labels     {counts_of(report['labels'])}"] if report["labels"] else []),
+        *([f"labels     {images_per_class(report['labels'])}"] if report["labels"] else []),
         f"formats    {_said(report['formats'])}",
         f"modes      {_said(report['modes'])}; channels {_said(report['channels'])}",
         (
@@ -160,7 +160,7 @@ def page(report: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", *report["chosen"], "", report["settings"]])
 
 
-def counts_of(labels: Mapping[str, int], most: int = 12) -> str:
+def images_per_class(labels: Mapping[str, int], most: int = 12) -> str:
     """Return how many images each class has, the fewest first."""
     order = sorted(labels, key=lambda name: (labels[name], name))
     shown = ", ".join(f"{name} {labels[name]:,}" for name in order[:most])

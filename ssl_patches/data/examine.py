@@ -15,7 +15,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from ssl_patches.config.outside import check_regular
-from ssl_patches.data.decode import UnreadableImage, samples
+from ssl_patches.data.decode import UnreadableImage, deep_samples
 from ssl_patches.data.files import Reading
 
 NO_DATA = (-9999.0, -32768.0, -3.4028234663852886e38, -1.7976931348623157e308)
@@ -78,7 +78,7 @@ def stored_values(path: str, reading: Reading) -> tuple[float, float] | None:
     None for others, and where it cannot be read.
     """
     try:
-        values = samples(path, channels=reading.channels)
+        values = deep_samples(path, channels=reading.channels)
         return None if values is None else limits_of(values)
     except (UnreadableImage, ImportError):
         return None

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ssl_patches.config.atomic import replacing
 from ssl_patches.config.outside import read_text
-from ssl_patches.config.plain_text import as_utf8, cell, printable, text_of
+from ssl_patches.config.plain_text import as_utf8, field, printable, text_of
 from ssl_patches.data import arrays, tiff
 from ssl_patches.data.decode import HugeImageFile, UnreadableImage, decode, header
 from ssl_patches.data.remarks import of_files
@@ -222,9 +222,9 @@ def write_quarantine(path: Path, rows: Sequence[tuple[str, str]]) -> None:
 
     Paths have the bytes that they have on the disk, whatever those are.
     """
-    cells = [[cell(path), cell(printable(as_utf8(reason)))] for path, reason in rows]
+    fields = [[field(path), field(printable(as_utf8(reason)))] for path, reason in rows]
     with (
         replacing(path) as aside,
         aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
-        csv.writer(file).writerows([QUARANTINE_COLUMNS, *cells])
+        csv.writer(file).writerows([QUARANTINE_COLUMNS, *fields])

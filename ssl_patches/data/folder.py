@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from typing import Literal
 
-from ssl_patches.data.arrays import check_range
+from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.files import FileSource, ListedFile, Reading, read_skip
 from ssl_patches.data.layout import select
 from ssl_patches.data.source import Request
@@ -58,7 +58,7 @@ class FolderSource(FileSource):
         request = Request(
             split=split, image_size=image_size, channels=channels, load_size=load_size
         )
-        reading = Reading(channels, check_range(value_range))
+        reading = Reading(channels, check_value_range(value_range))
         root, where = os.path.expanduser(root), f"data.root={root}"
         if not os.path.isdir(root):
             what = (

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ssl_patches.config.messages import nearest
-from ssl_patches.data.arrays import check_range
+from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.datasets_private import fingerprint
 from ssl_patches.data.decode import UnreadableImage, decode
 from ssl_patches.data.layout import divide_numbers
@@ -77,7 +77,7 @@ class HuggingFaceSource(StoredSource):
             )
         self.rows = table.select_columns([name]).cast_column(name, Image(decode=False))
         self.image_column, self.channels = name, channels
-        self.value_range = check_range(value_range)
+        self.value_range = check_value_range(value_range)
         labels, classes = _labels(table, label_column, path)
         probed = [self._extent(at) for at in range(0, len(table), max(1, len(table) // PROBED))]
         super().__init__(

@@ -92,7 +92,7 @@ class ItemSource(StoredSource):
         self.dataset, self.channels, self.value_range = (
             dataset,
             channels,
-            arrays.check_range(value_range),
+            arrays.check_value_range(value_range),
         )
         self.where = where
         self.indices = divide_numbers(len(dataset), split) if divide else range(len(dataset))

@@ -23,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ssl_patches.data.splits import Side, held_of, side_of
 from ssl_patches.data.walk import ImageFile, LeftOut
@@ -208,7 +208,7 @@ def _two_ways(some: Sequence[Placed], rest: Sequence[Placed], question: str) -> 
 
 def _divided(sides: _Sides, split: str) -> Selection:
     """Select among images that came without a division."""
-    reading = read_classes([each.below for each in sides.train])
+    reading = _classes(sides.train)
     percent = HELD_OUT[bool(reading.classes)]
     held = {each.file for each in sides.train if place(each.below) < percent}
     if len(sides.train) > 1 and len(held) in (0, len(sides.train)):
@@ -224,9 +224,7 @@ def _divided(sides: _Sides, split: str) -> Selection:
 
 def _given(sides: _Sides, held: list[Placed], split: str) -> Selection:
     """Select where folders divide the images."""
-    of_train, of_held = (
-        read_classes([each.below for each in part]) for part in (sides.train, held)
-    )
+    of_train, of_held = _classes(sides.train), _classes(held)
     classes = of_train.classes
     part = sides.train if split == "train" else held
     remarks = sides.left + of_train.left + (of_held.left if not classes else [])
@@ -284,6 +282,14 @@ def read_classes(paths: Sequence[str]) -> _Reading:
         )
         return _Reading([], [_unlabelled(deep, why)])
     return _Reading([], [])
+
+
+def _classes(part: Sequence[Placed]) -> _Reading:
+    """Read classes out of paths below the folders of a split; what is told has the whole path."""
+    reading = read_classes([each.below for each in part])
+    whole = {each.below: each.file.path for each in part}
+    left = [replace(each, example=whole[each.example]) for each in reading.left]
+    return _Reading(reading.classes, left)
 
 
 def _unlabelled(paths: Sequence[str], why: str) -> LeftOut:

@@ -1,7 +1,7 @@
 """Read lists of images: a path a line, CSV and TSV with a header, or Parquet, as columns of text.
 
 The separator of a CSV is the one that its header uses: comma, semicolon, tab or bar. Nothing is
-lost in reading: rows with too few or too many cells, and two columns of one name, are refused.
+lost in reading: rows with too few or too many fields, and two columns of one name, are refused.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def read_columns(path: str) -> Columns:
 
 
 def _separator(header: str, usual: str) -> str:
-    """Return what separates the cells of a header line: what stands most often in it."""
+    """Return what separates the fields of a header line: what stands most often in it."""
     bare = re.sub(r'"[^"]*"', "", header)
     return max(SEPARATORS, key=lambda each: (bare.count(each), each == usual))
 
@@ -73,8 +73,8 @@ def _columns(
     if ragged is not None:
         name = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}[separator]
         raise ValueError(
-            f"data.path={path}: row {ragged + 2} has another number of cells than the header, which"
-            f" separates by {name}; quote {name} in names"
+            f"data.path={path}: row {ragged + 2} has another number of fields than the header,"
+            f" which separates by {name}; quote {name} in names"
         )
     return {name: [row[at].strip() for row in rows] for at, name in enumerate(header)}
 
@@ -97,25 +97,25 @@ def _parquet(file: Path) -> Columns:
     return {name: list(map(_text, table[name].to_pylist())) for name in table.column_names}
 
 
-def _text(cell: Any) -> str:
-    """Write a cell as a CSV would; a float that is a whole number comes from integers with gaps."""
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+def _text(field: Any) -> str:
+    """Write a field as a CSV would; a whole float comes from integers with gaps."""
+    if field is None or (isinstance(field, float) and math.isnan(field)):
         return ""
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
-        return str(int(cell))
-    return str(cell)
+    if isinstance(field, float) and field.is_integer() and abs(field) < 2**53:
+        return str(int(field))
+    return str(field)
 
 
-def numbers_in(cells: Sequence[str]) -> list[float] | None:
-    """Return the cells as numbers, NaN for an empty one; None where one is no number.
+def numbers_in(fields: Sequence[str]) -> list[float] | None:
+    """Return the fields as numbers, NaN for an empty one; None where one is no number.
 
-    Commas of decimals count as points where every cell then is a number.
+    Commas of decimals count as points where every field then is a number.
     """
-    commas = any("," in cell for cell in cells) and not any("." in cell for cell in cells)
-    plain = [cell.replace(",", ".") if commas else cell for cell in cells]
-    if not any(plain) or not all(NUMBER.fullmatch(cell) for cell in plain if cell):
+    commas = any("," in field for field in fields) and not any("." in field for field in fields)
+    plain = [field.replace(",", ".") if commas else field for field in fields]
+    if not any(plain) or not all(NUMBER.fullmatch(field) for field in plain if field):
         return None
-    return [float(cell) if cell else math.nan for cell in plain]
+    return [float(field) if field else math.nan for field in plain]
 
 
 def with_slashes(names: Sequence[str], base: str) -> tuple[list[str], int]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ssl_patches.config.messages import nearest
-from ssl_patches.data.arrays import check_range
+from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.files import FileSource, ListedFile, Reading, read_skip
 from ssl_patches.data.layout import HELD_OUT, place
 from ssl_patches.data.lists import Columns, numbers_in, read_columns, with_slashes
@@ -91,7 +91,7 @@ class ManifestSource(FileSource):
         request = Request(
             split=split, image_size=image_size, channels=channels, load_size=load_size
         )
-        reading, where = Reading(channels, check_range(value_range)), f"data.path={path}"
+        reading, where = Reading(channels, check_value_range(value_range)), f"data.path={path}"
         base = (
             os.path.expanduser(root)
             if root
@@ -105,9 +105,9 @@ class ManifestSource(FileSource):
         listed = _listed(names, labels, _sides(splits, where), base, where)
         remarks = [f"{turned:,} paths are written with backslashes"] if turned else []
         remarks += _remarks(listed, max_conflicts, where)
-        cells = [only for each in listed for only in each.labels]
-        classes, numbers = _numbered(cells, label_kind, where)
-        held, rule = _divide(listed, splits is not None, bool(cells))
+        fields = [only for each in listed for only in each.labels]
+        classes, numbers = _numbered(fields, label_kind, where)
+        held, rule = _divide(listed, splits is not None, bool(fields))
         skipped = read_skip(skip, [each.name for each in listed], where=where)
         chosen = [each for each in listed if each.side(held) == split and each.name not in skipped]
         if not chosen:
@@ -127,7 +127,7 @@ class ManifestSource(FileSource):
                     path=os.path.join(base, each.name),
                     label=numbers[next(iter(each.labels))] if len(each.labels) == 1 else none,
                 )
-                for none in [-1 if classes or not cells else math.nan]
+                for none in [-1 if classes or not fields else math.nan]
                 for each in chosen
             ],
             where=where,
@@ -135,7 +135,7 @@ class ManifestSource(FileSource):
             request=request,
             reading=reading,
             classes=classes,
-            split_rule=f"{_kind(classes, cells)}; {rule}",
+            split_rule=f"{_kind(classes, fields)}; {rule}",
             max_corrupt=max_corrupt,
             remarks=remarks,
         )
@@ -195,26 +195,26 @@ def _remarks(listed: Sequence[_Listed], most: int, where: str) -> list[str]:
 
 
 def _numbered(
-    cells: Sequence[str], kind: str | None, where: str
+    fields: Sequence[str], kind: str | None, where: str
 ) -> tuple[list[str], dict[str, float]]:
     """Return the classes, none where labels are amounts, and the number of each label."""
-    numbers = numbers_in(cells)
-    if kind == "value" and numbers is None and cells:
-        wrong = next(cell for cell in cells if numbers_in([cell]) is None)
+    numbers = numbers_in(fields)
+    if kind == "value" and numbers is None and fields:
+        wrong = next(field for field in fields if numbers_in([field]) is None)
         raise ValueError(
             f"labels=value: {where} has the label '{wrong}', which is no number; set labels=class"
         )
     whole = numbers is None or all(number.is_integer() for number in numbers)
     if numbers is not None and (kind == "value" or (kind is None and not whole)):
-        return [], dict(zip(cells, numbers, strict=True))
-    classes = class_order(cells)
+        return [], dict(zip(fields, numbers, strict=True))
+    classes = class_order(fields)
     return classes, {name: at for at, name in enumerate(classes)}
 
 
-def _kind(classes: Sequence[str], cells: Sequence[str]) -> str:
+def _kind(classes: Sequence[str], fields: Sequence[str]) -> str:
     if classes:
         return f"{len(classes)} classes"
-    return "numbers as labels" if cells else "unlabelled"
+    return "numbers as labels" if fields else "unlabelled"
 
 
 def _column(key: str, name: str | None, columns: Columns, path: str) -> list[str] | None:

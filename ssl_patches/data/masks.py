@@ -31,9 +31,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_patches.config.keys import content_of, key_of, state_of
+from ssl_patches.config.keys import content_of, files_state, key_of
 from ssl_patches.config.outside import read_text
-from ssl_patches.data.arrays import check_range
+from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.decode import DAMAGE, DECODERS, UnreadableImage, decode, is_turned
 from ssl_patches.data.files import Extent, read_headers
 from ssl_patches.data.opening import open_image
@@ -130,13 +130,13 @@ class MaskFolder(ImageSource):
                 " data.channels=3"
             )
         self.root, self.channels, self.void = os.path.expanduser(root), channels, sorted(void)
-        self.value_range, self._content = check_range(value_range), ""
+        self.value_range, self._content = check_value_range(value_range), ""
         names = {"train": ("train",), "val": (held_out, *({"val", "test"} - {held_out}))}[split]
         folders = [os.path.join(self.root, name) for name in names]
         folder = next(
             (each for each in folders if os.path.isdir(os.path.join(each, "images"))), folders[0]
         )
-        self.paths, self.mask_paths, self._lines = paired(folder)
+        self.paths, self.mask_paths, self._lines = images_with_masks(folder)
         extents, mask_extents = readable(self.paths), readable(self.mask_paths)
         for path, own, other in zip(self.mask_paths, mask_extents, extents, strict=True):
             _check_shape(path, own, other)
@@ -199,7 +199,7 @@ class MaskFolder(ImageSource):
         """Return a hash of images, masks and names of classes as they are now, and of how they are
         read."""
         return key_of(
-            files=state_of([*self.paths, *self.mask_paths]),
+            files=files_state([*self.paths, *self.mask_paths]),
             read_as=[self.channels, self.value_range, self.void],
             classes=[self.mask_classes, list(self.objects)],
             decoders=DECODERS,
@@ -238,7 +238,7 @@ class MaskFolder(ImageSource):
         return True
 
 
-def paired(folder: str) -> tuple[list[str], list[str], str]:
+def images_with_masks(folder: str) -> tuple[list[str], list[str], str]:
     """Return images and masks of a split in the order of their names, and a line per pair.
 
     ValueError where one is missing.
@@ -319,7 +319,7 @@ def found_ids(folder: str) -> set[int]:
 
     ValueError too where the ids number the objects of each image (masks of instances).
     """
-    each = [set(ids_of(path).unique().tolist()) for path in paired(folder)[1]]
+    each = [set(ids_of(path).unique().tolist()) for path in images_with_masks(folder)[1]]
     found = set().union(*each)
     counted = sum(ids == set(range(min(ids), min(ids) + len(ids))) for ids in each)
     if len(found) > MOST_CLASSES or (len(found) > FEW_CLASSES and counted > 0.9 * len(each)):

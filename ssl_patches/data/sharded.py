@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from ssl_patches.config.keys import key_of
-from ssl_patches.data.arrays import check_range
+from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.decode import DECODERS, UnreadableImage, decode, extent_of_bytes
 from ssl_patches.data.layout import HELD_OUT
 from ssl_patches.data.shards.listing import Shard, list_shards
@@ -106,7 +106,7 @@ class ShardSource(StoredSource):
             )
         )
         self._rows, self._names_of = kept, _Tables(self.store, shards)
-        self.channels, self.value_range = channels, check_range(value_range)
+        self.channels, self.value_range = channels, check_value_range(value_range)
         self._open: OrderedDict[int, int] = OrderedDict()
         self._process = os.getpid()
         self._ahead: threading.Thread | None = None

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ssl_patches.config.keys import content_of, key_of, state_of
+from ssl_patches.config.keys import content_of, files_state, key_of
 from ssl_patches.data.decode import DECODERS, UnreadableImage
 
 # uint8 (C, S, S), label (a class or a mask) with -1 = none, index of the image shown
@@ -375,7 +375,7 @@ class StoredSource(ImageSource):
             return ""
         return key_of(
             names=self._names,
-            files=state_of(self._files),
+            files=files_state(self._files),
             read_as=self._read_as,
             decoders=DECODERS,
             labels=self.label_key(),

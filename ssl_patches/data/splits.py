@@ -35,7 +35,7 @@ HELD: tuple[Side, ...] = ("val", "test")  # the first that there is, is evaluate
 
 
 def side_of(name: str) -> Side | None:
-    """Return what a folder or a cell called ``name`` is for; None where it names no split."""
+    """Return what a folder or a field called ``name`` is for; None where it names no split."""
     plain = name.strip().lower().replace("hold_out", "holdout").replace("held_out", "heldout")
     words = [word for word in re.split(r"[\W\d_]+", plain) if word and word not in FILLERS]
     if len(words) != 1:

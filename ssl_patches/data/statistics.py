@@ -30,7 +30,7 @@ LIMIT = 20_000  # images
 Statistics = dict[str, list[float]]
 
 
-def measured(
+def channel_statistics(
     source: ImageSource, *, num_workers: int = 0, folder: Path | None = None
 ) -> Statistics:
     """Return ``{"mean": [...], "std": [...]}`` of ``source``, one share 0..1 per channel.

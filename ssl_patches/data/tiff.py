@@ -257,7 +257,7 @@ def _number(text: Any) -> float | None:
         return None
 
 
-def read(
+def read_samples(
     file: IO[bytes], header: TiffHeader, *, channels: int, value_range: Sequence[float] | None
 ) -> Stored:
     """Read the samples of an open TIFF by tifffile.

@@ -11,7 +11,7 @@ import inspect
 import os
 from typing import Any, Literal
 
-from ssl_patches.config.keys import key_of, state_of
+from ssl_patches.config.keys import files_state, key_of
 from ssl_patches.config.messages import nearest
 from ssl_patches.data.items import ItemSource
 
@@ -101,7 +101,8 @@ class TorchvisionSource(ItemSource):
             for file in sorted(files)
         ]
         return key_of(
-            files=state_of(found), read_as=[self.where, self.channels, self.split_rule, self._names]
+            files=files_state(found),
+            read_as=[self.where, self.channels, self.split_rule, self._names],
         )
 
 

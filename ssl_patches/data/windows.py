@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ssl_patches.config.keys import key_of, state_of
-from ssl_patches.data.arrays import check_range
+from ssl_patches.config.keys import files_state, key_of
+from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.decode import UnreadableImage
 from ssl_patches.data.files import read_skip
 from ssl_patches.data.huge.grid import Grid, Rule, files_of, grid_of, kept_counts
@@ -91,7 +91,9 @@ class WindowSource(StoredSource):
             split=split, image_size=image_size, channels=channels, load_size=load_size
         )
         _check(window, level, least_spread, most_missing, memory)
-        rule = Rule(window, level, channels, check_range(value_range), least_spread, most_missing)
+        rule = Rule(
+            window, level, channels, check_value_range(value_range), least_spread, most_missing
+        )
         root, where = os.path.expanduser(root), f"data.root={root}"
         if not os.path.isdir(root):
             raise ValueError(f"{where}: must be a folder of huge images; set data.root=DIR")
@@ -171,7 +173,7 @@ class WindowSource(StoredSource):
 
     def kept_key(self) -> str:
         """Return a hash of the files as they are now, how they are read, and the labels."""
-        state = state_of(file for each in self.images for file in files_of(each.path))
+        state = files_state(file for each in self.images for file in files_of(each.path))
         return key_of(whole=super().kept_key(), state=state)
 
     def label_key(self) -> str:

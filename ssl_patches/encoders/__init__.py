@@ -10,7 +10,7 @@ from timm.models import VisionTransformer, VisionTransformerDistilled
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.encoders.conv import ConvEncoder
 from ssl_patches.encoders.families import FAMILIES, check_arguments, module_of
-from ssl_patches.encoders.pretrained import load
+from ssl_patches.encoders.pretrained import load_weights
 from ssl_patches.encoders.token import TokenEncoder
 
 __all__ = ["ConvEncoder", "Encoder", "TokenEncoder", "create"]
@@ -57,7 +57,7 @@ def create(
     sizes = {"patch_size": patch_size, "output_stride": output_stride}
     encoder = _create(name=name, image_size=image_size, channels=channels, options=options, **sizes)
     if pretrained:
-        encoder.loaded = load(encoder, pretrained)
+        encoder.loaded = load_weights(encoder, pretrained)
     return encoder
 
 

@@ -87,17 +87,28 @@ class ConvEncoder(Encoder):
         # 1.3x to 3x faster on a CPU than channels first, and what tensor cores want
         self.model = create_cnn(name, self.arguments).to(memory_format=torch.channels_last)
         self.dim = self.model.num_features
-        if 0 in self.arguments.get("layers", ()):  # a stage without blocks does not halve
-            self.unit = stride = self._measured_stride(stride)
-            self.multiple = 1 if self.family.padded else stride
+        if options:  # timm may build what cannot run
+            found = self._measured_stride(stride)
+            if 0 in self.arguments.get("layers", ()):  # a stage without blocks does not halve
+                self.unit = found
+                self.multiple = 1 if self.family.padded else found
         self.visibility = Visibility()
         attach(self.model, self.visibility)
 
     @torch.no_grad()
     def _measured_stride(self, most: int) -> int:
-        """Measure the pixels per position of the final map; the network's stride is ``most``."""
+        """Measure the pixels per position of the final map; the network's stride is ``most``.
+
+        ValueError where the network cannot run.
+        """
         side, channels = 4 * most, self.arguments["in_chans"]
-        found = self.model.eval().forward_features(torch.zeros(1, channels, side, side))
+        try:
+            found = self.model.eval().forward_features(torch.zeros(1, channels, side, side))
+        except (AttributeError, RuntimeError, IndexError, TypeError) as error:
+            raise ValueError(
+                f"encoder.options={self.arguments}: {self.name} is built and does not run"
+                f" ({error}); give each list as many numbers as it has stages"
+            ) from error
         self.model.train()
         return side // found.shape[-1]
 

@@ -14,8 +14,10 @@ import timm
 from safetensors import SafetensorError
 from torch import nn
 
+from ssl_patches.config.check import LARGEST_SIDE
 from ssl_patches.config.messages import Failed, closest
 from ssl_patches.config.outside import read_json
+from ssl_patches.config.run_dir import CONFIG as RUN
 from ssl_patches.encoders.families import check_arguments
 
 CARD, README = "ssl_patches.json", "README.md"
@@ -26,7 +28,6 @@ TRAITS = {
     *("mean", "std", "num_classes", "pool_size", "first_conv", "classifier"),
 }
 """Keys of timm's ``pretrained_cfg`` that an export has; others name files, addresses, loaders."""
-LARGEST_SIDE = 2**14  # pixels
 
 
 class ExportMismatch(Failed):
@@ -194,6 +195,11 @@ def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
     place = Path(model)
     if place.is_dir():
         folder = place if (place / CARD).is_file() else place / "encoder"
+        if (place / RUN).is_file() and not folder.is_dir():
+            raise ValueError(
+                f"{key}={model}: is a run without an encoder, not finished or with export=none;"
+                f" give it one: ssl-patches export model={model} output={folder}"
+            )
         net, traits = load_timm_folder(folder)
         card = read_card(folder)
         return Subject(

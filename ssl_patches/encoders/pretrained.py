@@ -43,7 +43,7 @@ PATIENCE = 5.0  # seconds in which the hub must answer
 State = dict[str, Tensor]
 
 
-def load(encoder: Encoder, source: str | bool) -> str:
+def load_weights(encoder: Encoder, source: str | bool) -> str:
     """Put the weights of ``source`` (true: timm's for that name) into ``encoder``; says in a line
     what was done.
 

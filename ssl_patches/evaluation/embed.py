@@ -319,7 +319,7 @@ def _path(source: ImageSource, split: str, index: int) -> str:
     A number is that of the user's Dataset, and follows the name of the split.
     """
     if source.known_as:
-        return source.known_as[index]
+        return as_utf8(source.known_as[index])
     if not source.paths:
         return f"{split}/{index}"
     path = Path(source.paths[index])

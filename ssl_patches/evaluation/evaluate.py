@@ -154,7 +154,7 @@ def evaluate_model(
         for name, model in models.items()
     }
     keys = _floor_keys(models, eval_data, kind, probes, fitting) if floors else {}
-    if floors_cache is not None and not kept.prepare(floors_cache):
+    if floors_cache is not None and not kept.make_folder(floors_cache):
         floors_cache = None
     known = _recall(floors_cache, keys, data_name)
     missing = {
@@ -187,7 +187,7 @@ def evaluate_model(
                 tell(f"{name}: {probe}")
             known[name, probe] = probes[probe].rows(inputs)
             if floors_cache is not None and (name, probe) in keys:
-                kept.save(floors_cache, keys[name, probe], known[name, probe])
+                kept.keep_floors(floors_cache, keys[name, probe], known[name, probe])
         if name == model_name:
             predictions, chosen = inputs.predictions, inputs.chosen
     rows = [row for name, some in fitting.items() for probe in some for row in known[name, probe]]
@@ -302,7 +302,7 @@ def _recall(folder: Path | None, keys: Keys, data_name: str) -> Rows:
     """Read the rows of the floors that are kept, under today's name of the data."""
     if folder is None:
         return {}
-    found = {which: kept.load(folder, key) for which, key in keys.items()}
+    found = {which: kept.read_floors(folder, key) for which, key in keys.items()}
     return {
         which: [replace(row, data=data_name) for row in rows]
         for which, rows in found.items()

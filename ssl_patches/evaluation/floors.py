@@ -38,7 +38,7 @@ def digest(model: nn.Module) -> str:
     return whole.hexdigest()
 
 
-def load(folder: Path, key: Mapping[str, Any]) -> list[Row] | None:
+def read_floors(folder: Path, key: Mapping[str, Any]) -> list[Row] | None:
     """Read the rows kept under ``key`` (JSON values); None where they are not there or damaged."""
     try:
         return [Row(**row) for row in read_json(_file(folder, key))["rows"]]
@@ -47,13 +47,13 @@ def load(folder: Path, key: Mapping[str, Any]) -> list[Row] | None:
         return None
 
 
-def save(folder: Path, key: Mapping[str, Any], rows: list[Row]) -> None:
+def keep_floors(folder: Path, key: Mapping[str, Any], rows: list[Row]) -> None:
     """Keep ``rows`` under ``key``. Whoever reads at the same time sees all of it or nothing."""
     text = json.dumps({"key": key, "rows": [row.as_dict() for row in rows]}, indent=1)
     write_text(_file(folder, key), text)
 
 
-def prepare(folder: Path) -> bool:
+def make_folder(folder: Path) -> bool:
     """Make the folder and try it; tell whether it can be used.
 
     Floors that cannot be kept are computed each time.

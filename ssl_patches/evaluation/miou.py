@@ -88,7 +88,7 @@ def enlarged(scores: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(scores.float(), size=size, mode="bilinear", align_corners=False).argmax(1)
 
 
-def counts_of(scores: Tensor, truth: Tensor) -> Tensor:
+def count_matches(scores: Tensor, truth: Tensor) -> Tensor:
     """Count scores (N, classes, h, w) of a coarse grid against masks (N, H, W) of any size.
 
     Returns (N, classes, classes), truth in rows.

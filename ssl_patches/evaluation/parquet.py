@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from ssl_patches.config.atomic import replacing, write_json
 from ssl_patches.config.outside import read_json
-from ssl_patches.config.run_dir import differences
+from ssl_patches.config.run_dir import changed_settings
 
 REQUEST = "request.json"
 METADATA = "ssl_patches"
@@ -96,7 +96,7 @@ class Chunks:
                 before = read_json(written)
             except ValueError:  # cut off
                 before = {}
-            if not (changed := differences(before, self.request)):
+            if not (changed := changed_settings(before, self.request)):
                 return
             if not self.overwrite:
                 key, (was, now) = next(iter(changed.items()))

@@ -28,7 +28,7 @@ from ssl_patches.config.atomic import replacing
 from ssl_patches.config.outside import parse_json
 from ssl_patches.evaluation.labels import Kind
 from ssl_patches.evaluation.metrics import bounds, metrics_of, resamples
-from ssl_patches.evaluation.rows import DIFFERENCE, Row, aligned, shown
+from ssl_patches.evaluation.rows import DIFFERENCE, Row, aligned, with_bounds
 
 FILE = "evaluation.npz"
 PREFIX = "answers."  # of the name of a probe, in the file
@@ -169,7 +169,7 @@ def paired_table(pairs: Sequence[Paired]) -> str:
         text.append(
             [
                 pair.metric,
-                shown(pair.metric, pair.difference, pair.low, pair.high),
+                with_bounds(pair.metric, pair.difference, pair.low, pair.high),
                 *alone,
                 str(pair.n),
             ]

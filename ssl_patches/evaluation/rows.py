@@ -2,7 +2,8 @@
 
 The bounds are Wilson's score interval (Wilson 1927; recommended by Brown, Cai and DasGupta 2001):
 it stays inside 0..1, is not empty at 0 % or 100 %, and holds its level for small n, where the
-textbook p +- 1.96 s does not.
+textbook p +- 1.96 s does not. scipy.stats has it too, and takes two CPU seconds to load, of every
+run; ``tests/evaluation/test_rows.py`` holds ours against it.
 
 The trap: it covers the draw of the *test images* only. Another seed of pretraining moves the number
 as well, often by more; that is what several runs are for.
@@ -10,8 +11,10 @@ as well, often by more; that is what several runs are for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 
 from torch import Tensor
 
@@ -60,10 +63,11 @@ def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
         )
     if not 0 < level < 1:
         raise ValueError(f"level={level}: must lie between 0 and 1; set level=0.95")
-    from scipy.stats import binomtest
-
-    found = binomtest(correct, n).proportion_ci(level, method="wilson")
-    return float(found.low), float(found.high)
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, shrunk = correct / n, 1 / (1 + z * z / n)
+    centre = (share + z * z / (2 * n)) * shrunk
+    half = z * shrunk * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (centre - half if correct else 0.0), (centre + half if correct < n else 1.0)
 
 
 def accuracy_row(predicted: Tensor, labels: Tensor, *, model: str, data: str, metric: str) -> Row:
@@ -95,7 +99,7 @@ def table(rows: Iterable[Row]) -> str:
     models = list(dict.fromkeys(row.model for row in rows))
     lines: dict[tuple[str, str, int], dict[str, str]] = {}
     for row in rows:
-        lines.setdefault((row.metric, row.data, row.n), {})[row.model] = shown(
+        lines.setdefault((row.metric, row.data, row.n), {})[row.model] = with_bounds(
             row.metric, row.value, row.low, row.high
         )
     text = [["metric", *models, "data", "n"]]
@@ -106,7 +110,7 @@ def table(rows: Iterable[Row]) -> str:
     return aligned(text)
 
 
-def shown(metric: str, value: float, low: float, high: float) -> str:
+def with_bounds(metric: str, value: float, low: float, high: float) -> str:
     """Write ``37.7 [36.7, 38.7]``; errors, in the unit of the labels, with four digits."""
     digits = ".4g" if Metric.named(metric, value).unit == "own" else ".1f"
     return f"{value:{digits}} [{low:{digits}}, {high:{digits}}]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS, TRAINED, Row, shown
+from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS, TRAINED, Row, with_bounds
 
 FLOORS = {RANDOM_INIT: "random weights", RAW_PIXELS: "raw pixels"}
 SPOKEN_OF = ("linear", "knn20", "miou_linear")
@@ -66,4 +66,4 @@ def _spoken_of(trained: Sequence[Row]) -> list[Row]:
 
 
 def _number(row: Row) -> str:
-    return shown(row.metric, row.value, row.low, row.high)
+    return with_bounds(row.metric, row.value, row.low, row.high)

@@ -81,7 +81,7 @@ def verify(directory: Path) -> Proof:
             f"model={directory}: its ONNX file needs onnxruntime to be verified; install"
             " ssl-patches[export]"
         )
-    return compare(
+    return compare_formats(
         directory,
         card.get("formats", ()),
         load_reference(directory),
@@ -115,7 +115,7 @@ CHECKS: Mapping[str, Callable[[Path], object]] = MappingProxyType(
 """What is checked of each format before its library opens the file."""
 
 
-def compare(
+def compare_formats(
     directory: Path, formats: Sequence[str], reference: Reference, tolerance: float
 ) -> Proof:
     """Compare each format in ``directory``, in a process of its own, with ``reference``.

@@ -1,4 +1,4 @@
-"""Keep what the trained encoder makes of 64 pictures at three sizes: an export carries it and is
+"""Keep what the trained encoder makes of 16 pictures at three sizes: an export carries it and is
 measured by it.
 
 The pictures are the same for ever and are not stored. Of the outputs all pooled features are, and
@@ -27,7 +27,7 @@ from ssl_patches.encoders.network import Network, Preprocessing
 from ssl_patches.export.exportable import Exportable, Size
 
 REFERENCE = "reference.npz"
-IMAGES = 64
+IMAGES = 16
 BATCH = 16
 SAMPLES = 256
 PER_SIZE = ("pooled", "dense", "at", "shape")

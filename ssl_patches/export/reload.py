@@ -23,6 +23,8 @@ BLOCKED = {
     "onnx": ("ssl_patches", "torch", "timm"),
     "torch_export": ("ssl_patches", "timm"),
 }
+UNUSED = ("wandb",)
+"""What timm would load beside itself where it is installed: time, and no reader needs it."""
 BATCH = 16
 Run = Callable[[Any], tuple[Any, Any]]
 """uint8 (B, C, H, W) -> pooled (B, dim), dense (B, dim, h, w), all numpy."""
@@ -204,6 +206,8 @@ def differences(form: str, directory: str, reference: str) -> dict[str, object]:
 
 def main(form: str, directory: str, reference: str, *sites: str) -> dict[str, object]:
     """Compare one format of an export with the reference, where ssl_patches cannot be imported."""
+    finders: list[Any] = sys.meta_path
+    finders.insert(0, Blocker(UNUSED))
     isolated = isolate(BLOCKED[form], sites)
     found = differences(form, directory, reference)
     return found | {"isolated": isolated and not any(name in sys.modules for name in BLOCKED[form])}

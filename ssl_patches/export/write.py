@@ -20,7 +20,7 @@ from ssl_patches.encoders.network import Preprocessing
 from ssl_patches.export import graphs, timm_folder
 from ssl_patches.export.card import write_card
 from ssl_patches.export.exportable import Exportable, ExportRequest
-from ssl_patches.export.proof import Proof, compare
+from ssl_patches.export.proof import Proof, compare_formats
 from ssl_patches.export.readme import readme
 from ssl_patches.export.reference import IMAGES, REFERENCE, reference_of
 from ssl_patches.export.rounding import DTYPES, TOLERANCES
@@ -112,7 +112,7 @@ def export_model(
         reference.save(folder / REFERENCE)
         write_formats(folder, exportable, wanted)
         tolerance = TOLERANCES[wanted.precision]
-        proof = compare(folder, list(dict.fromkeys(wanted.formats)), reference, tolerance)
+        proof = compare_formats(folder, list(dict.fromkeys(wanted.formats)), reference, tolerance)
         content = {
             **card,
             "license": wanted.license,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 DROPPED_NOISE = 0.01  # range of the noise in dropped channels, of a full scale of 1
 
 
-class Choice(NamedTuple):
+class Draws(NamedTuple):
     """The draws of a batch, (B, 1, 1, 1, 1) each.
 
     ``draw``: in 0..1, for the treatment. ``kept``: the channel that dropping keeps; None: nothing
@@ -29,9 +29,9 @@ class Choice(NamedTuple):
     draw: Tensor
     kept: Tensor | None
 
-    def of(self, some: slice) -> Choice:
+    def of(self, some: slice) -> Draws:
         """Return the draws of some of the images."""
-        return Choice(self.draw[some], None if self.kept is None else self.kept[some])
+        return Draws(self.draw[some], None if self.kept is None else self.kept[some])
 
 
 class ColourTreatment(nn.Module):
@@ -89,11 +89,11 @@ class ColourTreatment(nn.Module):
         shape = (*boxes.shape[:2], channels, 2)
         return torch.randint(self.channel_shift + 1, shape, device=boxes.device)
 
-    def choose(self, count: int, device: torch.device) -> Choice:
+    def choose(self, count: int, device: torch.device) -> Draws:
         """Draw for ``count`` images which treatment is theirs, (count, 1, 1, 1, 1)."""
         draw = torch.rand(count, 1, 1, 1, 1, device=device)
         kept = torch.randint(3, (count, 1, 1, 1, 1), device=device) if self.drop else None
-        return Choice(draw, kept)
+        return Draws(draw, kept)
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Treat ``tiles`` (B, K, C, h, w), shares 0..1: all tiles of an image in the same way."""
@@ -101,7 +101,7 @@ class ColourTreatment(nn.Module):
         self.treat(tiles, self.choose(len(tiles), tiles.device))
         return tiles
 
-    def treat(self, tiles: Tensor, choice: Choice, *, white: float = 1.0) -> None:
+    def treat(self, tiles: Tensor, choice: Draws, *, white: float = 1.0) -> None:
         """Treat ``tiles`` (B, K, C, h, w) in place, as chosen before; values lie in 0..white."""
         if tiles.shape[2] != 3:
             return

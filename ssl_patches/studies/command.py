@@ -43,7 +43,7 @@ def study_command(
             [f"study {' '.join(places)}: takes one study; give ssl-patches study experiments/NAME"]
         )
     settings, rest = settings_of([word for word in words if "=" in word])
-    asked = design.read(Path(places[0]), rest, config_dirs=config_dirs)
+    asked = design.read_study(Path(places[0]), rest, config_dirs=config_dirs)
     typed = [word.partition("=")[2] for word in rest if "._target_=" in word]
     allowed = (*trusted_everywhere(config_dirs=config_dirs), *typed) if dry_run else None
     plan = planning.plan(
@@ -137,7 +137,7 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
     1. BadRequest when ``out`` cannot be made."""
     out = Path(plan.out)
     if settings.launcher == "slurm":
-        slurm.check()
+        slurm.check_slurm()
     from ssl_patches.studies import launchers
     from ssl_patches.studies.worker import clear_errors, job_statuses
 

@@ -16,8 +16,9 @@ the command line changes it.
       seed: 1000
 
 Random weights and raw pixels need no run of their own: every run is evaluated beside them. Words of
-the command line: a key of an axis replaces its values (``task=jigsaw seed=0,1``), ``budget.KEY=``
-the budget, ``supervised=true`` asks for that baseline, all others are added to ``base``.
+the command line: a key of an axis replaces its values (``task=jigsaw seed=0,1``), ``budget=1e12``
+(FLOPs) and ``budget.KEY=`` the budget, ``supervised=true`` asks for that baseline, all others are
+added to ``base``.
 
 Trap: a study.yaml is code, as a script is: it may name any class of any package. Running the study
 runs it; ``--dry-run`` does not."""
@@ -25,6 +26,7 @@ runs it; ``--dry-run`` does not."""
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +90,7 @@ class Design:
                 yield chosen
 
 
-def read(
+def read_study(
     place: Path, words: Sequence[str] = (), *, config_dirs: Sequence[Path | str] = ()
 ) -> Design:
     """Read the study in ``place`` (a folder with study.yaml, or a YAML) as ``words`` change it.
@@ -164,6 +166,9 @@ def changed(
             )
         elif text in ("supervised=true", "supervised=false"):
             design = replace(design, supervised=text.endswith("true"))
+        elif key == "budget" and (flops := _above_zero(raw)):  # as study.yaml says it
+            budget = ("flops", flops)
+            base = [word for word in base if not word.startswith("budget.")]
         elif key.startswith("budget.") and raw != "null":
             budget = None
             base = [word for word in base if not word.startswith("budget.")] + _only(
@@ -172,6 +177,15 @@ def changed(
         else:
             base.append(text)
     return replace(design, base=tuple(base), axes=axes, budget=budget)
+
+
+def _above_zero(text: str) -> float | None:
+    """Read a finite number above 0; None where it is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 < number < math.inf else None
 
 
 def budget_words(design: Design, share: float = 1.0) -> list[str]:

@@ -19,7 +19,7 @@ from ssl_patches.training.prepare import prepare
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunCost:
     """The cost of a whole run: images seen, FLOPs executed, seconds of training."""
 
     images: float
@@ -34,7 +34,7 @@ class Estimator:
     def __init__(self) -> None:
         self.measured: dict[str, tuple[float, float, int]] = {}
 
-    def __call__(self, cfg: Mapping[str, Any]) -> Estimate:
+    def __call__(self, cfg: Mapping[str, Any]) -> RunCost:
         shape = json.dumps(
             {key: value for key, value in cfg.items() if key not in ("seed", "budget", "optimizer")}
         )
@@ -44,7 +44,7 @@ class Estimator:
         budget, batch = Budget(**cfg["budget"]), cfg["data"]["batch_size"]
         steps = budget.steps(dataset=dataset, batch_size=batch, flops_per_image=flops)
         images = steps * batch if steps else (budget.seconds or 0.0) / seconds
-        return Estimate(images, images * flops, images * seconds)
+        return RunCost(images, images * flops, images * seconds)
 
 
 def _measure(cfg: Mapping[str, Any]) -> tuple[float, float, int]:

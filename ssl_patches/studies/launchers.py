@@ -119,7 +119,7 @@ def main(file: str) -> int:
     _stop_when_orphaned()
     try:
         work(
-            planning.load(Path(file)),
+            planning.read_plan(Path(file)),
             say=lambda text: print(text, file=sys.stderr, flush=True),
             wait=False,
         )

@@ -13,7 +13,8 @@ from ssl_patches.config.messages import BadRequest, nearest, shown
 from ssl_patches.config.mixture import nodes
 from ssl_patches.config.ownership import refuse_what_no_run_wrote
 from ssl_patches.config.plain_text import tell
-from ssl_patches.config.run_dir import CONFIG, delete, differences
+from ssl_patches.config.run_dir import CONFIG, changed_settings, delete
+from ssl_patches.evaluation.verdict import SPOKEN_OF
 from ssl_patches.studies.run_reader import (
     ERROR,
     NOT_PART_OF_A_RUN,
@@ -28,7 +29,7 @@ FILTERS = ("state", "task", "encoder", "data", "seed")
 METRICS_SHOWN = 3
 
 
-def traits_of(run: Run) -> dict[str, str]:
+def run_traits(run: Run) -> dict[str, str]:
     """Return what a run can be filtered by: its state, task, encoder, data and seed."""
     if not run.settings:
         return {key: run.state.kind if key == "state" else "?" for key in FILTERS}
@@ -47,7 +48,7 @@ def as_dict(run: Run) -> dict[str, Any]:
     """Return a run as plain data, for ``--json``."""
     return {
         "run": str(run.path),
-        **traits_of(run),
+        **run_traits(run),
         "note": run.state.note,
         "budget_used": dict(run.used),
         "metrics": run.metrics,
@@ -64,7 +65,7 @@ def runs_command(words: Sequence[str], *, as_json: bool, yes: bool) -> int:
     if yes and what != "remove":
         raise BadRequest([f"--yes: has no meaning for runs {what}; take it out"])
     if what == "remove":
-        return remove(rest, yes=yes)
+        return remove_runs(rest, yes=yes)
     if what == "diff":
         found: Any = diff(rest)
         text = _differing(found)
@@ -104,7 +105,7 @@ def matching(words: Sequence[str]) -> list[Run]:
         if "encoder" not in folder.name or (folder / CONFIG).is_file()
     ]
     return [
-        run for run in found if all(traits_of(run)[key] == value for key, value in filters.items())
+        run for run in found if all(run_traits(run)[key] == value for key, value in filters.items())
     ]
 
 
@@ -120,19 +121,20 @@ def diff(words: Sequence[str]) -> dict[str, dict[str, Any]]:
         {key: value for key, value in run.settings.items() if key not in NOT_PART_OF_A_RUN}
         for run in (a, b)
     )
-    settings = differences(first, second)
+    settings = changed_settings(first, second)
     return {
         "settings": {key: list(pair) for key, pair in settings.items()},
         "budget_used": {
-            key: list(pair) for key, pair in differences(dict(a.used), dict(b.used)).items()
+            key: list(pair) for key, pair in changed_settings(dict(a.used), dict(b.used)).items()
         },
         "results": {
-            key: list(pair) for key, pair in differences(dict(a.metrics), dict(b.metrics)).items()
+            key: list(pair)
+            for key, pair in changed_settings(dict(a.metrics), dict(b.metrics)).items()
         },
     }
 
 
-def remove(words: Sequence[str], *, yes: bool) -> int:
+def remove_runs(words: Sequence[str], *, yes: bool) -> int:
     """Delete runs with all that is in them, when told ``yes``. BadRequest, and nothing is deleted,
     when one is no run or is running."""
     if not words:
@@ -155,7 +157,7 @@ def remove(words: Sequence[str], *, yes: bool) -> int:
     for run in runs:
         with locks.exclusive(run.path):
             delete(run.path)
-            locks.remove(run.path)
+            locks.remove_locks(run.path)
         tell(f"removed {run.path}")
     return 0
 
@@ -179,7 +181,9 @@ def _size(directory: Path) -> int:
 def _table(runs: Sequence[Run]) -> str:
     if not runs:
         return "no runs"
-    metrics = list(dict.fromkeys(metric for run in runs for metric in run.metrics))[:METRICS_SHOWN]
+    every = dict.fromkeys(metric for run in runs for metric in run.metrics)
+    first = [metric for name in SPOKEN_OF for metric in every if metric.startswith(name)]
+    metrics = list(dict.fromkeys([*first, *every]))[:METRICS_SHOWN]
     lines = [
         (
             "run",
@@ -204,7 +208,7 @@ def _table(runs: Sequence[Run]) -> str:
         reached = [
             f"{run.metrics[metric]:.1f}" if metric in run.metrics else "-" for metric in metrics
         ]
-        traits = traits_of(run)
+        traits = run_traits(run)
         lines.append(
             (str(run.path), *(traits[key] for key in FILTERS), *spent, *reached, run.state.note)
         )

@@ -92,7 +92,7 @@ class Plan:
         return file
 
 
-def load(file: Path) -> Plan:
+def read_plan(file: Path) -> Plan:
     """Read what ``Plan.save`` wrote."""
     found = with_current_names(json.loads(file.read_text(encoding="utf-8")))
     runs = [
@@ -228,7 +228,7 @@ class _Composer:
                 if _without_name(problem) not in map(_without_name, self.problems)
             ]
             return []
-        key, before = key_of(cfg, fingerprint), key_of(cfg, former)
+        key, before = run_key(cfg, fingerprint), run_key(cfg, former)
         place = f"{below}/{name}-{before[:8]}"
         if before != key and _kept_before(Path(self.out, place), fingerprint):
             return [Job(name, words, cfg, before, place, former=True)]
@@ -270,7 +270,9 @@ class _Composer:
             EndlessBatches(
                 length=len(train), batch_size=cfg["data"]["batch_size"], seed=cfg["seed"]
             )
-            (supervised.check if baseline.is_supervised(cfg) else build_run.components)(cfg)
+            (supervised.check_supervised if baseline.is_supervised(cfg) else build_run.components)(
+                cfg
+            )
             if self.design.tuning or baseline.is_supervised(cfg):
                 supervised.classes_of(train)
             self.fitting.add(shape)
@@ -315,7 +317,7 @@ def _filled_in(cfg: Mapping[str, Any], plain: Mapping[str, str]) -> dict[str, An
     return filled
 
 
-def key_of(cfg: Mapping[str, Any], fingerprint: str) -> str:
+def run_key(cfg: Mapping[str, Any], fingerprint: str) -> str:
     """Return the key of a run, 64 hexadecimal digits: a hash of all that decides its numbers."""
     from ssl_patches.evaluation.protocol import PROTOCOL
 

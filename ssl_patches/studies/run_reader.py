@@ -82,14 +82,14 @@ def _read(directory: Path) -> Run:
     readable = {"data", "encoder", "seed"} <= settings.keys() and bool(
         {"task", "parts"} & settings.keys()
     )
-    state = state_of(directory)
+    state = run_state(directory)
     if not readable and state.kind not in ("failed", "running"):
         state = State("crashed", f"{CONFIG} cannot be read")
     summary = summary_of(directory) or {}
     return Run(directory, state, settings if readable else {}, summary, used(directory))
 
 
-def state_of(directory: Path) -> State:
+def run_state(directory: Path) -> State:
     """Tell the state of a run or a trial."""
     if (directory / TRIAL).is_file() or summary_of(directory):
         return State("finished")

@@ -52,7 +52,7 @@ class Worker:
             from ssl_patches.studies.worker import work
 
             work(
-                planning.load(file),
+                planning.read_plan(file),
                 say=lambda text: print(text, file=sys.stderr, flush=True),
                 wait=False,
             )
@@ -70,7 +70,7 @@ class Worker:
         return DelayedSubmission(self, file)
 
 
-def check() -> None:
+def check_slurm() -> None:
     """Refuse where there is no Slurm or no submitit: BadRequest."""
     if shutil.which("sbatch") is None:
         raise BadRequest(

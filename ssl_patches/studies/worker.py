@@ -27,7 +27,7 @@ from ssl_patches.config.messages import Failed, Say
 from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.studies import tuning
 from ssl_patches.studies.planning import Job, Plan, StudyRun
-from ssl_patches.studies.run_reader import CELL, ERROR, State, state_of
+from ssl_patches.studies.run_reader import CELL, ERROR, State, run_state
 from ssl_patches.training.finish import finish
 from ssl_patches.training.fit import Interrupted
 from ssl_patches.training.prepare import prepare
@@ -57,7 +57,7 @@ class JobStatus:
 def job_statuses(plan: Plan) -> list[JobStatus]:
     """Read from files how each trial and run stands: trials first, in the order of the plan."""
     trials = {job.name: job for job in plan.trials}
-    states = {name: state_of(plan.directory(job)) for name, job in trials.items()}
+    states = {name: run_state(plan.directory(job)) for name, job in trials.items()}
     found = [
         JobStatus(f"trial {name}", states[name], job, trial=True) for name, job in trials.items()
     ]
@@ -77,7 +77,7 @@ def _status(plan: Plan, run: StudyRun, trials: dict[str, State]) -> JobStatus:
             run.name, State("failed", "all its trials diverged; give other tune.values"), None
         )
     job = run.choices[best]
-    return JobStatus(run.name, state_of(plan.directory(job)), job)
+    return JobStatus(run.name, run_state(plan.directory(job)), job)
 
 
 def values_of(plan: Plan, run: StudyRun) -> list[float | None]:
@@ -121,7 +121,7 @@ def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
         return False
     at = plan.directory(job)
     with locks.locked(at) as ours:
-        if not ours or state_of(at).kind == "finished" or (at / ERROR).is_file():
+        if not ours or run_state(at).kind == "finished" or (at / ERROR).is_file():
             return False
         open_now = [
             each for each in job_statuses(plan) if each.state.kind not in ("finished", "failed")
@@ -132,7 +132,7 @@ def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
             write_json(at / CELL, _about(plan, job, trial=status.trial))
             (at / SUMMARY).unlink(missing_ok=True)  # one that cannot be read
             run_job(job, at, trial=status.trial, say=say)
-            if state_of(at).kind != "finished":
+            if run_state(at).kind != "finished":
                 raise RuntimeError(f"{at}: ended without a result that can be read")
     return True
 

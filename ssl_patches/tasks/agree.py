@@ -93,7 +93,7 @@ class Agree(PretextTask):
         if small is not None:
             few = project(self.projector, encoder.pooled(small), small.views, spread=self.spread)
             projected = torch.cat([projected, few], 1)
-        agreement, penalty = compare(projected, centre, spread=self.spread)
+        agreement, penalty = compare_views(projected, centre, spread=self.spread)
         metrics = {
             "agreement": agreement.detach(),
             "spread": penalty.detach(),
@@ -118,7 +118,7 @@ def project(projector: nn.Module, pooled: Tensor, views: int, *, spread: Spread)
     return projected.unflatten(0, (-1, views))
 
 
-def compare(views: Tensor, centre: Tensor, *, spread: Spread) -> tuple[Tensor, Tensor]:
+def compare_views(views: Tensor, centre: Tensor, *, spread: Spread) -> tuple[Tensor, Tensor]:
     """Return disagreement and spread penalty, two scalars, of projected views.
 
     ``views`` (B, V, D), ``centre`` (B, D): what the views of an image shall agree with.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ssl_patches.encoders.base import Encoder
-from ssl_patches.tasks.agree import WEIGHTS, Spread, check_weight, compare, project, retrieval
+from ssl_patches.tasks.agree import WEIGHTS, Spread, check_weight, compare_views, project, retrieval
 from ssl_patches.tasks.base import PretextTask
 from ssl_patches.tasks.blocks import Projector
 from ssl_patches.tasks.spread import SPREADS
@@ -78,7 +78,7 @@ class Subsets(PretextTask):
         projected = project(
             self.projector, pooled.flatten(0, 1), self.count * patches.views, spread=self.spread
         )
-        disagreement, penalty = compare(projected, projected.mean(1), spread=self.spread)
+        disagreement, penalty = compare_views(projected, projected.mean(1), spread=self.spread)
         metrics = {
             "agreement": disagreement.detach(),
             "spread": penalty.detach(),

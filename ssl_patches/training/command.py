@@ -9,7 +9,7 @@ from typing import Any
 from ssl_patches.config.messages import BadRequest, Say
 from ssl_patches.config.words import Place, data_words, words_of_keys
 from ssl_patches.training.processes import is_follower, started_outside
-from ssl_patches.training.request import request
+from ssl_patches.training.request import request_run
 from ssl_patches.training.run import pretrain as run_pretrain
 
 
@@ -32,7 +32,7 @@ def pretrain(
     """
     words, datasets = data_words(data)
     words += words_of_keys(keys, settings)
-    cfg, chosen = request(words, config_dirs=[Path(place) for place in config_dirs])
+    cfg, chosen = request_run(words, config_dirs=[Path(place) for place in config_dirs])
     processes = cfg["trainer"].get("devices", 1) * cfg["trainer"].get("nodes", 1)
     if datasets and processes > 1 and started_outside() == 1:
         raise BadRequest(

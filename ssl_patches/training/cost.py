@@ -44,7 +44,7 @@ class Memory:
         return self.kept + max(fixed + images * per_image for fixed, per_image in self.moments)
 
 
-def estimate(module: Pretrainer, images: Tensor, *, bf16: bool) -> Memory:
+def measure_memory(module: Pretrainer, images: Tensor, *, bf16: bool) -> Memory:
     """Measure what steps hold in memory, on a copy: the run that follows does not notice.
 
     ``images`` (8, C, H, W) uint8, on the module's device. ``bf16``: under autocast.

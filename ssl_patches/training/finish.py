@@ -33,6 +33,7 @@ from ssl_patches.export import Proof, add_results, export_encoder
 from ssl_patches.export.command import commit
 from ssl_patches.training.callbacks.alarms import FILE as ALARMS
 from ssl_patches.training.figures import draw_task
+from ssl_patches.training.malloc import give_back_freed_memory
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.views import Whole
 
@@ -58,6 +59,7 @@ def finish(
     export does not prove equal.
     """
     module.cpu()
+    give_back_freed_memory()
     images = module.steps_done * module.batch_size
     fingerprint = data.train.fingerprint()
     _note_unreadable(run_dir, data.train, say)
@@ -68,10 +70,7 @@ def finish(
         "images": images,
         "step": module.steps_done,
     }
-    proof = _export(cfg, run_dir, module, origin, say, sources)
-    rows = evaluate_run(run_dir / "encoder", cfg, say=say, sources=sources)
-    if rows:
-        add_results(run_dir / "encoder", rows)
+    proof, rows = _in_use(cfg, run_dir, module, origin, say, sources)
     tiles = sum(sampler.grid.cells for _, sampler, _ in module.named_parts())
     summary = {
         "task": module.name,
@@ -98,7 +97,7 @@ def finish(
         "data_fingerprint": fingerprint,
         "former_fingerprint": data.train.former_fingerprint(),
         "labels_fingerprint": _labels_of(data),
-        "export": asdict(proof),
+        "export": None if proof is None else asdict(proof),
         "versions": versions(),
     }
     write_json(run_dir / SUMMARY, summary)
@@ -144,6 +143,35 @@ def _draw(
             encoder=module.encoder,
             title=f"{name} on images that it was not trained on, after {images:,} images",
         )
+
+
+def _in_use(
+    cfg: Mapping[str, Any],
+    run_dir: Path,
+    module: Pretrainer,
+    origin: Mapping[str, Any],
+    say: Say,
+    sources: Datasets | None,
+) -> tuple[Proof | None, list[dict[str, Any]]]:
+    """Export and evaluate what a run has trained, or say what is missing where it was not to."""
+    folder = run_dir / "encoder"
+    if cfg.get("export") == "none":
+        say(
+            "export=none: there is no encoder/, so nothing to load and nothing was evaluated;"
+            f" later: ssl-patches export model={run_dir} output={folder}"
+        )
+        return None, []
+    proof = _export(cfg, run_dir, module, origin, say, sources)
+    if not cfg["evaluation"]["probes"]:
+        say(
+            "evaluation=none: there are no results and no floors; later: ssl-patches evaluate"
+            f" model={run_dir}"
+        )
+        return proof, []
+    rows = evaluate_run(folder, cfg, say=say, sources=sources)
+    if rows:
+        add_results(folder, rows)
+    return proof, rows
 
 
 def _export(

@@ -87,10 +87,7 @@ def fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
             logger.experiment.finish()
     if stopped:
         saved = f", saved in {checkpoints.last}" if checkpoints.last.exists() else ""
-        raise Interrupted(
-            f"stopped after {trainer.global_step} steps{saved}; go on with run_dir={run_dir}"
-            " resume=true"
-        )
+        raise Interrupted(f"stopped after {trainer.global_step} steps{saved}", run_dir)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from ssl_patches.evaluation.probes.table import check_probes
 from ssl_patches.training import build as build_run
 from ssl_patches.training import processes, supervised
 from ssl_patches.training.budget import Budget, count_flops, count_update_flops
+from ssl_patches.training.memory import check_batch
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.training.settings import TrainerSettings
 
@@ -88,7 +89,9 @@ def prepare(cfg: Mapping[str, Any], sources: Datasets | None = None) -> Prepared
     """
     settings: TrainerSettings = build(cfg["trainer"])
     processes.check_processes(settings, run_dir=cfg["run_dir"])
-    check_probes(cfg["evaluation"], "evaluation.")
+    if cfg["evaluation"]["probes"]:
+        check_probes(cfg["evaluation"], "evaluation.")
+    check_batch(cfg)
     train, val = (
         build_run.training_source(cfg, split, sources=sources) for split in ("train", "val")
     )

@@ -69,6 +69,7 @@ class Pretrainer(L.LightningModule):
         super().__init__()
         self.encoder, self.views, self.recipe = encoder, views, recipe
         self.spread = spread
+        self.spread_ratios: list[Tensor] = []  # of the parts and shards of the step in progress
         self.samplers = nn.ModuleDict({part.name: part.sampler for part in parts})
         self.tasks = nn.ModuleDict({part.name: part.task for part in parts})
         self.weights = {part.name: part.weight for part in parts}
@@ -101,7 +102,10 @@ class Pretrainer(L.LightningModule):
             prefix = f"{name}/" if len(self.tasks) > 1 else ""
             metrics |= {f"{prefix}{key}": value for key, value in output.metrics.items()}
             if self.spread is not None and output.features is not None:
-                extra, penalty = self.spread(output.loss, output.features, step=self.global_step)
+                extra, penalty, ratio = self.spread(
+                    output.loss, output.features, step=self.global_step
+                )
+                self.spread_ratios += [] if ratio is None else [ratio]
                 total = total + self.weights[name] * extra
                 metrics[f"{prefix}log_det"] = penalty
         return total, {"loss": total.detach(), **metrics}
@@ -170,7 +174,8 @@ class Pretrainer(L.LightningModule):
         blind = len(self.tasks) > 0 and all(task.always_blind for _, _, task in self.named_parts())
         self.encoder.note_training(placed=not blind)
         if self.spread is not None:
-            self.spread.settle(step=self.global_step)
+            self.spread.settle(self.spread_ratios, step=self.global_step)
+            self.spread_ratios.clear()
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self.recipe.clip:  # here, because Lightning does not clip for fused optimisers
             norm = nn.utils.clip_grad_norm_(parameters, self.recipe.clip)

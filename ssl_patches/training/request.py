@@ -17,7 +17,7 @@ CHOSEN = ("image_size", "task", "sampler", "views", "encoder", "optimizer")
 """Groups that a choice may set, beside the batch."""
 
 
-def request(words: Sequence[str], *, config_dirs: Sequence[Path]) -> tuple[dict[str, Any], str]:
+def request_run(words: Sequence[str], *, config_dirs: Sequence[Path]) -> tuple[dict[str, Any], str]:
     """Return the checked settings of a run, and what was chosen for its images, in lines ("" where
     nothing was).
 

@@ -11,6 +11,8 @@ Source: SACReg on the backbone (lambda-JEPA, 2026), which adds it to six methods
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed
 from torch import Tensor, nn
@@ -39,26 +41,32 @@ class Spread(nn.Module):
             raise ValueError(f"spread.pilot={pilot}: at least 1 step; set spread.pilot=100")
         self.share, self.pilot = share, pilot
         self.register_buffer("weight", torch.zeros(()))  # kept in checkpoints
-        self.ratios: list[Tensor] = []  # of the shards of the step in progress
 
-    def forward(self, loss: Tensor, features: Tensor, *, step: int) -> tuple[Tensor, Tensor]:
-        """Return the weighted penalty to add to ``loss``, and the penalty itself, detached.
+    def forward(
+        self, loss: Tensor, features: Tensor, *, step: int
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the weighted penalty to add to ``loss``; the penalty itself, detached; and, in the
+        pilot, what ``settle`` learns the weight from.
 
         ``features`` (B, dim) or (B, K, dim), which is averaged: what the encoder gave in this step,
         with gradient. ``step``: steps done before this one.
         """
         penalty = log_det(features if features.dim() == 2 else features.mean(1))
         if self.training and step < self.pilot and features.requires_grad:
-            self.ratios.append(_gradient_ratio(loss, penalty, features))
-        return self.weight * penalty, penalty.detach()
+            ratio = _gradient_ratio(loss, penalty, features)
+        else:
+            ratio = None
+        return self.weight * penalty, penalty.detach(), ratio
 
     @torch.no_grad()
-    def settle(self, *, step: int) -> None:
-        """Take what the shards of a step measured into the weight; called once at its end."""
-        if not self.ratios:
+    def settle(self, ratios: Sequence[Tensor], *, step: int) -> None:
+        """Take what the shards of a step measured into the weight; called once at its end.
+
+        ``ratios``: () each, of every part and shard; none after the pilot.
+        """
+        if not ratios:
             return
-        ratio = torch.stack(self.ratios).mean()
-        self.ratios.clear()
+        ratio = torch.stack(list(ratios)).mean()
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(ratio)
             ratio /= torch.distributed.get_world_size()

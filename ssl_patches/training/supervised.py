@@ -90,7 +90,7 @@ def classes_of(train: Any) -> int:
     return int(labels.max()) + 1
 
 
-def check(cfg: Mapping[str, Any]) -> None:
+def check_supervised(cfg: Mapping[str, Any]) -> None:
     """Raise ValueError where the encoder, the views or the optimiser cannot be built."""
     build_encoders.encoder(cfg)
     build(cfg["views"], image_size=cfg["image_size"])

@@ -31,6 +31,15 @@ def test_without_results_there_is_no_table(tmp_path):
     assert "knn" not in last_screen(tmp_path)
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_the_next_step_asks_for_labelled_images_only_where_there_were_none(labelled, tmp_path):
+    summary = SUMMARY if labelled else SUMMARY | {"results": []}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    screen = last_screen(tmp_path)
+    assert ("LABELLED_IMAGES" in screen) is not labelled
+    assert ("probes=[layers,lowshot]" in screen) is labelled
+
+
 def test_a_run_that_is_not_finished_has_none(tmp_path):
     with pytest.raises(ValueError, match="not finished"):
         last_screen(tmp_path)

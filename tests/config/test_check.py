@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import HERE, problems, puzzle
 
-from ssl_patches.config.check import check
+from ssl_patches.config.check import LARGEST_SIDE, SIDES, check
 from ssl_patches.config.instantiate import build
 from ssl_patches.config.messages import shown
 
@@ -204,3 +204,11 @@ def test_what_no_setting_can_be_is_refused_wherever_it_stands(knobs, rule):
     (problem,) = of_task(**knobs)
     assert problem.startswith(f"task.{next(iter(knobs))}")
     assert rule in problem
+
+
+@pytest.mark.parametrize("key", SIDES)
+@pytest.mark.parametrize("side", [LARGEST_SIDE + 1, 1e9, 10**15])
+def test_no_side_in_pixels_is_larger_than_an_image_may_be(key, side):
+    (problem,) = problems({key: side}, schema={key: int})
+    assert problem.startswith(f"{key}={shown(side)}: must be a side of at most 16,384 px; set")
+    assert check({key: LARGEST_SIDE}, schema={key: int}) == {key: LARGEST_SIDE}

@@ -74,6 +74,13 @@ def test_a_knob_that_the_yaml_does_not_list_needs_no_plus():
     assert found["task"]["options"] == {"depth": {"first": 2}}
 
 
+@pytest.mark.parametrize("key", ["a", "b"])
+def test_a_mapping_that_is_typed_joins_the_one_of_an_experiment(conf, key):
+    write(conf, {"experiment/set": "# @package _global_\ntask: {options: {a: {x: 1}}}"})
+    found = compose("pretrain", ["experiment=set", f"task.options={{{key}:{{x:2}}}}"])
+    assert found["task"]["options"] == {"a": {"x": 1}, key: {"x": 2}}
+
+
 @pytest.mark.parametrize(
     ("override", "problem"),
     [

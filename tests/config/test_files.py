@@ -25,7 +25,7 @@ def test_a_name_is_described_by_the_comment_its_file_begins_with(conf):
             "experiment/bare": "seed: 1",
         },
     )
-    assert conf_files.described("experiment") == [
+    assert conf_files.with_comments("experiment") == [
         ("bare", ""),
         ("small", ""),
         ("told", "A small one."),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ssl_patches.config import keys
-from ssl_patches.config.keys import content_of, key_of, state_of
+from ssl_patches.config.keys import content_of, files_state, key_of
 
 
 def files(folder: Path, *contents: bytes) -> list[str]:
@@ -26,12 +26,12 @@ def test_everything_by_name_decides_and_its_order_does_not() -> None:
 
 def test_a_file_that_is_written_anew_is_another_one_here(tmp_path: Path) -> None:
     paths = files(tmp_path / "a", b"one", b"two")
-    before = state_of(paths)
-    assert state_of(paths) == before
+    before = files_state(paths)
+    assert files_state(paths) == before
     os.utime(paths[1], ns=(1, 1))
-    assert state_of(paths) != before
+    assert files_state(paths) != before
     Path(paths[0]).unlink()
-    assert len({before, state_of(paths), state_of(paths[::-1])}) == 3
+    assert len({before, files_state(paths), files_state(paths[::-1])}) == 3
 
 
 def test_content_is_known_again_elsewhere_and_only_as_it_is(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -221,3 +222,139 @@ def test_where_locks_cannot_be_kept_the_run_goes_on_and_it_is_said(tmp_path, mon
     with locks.locked(tmp_path / "run") as ours:
         assert ours
     assert "nothing keeps a second process out of" in capsys.readouterr().err
+
+
+def test_who_is_silent_for_ten_minutes_elsewhere_is_gone():
+    assert (locks.HEARTBEAT, locks.SILENCE) == (30, 600)
+
+
+@pytest.mark.parametrize("age", [0, locks.SILENCE - 60, locks.SILENCE + 60])
+def test_where_the_folder_may_only_be_read_this_clock_tells_the_age(age, tmp_path, monkeypatch):
+    file = claim_of(tmp_path / "cell", machine="another")
+    past = time.time() - age
+    os.utime(file, (past, past))
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    assert (locks.owner(tmp_path / "cell") is not None) is (age < locks.SILENCE)
+
+
+def test_a_lock_that_went_meanwhile_has_no_owner(tmp_path):
+    file = claim_of(tmp_path / "cell", machine="another")
+    _, last = locks._newest(tmp_path / "cell")
+    assert locks._alive(last, file)
+    file.unlink()
+    assert not locks._alive(last, file)
+    assert locks._newest(tmp_path / "cell") == (0, None)
+    assert not locks.left_behind(tmp_path / "cell")
+
+
+def test_a_folder_of_locks_that_goes_while_one_is_made_is_made_again(tmp_path, monkeypatch):
+    link, times = locks._link, []
+
+    def gone(aside, file):
+        times.append(file)
+        if len(times) < 3:
+            aside.unlink()
+            file.parent.rmdir()
+            raise FileNotFoundError(file)
+        link(aside, file)
+
+    monkeypatch.setattr(locks, "_link", gone)
+    assert locks._acquire(tmp_path / "cell") == tmp_path / locks.FOLDER / "cell.1"
+    assert [file.name for file in (tmp_path / locks.FOLDER).iterdir()] == ["cell.1"]
+
+
+def test_an_older_lock_that_somebody_else_tidied_is_no_mistake(tmp_path, monkeypatch):
+    files = locks._files
+    with locks.locked(tmp_path / "cell"):
+        pass
+    ghost = tmp_path / locks.FOLDER / "cell.0"
+    monkeypatch.setattr(locks, "_files", lambda place: [*files(place), ghost])
+    monkeypatch.setattr(locks, "_newest", lambda place: (1, None))
+    assert locks._acquire(tmp_path / "cell") == tmp_path / locks.FOLDER / "cell.2"
+
+
+def test_removing_takes_the_locks_of_one_directory_and_an_empty_folder(tmp_path):
+    for name in ("cell", "other"):
+        claim_of(tmp_path / name)
+    locks.remove_locks(tmp_path / "cell")
+    assert [file.name for file in (tmp_path / locks.FOLDER).iterdir()] == ["other.1"]
+    locks.remove_locks(tmp_path / "other")
+    assert not (tmp_path / locks.FOLDER).exists()
+    locks.remove_locks(tmp_path / "other")
+
+
+def test_exclusive_tells_who_works_there_or_that_somebody_did(tmp_path, monkeypatch):
+    file = claim_of(tmp_path / "cell", machine="another", host="there", pid=7)
+    with (
+        pytest.raises(ValueError, match=r"process 7 on there works in it; wait for it"),
+        locks.exclusive(tmp_path / "cell"),
+    ):
+        pass
+    file.unlink()
+    monkeypatch.setattr(locks, "_acquire", lambda _: None)
+    with (
+        pytest.raises(ValueError, match="another process has just used it; try again"),
+        locks.exclusive(tmp_path / "cell"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.ESTALE])
+def test_only_places_that_cannot_be_written_do_without_a_lock(number, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(number, "not now")
+
+    monkeypatch.setattr(locks, "_link", refuse)
+    with pytest.raises(OSError, match="not now"), locks.locked(tmp_path / "run"):
+        pass
+    assert list((tmp_path / locks.FOLDER).iterdir()) == []
+
+
+def test_a_directory_that_is_removed_with_its_locks_is_released_all_the_same(tmp_path):
+    with locks.locked(tmp_path / "cell"):
+        locks.remove_locks(tmp_path / "cell")
+    assert locks.owner(tmp_path / "cell") is None
+    with locks.locked(tmp_path / "cell") as ours:
+        assert ours
+
+
+def test_a_lock_of_another_format_is_not_believed(tmp_path):
+    (tmp_path / locks.FOLDER).mkdir()
+    for text in ("[]", '{"pid": 1}', "not JSON", '{"host": "a", "more": 1}'):
+        (tmp_path / locks.FOLDER / "cell.1").write_text(text)
+        with pytest.raises(ValueError, match="is no lock of ssl-patches; delete it"):
+            locks.owner(tmp_path / "cell")
+
+
+def test_a_machine_without_linuxs_files_is_known_by_its_name(monkeypatch):
+    def refuse(*_, **__):
+        raise FileNotFoundError("/proc")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(locks.socket, "gethostname", lambda: "here")
+    assert locks._machine.__wrapped__() == "here"
+    monkeypatch.undo()
+    assert locks._machine() == locks._machine.__wrapped__() != ""
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="ps is what is asked where /proc is not")
+def test_elsewhere_the_system_is_asked_when_a_process_began(monkeypatch):
+    monkeypatch.setattr(locks.sys, "platform", "darwin")
+    process = start(HOLDER, "/nowhere/cell")
+    process.kill()
+    process.wait()
+    assert locks._start_of(process.pid) is None
+    assert locks._start_of(os.getpid()) == locks._start_of(os.getpid()) is not None
+
+
+def test_a_process_that_is_no_more_has_no_start():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    assert locks._start_of(process.pid) is None
+    mine = locks._start_of(os.getpid())
+    assert mine is not None
+    assert mine.isdigit()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ssl_patches import config
 from ssl_patches.config.messages import BadRequest, nearest, shown, typed
-from ssl_patches.config.schema import EXPORT
+from ssl_patches.config.schema import EVALUATE, EXPORT
 
 
 def test_one_line_per_problem():
@@ -38,6 +38,8 @@ def test_a_shown_value_is_one_short_line_and_text_is_never_mistaken_for_somethin
 
 
 NAMES = ["2024_11_28", "1e-3", "1_0", "a,b", "it's", 'a"b', "true", "007", "x\\", "a b", "(1)"]
+BEYOND_ASCII = ["größe", "日本", "b/ä-1.5", "gr\udcfc\udcdfe", "~/ä", "ä%@+?|*"]
+ODD = ["a,ä", "ä ö", "ä=b", "ä's", "ä(1)", "ä:b", "{ä}", "[ä"]
 
 
 def read_by_hydra(word: str) -> object:
@@ -53,7 +55,15 @@ def test_the_word_to_type_means_the_name_in_a_shell_whatever_it_is(name):
         assert read_by_hydra(word) == name
 
 
-@pytest.mark.parametrize("name", NAMES[:7])
+@pytest.mark.parametrize("name", BEYOND_ASCII)
+@pytest.mark.parametrize("plus", ["", "+", "++"])
+def test_letters_of_any_language_work_as_typed(name, plus):
+    words = [f"{plus}model={name}", "output=out"]
+    assert config.request("export", words, schema=EXPORT)["model"] == name
+    assert config.sweeps([words[0]]) == [(words[0], None)]
+
+
+@pytest.mark.parametrize("name", [*NAMES[:7], *BEYOND_ASCII, *ODD])
 def test_a_name_works_as_typed_or_the_refusal_says_the_word_for_this_name(name):
     words = [f"model={name}", "output=out"]
     try:
@@ -65,3 +75,18 @@ def test_a_name_works_as_typed_or_the_refusal_says_the_word_for_this_name(name):
         meant = shlex.split(word.rstrip())[0].rstrip(",;")
         again = config.request("export", [meant, "output=out"], schema=EXPORT)
         assert again["model"] == name
+
+
+@pytest.mark.parametrize(
+    ("word", "remedy"),
+    [
+        ("probes=3", "give a list: 'probes=[TEXT]'"),
+        ("probes=true", "give a list: 'probes=[TEXT]'"),
+        ("probes=[3]", "give a list: 'probes=[TEXT]'"),
+        ("probes=knn", "a list of one is 'probes=[knn]'"),
+    ],
+)
+def test_where_a_list_is_due_the_remedy_is_a_list(word, remedy):
+    with pytest.raises(BadRequest) as refused:
+        config.request("evaluate", ["model=x", word], schema=EVALUATE)
+    assert refused.value.problems == [f"{word}: must be a list, each text; {remedy}"]

@@ -22,7 +22,12 @@ def test_what_runs_wrote_until_today_is_a_run_and_nothing_in_it_is_strange():
     [
         ("config.yaml", "seed: 1\nmodel: resnet\n", False),
         ("config.yaml", "seed: 1\nimage_size: 32\nbudget: {}\ndata: {}\nencoder: {}\n", True),
+        ("config.yaml", "seed: 1\nimage_size: 32\nbudget: 1\ndata: 2\nencoder: 3\ntask: 4\n", True),
+        ("config.yaml", "seed: 1\nimage_size: 32\nbudget: {}\ndata: {}\n", False),
         ("cell.json", json.dumps({"study": "a", "key": "0"}), True),
+        ("cell.json", json.dumps({"study": "a", "key": "0", "label": "b"}), True),
+        ("cell.json", json.dumps({"study": "a"}), False),
+        ("cell.json", json.dumps(["study", "key"]), False),
         ("cell.json", json.dumps({"cells": []}), False),
         ("cell.json", "[", False),
         ("error.txt", "failed", False),
@@ -32,6 +37,18 @@ def test_what_runs_wrote_until_today_is_a_run_and_nothing_in_it_is_strange():
 def test_a_name_that_other_programs_use_too_is_no_mark(name, text, ours, tmp_path):
     (tmp_path / name).write_text(text)
     assert is_run(tmp_path) is ours
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [("a", "a, which"), ("ab", "a and 1 more, w"), ("bacde", "a and 4 more, w")]
+)
+def test_the_first_strange_name_is_told_and_how_many_more(names, said, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_text("")
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match=f"holds {said}"):
+        refuse_what_no_run_wrote(tmp_path, "runs remove")
 
 
 def test_a_damaged_run_is_known_by_its_checkpoint(tmp_path):

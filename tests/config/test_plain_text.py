@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssl_patches.config import plain_text
-from ssl_patches.config.plain_text import as_utf8, cell, printable, tell, text_of
+from ssl_patches.config.plain_text import as_utf8, field, printable, tell, text_of
 
 
 @given(st.text(alphabet=st.characters(), max_size=30))
@@ -38,19 +38,19 @@ def test_a_terminal_of_ascii_shows_any_name(monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["=1+1", "'=1", "+cmd", "-a.png", "@SUM(A1)", "\t=1"])
-def test_no_cell_is_a_formula_and_the_text_comes_back(text):
-    assert cell(text) == f"'{text}"
-    assert text_of(cell(text)) == text
+def test_no_field_is_a_formula_and_the_text_comes_back(text):
+    assert field(text) == f"'{text}"
+    assert text_of(field(text)) == text
 
 
 @pytest.mark.parametrize("text", ["-0.5", "+1e-3", "-inf", "nan", "a=1", "", "'tis"])
 def test_numbers_and_other_text_stay(text):
-    assert cell(text) == text
+    assert field(text) == text
 
 
 @given(st.text(min_size=1, max_size=10))
-def test_every_cell_comes_back_from_a_csv(text):
+def test_every_field_comes_back_from_a_csv(text):
     out = io.StringIO(newline="")
-    csv.writer(out).writerow([cell(text)])
+    csv.writer(out).writerow([field(text)])
     ((back,),) = list(csv.reader(io.StringIO(out.getvalue(), newline="")))
     assert text_of(back) == text

@@ -14,7 +14,7 @@ import yaml
 from ssl_patches.config import files
 from ssl_patches.config.definitions import Unreadable
 from ssl_patches.config.instantiate import locate, signature
-from ssl_patches.config.read_source import names_with_default, read
+from ssl_patches.config.read_source import names_with_default, read_signature
 
 
 def targets(node: Any) -> Iterator[str]:
@@ -46,7 +46,7 @@ def judged(annotation: Any) -> Any:
 
 @pytest.mark.parametrize("path", NAMED)
 def test_each_class_in_conf_is_read_as_it_is(path):
-    taken = read(path)  # Unreadable here: checking a request would have to load it
+    taken = read_signature(path)  # Unreadable here: checking a request would have to load it
     found = locate(path)
     knobs, anything = signature(found)
     assert (taken.name, taken.anything) == (found.__qualname__, anything)
@@ -127,4 +127,4 @@ def test_bases_fields_aliases_and_names_for_type_checkers_are_read_as_they_are(t
 )
 def test_whatever_the_source_does_not_say_is_left_to_the_import(toy, name):
     with pytest.raises(Unreadable):
-        read(f"{toy}.{name}")
+        read_signature(f"{toy}.{name}")

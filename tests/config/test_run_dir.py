@@ -18,12 +18,15 @@ from ssl_patches.config.run_dir import (
     CONFIG,
     LAST,
     SUMMARY,
+    changed_settings,
     checkpoint_to_resume,
     claim,
     claimed,
-    differences,
+    default_name,
+    delete,
     origin_of,
     read_checkpoint,
+    refuse_used,
     same_batch,
 )
 
@@ -55,10 +58,50 @@ def test_what_may_change_is_no_part_of_the_origin():
 
 
 def test_differences_name_the_leaf_by_its_path():
-    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}}) == {
+    assert changed_settings({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}}) == {
         "a.c": (2, 3),
         "a.d": (None, 4),
     }
+
+
+@pytest.mark.parametrize("other", [None, 1, {}, [{"b": 1}]])
+def test_what_is_a_mapping_on_one_side_only_differs_as_a_whole(other):
+    assert changed_settings({"a": {}}, {"a": {}}) == {}
+    if other != {}:
+        assert changed_settings({"a": {"b": 1}}, {"a": other}) == {"a": ({"b": 1}, other)}
+        assert changed_settings({"a": other}, {"a": {"b": 1}}) == {"a": (other, {"b": 1})}
+
+
+@pytest.mark.parametrize("second", [1_700_000_000, 1_700_000_000.25, 1_700_000_000.999999])
+def test_a_run_is_called_after_task_encoder_and_time_to_the_microsecond(second, monkeypatch):
+    monkeypatch.setattr(run_dir.time, "time", lambda: second)
+    day = time.strftime("%Y%m%d-%H%M%S", time.localtime(1_700_000_000))
+    micros = {0: "000000", 0.25: "250000"}.get(second % 1, "999999")
+    name = default_name({"encoder": {"name": "vit"}}, "jigsaw")
+    assert str(name).startswith(f"runs/jigsaw-vit-{day}-")
+    assert abs(int(str(name)[-6:]) - int(micros)) <= 1
+    assert len(name.name) == len("jigsaw-vit-20231114-221320-000000")
+    assert default_name({"encoder": {}}, "a").name.startswith("a-encoder-2")
+
+
+def test_a_place_that_can_be_no_run_is_refused_in_words(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for place, said in ((tmp_path / "file", "is a file"), (tmp_path / "file" / "run", "cannot be")):
+        with (
+            pytest.raises(ValueError, match=f"run_dir={re.escape(str(place))}: {said}"),
+            claimed(place, resume=False, overwrite=True),
+        ):
+            pass
+    assert (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "empty").mkdir()
+    refuse_used(tmp_path / "empty", resume=False, overwrite=False)
+
+
+def test_deleting_takes_the_whole_folder_and_nothing_beside_it(tmp_path):
+    run = a_run(tmp_path / "run")
+    (tmp_path / "run2").mkdir()
+    delete(run)
+    assert [place.name for place in tmp_path.iterdir()] == ["run2"]
 
 
 def test_only_the_run_that_wrote_a_checkpoint_resumes_it(tmp_path):
@@ -78,12 +121,59 @@ def test_only_the_run_that_wrote_a_checkpoint_resumes_it(tmp_path):
         same_batch(found, 16, 4)
 
 
+@pytest.mark.parametrize("batch", [24, 1000, 8])
+def test_the_remedy_for_another_batch_counts_the_shards_of_the_run(batch):
+    same_batch({"batch_size": batch}, int(str(batch)), 8)
+    same_batch({}, 8, 8)  # of before: a step was one shard
+    told = f"the run had {batch} images per step and would now have {batch + 8}; make .*nodes "
+    with pytest.raises(ValueError, match=f"{told}{batch // 8}, or give another run_dir$"):
+        same_batch({"batch_size": batch}, batch + 8, 8)
+    with pytest.raises(ValueError, match="the run had 8 images"):
+        same_batch({}, 16, 8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seed": 2}, "seed was 1 and is now 2; give"),
+        ({"seed": 2, "size": 3}, r"seed was 1 and is now 2 \(and size\); give"),
+        ({"seed": 2, "size": 3, "task": 0}, r"now 2 \(and size, task\); give"),
+        ({"data_fingerprint": "g"}, "was trained on other images"),
+        ({"data_fingerprint": "g", "seed": 2}, r"data_fingerprint was 'f' .* \(and seed\); give"),
+    ],
+)
+def test_the_refusal_names_all_settings_that_differ(changes, said, tmp_path):
+    claim(tmp_path, resume=False, overwrite=False)
+    origin = origin_of(CFG, "f")
+    torch.save({"origin": origin}, tmp_path / LAST)
+    with pytest.raises(ValueError, match=said):
+        checkpoint_to_resume(tmp_path, {**origin, **changes}, resume=True, overwrite=False)
+
+
+def test_nothing_is_read_of_a_run_that_begins_anew(tmp_path):
+    claim(tmp_path, resume=False, overwrite=False)
+    (tmp_path / LAST).write_text("torn")
+    for overwrite in (True, False):
+        assert checkpoint_to_resume(tmp_path, {}, resume=False, overwrite=overwrite) is None
+    nowhere = tmp_path / "nowhere"
+    assert checkpoint_to_resume(nowhere, {}, resume=True, overwrite=False) is None
+
+
 def test_a_file_that_is_no_checkpoint_of_ours_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no such file"):
         read_checkpoint(tmp_path / "none.ckpt")
     (tmp_path / "torn.ckpt").write_bytes(b"PK\x03\x04torn")
     with pytest.raises(ValueError, match="cannot be read"):
         read_checkpoint(tmp_path / "torn.ckpt")
+    (tmp_path / "empty.ckpt").write_bytes(b"")
+    with pytest.raises(ValueError, match="it is cut off or damaged, with 0 bytes"):
+        read_checkpoint(tmp_path / "empty.ckpt")
+    torch.save({"origin": re.compile("code")}, tmp_path / "code.ckpt")
+    with pytest.raises(ValueError, match="it holds more than tensors and plain values"):
+        read_checkpoint(tmp_path / "code.ckpt")
+    torch.save([1], tmp_path / "list.ckpt")
+    with pytest.raises(ValueError, match=re.escape("was not written by ssl-patches pretrain")):
+        read_checkpoint(tmp_path / "list.ckpt")
     torch.save({"weights": 1}, tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match=re.escape("was not written by ssl-patches pretrain")):
         read_checkpoint(tmp_path / "other.ckpt")
@@ -95,8 +185,9 @@ def test_a_run_of_before_knows_its_images_by_the_rule_of_before(tmp_path):
     now = origin_of(CFG, "names and content")
     options = {"resume": True, "overwrite": False}
     assert checkpoint_to_resume(tmp_path, now, former_fingerprint="names", **options) is not None
-    with pytest.raises(ValueError, match="trained on other images than those that are there now"):
-        checkpoint_to_resume(tmp_path, now, former_fingerprint="others", **options)
+    for former in ("a", "others", "z", ""):
+        with pytest.raises(ValueError, match="trained on other images than those that are there"):
+            checkpoint_to_resume(tmp_path, now, former_fingerprint=former, **options)
 
 
 OTHERS = ["notes.txt", "images", "Config.yaml", ".git", "metrics.csv.bak", "checkpoints2"]

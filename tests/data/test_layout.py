@@ -7,10 +7,12 @@ import random
 import re
 from pathlib import Path
 
+import layouts
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small import REPOSITORY
 
 from ssl_patches.data.folder import FolderSource
 from ssl_patches.data.layout import Selection, place, select
@@ -327,3 +329,9 @@ def test_remarks_of_a_folder_name_all_that_is_not_used(tmp_path: Path) -> None:
     assert source(tmp_path, "val").remarks == said
     for what in ("IMG.HEIC", "test/a/1.png", "extra/1.png"):
         assert sum(what in line for line in said) == 1
+
+
+def test_folders_of_every_kind_are_read_as_they_were() -> None:
+    """Another release that reads one otherwise trains on other images, and says so in CHANGELOG."""
+    wanted = (REPOSITORY / "tests" / "fixtures" / "layouts.txt").read_text(encoding="utf-8")
+    assert layouts.text() == wanted

@@ -1,4 +1,4 @@
-"""A list is read as it was written: no row and no cell is lost."""
+"""A list is read as it was written: no row and no field is lost."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_what_would_be_lost_is_refused(tmp_path: Path, content: bytes, said: str
 
 
 @pytest.mark.parametrize(
-    ("cells", "numbers"),
+    ("fields", "numbers"),
     [
         (["1", "20", "3"], [1, 20, 3]),
         (["0.5", "1e3", "-2"], [0.5, 1000, -2]),
@@ -61,8 +61,8 @@ def test_what_would_be_lost_is_refused(tmp_path: Path, content: bytes, said: str
         (["", ""], None),
     ],
 )
-def test_numbers_are_told_from_text(cells: list[str], numbers: list[float] | None) -> None:
-    assert repr(numbers_in(cells)) == repr(numbers and [float(number) for number in numbers])
+def test_numbers_are_told_from_text(fields: list[str], numbers: list[float] | None) -> None:
+    assert repr(numbers_in(fields)) == repr(numbers and [float(number) for number in numbers])
 
 
 def test_backslashes_turn_only_where_that_finds_a_file(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_wrong_columns_are_refused_by_key(images: Path, options: dict, said: str
     [
         ("a,b\n1,2\n", "data.image_column: which column of .* set it to one of a, b"),
         ("file\n", "has no rows below its header"),
-        ("file,kind\nx,a,b\n", "row 2 has another number of cells"),
+        ("file,kind\nx,a,b\n", "row 2 has another number of fields"),
     ],
 )
 def test_a_list_that_is_none_is_refused(tmp_path: Path, content: str, said: str) -> None:

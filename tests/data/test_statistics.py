@@ -17,7 +17,7 @@ from ssl_patches.cli import main
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.data import EmbeddedSource, FolderSource
 from ssl_patches.data.items import ItemSource
-from ssl_patches.data.statistics import check_statistics, measured
+from ssl_patches.data.statistics import channel_statistics, check_statistics
 from ssl_patches.training import build as build_run
 from ssl_patches.types import IMAGENET_MEAN
 
@@ -35,7 +35,7 @@ def embedded(count: int = 24, **options) -> EmbeddedSource:
 def test_they_are_those_of_all_pixels_of_each_channel() -> None:
     source = embedded(channels=5)
     pixels = np.stack([source[at][0].numpy() for at in range(24)]) / 255
-    found = measured(source)
+    found = channel_statistics(source)
     assert np.allclose(found["mean"], pixels.mean((0, 2, 3)), atol=1e-9)
     assert np.allclose(found["std"], pixels.std((0, 2, 3)), atol=1e-9)
 
@@ -43,23 +43,23 @@ def test_they_are_those_of_all_pixels_of_each_channel() -> None:
 def test_they_are_measured_once_and_again_for_other_images(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = measured(embedded())
+    first = channel_statistics(embedded())
     asked = []
     read = EmbeddedSource.__getitem__
     monkeypatch.setattr(
         EmbeddedSource, "__getitem__", lambda self, at: (asked.append(at), read(self, at))[1]
     )
-    assert measured(embedded()) == first
+    assert channel_statistics(embedded()) == first
     assert len(asked) == 1  # the shape of an image
-    assert measured(embedded(seed=1)) != first
+    assert channel_statistics(embedded(seed=1)) != first
     assert len(list(own_cache.rglob("*.json"))) == 2
 
 
 def test_a_cache_that_was_cut_short_is_made_again(own_cache: Path) -> None:
-    first = measured(embedded())
+    first = channel_statistics(embedded())
     (file,) = own_cache.rglob("*.json")
     file.write_text('{"mean": [0.1')
-    assert measured(embedded()) == first
+    assert channel_statistics(embedded()) == first
 
 
 def test_a_channel_that_never_changes_is_refused() -> None:
@@ -70,7 +70,7 @@ def test_a_channel_that_never_changes_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"channel 0 is 9 in every pixel.*set data.statistics=imagenet"
     ):
-        measured(Flat(count=4))
+        channel_statistics(Flat(count=4))
 
 
 def asked(*words: str) -> dict:
@@ -118,7 +118,7 @@ def test_a_run_normalises_and_exports_what_it_measured(tmp_path: Path, proven_he
         )
         == 0
     )
-    expected = measured(EmbeddedSource(count=24, image_size=32))
+    expected = channel_statistics(EmbeddedSource(count=24, image_size=32))
     exported = json.loads((run_dir / "encoder" / "config.json").read_text())["pretrained_cfg"]
     assert {key: exported[key] for key in ("mean", "std")} == expected
     kept = yaml.safe_load((run_dir / "config.yaml").read_text())
@@ -137,7 +137,7 @@ def test_they_belong_to_the_range_and_to_the_content_of_the_files(tmp_path: Path
         images = FolderSource(
             root=str(tmp_path), split="train", image_size=12, channels=1, **options
         )
-        return measured(images)["mean"][0]
+        return channel_statistics(images)["mean"][0]
 
     assert found() == pytest.approx(0.03, abs=0.01)
     assert found(value_range=(0, 4095)) == pytest.approx(0.5, abs=0.05)
@@ -150,23 +150,23 @@ def test_they_belong_to_the_range_and_to_the_content_of_the_files(tmp_path: Path
 def test_of_a_dataset_of_ones_own_nothing_is_kept(own_cache: Path) -> None:
     images = [np.full((8, 8, 3), at * 9, np.uint8) for at in range(20)]
     source = ItemSource(images, where="data", split="train", image_size=8)
-    before = measured(source)
+    before = channel_statistics(source)
     for image in images:
         image[:4] = 255
-    assert measured(source) != before
+    assert channel_statistics(source) != before
     assert not own_cache.exists()
 
 
 def test_a_user_without_a_home_or_a_place_to_write_measures_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = measured(embedded(), folder=tmp_path / "kept")
+    expected = channel_statistics(embedded(), folder=tmp_path / "kept")
     (tmp_path / "file").write_text("")
-    assert measured(embedded(), folder=tmp_path / "file" / "below") == expected
+    assert channel_statistics(embedded(), folder=tmp_path / "file" / "below") == expected
 
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", homeless)
-    assert measured(embedded()) == expected
+    assert channel_statistics(embedded()) == expected

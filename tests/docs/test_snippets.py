@@ -62,7 +62,7 @@ def world(tmp_path_factory) -> Path:
         Image.fromarray(pixels).save(folder / "my_images" / "by_day" / f"{at}.png")
     shutil.copy(folder / "my_images" / "by_day" / "0.png", folder / "my_images" / "copy.png")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(write, "compare", unproven)
+        patch.setattr(write, "compare_formats", unproven)
         patch.chdir(folder)
         for name, seed in (("RUN", 0), ("OTHER_RUN", 1)):
             assert main(tiny(["pretrain", "task=jigsaw", f"seed={seed}", f"run_dir={name}"])) == 0
@@ -86,7 +86,7 @@ def here(world, tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def without_proofs(monkeypatch) -> None:
     for module in (write, proof):
-        monkeypatch.setattr(module, "compare", unproven)
+        monkeypatch.setattr(module, "compare_formats", unproven)
 
 
 def run_page(blocks: list[Block], *, small: bool, costly: bool = False) -> None:

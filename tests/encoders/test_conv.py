@@ -486,6 +486,7 @@ def test_autocast_keeps_hidden_positions_zero() -> None:
         ({"name": "efficientnet_blur_b0"}, "encoder.name=efficientnet_blur_b0: has BlurPool2d"),
         ({"name": "efficientnet_b0_g8_gn"}, "encoder.name=efficientnet_b0_g8_gn: has GroupNorm"),
         ({"name": "resnet18", "options": {"widht": 3}}, "encoder.options=.*widht"),
+        ({"name": "resnet18", "options": {"channels": [8, 16]}}, "is built and does not run"),
         (
             {"name": "resnet18", "options": {"num_classes": 3}},
             "encoder.options.num_classes=3: .*remove it",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from small import REPOSITORY
@@ -31,6 +32,13 @@ def test_a_folder_without_a_card_and_an_unknown_name_are_refused(tmp_path):
         read_card(tmp_path)
     with pytest.raises(ValueError, match=r"model=resnet81: .* did you mean 'resnet"):
         open_model("resnet81", pretrained=False)
+
+
+def test_a_run_without_an_encoder_says_how_to_give_it_one(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    remedy = f"ssl-patches export model={tmp_path} output={tmp_path / 'encoder'}"
+    with pytest.raises(ValueError, match=re.escape(remedy)):
+        open_model(str(tmp_path), pretrained=True)
 
 
 def test_a_file_that_changed_is_named(tmp_path):

@@ -4,6 +4,7 @@ writing."""
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -314,3 +315,13 @@ def test_a_row_names_the_image_as_the_user_knows_it(tmp_path):
     assert names(folder) == {f"{at}.png" for at in range(8)}
     assert names(manifest) == set(listed)
     assert {name.split("/")[1] for name in names(own)} == {str(at) for at in range(30)}
+
+
+def test_a_name_that_is_no_text_is_escaped(tmp_path):
+    """As bytes of an old archive: Parquet takes UTF-8 only."""
+    for at in range(6):
+        with open(os.path.join(os.fsencode(tmp_path), b"b\xe4r_%d.png" % at), "wb") as file:
+            Image.new("RGB", (8, 8)).save(file, "PNG")
+    source = FolderSource(root=str(tmp_path), split="train", image_size=8)
+    names = {_path(source, "train", index) for index in range(len(source))}
+    assert all(name.encode("utf-8").startswith(rb"b\udce4r_") for name in names)

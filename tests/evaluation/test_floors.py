@@ -19,15 +19,15 @@ ROWS = [Row("random_init", "toy", "knn20_top1", 10.0, 9.0, 11.0, 100)]
 
 
 def test_rows_are_found_under_their_key_only_and_damage_is_no_answer(tmp_path):
-    floors.save(tmp_path, {"data": "a"}, ROWS)
-    assert floors.load(tmp_path, {"data": "a"}) == ROWS
-    assert floors.load(tmp_path, {"data": "b"}) is None
+    floors.keep_floors(tmp_path, {"data": "a"}, ROWS)
+    assert floors.read_floors(tmp_path, {"data": "a"}) == ROWS
+    assert floors.read_floors(tmp_path, {"data": "b"}) is None
     (file,) = tmp_path.iterdir()
     file.write_text("{")
-    assert floors.load(tmp_path, {"data": "a"}) is None
+    assert floors.read_floors(tmp_path, {"data": "a"}) is None
 
 
 def test_a_folder_that_cannot_be_made_is_done_without(tmp_path):
     (tmp_path / "file").write_text("")
-    assert not floors.prepare(tmp_path / "file" / "folder")
-    assert floors.prepare(tmp_path / "folder")
+    assert not floors.make_folder(tmp_path / "file" / "folder")
+    assert floors.make_folder(tmp_path / "folder")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from ssl_patches.evaluation.rows import Row, accuracy_row, table, wilson
 
@@ -36,6 +37,12 @@ def test_bounds_stay_in_0_to_1_enclose_the_share_and_mirror(drawn):
     assert 0 <= low <= correct / n <= high <= 1
     assert low < high
     assert wilson(n - correct, n) == pytest.approx((1 - high, 1 - low))
+
+
+def test_wilson_is_scipys_interval():
+    for correct, n, level in ((0, 7, 0.95), (3, 7, 0.95), (7, 7, 0.9), (412, 10_000, 0.99)):
+        found = binomtest(correct, n).proportion_ci(level, method="wilson")
+        assert wilson(correct, n, level) == pytest.approx((found.low, found.high), abs=1e-12)
 
 
 def test_wilson_holds_its_level_where_the_textbook_interval_does_not():

@@ -117,3 +117,118 @@ def test_one_value_that_is_not_finite_shows_in_what_a_process_finds(
     told = reload.differences("timm", "unused", str(tmp_path / "reference.npz"))
     with pytest.raises(ExportMismatch, match=f"timm, {output}"):
         _largest(told | {"isolated": True}, "timm", 1e-5)
+
+
+class FakeReference:
+    """A reference of three images at two sizes, as ``compare_formats`` uses one."""
+
+    count, sizes = 3, ((32, 48), (24, 24))
+
+    def with_images(self, path, count):
+        path.write_text(str(count))
+
+
+@pytest.fixture
+def process(tmp_path, monkeypatch):
+    """``process(CODE)``: what a process of a proof runs from now on."""
+
+    def install(code: str) -> None:
+        file = tmp_path / "reload.py"
+        file.write_text(f"import json, os, sys\nform, directory, reference = sys.argv[1:4]\n{code}")
+        monkeypatch.setattr(proof, "RELOAD", file)
+
+    return install
+
+
+TOLD = "each = {'size': [8, 8], 'output': 'pooled', 'difference': %s, 'scale': 2.0}\n"
+PRINT = "print(json.dumps({'found': [each], 'isolated': True}))\n"
+
+
+def test_each_format_is_compared_in_a_process_of_its_own_that_is_isolated(process, tmp_path):
+    process(
+        "print('a library says hello')\n"
+        + TOLD % "{'timm': 2e-6, 'onnx': 4e-6}[form]"
+        + "assert sys.flags.isolated and os.path.isabs(directory)\n"
+        "assert open(reference).read() == '3' and os.getcwd() == os.path.dirname(reference)\n"
+        "assert os.environ['HF_HUB_OFFLINE'] == '1'\n"
+        "assert any(os.path.isdir(os.path.join(site, 'torch')) for site in sys.argv[4:])\n" + PRINT
+    )
+    told = proof.compare_formats(tmp_path, ("timm", "onnx"), FakeReference(), 1e-5)
+    each = {"timm": 1e-6, "onnx": 2e-6}
+    assert told == Proof(2e-6, 3, True, FakeReference.sizes, each)
+
+
+def test_features_that_are_equal_differ_by_nothing(process, tmp_path):
+    process(TOLD % "0.0" + PRINT)
+    assert proof.compare_formats(tmp_path, ["timm"], FakeReference(), 1e-5) == Proof(
+        0.0, 3, True, FakeReference.sizes, {"timm": 0.0}
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("print('{}')\nsys.stderr.write('first\\nlast words\\n')\nsys.exit(3)", "own: last words$"),
+        ("sys.exit(3)", "own: exit code 3$"),
+        ("raise KeyError('lost')", "own: KeyError: 'lost'$"),
+    ],
+)
+def test_a_process_that_ends_with_an_error_proves_nothing(code, said, process, tmp_path):
+    process(code)
+    with pytest.raises(
+        ExportMismatch, match=f"export: onnx does not load in a process of its {said}"
+    ):
+        proof.compare_formats(tmp_path, ["onnx"], FakeReference(), 1e-5)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        {},
+        {"formats": {}},
+        {"formats": {"timm": {}, "pickle": {}}},
+        {"formats": {"pickle": {}}},
+        {"formats": {"timm": {}}, "precision": "int8"},
+    ],
+)
+def test_a_card_with_other_formats_than_ours_is_refused(card):
+    with pytest.raises(ExportMismatch, match="names formats or a precision that ssl-patches does"):
+        proof._check_card(EXPORT, card)
+
+
+def test_every_format_that_a_card_names_is_checked_before_it_is_opened(monkeypatch):
+    seen = []
+    checks = {name: lambda folder, name=name: seen.append((name, folder)) for name in proof.CHECKS}
+    monkeypatch.setattr(proof, "CHECKS", checks)
+    proof._check_card(EXPORT, {"formats": {"timm": {}, "onnx": {}, "torch_export": {}}})
+    assert seen == [(name, EXPORT) for name in ("timm", "onnx", "torch_export")]
+
+
+@pytest.mark.parametrize("name", ["timm", "onnx", "torch_export"])
+def test_a_format_whose_file_is_not_there_is_refused(name, tmp_path):
+    (tmp_path / "ssl_patches.json").write_text('{"files": {}}')
+    with pytest.raises(ExportMismatch):
+        proof.CHECKS[name](tmp_path)
+
+
+def test_a_format_whose_file_has_changed_is_refused(tmp_path):
+    folder = shutil.copytree(EXPORT, tmp_path / "export")
+    proof._check_onnx(folder)
+    (folder / "encoder.onnx").write_bytes(b"others")
+    with pytest.raises(ExportMismatch, match=r"encoder\.onnx has changed"):
+        verify(folder)
+
+
+def test_where_a_network_takes_one_size_only_that_is_said():
+    one, two = (
+        Proof(0.0, 4, True, sizes, {"timm": 0.0}).lines()[0]
+        for sizes in (((32, 32),), ((32, 32), (8, 8)))
+    )
+    assert "32 x 32 px (the only size that this network takes)" in one
+    assert "only" not in two
+
+
+def test_an_onnx_file_is_not_verified_without_onnxruntime(monkeypatch):
+    monkeypatch.setattr(proof.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r"needs onnxruntime to be verified; install ssl-patches"):
+        verify(EXPORT)

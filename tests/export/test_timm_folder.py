@@ -183,7 +183,7 @@ def test_weights_that_are_a_pickle_with_code_are_not_opened(tmp_path):
     assert (tmp_path / "ran").exists()  # the bomb is live
 
 
-@pytest.mark.parametrize("last", ["write_formats", "compare", "readme", "write_card"])
+@pytest.mark.parametrize("last", ["write_formats", "compare_formats", "readme", "write_card"])
 def test_what_dies_half_way_leaves_no_final_name(last, tmp_path, monkeypatch):
     def die(*_, **__):
         raise KeyboardInterrupt

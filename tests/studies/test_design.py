@@ -12,7 +12,7 @@ from ssl_patches.studies import design, planning
 
 
 def planned(folder: Path, *words: str) -> planning.Plan:
-    return planning.plan(design.read(folder, words), folder / "out")
+    return planning.plan(design.read_study(folder, words), folder / "out")
 
 
 def test_words_replace_values_of_axes_and_the_budget_and_add_axes(tiny_study):
@@ -21,6 +21,22 @@ def test_words_replace_values_of_axes_and_the_budget_and_add_axes(tiny_study):
         f"jigsaw-seed{seed}-{views}" for seed in (5, 6) for views in ("none", "crop_flip")
     ]
     assert {run.choices[0].cfg["budget"]["images"] for run in plan.runs} == {32}
+
+
+@pytest.mark.parametrize("share", [1, 0.5])
+def test_a_budget_is_typed_as_study_yaml_says_it(tiny_study, share):
+    folder = tiny_study(budget={"images": 32})
+    found = design.read_study(folder, ["budget=1e9"])
+    assert found == design.read_study(tiny_study(budget=1e9))
+    assert design.budget_words(found, share) == design.budget_words(
+        design.read_study(tiny_study(budget={"flops": 1e9})), share
+    )
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "nan", "inf", "much"])
+def test_a_budget_that_is_no_amount_is_refused(tiny_study, amount):
+    with pytest.raises(ValueError, match=r"budget"):
+        planned(tiny_study(), f"budget={amount}")
 
 
 def _plain(value: object) -> object:

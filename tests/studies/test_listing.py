@@ -10,9 +10,9 @@ import pytest
 
 from ssl_patches.cli import main
 from ssl_patches.config import locks
-from ssl_patches.config.run_dir import differences
+from ssl_patches.config.run_dir import changed_settings
 from ssl_patches.studies import listing
-from ssl_patches.studies.run_reader import state_of
+from ssl_patches.studies.run_reader import run_state
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_diff_shows_what_differs_and_nothing_else(folder, capsys):
     assert found["results"].keys() >= {"knn20_top1", "linear_top1"}
     assert main(["runs", "diff", str(folder / "failed"), str(folder / "stopped")]) == 0
     assert capsys.readouterr().out.count("equal") == 3
-    assert differences({"a": 1}, {"a": 1}) == {}
+    assert changed_settings({"a": 1}, {"a": 1}) == {}
 
 
 def test_remove_asks_and_removes_the_run_and_its_claims_and_nothing_else(folder, capsys):
@@ -113,8 +113,8 @@ def test_remove_refuses_what_is_running_or_no_run_and_then_removes_nothing(
     (folder / "link").symlink_to(folder / "stopped")
     assert main(["runs", "remove", str(folder / "stopped"), str(folder / name), "--yes"]) == 2
     assert said in capsys.readouterr().err
-    assert state_of(folder / "stopped").kind == "stopped"
-    assert state_of(folder / "done").kind == "finished"
+    assert run_state(folder / "stopped").kind == "stopped"
+    assert run_state(folder / "done").kind == "finished"
 
 
 @pytest.mark.parametrize(
@@ -139,3 +139,9 @@ def test_an_empty_folder_holds_no_runs(tmp_path, capsys):
     assert main(["runs", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "no runs\n"
     assert listing.matching([str(tmp_path)]) == []
+
+
+def test_the_table_shows_the_metrics_that_a_verdict_looks_at(folder, capsys):
+    assert main(["runs", str(folder), "state=finished"]) == 0
+    head = capsys.readouterr().out.splitlines()[0].split()
+    assert [name for name in head if "_top1" in name][:2] == ["linear_top1", "knn20_top1"]

@@ -20,7 +20,7 @@ from ssl_patches.studies import design, planning
 
 
 def planned(folder: Path, *words: str) -> planning.Plan:
-    return planning.plan(design.read(folder, words), folder / "out")
+    return planning.plan(design.read_study(folder, words), folder / "out")
 
 
 def refusals(folder: Path, *words: str) -> str:
@@ -91,7 +91,7 @@ def test_combinations_can_be_left_out(tiny_study):
 
 
 def test_the_key_is_what_decides_the_numbers_and_nothing_else():
-    key = planning.key_of(composed(), "data")
+    key = planning.run_key(composed(), "data")
     same = [
         "run_dir=elsewhere",
         "resume=true",
@@ -100,7 +100,7 @@ def test_the_key_is_what_decides_the_numbers_and_nothing_else():
         "trainer.log_every=3",
         "logger=wandb",
     ]
-    assert {planning.key_of(composed(word), "data") for word in same} == {key}
+    assert {planning.run_key(composed(word), "data") for word in same} == {key}
     others = [
         "seed=1",
         "task=masked",
@@ -112,14 +112,14 @@ def test_the_key_is_what_decides_the_numbers_and_nothing_else():
         "evaluation.train_images=32",
         "data.count=128",
     ]
-    changed = [planning.key_of(composed(word), "data") for word in others]
-    assert len({key, *changed, planning.key_of(composed(), "other data")}) == len(others) + 2
+    changed = [planning.run_key(composed(word), "data") for word in others]
+    assert len({key, *changed, planning.run_key(composed(), "other data")}) == len(others) + 2
 
 
 def test_the_key_names_the_protocol(monkeypatch):
-    before = planning.key_of(composed(), "data")
+    before = planning.run_key(composed(), "data")
     monkeypatch.setattr(planning, "TRAINING", planning.TRAINING + 1)
-    assert planning.key_of(composed(), "data") != before
+    assert planning.run_key(composed(), "data") != before
 
 
 def test_images_that_lie_elsewhere_are_the_same_cell_and_other_images_are_not(tmp_path, tiny_study):
@@ -181,7 +181,7 @@ def test_seeds_and_budgets_that_are_filled_in_are_those_that_composing_gives(
 def test_a_plan_survives_its_file(tiny_study, tmp_path):
     tune = {"values": {"optimizer.base_lr": [1e-3, 2e-3]}, "share": 0.5, "seed": 100}
     plan = planned(tiny_study(tune=tune, supervised=True))
-    assert planning.load(plan.save()) == plan
+    assert planning.read_plan(plan.save()) == plan
     assert plan.save() == plan.save() != dataclasses.replace(plan, trials=[]).save()
 
 
@@ -265,10 +265,15 @@ def test_all_problems_of_all_cells_are_told_together_each_once(tiny_study):
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["tasks_embedded", "tasks_cifar10", pytest.param("tasks_imagenette", marks=pytest.mark.slow)],
+    ("name", "runs", "trials"),
+    [
+        ("tasks_embedded", 4, 0),
+        pytest.param("tasks_cifar10", 6, 12, marks=pytest.mark.slow),
+        pytest.param("tasks_imagenette", 11, 22, marks=pytest.mark.slow),
+        ("imagenette_gpu", 4, 0),
+    ],
 )
-def test_the_studies_that_come_with_the_package_can_be_planned(name, tmp_path):
+def test_the_studies_that_come_with_the_package_can_be_planned(name, runs, trials, tmp_path):
     import numpy as np
     from PIL import Image
 
@@ -280,13 +285,12 @@ def test_the_studies_that_come_with_the_package_can_be_planned(name, tmp_path):
     words = ["seed=0"]  # seeds only repeat what is composed
     if name != "tasks_embedded":
         words += [f"data.root={tmp_path / 'images'}", "data.batch_size=8"]
-    plan = planning.plan(design.read(REPOSITORY / "experiments" / name, words), tmp_path / "out")
-    tasks = {run.axes["task"] for run in plan.runs}
-    assert len(plan.runs) == {"tasks_embedded": 4, "tasks_cifar10": 6, "tasks_imagenette": 11}[name]
-    assert (
-        len(plan.trials) == {"tasks_embedded": 0, "tasks_cifar10": 12, "tasks_imagenette": 22}[name]
+    plan = planning.plan(
+        design.read_study(REPOSITORY / "experiments" / name, words), tmp_path / "out"
     )
-    assert {"jigsaw", "relative", "masked"} <= tasks
+    tasks = {run.axes["task"] for run in plan.runs}
+    assert (len(plan.runs), len(plan.trials)) == (runs, trials)
+    assert {"jigsaw", "masked"} <= tasks
     assert not (tmp_path / "out").exists()
 
 
@@ -311,7 +315,7 @@ def test_a_run_of_before_is_found_and_images_that_changed_are_run_anew(tmp_path,
         build_data.source(cfg, split, whole=False).former_fingerprint()
         for split in ("train", "val")
     ]
-    before = planning.key_of(cfg, " ".join(prints))
+    before = planning.run_key(cfg, " ".join(prints))
     at = folder / "out" / "cells" / f"{other.name}-{before[:8]}"
     at.mkdir(parents=True)
     (at / "summary.json").write_text(json.dumps({"data_fingerprint": prints[0]}))

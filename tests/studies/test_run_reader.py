@@ -12,7 +12,7 @@ from ssl_patches.studies.run_reader import (
     read_run,
     read_summary,
     run_folders,
-    state_of,
+    run_state,
     typed_command,
     used,
 )
@@ -46,11 +46,11 @@ def test_settings_that_cannot_be_read_are_a_crash_and_empty(run):
 
 
 def test_states_follow_from_files(run, tmp_path):
-    assert state_of(tmp_path / "nowhere").kind == "missing"
+    assert run_state(tmp_path / "nowhere").kind == "missing"
     (run / "summary.json").write_text('{"results": [')
-    assert state_of(run).kind == "stopped"
+    assert run_state(run).kind == "stopped"
     (run / "error.txt").write_text("Traceback\nValueError: no\n")
-    assert (state_of(run).kind, state_of(run).note) == ("failed", "ValueError: no")
+    assert (run_state(run).kind, run_state(run).note) == ("failed", "ValueError: no")
     (run / "error.txt").write_bytes(b"\xff\n")
     assert last_error(run)
 

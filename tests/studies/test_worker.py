@@ -16,7 +16,7 @@ import pytest
 from ssl_patches.cli import main
 from ssl_patches.config import locks
 from ssl_patches.studies import tuning
-from ssl_patches.studies.run_reader import state_of, used
+from ssl_patches.studies.run_reader import run_state, used
 from ssl_patches.training.callbacks.checkpoint import Checkpoints
 from ssl_patches.training.pretrainer import Pretrainer
 
@@ -89,7 +89,7 @@ def test_ctrl_c_stops_after_the_step_and_the_same_command_goes_on(
 
     monkeypatch.setattr(Pretrainer, "on_train_batch_start", interrupted)
     out = run(tiny_study(), code=1)
-    assert state_of(cells_of(out)["jigsaw-seed0"]).kind == "stopped"
+    assert run_state(cells_of(out)["jigsaw-seed0"]).kind == "stopped"
     assert "go on" in capsys.readouterr().err
     run(tiny_study())
     assert steps == [(seed, step) for seed in (0, 1) for step in range(4)]  # no step twice
@@ -120,12 +120,12 @@ def test_a_killed_study_goes_on_from_the_checkpoint_and_a_finished_cell_is_left_
         assert time.monotonic() < end
         time.sleep(0.05)
     cell = cells_of(out)["jigsaw-seed0"]
-    assert state_of(cell).kind == "running"
+    assert run_state(cell).kind == "running"
     with pytest.raises(ValueError, match=f"process {process.pid} on .* works in it"):
         locks.refuse_others(cell)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert state_of(cell).kind == "crashed"
+    assert run_state(cell).kind == "crashed"
     at = used(cell)["images"] / 16
     assert 20 <= at < 3000
     # a step may be slow; what is left of so long a run is not run here
@@ -376,7 +376,7 @@ def test_ctrl_c_reaches_all_workers_and_none_outlives_the_command(end, tiny_stud
         assert process.returncode == 1
         assert "the same command goes on" in said
     wait_until(lambda: not any(locks.owner(cell) for cell in cells))
-    assert [state_of(cell).kind for cell in cells] == ["stopped", "stopped"]
+    assert [run_state(cell).kind for cell in cells] == ["stopped", "stopped"]
     assert all((cell / "checkpoints" / "last.ckpt").is_file() for cell in cells)
 
 

@@ -7,7 +7,7 @@ import torch
 
 from ssl_patches.encoders import create
 from ssl_patches.sampler import PatchSampler
-from ssl_patches.tasks.agree import Agree, compare, retrieval
+from ssl_patches.tasks.agree import Agree, compare_views, retrieval
 from ssl_patches.training.budget import count_flops
 from ssl_patches.types import Views
 
@@ -42,9 +42,9 @@ def test_every_spread_trains_every_family(family, spread):
 def test_rows_that_follow_each_other_belong_to_one_image():
     first, second = torch.randn(8, 4), torch.randn(8, 4)
     assert retrieval(first, first)["accuracy"] == 1
-    disagreement, _ = compare(torch.stack([first, first], 1), first, spread="sigreg")
+    disagreement, _ = compare_views(torch.stack([first, first], 1), first, spread="sigreg")
     assert disagreement == 0
-    assert compare(torch.stack([first, second], 1), first, spread="tcr")[0] > 0.1
+    assert compare_views(torch.stack([first, second], 1), first, spread="tcr")[0] > 0.1
 
 
 @pytest.mark.parametrize("family", ["vit", "resnet"])

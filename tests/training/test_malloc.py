@@ -4,13 +4,15 @@ undone and is inherited."""
 from __future__ import annotations
 
 import multiprocessing
+import re
 import resource
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from ssl_patches.training.malloc import keep_freed_memory
+from ssl_patches.training.malloc import give_back_freed_memory, keep_freed_memory
 
 BLOCK = 12 * 2**20  # floats, 48 MiB
 
@@ -39,3 +41,31 @@ def test_large_blocks_are_fetched_once():
         process.join()
     kept, plain = counts
     assert kept < 10 < plain  # of pages of 2 MiB, the largest there are, a block has 24
+
+
+def resident(found: object) -> None:
+    """MiB that a process holds while it has large blocks, after it freed them, and given back."""
+    keep_freed_memory()
+
+    def now() -> float:
+        status = Path("/proc/self/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+    blocks = [torch.empty(BLOCK).fill_(1) for _ in range(6)]
+    held = now()
+    blocks.clear()
+    freed = now()
+    give_back_freed_memory()
+    found.put((held, freed, now()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc")
+def test_what_was_kept_is_given_back_when_it_is_asked_for():
+    context = multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    process = context.Process(target=resident, args=(queue,))
+    process.start()
+    held, freed, back = queue.get()
+    process.join()
+    assert held - freed < 60  # of 288 MiB
+    assert held - back > 200

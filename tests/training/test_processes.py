@@ -269,7 +269,7 @@ def test_a_signal_to_the_first_process_stops_all_after_the_same_step(tmp_path):
     finally:
         process.kill()
     assert process.returncode == 1
-    assert said.splitlines()[-1].endswith(f"go on with run_dir={run_dir} resume=true")
+    assert said.splitlines()[-1].endswith(f" run_dir={run_dir} resume=true")
     assert last(run_dir)["global_step"] >= 1
 
 

@@ -38,8 +38,8 @@ def test_every_task_hands_on_the_features_that_its_loss_depends_on(task):
     torch.manual_seed(0)
     module = module_of(task)
     module.losses(torch.randint(256, (16, 3, 32, 32), dtype=torch.uint8))
-    assert len(module.spread.ratios) == 1
-    assert module.spread.ratios[0] > 0
+    assert len(module.spread_ratios) == 1
+    assert module.spread_ratios[0] > 0
 
 
 def test_the_penalty_has_the_share_of_the_gradient_that_was_asked_for():
@@ -51,10 +51,11 @@ def test_the_penalty_has_the_share_of_the_gradient_that_was_asked_for():
     )
     for step in range(4):
         torch.manual_seed(1)
-        spread(loss, features, step=step)
-        spread.settle(step=step)
+        _, _, ratio = spread(loss, features, step=step)
+        spread.settle([ratio], step=step)
     torch.manual_seed(1)
-    extra, _ = spread(loss, features, step=4)
+    extra, _, after_pilot = spread(loss, features, step=4)
+    assert after_pilot is None
     task, penalty = (
         torch.autograd.grad(part, features, retain_graph=True)[0].norm() for part in (loss, extra)
     )
@@ -65,8 +66,9 @@ def test_the_weight_is_measured_in_the_pilot_and_then_kept():
     spread, features = Spread(pilot=2).train(), torch.randn(32, 8, requires_grad=True)
     weights = []
     for step in range(4):
-        spread(features.square().mean() * (step + 1), features, step=step)
-        spread.settle(step=step)
+        loss = features.square().mean() * (step + 1)
+        _, _, ratio = spread(loss, features, step=step)
+        spread.settle([ratio] if ratio is not None else [], step=step)
         weights.append(float(spread.weight))
     assert weights[0] > 0
     assert weights[1] != weights[0]

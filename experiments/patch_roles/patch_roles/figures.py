@@ -16,7 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from patch_roles.invariance import CHANGES
-from ssl_patches.evaluation.probes.segmentation_figure import displayed, picture_grid, save_figure
+from ssl_patches.evaluation.probes.segmentation_figure import (
+    for_matplotlib,
+    picture_grid,
+    save_figure,
+)
 from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS, TRAINED, Row
 
 COLOURS = {TRAINED: "#1f5fa8", RANDOM_INIT: "#9a9a9a", RAW_PIXELS: "#c98a2b"}
@@ -99,7 +103,7 @@ def draw_attention(path: Path, *, images: Tensor, attention: Tensor, objects: Te
         len(images), 2, ("image, objects outlined", "attention of the last block")
     )
     for (left, right), image, weights, inside in zip(
-        panels, displayed(images), attention, objects, strict=True
+        panels, for_matplotlib(images), attention, objects, strict=True
     ):
         height, width = image.shape[:2]
         outline = F.interpolate(inside[None, None].float(), size=(height, width), mode="nearest")[

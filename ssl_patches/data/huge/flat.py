@@ -22,7 +22,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ssl_patches.config.atomic import replacing
-from ssl_patches.config.keys import key_of, state_of
+from ssl_patches.config.keys import files_state, key_of
 from ssl_patches.config.outside import check_regular
 from ssl_patches.data.arrays import channels_first
 from ssl_patches.data.decode import DECODERS, eight_bits, orientation
@@ -64,7 +64,7 @@ def unpacked(path: str, *, channels: int, memory: int, folder: Path) -> str:
     ``memory``: MiB that decoding may take. ValueError for a picture that needs more, where rasterio
     is not there or does not read it; OSError where ``folder`` cannot be written.
     """
-    key = key_of(file=state_of([path]), channels=channels, decoders=DECODERS)
+    key = key_of(file=files_state([path]), channels=channels, decoders=DECODERS)
     place = folder / f"{key[:32]}.npy"
     if place.exists():
         return str(place)

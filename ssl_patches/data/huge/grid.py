@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_patches.config.atomic import write_json
-from ssl_patches.config.keys import key_of, state_of
+from ssl_patches.config.keys import files_state, key_of
 from ssl_patches.config.outside import read_json
 from ssl_patches.data.decode import DECODERS, UnreadableImage
 from ssl_patches.data.huge.image import Box, Extent, HugeImage, failures_of
@@ -114,7 +114,7 @@ def grid_of(image: HugeImage, path: str, rule: Rule, *, folder: Path | None) -> 
             f" larger: set data.window={min(wide, high)}, or leave the image out (data.skip)"
         )
     empty = Grid((wide, high), image.levels[0], rule.window, np.zeros(0, np.int32))
-    key = key_of(file=state_of(files_of(path)), rule=repr(rule), rules=RULES, decoders=DECODERS)
+    key = key_of(file=files_state(files_of(path)), rule=repr(rule), rules=RULES, decoders=DECODERS)
     place = None if folder is None else folder / f"{key[:32]}.json"
     kept = None if place is None else _known(place, empty.count)
     if kept is None:

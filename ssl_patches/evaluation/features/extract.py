@@ -30,6 +30,7 @@ Read = Tensor | Mapping[str, Tensor]
 """Features (B, dim), or several of them by name; (B, tokens, dim) goes to disk."""
 Reader = Callable[[Tensor], Read]
 """From normalised images (B, C, H, W)."""
+AT_ONCE = 32  # images in a forward pass on a CPU: more leave its caches, and take more memory
 LARGEST_SIDE = 32  # of raw pixels: 3072 numbers per image; 50,000 images are 600 MB
 
 
@@ -149,7 +150,7 @@ def collect(
             _check(batch.images, channels=len(centre))
             images = normalised(batch.images.to(device, non_blocking=True), centre, scale)
             for name, read in readers.items():
-                for part, features in _named(name, read(images)):
+                for part, features in _read(name, read, images):
                     parts.setdefault(part, _InMemory() if features.dim() == 2 else _OnDisk()).add(
                         features
                     )
@@ -160,6 +161,12 @@ def collect(
         raise ValueError("data: the loader gave no images; name a source that holds some")
     # Cloned outside, for inference tensors may not enter a computation that is differentiated.
     return {name: some.whole() for name, some in parts.items()}, torch.cat(labels).clone()
+
+
+def _read(name: str, read: Reader, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Read a batch, on a CPU ``AT_ONCE`` images at a time."""
+    for some in images.split(AT_ONCE if images.device.type == "cpu" else len(images)):
+        yield from _named(name, read(some))
 
 
 def _named(name: str, read: Read) -> Iterable[tuple[str, Tensor]]:

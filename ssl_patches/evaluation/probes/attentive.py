@@ -126,7 +126,7 @@ class Query(nn.Module):
         )
 
 
-class Attentive(nn.Module):
+class AttentiveProbes(nn.Module):
     """Several probes of the same start side by side, on tokens that are standardised by ``scale``.
 
     ``centre``, ``spread``: of values to be told (D,).
@@ -182,9 +182,9 @@ def _fit(
     warmup: float,
     seed: int,
     device: str | torch.device,
-) -> Attentive:
+) -> AttentiveProbes:
     """Train the probes of ``grid`` (learning rate, weight decay) at once on images ``some``."""
-    model = Attentive(
+    model = AttentiveProbes(
         probes=len(grid), dim=train.shape[-1], count=count, scale=scale, seed=seed
     ).to(device)
     groups = [
@@ -211,7 +211,7 @@ def _fit(
     return model.eval()
 
 
-def _loss(predictions: Tensor, targets: Tensor, probes: Attentive, kind: Kind) -> Tensor:
+def _loss(predictions: Tensor, targets: Tensor, probes: AttentiveProbes, kind: Kind) -> Tensor:
     """Of predictions (P, B, count): the mean over images, summed over probes, which do not touch
     each other."""
     each = len(predictions)
@@ -228,7 +228,7 @@ def _loss(predictions: Tensor, targets: Tensor, probes: Attentive, kind: Kind) -
 
 @torch.inference_mode()
 def _predictions(
-    probes: Attentive, tokens: Tensor, some: Tensor, kind: Kind, device: str | torch.device
+    probes: AttentiveProbes, tokens: Tensor, some: Tensor, kind: Kind, device: str | torch.device
 ) -> Tensor:
     """(P, n), or (P, n, count): what each probe says of the images ``some``."""
     found = torch.cat([probes(tokens[index].to(device)).cpu() for index in some.split(READ)], 1)

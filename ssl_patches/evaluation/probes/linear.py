@@ -25,9 +25,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import (
-    minimize,  # torch.optim would import the compiler: seconds, for a process that only evaluates
-)
 from torch import Tensor
 
 from ssl_patches.evaluation.labels import Kind
@@ -207,6 +204,9 @@ class Softmax:
 
     def fit(self, strength: float) -> bool:
         """Move to the minimum at this L2 strength. False when ``STEPS`` steps did not reach it."""
+        # here: a run starts without it, and torch.optim, which has L-BFGS too, brings the compiler
+        from scipy.optimize import minimize
+
         self.scale = (self.spectrum * self._curvature() + strength).rsqrt().float()
         start = (
             torch.cat([self.weight @ self.basis / self.scale, self.bias[:, None]], 1)

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-from scipy.stats import t as student
 from torch import Tensor
 
 from ssl_patches.evaluation.labels import Kind
@@ -76,7 +75,9 @@ def mean_row(
     """
     found = torch.tensor(values, dtype=torch.float64)
     mean, draws = found.mean().item(), len(values)
-    half = student.ppf(0.5 + level / 2, draws - 1) * found.std().item() / draws**0.5
+    from scipy.special import stdtrit  # here: scipy.stats takes two CPU seconds, of every run
+
+    half = float(stdtrit(draws - 1, 0.5 + level / 2)) * found.std().item() / draws**0.5
     low, high = mean - half, mean + half
     if (limits := Metric.named(metric, mean).limits) is not None:
         low, high = max(limits[0], low), min(limits[1], high)

@@ -34,7 +34,7 @@ from ssl_patches.data.masks import WithMasks
 from ssl_patches.data.module import ordered_loader, permutation
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import Precision, Reader, autocast, collect, frozen
-from ssl_patches.evaluation.miou import counts_of, enlarged, miou, miou_row
+from ssl_patches.evaluation.miou import count_matches, enlarged, miou, miou_row
 from ssl_patches.evaluation.probes.base import Probe
 from ssl_patches.evaluation.probes.inputs import ProbeInputs
 from ssl_patches.evaluation.probes.knn import knn_means
@@ -161,7 +161,7 @@ def linear_segmentation(
             path = SoftTargets(x[:kept], y[:kept], classes=classes)
             for strength in grid:
                 path.fit(strength)
-                counts = counts_of(_maps(path(x[kept:]), like=train), masks[-held:]).sum(0)
+                counts = count_matches(_maps(path(x[kept:]), like=train), masks[-held:]).sum(0)
                 found[strength] = 100 * miou(counts).item()
         strength, settings = chosen_strength(grid, found, held_out=held, metric="miou")
         model = SoftTargets(x, y, classes=classes, start=path)
@@ -211,7 +211,7 @@ class Segmentation(Probe):
         scores["ceiling"] = shares_of(truth, classes=classes, grid=grid_of(test))
         return [
             miou_row(
-                counts_of(score, truth),
+                count_matches(score, truth),
                 model=inputs.model,
                 data=inputs.data,
                 metric=f"miou_{name}",

@@ -33,7 +33,7 @@ def draw_segmentation(
         len(images), 2 + len(predicted), ("image", "truth", *predicted), legend=True
     )
     colours = _class_colours(len(classes))
-    pictures = displayed(images)
+    pictures = for_matplotlib(images)
     for row, image, *masks in zip(panels, pictures, truth, *predicted.values(), strict=True):
         row[0].imshow(image.numpy())
         for axes, mask in zip(row[1:], masks, strict=True):
@@ -47,7 +47,7 @@ def draw_segmentation(
     save_figure(figure, path, "Segmentation with a frozen encoder")
 
 
-def displayed(images: Tensor) -> Tensor:
+def for_matplotlib(images: Tensor) -> Tensor:
     """Turn uint8 (N, C, H, W) into (N, H, W, 3) in 0..1 for matplotlib.
 
     One channel is repeated, more than three are cut.

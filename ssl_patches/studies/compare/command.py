@@ -20,7 +20,7 @@ from ssl_patches.config.plain_text import tell
 from ssl_patches.config.run_dir import CONFIG
 from ssl_patches.studies import design
 from ssl_patches.studies.compare.comparison import Comparison, compare_runs
-from ssl_patches.studies.compare.table import as_csv, pair_rows, render, rows_of
+from ssl_patches.studies.compare.table import as_csv, long_rows, pair_rows, render
 from ssl_patches.studies.run_reader import run_folders
 
 STUDY = "study.yaml"
@@ -75,7 +75,7 @@ def compare(places: Sequence[Path], wanted: Wanted) -> int:
     comparison = compare_runs(places, metric=wanted.metric, mixed=wanted.mixed)
     for lost in comparison.left_out:
         _say(f"left out {lost.path}: {lost.reason}")
-    rows = rows_of(comparison)
+    rows = long_rows(comparison)
     tell(json.dumps(rows) if wanted.as_json else render(comparison, markdown=wanted.markdown))
     page, results = _files(places, wanted)
     _write(results, RESULTS, lambda: as_csv(rows))

@@ -12,10 +12,10 @@ from typing import Any
 from ssl_patches.config.messages import nearest
 from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.evaluation.rows import TRAINED
-from ssl_patches.studies.compare.entries import Entry, entries_of, metrics_of
-from ssl_patches.studies.compare.runs import FinishedRun, LeftOut, find_runs
+from ssl_patches.studies.compare.entries import Entry, entries_of, metric_names
+from ssl_patches.studies.compare.runs import FinishedRun, OmittedRun, find_runs
 from ssl_patches.studies.compare.statistics import (
-    Pair,
+    Contrast,
     all_pairs,
     family,
     higher_is_better,
@@ -55,7 +55,7 @@ class Comparison:
 
     places: tuple[Path, ...]
     runs: list[FinishedRun]
-    left_out: list[LeftOut]
+    left_out: list[OmittedRun]
     entries: list[Entry]  # best first, the floors after them
     metrics: list[str]  # of whole encoders; those of single layers are in ``layers``
     layers: list[str]
@@ -72,15 +72,15 @@ class Comparison:
         """Return the entries of the floors."""
         return [entry for entry in self.entries if entry.model != TRAINED]
 
-    def pairs(self, metric: str) -> list[Pair]:
+    def pairs(self, metric: str) -> list[Contrast]:
         """Compare every two trained entries of one protocol, with Holm's correction over all."""
-        found: list[Pair] = []
+        found: list[Contrast] = []
         for mark in sorted({entry.mark for entry in self.trained}):
             samples = [entry.sample(metric) for entry in self.trained if entry.mark == mark]
             found += all_pairs([sample for sample in samples if sample], metric=metric)
         return found
 
-    def against_floors(self, metric: str) -> list[Pair]:
+    def against_floors(self, metric: str) -> list[Contrast]:
         """Compare every trained entry with the floors of its own encoder and protocol: a family of
         its own."""
         pairs = []
@@ -113,7 +113,7 @@ def compare_runs(
             f"compare {' '.join(map(str, places))}: no finished run below; "
             f"name a run_dir with {SUMMARY}, or a folder of them{told}"
         )
-    known = metrics_of(runs)
+    known = metric_names(runs)
     if metric is not None and metric not in known:
         raise ValueError(
             f"--metric {metric}: no run has it;"
@@ -133,7 +133,7 @@ def compare_runs(
     )
 
 
-def estimate(entry: Entry, metric: str) -> Estimate | None:
+def estimate_metric(entry: Entry, metric: str) -> Estimate | None:
     """Estimate a metric over seeds where there are two; with one seed the bounds over its test
     images, and ``over`` says so."""
     if (sample := entry.sample(metric)) is None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_patches.config.messages import shown
-from ssl_patches.config.run_dir import differences
+from ssl_patches.config.run_dir import changed_settings
 from ssl_patches.evaluation.rows import RAW_PIXELS, TRAINED
 from ssl_patches.studies.compare.runs import FLOORS, FinishedRun
 from ssl_patches.studies.compare.statistics import Sample
@@ -111,7 +111,7 @@ def entries_of(
     return found + list(_floors(runs, marks, several=several)), notes + _unequal(runs)
 
 
-def metrics_of(runs: Sequence[FinishedRun]) -> list[str]:
+def metric_names(runs: Sequence[FinishedRun]) -> list[str]:
     """List every metric of the results, in the order in which the runs name them."""
     return list(dict.fromkeys(row["metric"] for run in runs for row in run.results))
 
@@ -245,7 +245,7 @@ def _protocols(runs: Sequence[FinishedRun], *, mixed: bool) -> tuple[dict[Path, 
     first = lots[0][1]
     told = []
     for _, other in lots[1:]:
-        changed = differences(_protocol(first[0], shared), _protocol(other[0], shared))
+        changed = changed_settings(_protocol(first[0], shared), _protocol(other[0], shared))
         shortened = {
             key: (_short(key, before), _short(key, now)) for key, (before, now) in changed.items()
         }

@@ -66,23 +66,23 @@ class FinishedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class OmittedRun:
     """A run that is not in the table."""
 
     path: Path
     reason: str
 
 
-def find_runs(places: Sequence[Path]) -> tuple[list[FinishedRun], list[LeftOut]]:
+def find_runs(places: Sequence[Path]) -> tuple[list[FinishedRun], list[OmittedRun]]:
     """Find the finished runs at or below ``places``, by path, and the others with the reason.
     ValueError for a place that is no folder."""
     found: list[FinishedRun] = []
-    left_out: list[LeftOut] = []
+    left_out: list[OmittedRun] = []
     for folder in _folders(places):
         try:
             found.append(read_finished(folder))
         except (ValueError, OSError) as error:  # half of a run, or one that may not be read
-            left_out.append(LeftOut(folder, str(error)))
+            left_out.append(OmittedRun(folder, str(error)))
     return _known_again(found), left_out
 
 

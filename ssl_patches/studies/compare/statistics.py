@@ -53,7 +53,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class Contrast:
     """Two samples compared in one metric; ``first`` has the better mean, and ``ahead`` is by how
     much (never negative)."""
 
@@ -109,14 +109,14 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, fl
     return sample.mean, sample.mean - half, sample.mean + half
 
 
-def welch(first: Sample, second: Sample, *, metric: str, level: float = LEVEL) -> Pair:
+def welch(first: Sample, second: Sample, *, metric: str, level: float = LEVEL) -> Contrast:
     """Compare two means by Welch's t-test (1947); the better one comes first. p is None where the
     seeds allow no statement."""
     first, second = sorted(
         (first, second), key=lambda sample: sample.mean, reverse=higher_is_better(metric)
     )
     sizes = (_seeds(first), _seeds(second))
-    pair = Pair(metric, first.name, second.name, abs(first.mean - second.mean), sizes)
+    pair = Contrast(metric, first.name, second.name, abs(first.mean - second.mean), sizes)
     drawn = [sample for sample in (first, second) if not sample.fixed]
     if not drawn or any(len(sample.values) < 2 for sample in drawn):
         return pair
@@ -148,7 +148,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def family(pairs: Sequence[tuple[Sample, Sample]], *, metric: str) -> list[Pair]:
+def family(pairs: Sequence[tuple[Sample, Sample]], *, metric: str) -> list[Contrast]:
     """Test all ``pairs`` as one family: p-values are adjusted together."""
     found = [welch(first, second, metric=metric) for first, second in pairs]
     tested = {place: pair.p for place, pair in enumerate(found) if pair.p is not None}
@@ -157,7 +157,7 @@ def family(pairs: Sequence[tuple[Sample, Sample]], *, metric: str) -> list[Pair]
     return found
 
 
-def all_pairs(samples: Sequence[Sample], *, metric: str) -> list[Pair]:
+def all_pairs(samples: Sequence[Sample], *, metric: str) -> list[Contrast]:
     """Compare every sample with every other, best mean first."""
     ranked = sorted(samples, key=lambda sample: sample.mean, reverse=higher_is_better(metric))
     return family(list(itertools.combinations(ranked, 2)), metric=metric)

@@ -14,9 +14,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ssl_patches.config.plain_text import cell
+from ssl_patches.config.plain_text import field
 from ssl_patches.evaluation.rows import RAW_PIXELS, TRAINED
-from ssl_patches.studies.compare.comparison import Comparison, estimate
+from ssl_patches.studies.compare.comparison import Comparison, estimate_metric
 from ssl_patches.studies.compare.entries import Entry
 from ssl_patches.studies.compare.runs import ROW, FinishedRun
 
@@ -45,7 +45,9 @@ def lines(comparison: Comparison) -> list[list[str]]:
     """Return one line per entry, best first, floors last."""
     found = []
     for entry in comparison.entries:
-        values = [str(estimate(entry, metric) or "-") for metric in comparison.metrics[:SHOWN]]
+        values = [
+            str(estimate_metric(entry, metric) or "-") for metric in comparison.metrics[:SHOWN]
+        ]
         seeds = "-" if entry.model == RAW_PIXELS else str(len(entry.seeds))
         found.append(
             [entry.name, seeds, *values, *(_spent(entry) if entry.model == TRAINED else ["-"] * 5)]
@@ -93,7 +95,7 @@ def legend(comparison: Comparison) -> str:
         found.over
         for entry in comparison.entries
         for metric in comparison.metrics
-        if (found := estimate(entry, metric))
+        if (found := estimate_metric(entry, metric))
     }
     return "; ".join(text for kind, text in LEGEND.items() if kind in kinds)
 
@@ -108,7 +110,7 @@ def render(comparison: Comparison, *, markdown: bool = False) -> str:
     ]
     if markdown:
         rows = [table[0], ["---"] * len(table[0]), *table[1:]]
-        blocks = ["\n".join(f"| {' | '.join(_plain(cell) for cell in row)} |" for row in rows)]
+        blocks = ["\n".join(f"| {' | '.join(_plain(field) for field in row)} |" for row in rows)]
         blocks += [
             "\n".join(f"- {_plain(text)}" for text in block) for block in (told, said) if block
         ]
@@ -117,7 +119,7 @@ def render(comparison: Comparison, *, markdown: bool = False) -> str:
     rows = [table[0], ["-" * width for width in widths], *table[1:]]
     blocks = [
         "\n".join(
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            "  ".join(field.ljust(w) for field, w in zip(row, widths, strict=True)).rstrip()
             for row in rows
         )
     ]
@@ -135,7 +137,7 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).replace("](", "]\\(")
 
 
-def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
+def long_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Return the results of every run in long form: what ``--json`` prints and ``results.csv``
     holds."""
     names = {
@@ -197,7 +199,7 @@ def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else ["run"])
     writer.writeheader()
     writer.writerows(
-        {key: cell(value) if isinstance(value, str) else value for key, value in row.items()}
+        {key: field(value) if isinstance(value, str) else value for key, value in row.items()}
         for row in rows
     )
     return out.getvalue()

@@ -63,8 +63,7 @@ def disk_full_guard(run_dir: Path, last: Path) -> Iterator[None]:
             raise
         left = f"{last} is whole" if last.exists() else "nothing was saved before"
         raise Failed(
-            f"{run_dir}: cannot be written ({error.strerror}); {left}; make room, then go on with"
-            f" run_dir={run_dir} resume=true"
+            f"{run_dir}: cannot be written ({error.strerror}); {left}; make room", run_dir
         ) from error
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.encoders.base import Encoder
+from ssl_patches.evaluation.features.extract import AT_ONCE
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.types import ImageBatch
 from ssl_patches.views import resample
@@ -51,7 +52,7 @@ def first_images(source: Any, count: int | None) -> ImageBatch:
     return ImageBatch(*(torch.cat(part) for part in zip(*batches, strict=True)))
 
 
-def normalised(module: Pretrainer, views: Tensor) -> Tensor:
+def normalised_views(module: Pretrainer, views: Tensor) -> Tensor:
     """Normalise views as the exported model wants them: all parts have its mean and deviation.
 
     ``views`` (B, C, S, S) uint8, or float in 0..1 -> the same shape, float.
@@ -65,7 +66,7 @@ def whole_views(module: Pretrainer, images: Tensor) -> Tensor:
 
     ``images`` (B, C, H, W) uint8 -> (B, C, S, S).
     """
-    return normalised(module, module.views(images.to(module.device)))
+    return normalised_views(module, module.views(images.to(module.device)))
 
 
 def calibrated(module: Pretrainer, data: PatchDataModule) -> Encoder:
@@ -94,9 +95,11 @@ def pooled_features(
         seen = (
             whole_views(module, some)
             if views is None
-            else normalised(module, views(some.to(module.device)))
+            else normalised_views(module, views(some.to(module.device)))
         )
-        found.append(encoder.features(seen)[0].pooled.float().cpu())
+        # on a CPU in smaller parts: what a layer makes of them stays in its caches
+        for part in seen.split(AT_ONCE if seen.device.type == "cpu" else BATCH):
+            found.append(encoder.features(part)[0].pooled.float().cpu())
     return torch.cat(found)
 
 

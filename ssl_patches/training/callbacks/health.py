@@ -5,14 +5,17 @@ its accuracy stands beside the training's) and takes features of whole ones from
 would be exported now: eval mode, no augmentation, BatchNorm statistics of whole images. Always the
 same images, never trained on, and all of them at once: a rank over a batch is bounded by the batch.
 Alignment is between the whole image and a random crop and flip of it (scale 0.2 to 1, whatever the
-views of the run are), so that it compares between runs.
+views of the run are), so that it compares between runs. All is computed in the precision of the
+training step.
 
-How often is decided by what a check costs: FLOPs (more for each of fp32 where training is in bf16)
-are counted once, on a rehearsal with a few images at the start (which also meets what is broken
-before an hour has gone), and checks are spaced so that they take ``share`` of the compute. The
-spacing is a function of the configuration, not of the clock: a resumed run checks at the same
-steps. Two checks are made at any price: at the end of the first epoch, if none comes before, and at
-the end of the run. On small runs these two are most of the cost.
+How often is decided by what a check costs: FLOPs are counted once, on a rehearsal with a few images
+at the start (which also meets what is broken before an hour has gone), and checks are spaced so
+that they take ``share`` of the compute. The spacing is a function of the configuration, not of the
+clock: a resumed run checks at the same steps. One more is made at the end of the first epoch, if
+none comes before. Where the number of steps is known, a check is left out if the steps that remain
+are fewer than ``WORTH`` times what it costs: the one at the end of the run, which is made at any
+price, says the same. A run so short that this last check would take more than ``LAST`` of it is
+checked on fewer images, but not on fewer than ``FEWEST``.
 
 Observers look at a copy (``eval_copy``): weights are equal bit for bit with and without the panel.
 """
@@ -22,6 +25,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +48,50 @@ CSV = "health.csv"
 FIGURE = "health.png"
 REHEARSAL = 4  # images
 BACKWARD = 3.0  # a training step costs about three forward passes
-FP32 = 2.5  # what a pass costs in fp32, as features are taken, against one in bf16
+WORTH = 10.0  # a check takes at most a tenth of what comes after it
+LAST = 0.03  # of the steps of a run, for its last check
+FEWEST = 128  # images of a check, where there are so many
 DRAW = 0  # seed of the views and tiles of every check
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a check costs, in training steps per image.
+
+    ``question``: of the pretext task; ``feature``: of a whole image; ``asked``: images with a
+    question and a second view, at most.
+    """
+
+    question: float
+    feature: float
+    asked: int
+
+    def steps(self, images: int) -> float:
+        """Return the training steps that a check of ``images`` costs."""
+        asked = min(self.asked, images)
+        return asked * self.question + (images + asked) * self.feature
+
+    def spacing(self, images: int, share: float) -> int:
+        """Count the steps between checks that take ``share`` of the compute."""
+        return max(1, round(self.steps(images) / share))
+
+
+def is_due(step: int, *, first: int, between: int, last: int | None, apart: int) -> bool:
+    """Tell whether a check is made after ``step``: every ``between`` steps, from ``first`` on.
+
+    Not in the ``apart`` steps before the ``last`` one of the run, after which one is made anyway.
+    """
+    if step < first or (step - first) % between:
+        return False
+    return last is None or step >= last or last - step >= apart
 
 
 class Health(Observer):
     """A callback that checks the health of a run. ValueError for numbers out of range.
 
     ``images``: held-out images that features are taken of, at most (null: all); they stay in
-    memory. Why: an effective rank is bounded by their number, and seconds go into each check.
+    memory, and a short run takes fewer. Why: an effective rank is bounded by their number, and
+    seconds go into each check.
     ``asked``: how many of them the pretext task is asked about, and how many have a second view for
     alignment. Why: half.
     ``share``: of the run's compute that checks may take. Why: what nobody notices. ``every``: steps
@@ -95,6 +134,7 @@ class Health(Observer):
         )
         self._held: ImageBatch | None = None
         self._read: dict[str, list[float]] = {}  # training since the last check
+        self._features: tuple[int, torch.Tensor] | None = None  # step and features of a check
 
     def on_train_start(self, trainer: L.Trainer, module: Pretrainer) -> None:
         """Find out how often to check, and look at what can be wrong before the first step."""
@@ -109,24 +149,29 @@ class Health(Observer):
         others: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         self.meter = next((other for other in others if isinstance(other, Meter)), None)
         data, self._checked, self._began = data_of(trainer), step, step
-        self._on = data.val is not None and len(data.val) >= 2
+        held_out = 0 if data.val is None else len(data.val)
+        self._on = held_out >= 2
         if not self._on:
             report(
-                f"health: needs 2 held-out images, there are {len(data.val or ())}; only the"
+                f"health: needs 2 held-out images, there are {held_out}; only the"
                 " training loss is watched"
             )
             return
-        self._between = self.every or self._spacing(
-            module, data, bf16="bf16" in str(trainer.precision)
-        )
+        price = self._price(module, data)
+        self._seen = self._images_for(price, held_out, module.steps)
+        self._between = self.every or price.spacing(self._seen, self.share)
         self._first = self.every or min(
             math.ceil(len(data.train) / module.batch_size), self._between
         )
+        # what was asked for by ``every`` is done to the last step
+        self._apart = 0 if self.every else math.ceil(WORTH * price.steps(self._seen))
 
     def on_step_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
         """Read the loss, and check, where it is time."""
         step = trainer.global_step
-        due = self._on and step >= self._first and (step - self._first) % self._between == 0
+        due = self._on and is_due(
+            step, first=self._first, between=self._between, last=module.steps, apart=self._apart
+        )
         if step % self.watch == 0 or step == self._began + 1 or due:
             self._look(trainer, module)
         if due:
@@ -158,33 +203,39 @@ class Health(Observer):
         elif wrong := self.loss.judge(values["loss"], values["gradient_norm"]):
             self.alarms.sound(trainer, "learning_rate", wrong)
 
-    def _spacing(self, module: Pretrainer, data: Any, *, bf16: bool) -> int:
-        """Count the steps between checks that take ``share`` of the compute.
+    def features_at(self, step: int) -> torch.Tensor | None:
+        """Return the features that the check at ``step`` took of the first held-out images.
 
-        BatchNorm statistics are left out of the count.
+        (N, dim) float32 on the CPU, of the encoder as it would be exported; None where the last
+        check was at another step.
         """
+        return self._features[1] if self._features and self._features[0] == step else None
+
+    def _price(self, module: Pretrainer, data: Any) -> Price:
+        """Count the FLOPs of a check; BatchNorm statistics are left out of the count."""
         few = eval_copy.first_images(data.val, REHEARSAL).images
         with eval_copy.eval_copy(module) as copy:
             with flop_counter() as question:
                 eval_copy.mean_metrics(copy, few, seed=DRAW)
             with flop_counter() as feature:
                 eval_copy.pooled_features(copy.encoder, copy, few)
-        asked, seen = (min(count or math.inf, len(data.val)) for count in (self.asked, self.images))
-        asked = min(asked, seen)
-        cost = (
-            asked * question.get_total_flops()
-            + (FP32 if bf16 else 1.0) * (seen + asked) * feature.get_total_flops()
+        step = BACKWARD * question.get_total_flops() * module.batch_size
+        return Price(
+            question.get_total_flops() / step, feature.get_total_flops() / step, self.asked
         )
-        return max(
-            1,
-            round(cost / (self.share * BACKWARD * question.get_total_flops() * module.batch_size)),
-        )
+
+    def _images_for(self, price: Price, held: int, steps: int | None) -> int:
+        """Return how many images a check looks at: fewer where the run is short."""
+        count = min(self.images or held, held)
+        while steps and price.steps(count) > LAST * steps and count > FEWEST:
+            count = max(count // 2, FEWEST)
+        return count
 
     def _check(self, trainer: L.Trainer, module: Pretrainer) -> None:
         began, step = time.monotonic(), trainer.global_step
         self._checked = step
         if self._held is None:
-            self._held = eval_copy.first_images(data_of(trainer).val, self.images)
+            self._held = eval_copy.first_images(data_of(trainer).val, self._seen)
         found = self._measure(trainer, module, self._held.images)
         training = {
             TRAIN + key: sum(read) / len(read)
@@ -212,16 +263,14 @@ class Health(Observer):
         self, trainer: L.Trainer, module: Pretrainer, images: torch.Tensor
     ) -> dict[str, float]:
         asked = images[: self.asked]
-        with eval_copy.eval_copy(module) as copy:
-            with (
-                trainer.precision_plugin.forward_context()
-            ):  # as in training; features are fp32, as in the export
-                pretext = eval_copy.mean_metrics(copy, asked, seed=DRAW)
+        with eval_copy.eval_copy(module) as copy, trainer.precision_plugin.forward_context():
+            pretext = eval_copy.mean_metrics(copy, asked, seed=DRAW)
             encoder = eval_copy.calibrated(copy, data_of(trainer))
             seen = eval_copy.pooled_features(encoder, copy, images)
             torch.manual_seed(DRAW)
             crops = CropFlip(image_size=eval_copy.whole_views(copy, images[:1]).shape[-1])
             of_crops = eval_copy.pooled_features(encoder, copy, asked, views=crops)
+        self._features = trainer.global_step, seen
         return {
             **{HELD_OUT + key: value for key, value in pretext.items()},
             **panel(seen, of_crops),

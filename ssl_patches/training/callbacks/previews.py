@@ -21,26 +21,30 @@ from torch import Tensor
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.evaluation.attention import attends, last_attention
 from ssl_patches.training.callbacks import eval_copy
+from ssl_patches.training.callbacks.health import FEWEST, Health
 from ssl_patches.training.callbacks.observer import Observer, data_of
 from ssl_patches.training.figures import draw_neighbours, draw_patches, draw_task
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.training.rows import TakesImages
 from ssl_patches.types import Features, ImageBatch
 
+EPOCHS, APART = 10.0, 120.0
+"""Between drawings that nobody has set: epochs, and seconds of training."""
 COARSE = 6  # a map with fewer rows shows nothing: then of a layer before
 
 
 class Previews(Observer):
     """A callback that draws previews now and then. ValueError for numbers out of range.
 
-    ``epochs``: between previews (a fraction will do; the end has one always). Why: twice in a
-    run of the default length.
+    ``epochs``: between previews (a fraction will do; the end has one always); null: 10, and none
+    within two minutes of training. Why: twice in a run of the default length, and once in a short
+    one, which a drawing takes seconds of.
     ``images``: rows of the figures. Why: what is read at once. ``among``: held-out images that
     neighbours are sought in. Why: seconds, and enough for a near one.
     """
 
-    def __init__(self, *, epochs: float = 10.0, images: int = 4, among: int = 256) -> None:
-        if not epochs > 0:
+    def __init__(self, *, epochs: float | None = None, images: int = 4, among: int = 256) -> None:
+        if epochs is not None and not epochs > 0:
             raise ValueError(
                 f"callbacks.previews.epochs={epochs}: must be above 0; set"
                 " callbacks.previews.epochs=10"
@@ -52,18 +56,25 @@ class Previews(Observer):
             )
         self.epochs, self.images, self.among = epochs, images, among
         self._held: ImageBatch | None = None
+        self._drawn = 0.0  # seconds of training until the last drawing
 
     def on_train_start(self, trainer: L.Trainer, module: Pretrainer) -> None:
         """Find out how often to draw, and whether there are held-out images."""
         data = data_of(trainer)
         self.folder = Path(trainer.default_root_dir) / "figures"
-        self._between = max(1, math.ceil(self.epochs * len(data.train) / (module.batch_size)))
+        epochs = EPOCHS if self.epochs is None else self.epochs
+        self._between = max(1, math.ceil(epochs * len(data.train) / module.batch_size))
+        self._drawn = module.seconds_spent()
         self._on = data.val is not None and len(data.val) >= 2
 
     def on_step_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
         """Draw where it is time."""
         step = trainer.global_step
-        if self._on and step % self._between == 0 and step != module.steps:
+        due = self._on and step % self._between == 0 and step != module.steps
+        if due and self.epochs is None:
+            due = module.seconds_spent() - self._drawn >= APART
+        if due:
+            self._drawn = module.seconds_spent()
             self.draw(trainer, module, self.folder / f"step-{step:08d}")
 
     def on_train_end(self, trainer: L.Trainer, module: Pretrainer) -> None:
@@ -79,10 +90,11 @@ class Previews(Observer):
     def _images(self, trainer: L.Trainer) -> tuple[ImageBatch, list[int]]:
         """Held-out images, and which of them are the rows of figures."""
         self._held = self._held or eval_copy.first_images(data_of(trainer).val, self.among)
-        count = len(self._held.images)
-        return self._held, [
-            place * count // self.images for place in range(min(self.images, count))
-        ]
+        return self._held, self._rows(len(self._held.images))
+
+    def _rows(self, count: int) -> list[int]:
+        """Which of ``count`` images are shown, evenly spread."""
+        return [place * count // self.images for place in range(min(self.images, count))]
 
     def draw_tasks(self, trainer: L.Trainer, module: Pretrainer, folder: Path) -> None:
         """Draw each task at work into ``folder``."""
@@ -102,14 +114,21 @@ class Previews(Observer):
 
     def draw_features(self, trainer: L.Trainer, module: Pretrainer, folder: Path) -> None:
         """Draw the features of the encoder into ``folder``, as it would be exported now."""
-        (images, labels, _), rows = self._images(trainer)
+        held, _ = self._images(trainer)
         after = _after(trainer, module)
         with eval_copy.eval_copy(module) as copy:
             encoder = eval_copy.calibrated(copy, data_of(trainer))
+            features = _of_health(trainer, enough=min(len(held.images), FEWEST))
+            if features is None:
+                with trainer.precision_plugin.forward_context():
+                    features = eval_copy.pooled_features(encoder, copy, held.images)
+            features = features[: len(held.images)]
+            images, labels = held.images[: len(features)], held.labels[: len(features)]
+            rows = self._rows(len(images))
             draw_neighbours(
                 folder / "neighbours.png",
                 images=images,
-                features=eval_copy.pooled_features(encoder, copy, images),
+                features=features,
                 labels=labels,
                 queries=rows,
                 title=(
@@ -134,6 +153,21 @@ def _attention(encoder: Encoder, images: Tensor) -> Tensor | None:
     if not attends(encoder.model):
         return None
     return last_attention(encoder.export(images.shape[-1]), images)
+
+
+def _of_health(trainer: L.Trainer, *, enough: int) -> Tensor | None:
+    """Features (N, dim) of the first held-out images that the health panel took after this step.
+
+    None where it took none, or of fewer than ``enough``.
+    """
+    # mypy: Lightning sets ``callbacks`` where it cannot see it
+    others: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    for other in others:
+        if isinstance(other, Health):
+            features = other.features_at(trainer.global_step)
+            if features is not None and len(features) >= enough:
+                return features
+    return None
 
 
 def _after(trainer: L.Trainer, module: Pretrainer) -> str:

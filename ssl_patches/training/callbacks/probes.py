@@ -90,7 +90,7 @@ class OnlineProbes(Observer):
             found = eval_copy.pooled_features(
                 eval_copy.calibrated(copy, data_of(trainer)), copy, self._held.images
             )
-        metrics = accuracies(found, self._held.labels)
+        metrics = probe_accuracies(found, self._held.labels)
         row = {
             "step": trainer.global_step,
             "images": trainer.global_step * module.batch_size,
@@ -102,7 +102,7 @@ class OnlineProbes(Observer):
         report(f"probes at step {row['step']}, {len(found)} training images: {said}")
 
 
-def accuracies(features: Tensor, labels: Tensor) -> dict[str, float]:
+def probe_accuracies(features: Tensor, labels: Tensor) -> dict[str, float]:
     """Probe features by kNN and a linear model: every fifth image is a query to the others.
 
     ``features`` (N, dim), ``labels`` (N,) >= 0 -> percent right by name, the share of the largest

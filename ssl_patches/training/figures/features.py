@@ -15,7 +15,9 @@ NEIGHBOURS = 5
 FAINT = 0.3  # share of the image in a map of attention
 
 
-def nearest(queries: Tensor, bank: Tensor, *, own: Sequence[int], k: int) -> tuple[Tensor, Tensor]:
+def neighbours(
+    queries: Tensor, bank: Tensor, *, own: Sequence[int], k: int
+) -> tuple[Tensor, Tensor]:
     """Find the nearest of a bank by cosine; ``own[q]`` in the bank is query q itself, and left out.
 
     ``queries`` (Q, dim), ``bank`` (M, dim) -> cosines (Q, k) and indices (Q, k).
@@ -41,7 +43,7 @@ def draw_neighbours(
     """
     if labels is not None and (labels >= 0).any():
         title = f"{title}; green: same class, red: another"
-    cosines, places = nearest(features[list(queries)], features, own=queries, k=NEIGHBOURS)
+    cosines, places = neighbours(features[list(queries)], features, own=queries, k=NEIGHBOURS)
     shown = displayed(images)
     columns = [Column("image", framed(shown[list(queries)], [None] * len(queries)))]
     for rank in range(places.shape[1]):

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ssl_patches.config.outside import read_json
 from ssl_patches.data.walk import PICTURE_MARK
+from ssl_patches.training.callbacks.alarms import PATIENCE_IMAGES
 from ssl_patches.training.rows import HELD_OUT, TRAIN, Rows, of_split
 from ssl_patches.types import ACCURACY, Metric, measured
 
 PANELS = {
     "loss": "pretext loss",
     ACCURACY: "pretext accuracy, %",
-    "effective_rank": "effective rank",
-    "deviation": "deviation per dimension",
-    "mean_cosine": "cosine between images",
+    "effective_rank": "effective rank: directions in use",
+    "deviation": "deviation: do images differ?",
+    "mean_cosine": "cosine between images (1: all alike)",
     "alignment": "alignment (lower: views agree)",
-    "uniformity": "uniformity (lower: spread out)",
+    "uniformity": "uniformity (lower: features spread)",
     "gradient_norm": "gradient norm",
 }
 """Panel -> its title."""
@@ -101,14 +102,23 @@ def _asked(row: dict[str, float], split: str, key: str) -> list[Metric[float]]:
     return [metric for metric in found if metric.unit == "own" and not metric.higher_is_better]
 
 
+def said_of(alarms: Sequence[str], *, images: float) -> str:
+    """Say which alarms a run has; a short one is not said to be free of what comes later."""
+    if alarms:
+        return f"alarms: {', '.join(alarms)}"
+    if images < PATIENCE_IMAGES:
+        return f"no alarm so far; learning is judged from {PATIENCE_IMAGES:,} images on"
+    return "no alarm"
+
+
 def _legend(figure: Any, found: Mapping[str, Any], runs: Mapping[str, Path]) -> None:
     from matplotlib.lines import Line2D
 
     entries = []
-    for place, name in enumerate(found):
+    for place, (name, rows) in enumerate(found.items()):
         file = runs[name] / "alarms.json"
         alarms = [alarm["name"] for alarm in read_json(file)] if file.exists() else []
-        said = f"alarms: {', '.join(alarms)}" if alarms else "no alarm"
+        said = said_of(alarms, images=rows[-1]["images"])
         entries.append(
             Line2D([], [], color=f"C{place}", marker="o", markersize=3, label=f"{name} ({said})")
         )

@@ -40,7 +40,7 @@ def test_attention_finds_the_token_that_tells_where_the_mean_does_not():
 
 
 def test_the_attentive_probe_is_capis_map_in_another_order():
-    model = attentive.Attentive(
+    model = attentive.AttentiveProbes(
         probes=2, dim=128, count=3, scale={"mean": torch.zeros(128), "std": torch.ones(128)}, seed=0
     )
     for seed, parameter in enumerate(model.parameters()):

@@ -8,7 +8,7 @@ from torch import nn
 
 from ssl_patches.data import EmbeddedSource
 from ssl_patches.evaluation.features.eval_data import EvalData
-from ssl_patches.evaluation.miou import counts_of, miou
+from ssl_patches.evaluation.miou import count_matches, miou
 from ssl_patches.evaluation.probes.inputs import ProbeInputs
 from ssl_patches.evaluation.probes.segmentation import (
     Segmentation,
@@ -34,7 +34,7 @@ def scene(count, seed, classes=4, side=32, cell=8):
 
 
 def percent(scores, masks):
-    return 100 * miou(counts_of(scores, masks).sum(0)).item()
+    return 100 * miou(count_matches(scores, masks).sum(0)).item()
 
 
 def test_shares_count_the_pixels_of_each_cell_and_leave_out_what_is_unlabelled():

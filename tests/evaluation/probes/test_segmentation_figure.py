@@ -3,17 +3,17 @@
 import torch
 
 from ssl_patches.evaluation.probes.segmentation_figure import (
-    displayed,
     draw_segmentation,
+    for_matplotlib,
     picture_grid,
 )
 
 
 def test_images_of_any_channels_are_displayed_as_colours_in_0_to_1():
     grey = torch.full((2, 1, 3, 4), 255, dtype=torch.uint8)
-    assert displayed(grey).shape == (2, 3, 4, 3)
-    assert displayed(grey).max() == 1
-    assert displayed(torch.zeros(1, 5, 3, 3, dtype=torch.uint8)).shape == (1, 3, 3, 3)
+    assert for_matplotlib(grey).shape == (2, 3, 4, 3)
+    assert for_matplotlib(grey).max() == 1
+    assert for_matplotlib(torch.zeros(1, 5, 3, 3, dtype=torch.uint8)).shape == (1, 3, 3, 3)
 
 
 def test_a_grid_has_titles_on_its_first_row():

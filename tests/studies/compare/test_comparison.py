@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ssl_patches.studies.compare.comparison import compare_runs, estimate
+from ssl_patches.studies.compare.comparison import compare_runs, estimate_metric
 
 
 def entries(place: Path, **asked) -> dict[str, int]:
@@ -20,7 +20,7 @@ def test_runs_that_differ_in_the_seed_alone_are_one_entry_and_floors_have_seeds_
     assert masked.sample("linear_top1").values == (40.0, 41.0, 42.0)
     assert random_init.sample("linear_top1").values == (20.0, 21.0, 22.0)
     assert raw.sample("linear_top1").fixed
-    assert estimate(masked, "linear_top1").over == "seeds"
+    assert estimate_metric(masked, "linear_top1").over == "seeds"
 
 
 def test_with_one_seed_there_is_no_statement_and_the_bounds_say_what_they_cover(
@@ -32,7 +32,7 @@ def test_with_one_seed_there_is_no_statement_and_the_bounds_say_what_they_cover(
     assert [pair.sentence for pair in comparison.pairs("linear_top1")] == [
         "masked and jigsaw: one seed: no statement (30.0 points apart)"
     ]
-    assert estimate(comparison.entries[0], "linear_top1").over == "images"
+    assert estimate_metric(comparison.entries[0], "linear_top1").over == "images"
     assert not any(pair.decided for pair in comparison.against_floors("linear_top1"))
 
 

@@ -11,9 +11,9 @@ from ssl_patches.studies.compare.table import (
     columns,
     lies_in,
     lines,
+    long_rows,
     pair_rows,
     render,
-    rows_of,
 )
 
 
@@ -41,7 +41,7 @@ def test_runs_are_named_as_a_shell_finds_them_and_no_others(study):
 
 def test_long_forms_hold_every_result_and_every_pair(study):
     comparison = compare_runs([study])
-    rows = list(csv.DictReader(io.StringIO(as_csv(rows_of(comparison)))))
+    rows = list(csv.DictReader(io.StringIO(as_csv(long_rows(comparison)))))
     assert len(rows) == sum(len(run.results) for run in comparison.runs)
     pairs = pair_rows(comparison)
     assert {pair["metric"] for pair in pairs} == {"linear_top1", "knn20_top1"}

@@ -16,9 +16,9 @@ from torch import nn
 from ssl_patches.encoders import build as build_encoders
 from ssl_patches.training import build as build_run
 from ssl_patches.training.callbacks import eval_copy as copies
-from ssl_patches.training.callbacks.health import Health
+from ssl_patches.training.callbacks.health import FEWEST, LAST, Health, Price, is_due
 from ssl_patches.training.callbacks.previews import Previews
-from ssl_patches.training.callbacks.probes import OnlineProbes, accuracies
+from ssl_patches.training.callbacks.probes import OnlineProbes, probe_accuracies
 from ssl_patches.training.rows import Rows
 
 EVERYTHING = (
@@ -214,10 +214,9 @@ def test_checks_are_spaced_by_what_they_cost():
         "data.batch_size=16",
     )
     run = prepare(config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN))
+    price = Health(asked=64)._price(run.module, run.data)
     spacing = {
-        (share, images): (
-            Health(share=share, images=images, asked=64)._spacing(run.module, run.data, bf16=False)
-        )
+        (share, images): price.spacing(images, share)
         for share, images in ((0.02, 200), (0.01, 200), (0.02, 400), (0.02, 600))
     }
     assert spacing[0.01, 200] == pytest.approx(2 * spacing[0.02, 200], abs=1)
@@ -226,18 +225,56 @@ def test_checks_are_spaced_by_what_they_cost():
     assert spacing[0.02, 600] - spacing[0.02, 400] == pytest.approx(more, abs=1)
 
 
+def test_a_short_run_is_checked_on_fewer_images_and_a_long_one_on_all():
+    price, health = Price(question=0.01, feature=0.02, asked=256), Health()
+    counts = [health._images_for(price, 400, steps) for steps in (50, 500, 5_000, None)]
+    assert counts == sorted(counts)
+    assert counts[0] == FEWEST
+    assert counts[-2:] == [400, 400]
+    assert health._images_for(price, 60, 50) == 60  # there are no more
+    for steps, count in zip((500, 5_000), counts[1:3], strict=True):
+        assert count == FEWEST or price.steps(count) <= LAST * steps
+
+
+def test_no_check_is_made_shortly_before_the_last_one():
+    def checks(**given):
+        return [step for step in range(1, 101) if is_due(step, between=30, **given)]
+
+    assert checks(first=10, last=100, apart=0) == [10, 40, 70, 100]
+    assert checks(first=10, last=100, apart=31) == [10, 40, 100]
+    assert checks(first=90, last=100, apart=31) == []
+    assert checks(first=10, last=None, apart=31) == [10, 40, 70, 100]
+
+
+def test_previews_take_the_features_of_a_check_after_the_same_step(
+    only_training, tmp_path, monkeypatch
+):
+    """Two readings of whole images and one of crops are two passes less for the neighbours."""
+    taken = []
+    pooled = copies.pooled_features
+
+    def counted(*given, **named):
+        taken.append(len(given[2]))
+        return pooled(*given, **named)
+
+    monkeypatch.setattr(copies, "pooled_features", counted)
+    run = only_training(tmp_path / "run", "callbacks=default")
+    assert taken == [4, 64, 64]  # the rehearsal, whole images, crops
+    assert (run / "figures" / "neighbours.png").is_file()
+
+
 def test_oracle_features_answer_every_probe_and_shuffled_labels_none():
     labels = torch.arange(200) % 4
     oracle = torch.eye(4)[labels] + 0.01 * torch.randn(
         200, 4, generator=torch.Generator().manual_seed(0)
     )
-    assert accuracies(oracle, labels) == {
+    assert probe_accuracies(oracle, labels) == {
         "knn20_top1": 100,
         "linear_top1": 100,
         "largest_class": 25,
     }
     shuffled = labels[torch.randperm(200, generator=torch.Generator().manual_seed(1))]
-    assert max(list(accuracies(oracle, shuffled).values())[:2]) < 50
+    assert max(list(probe_accuracies(oracle, shuffled).values())[:2]) < 50
 
 
 def test_knobs_are_refused_in_one_line():

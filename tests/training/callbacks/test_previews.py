@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from matplotlib.image import imread
 
 from ssl_patches.encoders import create
 from ssl_patches.evaluation.attention import last_attention
+from ssl_patches.training.callbacks.previews import Previews
 from ssl_patches.training.figures import draw_neighbours, draw_patches
 
 
@@ -51,3 +54,30 @@ def test_figures_are_written_with_something_on_them(tmp_path):
     )
     for name in ("n", "p"):
         assert imread(tmp_path / f"{name}.png").std() > 0.05
+
+
+@pytest.mark.parametrize(
+    ("epochs", "seconds_a_step", "drawn"),
+    [
+        (None, 1.0, []),  # a run of 40 seconds
+        (None, 10.0, [20]),  # of 400: at 10 s, 100 s, ... but not within two minutes
+        (None, 30.0, [10, 20, 30]),
+        (5.0, 1.0, [5, 10, 15, 20, 25, 30, 35]),  # as asked
+    ],
+)
+def test_a_short_run_is_drawn_at_its_end_only(monkeypatch, epochs, seconds_a_step, drawn):
+    found: list[int] = []
+    previews = Previews(epochs=epochs)
+    monkeypatch.setattr(previews, "draw", lambda trainer, *_: found.append(trainer.global_step))
+    trainer = SimpleNamespace(
+        default_root_dir=".",
+        global_step=0,
+        datamodule=SimpleNamespace(train=range(16), val=range(16)),
+    )
+    module = SimpleNamespace(
+        batch_size=16, steps=40, seconds_spent=lambda: seconds_a_step * trainer.global_step
+    )
+    previews.on_train_start(trainer, module)
+    for trainer.global_step in range(1, 41):
+        previews.on_step_end(trainer, module)
+    assert found == drawn

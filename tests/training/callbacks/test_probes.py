@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ssl_patches.training.callbacks.probes import QUERY_EVERY, OnlineProbes, accuracies
+from ssl_patches.training.callbacks.probes import QUERY_EVERY, OnlineProbes, probe_accuracies
 
 
 def test_settings_out_of_range_are_refused_by_their_key() -> None:
@@ -39,7 +39,7 @@ def test_classes_that_lie_apart_are_found_and_chance_is_the_largest_class() -> N
     features = torch.eye(3)[labels] + 0.01 * torch.randn(
         60, 3, generator=torch.Generator().manual_seed(0)
     )
-    found = accuracies(features, labels)
+    found = probe_accuracies(features, labels)
     assert found["linear_top1"] == 100
     assert next(value for key, value in found.items() if key.startswith("knn")) == 100
     queries = labels[::QUERY_EVERY]

@@ -23,7 +23,7 @@ def test_sigusr1_saves_and_leaves(only_training, tmp_path, monkeypatch, capsys):
     run_dir = only_training(tmp_path / "run", code=1)
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("stopped after 3 steps, saved in")
-    assert said.endswith(f"go on with run_dir={run_dir} resume=true")
+    assert said.endswith(f" run_dir={run_dir} resume=true")
     assert last(run_dir)["global_step"] == 3
     assert (signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGTERM)) == before
 

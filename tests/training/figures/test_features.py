@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ssl_patches.training.figures.features import heat, nearest, principal_colours
+from ssl_patches.training.figures.features import heat, neighbours, principal_colours
 
 
 def test_nearest_is_by_direction_and_never_the_image_itself():
     bank = torch.tensor([[1.0, 0.0], [5.0, 0.1], [0.0, 1.0], [-1.0, 0.0]])
-    cosines, places = nearest(bank[[0]], bank, own=[0], k=2)
+    cosines, places = neighbours(bank[[0]], bank, own=[0], k=2)
     assert places.tolist() == [[1, 2]]  # the long one points the same way
     assert cosines[0, 1].item() == pytest.approx(0)
 

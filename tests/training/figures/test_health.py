@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from ssl_patches.training.figures.health import _lines, draw_health
+from ssl_patches.training.figures.health import _lines, draw_health, said_of
 from ssl_patches.training.rows import Rows
 
 ROW = {
@@ -71,3 +71,16 @@ def test_a_run_of_negative_losses_is_drawn(tmp_path) -> None:
     rows = Rows(tmp_path / "health.csv")
     rows.append({"step": 1, **ROW, "held_out_loss": -2.0, "train_loss": -2.1})
     assert draw_health(tmp_path / "a.png", {"run": tmp_path}, title="x")
+
+
+@pytest.mark.parametrize(
+    ("alarms", "images", "said"),
+    [
+        (["chance"], 10, "alarms: chance"),
+        (["chance", "apart"], 9000, "alarms: chance, apart"),
+        ([], 4999, "no alarm so far; learning is judged from 5,000 images on"),
+        ([], 5000, "no alarm"),
+    ],
+)
+def test_a_short_run_is_not_said_to_be_free_of_alarms(alarms, images, said) -> None:
+    assert said_of(alarms, images=images) == said

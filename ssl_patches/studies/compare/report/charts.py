@@ -9,11 +9,11 @@ from typing import Any
 import altair as alt
 
 from ssl_patches.evaluation.rows import TRAINED
-from ssl_patches.studies.compare.comparison import LAYER, Comparison, estimate
+from ssl_patches.studies.compare.comparison import LAYER, Comparison, estimate_metric
 from ssl_patches.studies.compare.report import material
 from ssl_patches.studies.compare.report.vega import (
     SHORT,
-    bounds,
+    bound_columns,
     choice,
     colour,
     data,
@@ -35,9 +35,9 @@ def results(comparison: Comparison) -> Spec:
     rows, dots = [], []
     for order, entry in enumerate(comparison.entries):
         for metric in comparison.metrics:
-            if (found := estimate(entry, metric)) and (sample := entry.sample(metric)):
+            if (found := estimate_metric(entry, metric)) and (sample := entry.sample(metric)):
                 common = {"entry": entry.name, "metric": metric, "order": order}
-                rows.append({**common, **bounds(found)})
+                rows.append({**common, **bound_columns(found)})
                 dots += [
                     {**common, "value": value} for value in sample.values if len(sample.values) > 1
                 ]
@@ -83,7 +83,7 @@ def pareto(comparison: Comparison) -> Spec:
         }  # two floors may be one line
         for order, entry in enumerate(comparison.floors)
         for metric in comparison.metrics
-        if (value := estimate(entry, metric))
+        if (value := estimate_metric(entry, metric))
     ]
     if not rows:
         return None
@@ -131,19 +131,19 @@ def _priced(comparison: Comparison, metric: str, cost: str) -> list[dict[str, An
         found = [
             (entry, value)
             for entry in comparison.trained
-            if entry.mark == mark and (value := estimate(entry, metric))
+            if entry.mark == mark and (value := estimate_metric(entry, metric))
         ]
         points = [(entry.spent(key) / unit, value.mean) for entry, value in found]
         front = pareto_front(points, higher=higher_is_better(metric))
         for (entry, value), (spent, _), on in zip(found, points, front, strict=True):
             common = {"entry": entry.name, "metric": metric, "cost": cost, "spent": spent}
-            rows.append({**common, **bounds(value), "front": "yes" if on else "no"})
+            rows.append({**common, **bound_columns(value), "front": "yes" if on else "no"})
     return rows
 
 
 def curves(comparison: Comparison) -> Spec:
     """Draw metrics.csv of every run, a line per seed."""
-    rows = material.curves(comparison.trained)
+    rows = material.curve_rows(comparison.trained)
     if not rows:
         return None
     measure, is_measure = choice("measure", list(dict.fromkeys(row["measure"] for row in rows)))
@@ -207,7 +207,7 @@ def per_class(comparison: Comparison) -> Spec:
     found: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
     for entry in comparison.trained:
         for run in entry.runs:
-            for metric, classes in material.per_class(run).items():
+            for metric, classes in material.class_rows(run).items():
                 for name, value in classes.items():
                     found[metric, entry.name, name].append(value)
     if not found:
@@ -246,11 +246,16 @@ def per_class(comparison: Comparison) -> Spec:
 def per_layer(comparison: Comparison) -> Spec:
     """Draw probes of single layers: metrics with ``layerN`` in their name."""
     rows = [
-        {"probe": LAYER.sub("", metric), "layer": int(number), "entry": entry.name, **bounds(value)}
+        {
+            "probe": LAYER.sub("", metric),
+            "layer": int(number),
+            "entry": entry.name,
+            **bound_columns(value),
+        }
         for entry in comparison.entries
         for metric in comparison.layers
         for number in LAYER.findall(metric)[:1]
-        if (value := estimate(entry, metric))
+        if (value := estimate_metric(entry, metric))
     ]
     if not rows:
         return None

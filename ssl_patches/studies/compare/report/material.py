@@ -72,7 +72,7 @@ def _numbers(row: dict[str, str | None]) -> Iterator[tuple[str, float]]:
             yield key, value
 
 
-def curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def curve_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """Return rows (entry, seed, measure, images, TFLOP, seconds, value) from the metrics.csv of
     every run."""
     count = sum(len(entry.runs) for entry in entries)
@@ -113,7 +113,7 @@ def label_free(run: FinishedRun) -> dict[str, float]:
     return last
 
 
-def per_class(run: FinishedRun) -> dict[str, dict[str, float]]:
+def class_rows(run: FinishedRun) -> dict[str, dict[str, float]]:
     """Return metric -> class -> percent right, from what every probe answered for each test image
     (``evaluation.npz``).
 

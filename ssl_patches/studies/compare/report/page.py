@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from ssl_patches.config.run_dir import CONFIG
 from ssl_patches.evaluation.rows import RAW_PIXELS, TRAINED
-from ssl_patches.studies.compare.comparison import Comparison, estimate
+from ssl_patches.studies.compare.comparison import Comparison, estimate_metric
 from ssl_patches.studies.compare.entries import Entry
 from ssl_patches.studies.compare.report import charts, material
 from ssl_patches.studies.compare.report.vega import colours
@@ -167,15 +167,17 @@ def _board(comparison: Comparison) -> dict[str, Any]:
     shade = colours(comparison.entries)
     lines = []
     for entry in comparison.entries:
-        cells = [
+        fields = [
             {"text": entry.name, "sort": None},
             _cell(len(entry.seeds)) if entry.model != RAW_PIXELS else _cell(None),
         ]
         for metric in comparison.metrics:
-            found = estimate(entry, metric)
-            cells.append({"text": str(found or "-"), "sort": "" if found is None else found.mean})
-        cells += _spent(entry)
-        lines.append({"cells": cells, "floor": entry.model != TRAINED, "colour": shade[entry.name]})
+            found = estimate_metric(entry, metric)
+            fields.append({"text": str(found or "-"), "sort": "" if found is None else found.mean})
+        fields += _spent(entry)
+        lines.append(
+            {"cells": fields, "floor": entry.model != TRAINED, "colour": shade[entry.name]}
+        )
     return {
         "columns": [{"title": title or "line", "number": number} for title, number in titles],
         "lines": lines,

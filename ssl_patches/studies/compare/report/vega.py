@@ -95,7 +95,7 @@ def tips(*names: str, **numbers: str) -> list[alt.Tooltip]:
     ]
 
 
-def bounds(found: Estimate) -> dict[str, Any]:
+def bound_columns(found: Estimate) -> dict[str, Any]:
     """Return the columns of an estimate."""
     numbers = {"mean": found.mean, "low": found.low, "high": found.high}
     interval = {"seeds": f"over {found.n} seeds", "images": "over test images only"}.get(

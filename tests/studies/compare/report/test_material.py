@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from ssl_patches.studies.compare.comparison import compare_runs
-from ssl_patches.studies.compare.report.material import curves, figures, table_of
+from ssl_patches.studies.compare.report.material import curve_rows, figures, table_of
 
 
 def test_a_table_keeps_finite_numbers_only(tmp_path):
@@ -15,7 +15,7 @@ def test_a_table_keeps_finite_numbers_only(tmp_path):
 
 
 def test_curves_name_entry_seed_and_measure(study):
-    rows = curves(compare_runs([study]).trained)
+    rows = curve_rows(compare_runs([study]).trained)
     assert {row["entry"] for row in rows} == {"jigsaw", "masked"}
     assert {row["measure"] for row in rows} >= {"loss", "accuracy"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 
 from ssl_patches.studies.compare.comparison import Estimate, compare_runs
-from ssl_patches.studies.compare.report.vega import bounds, choice, colours, specification
+from ssl_patches.studies.compare.report.vega import bound_columns, choice, colours, specification
 
 
 def test_entries_have_colours_of_their_own_and_floors_are_grey(study):
@@ -23,8 +23,8 @@ def test_a_choice_of_one_is_no_control():
 
 
 def test_bounds_say_what_they_cover():
-    assert bounds(Estimate(1.0, 0.5, 1.5, "seeds", 3))["interval"] == "over 3 seeds"
-    assert bounds(Estimate(1.0, None, None, "", 0)) == {
+    assert bound_columns(Estimate(1.0, 0.5, 1.5, "seeds", 3))["interval"] == "over 3 seeds"
+    assert bound_columns(Estimate(1.0, None, None, "", 0)) == {
         "mean": 1.0,
         "low": None,
         "high": None,
