@@ -66,9 +66,9 @@ def test_what_states_too_many_pixels_is_not_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(opening, "LARGEST_PIXELS", 63)
     for form in ("png", "jpg", "bmp"):
         Image.new("RGB", (8, 8)).save(tmp_path / f"a.{form}")
-        with pytest.raises(UnreadableImage, match="8x8 pixels, at most 63"):
+        with pytest.raises(UnreadableImage, match=r"8 x 8 pixels, at most 63 .*data=windows"):
             decode(str(tmp_path / f"a.{form}"), channels=3, size=8)
-    with pytest.raises(ValueError, match="cut it into pieces"):
+    with pytest.raises(ValueError, match="data=windows"):
         check_extent(2**20, 2**20)
 
 
