@@ -41,6 +41,7 @@ COMMANDS = {
     "embed": "EMBED",
     "export": "EXPORT",
     "doctor": "DOCTOR",
+    "pack": "PACK",
 }
 GROUPS = (
     "task",

@@ -98,6 +98,7 @@ def test_a_probe_of_a_package_is_named_like_ours_and_its_numbers_are_stored(run)
     assert drawn == {"tiles.png", "sizes.png", "invariance.png", "attention.png"}
 
 
+@pytest.mark.slow  # twenty seconds
 def test_their_own_tests_pass_where_they_are_installed(site, tmp_path):
     command = [sys.executable, "-m", "pytest", str(EXAMPLE / "tests"), str(ROLES / "tests")]
     env = {

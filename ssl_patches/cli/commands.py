@@ -189,8 +189,11 @@ def _evaluate(request: Typed) -> int:
         return 0
     from ssl_patches.evaluation.record import paired_table
     from ssl_patches.evaluation.rows import DIFFERENCE, table
+    from ssl_patches.evaluation.verdict import coarse
 
     tell(table([row for row in rows if row.model != DIFFERENCE]))
+    if said := coarse(rows):
+        tell(f"\n{said}")
     if pairs:
         tell(f"\nthe first less the second, on the same test images:\n{paired_table(pairs)}")
     if report:
@@ -301,6 +304,19 @@ def _doctor(request: Typed) -> int:
     return 0
 
 
+def _pack(request: Typed) -> int:
+    from ssl_patches import config
+    from ssl_patches.config.schema import PACK
+
+    cfg = config.request("pack", request.words, schema=PACK)
+    from ssl_patches.data.shards.pack import pack_command
+
+    found = pack_command(cfg, say=_say)
+    if "--json" in request.flags:
+        print(json.dumps(found))
+    return 0
+
+
 def _list(request: Typed) -> int:
     from ssl_patches.config import files as conf_files
 
@@ -339,7 +355,7 @@ def _completion(rest: Sequence[str]) -> int:
         elif typed[-1].startswith("-"):
             flags = [*ALLOWED_FLAGS.get(typed[0], ()), "--help"]
             print("\n".join(flag for flag in flags if flag.startswith(typed[-1])))
-        elif typed[0] in ("pretrain", "evaluate", "embed", "export", "doctor"):
+        elif typed[0] in ("pretrain", "evaluate", "embed", "export", "doctor", "pack"):
             print("\n".join(complete(typed)))
         elif typed[0] == "list":
             print("\n".join(name for name in GROUPS if name.startswith(typed[-1])))
@@ -365,5 +381,6 @@ COMMANDS: dict[str, Callable[[Typed], int]] = {
     "runs": _runs,
     "compare": _compare,
     "doctor": _doctor,
+    "pack": _pack,
     "list": _list,
 }

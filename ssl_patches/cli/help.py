@@ -15,6 +15,7 @@ ssl-patches: self-supervised pretraining on image patches.
   ssl-patches runs     [list|diff|remove] ...       what is in a folder of runs
   ssl-patches compare  RUN_OR_DIR [...]             runs side by side: table, page, CSV
   ssl-patches doctor   data.root=DIR                what is in a folder of images, what is broken
+  ssl-patches pack     data.root=DIR output=SHARDS  a folder of images as tar shards
   ssl-patches list     tasks|encoders|samplers|data|views|optimizers|experiments
 
 Each has --help with examples. Completion: eval "$(ssl-patches completion bash)".
@@ -202,6 +203,19 @@ of damaged files and copies.
   ssl-patches pretrain data=folder data.root=my_images data.skip=bad.csv
 """
     ),
+    "pack": (
+        """\
+ssl-patches pack data.root=DIR output=SHARDS [shard_mb=100] [--json]
+
+Images as they are in tar shards, train and val apart, in random order: what data=shards, WebDataset
+and datasets read. Each shard is read back and compared before it gets its name; after a kill the
+same command goes on. Copy the folder to an object store with any tool.
+
+  ssl-patches pack data.root=my_images output=shards
+  ssl-patches pretrain data=shards data.path=shards
+  ssl-patches pretrain data=shards data.path=s3://my-bucket/shards
+"""
+    ),
     "list": (
         """\
 ssl-patches list tasks|encoders|samplers|data|views|optimizers|experiments [--config-dir DIR]
@@ -231,6 +245,7 @@ ALLOWED_FLAGS = {
         "--tensorboard": False,
     },
     "doctor": {"--json": False},
+    "pack": {"--json": False},
     "list": {"--config-dir": True},
 }
 """Flag -> does it take a value?"""

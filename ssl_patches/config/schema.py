@@ -150,6 +150,13 @@ DOCTOR = {
 }
 
 
+PACK = {
+    "data": {"root": str, "split_folders": bool | None},
+    "output": str,
+    "shard_mb": int,
+}
+
+
 def channels_of(cfg: Mapping[str, Any]) -> int:
     """Return the number of channels of the images, 3 where the configuration does not say."""
     return cfg["data"].get("channels") or 3

@@ -8,8 +8,10 @@ from ssl_patches.data.huggingface import HuggingFaceSource
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.manifest import ManifestSource
 from ssl_patches.data.masks import MaskFolder, WithMasks
+from ssl_patches.data.sharded import ShardSource
 from ssl_patches.data.source import ImageSource
 from ssl_patches.data.torchvision import TorchvisionSource
+from ssl_patches.data.windows import WindowSource
 
 __all__ = [
     "EmbeddedSource",
@@ -19,8 +21,10 @@ __all__ = [
     "ItemSource",
     "ManifestSource",
     "MaskFolder",
+    "ShardSource",
     "TorchvisionSource",
     "UnreadableImage",
+    "WindowSource",
     "WithMasks",
     "decode",
 ]

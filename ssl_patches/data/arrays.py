@@ -47,7 +47,7 @@ def npy_shape(path: str) -> tuple[int, ...]:
 
 def extent_of(shape: Sequence[int], *, channels: int) -> tuple[int, int]:
     """Return width and height of an array. ValueError for another number of channels."""
-    axis = _channel_axis(shape, channels, last=True)
+    axis = channel_axis(shape, channels, last=True)
     height, width = (side for at, side in enumerate(shape) if at != axis)
     return width, height
 
@@ -58,11 +58,12 @@ def channels_first(values: NDArray[Any], *, channels: int, last: bool = True) ->
     ``last``: the channels are the last axis where both would fit. ValueError for another number of
     channels.
     """
-    axis = _channel_axis(values.shape, channels, last=last)
+    axis = channel_axis(values.shape, channels, last=last)
     return values[None] if axis is None else np.moveaxis(values, axis, 0)
 
 
-def _channel_axis(shape: Sequence[int], channels: int, *, last: bool) -> int | None:
+def channel_axis(shape: Sequence[int], channels: int, *, last: bool) -> int | None:
+    """Return the axis of ``channels``, None where there is none. ValueError where none fits."""
     if len(shape) == 2 and channels == 1:
         return None
     if len(shape) == 3:

@@ -70,7 +70,7 @@ def with_absolute_places(data: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = dict(data)
     for key, value in data.items():
-        if not isinstance(value, str) or key.rpartition("_")[2] not in PLACES:
+        if not isinstance(value, str) or "://" in value or key.rpartition("_")[2] not in PLACES:
             continue
         place = os.path.abspath(os.path.expanduser(value))
         if os.path.exists(place) or key in PLACES[:2]:
@@ -208,10 +208,19 @@ def remarks(*sources: ImageSource | None) -> list[str]:
 
 
 def _of_somebody(node: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
-    """Check a node that came with a folder; return it without what would fetch or write."""
+    """Check a node that came with a folder; return it without what would fetch or write.
+
+    ValueError where it names an address.
+    """
     checked: dict[str, Any] = check(
         {"data": node}, supplied={"data": SUPPLIED["data"]}, allowed=allowed
     )["data"]
+    path = str(checked.get("path") or "")
+    if "://" in path:
+        raise ValueError(
+            f"data.path={path}: the folder names an address, and nothing is fetched because it says"
+            f" so; give data=shards data.path={path} yourself if you trust it"
+        )
     return {key: value for key, value in checked.items() if key != "download"}
 
 

@@ -20,6 +20,7 @@ wrong pixels without an error.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,13 @@ from torch.nn import functional as F
 from ssl_patches.config.outside import check_regular
 from ssl_patches.data import arrays, tiff
 from ssl_patches.data.deep import samples_of
-from ssl_patches.data.opening import LARGEST_BYTES, check_extent, open_binary, open_image
+from ssl_patches.data.opening import (
+    LARGEST_BYTES,
+    TooLarge,
+    check_extent,
+    open_binary,
+    open_image,
+)
 from ssl_patches.data.stored import TRANSPOSE, Stored, resized, square
 from ssl_patches.data.truncated import truncated_refused
 
@@ -49,6 +56,7 @@ DECODERS = f"{RULES} {PIL.__version__} {simplejpeg.__version__}"
 JPEG = b"\xff\xd8\xff"  # how such a file begins
 # how what may state an orientation begins in it: EXIF, XMP
 METADATA = (b"Exif\0\0", b"http://ns.adobe.com/xap/")
+OPENED = re.compile(r"\s*<_io\.\w+[^>]*>")  # how Python names an open file
 FLAT = "has 1 (grey) or 3 (RGB) channels, and data.channels={channels}: set data.channels=3"
 # What Pillow's readers raise on damaged files (its fuzzers know these; there is no common base).
 DAMAGE = (
@@ -81,15 +89,19 @@ class UnreadableImage(Exception):
         return f"{self.path}: {self.reason}"
 
 
+class HugeImageFile(UnreadableImage):
+    """Raised for a file that is not damaged, but larger than is decoded whole."""
+
+
 @contextmanager
 def _reading(path: str) -> Iterator[None]:
     try:
         yield
+    except TooLarge as error:
+        raise HugeImageFile(path, str(error)) from error
     except DAMAGE as error:
-        reason = (
-            " ".join(str(error).replace(repr(path), "the file").split()) or type(error).__name__
-        )
-        raise UnreadableImage(path, reason) from error
+        said = OPENED.sub("", str(error).replace(repr(path), "the file"))
+        raise UnreadableImage(path, " ".join(said.split()) or type(error).__name__) from error
 
 
 def header(
@@ -121,6 +133,15 @@ def _extent(file: IO[bytes], channels: int) -> tuple[int, int]:
     file.seek(0)
     with open_image(file) as image:
         return image.size
+
+
+def extent_of_bytes(content: bytes) -> tuple[int, int] | None:
+    """Return width and height in pixels as a file's content states them; None where damaged."""
+    try:
+        with open_image(io.BytesIO(content)) as image:
+            return image.size
+    except DAMAGE:
+        return None
 
 
 def decode(
@@ -247,7 +268,7 @@ def square_of(
     if stored is not None:
         stored = replace(stored, turn=turn)
         return _pixels(stored, channels=channels, size=size, value_range=value_range)
-    image = _eight_bits(_central_square(image), "L" if channels == 1 else "RGB")
+    image = eight_bits(_central_square(image), "L" if channels == 1 else "RGB")
     image = resized(image, size)
     if turn is not None:
         image = image.transpose(turn)
@@ -349,7 +370,7 @@ def is_turned(path: str) -> bool:
         return False
 
 
-def _eight_bits(image: Image.Image, mode: str) -> Image.Image:
+def eight_bits(image: Image.Image, mode: str) -> Image.Image:
     """Convert any of Pillow's modes of 8 bits to "L" or "RGB"."""
     if image.has_transparency_data:
         image = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")

@@ -8,8 +8,9 @@ and copies, ``quarantine=FILE``. The decode rate is CPU time of the decoding alo
 one core whatever else the machine does.
 
 Of copies the first is kept, of those on both sides of the split the held-out one, so that what is
-evaluated stays the same. A worker holds one image at a time; a huge one is refused by its header
-(Pillow's limit for decompression bombs).
+evaluated stays the same. A worker holds one image at a time. Huge images (slides, Zarr, what is
+above Pillow's limit, or so large that a run would see thumbnails) are no damage: they are listed
+apart, with the ``data=windows`` that reads them.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ from ssl_patches.data.module import ordered_items
 from ssl_patches.data.remarks import of_extents, of_traits
 from ssl_patches.data.source import choose_load_size
 from ssl_patches.data.traits import Traits, traits_of
-from ssl_patches.data.walk import Found, find_images
+from ssl_patches.data.walk import HUGE, ZARR, Found, find_images
 
+HUGE_PIXELS = 2**26  # 8192 x 8192: a view of 224 px shows a thousandth of it, or a thumbnail
 VIEW_SIZES = (32, 48, 64, 96, 128, 160, 224)
 
 
@@ -50,6 +52,7 @@ class Survey:
     traits: Mapping[str, Traits]
     extents: Mapping[str, Extent]  # of those whose header can be read
     damaged: Mapping[str, str]
+    huge: Mapping[str, str]  # what only data=windows reads, or reads better, and why
     examined: Mapping[str, Examined]
     reading: Reading
     image_size: int
@@ -112,7 +115,9 @@ def doctor_command(cfg: Mapping[str, Any]) -> dict[str, Any]:
         split_folders=cfg["data"].get("split_folders"),
         corrupt=0 if report.quarantine else _corrupt(survey),
     )
-    chosen = lines_of(choices(report, channels=survey.reading.channels))
+    chosen = (
+        lines_of(choices(report, channels=survey.reading.channels)) if report.mostly_plain else []
+    )
     return asdict(report) | {"settings": suggested, "chosen": chosen}
 
 
@@ -139,7 +144,9 @@ def look(
     ValueError for a folder without one readable image.
     """
     value_range = arrays.check_value_range(value_range)
-    found = find_images(root)
+    found, huge = find_images(root), _slides(root)
+    if not found.images and huge:
+        return _only_huge(found, huge, channels or 3)
     if not found.images:
         left = "".join(f"; {line}" for line in found.left)
         raise ValueError(
@@ -155,7 +162,14 @@ def look(
     paths = [file.path for part in chosen.values() for file in part.files]
     traits = {path: traits_of(os.path.join(root, path)) for path in tqdm(paths, **_bar("headers"))}
     reading = Reading(channels or _usual_channels(list(traits.values())), value_range)
-    extents, damaged = _headers(root, paths, reading)
+    extents, damaged, too_large = _headers(root, paths, reading)
+    huge |= too_large | {
+        path: f"has {wide} x {high} pixels, of which a run sees a thumbnail"
+        for path, (wide, high) in extents.items()
+        if wide * high >= HUGE_PIXELS
+    }
+    if not extents:
+        return _only_huge(found, huge, reading.channels)
     size = _view_size(extents)
     examined = _examine(
         root, list(extents), reading, choose_load_size(extents.values(), size), workers
@@ -163,7 +177,23 @@ def look(
     damaged |= {
         path: result.reason for path, result in examined.items() if result.reason is not None
     }
-    return Survey(found, chosen, traits, extents, damaged, examined, reading, size)
+    return Survey(found, chosen, traits, extents, damaged, huge, examined, reading, size)
+
+
+def _slides(root: str) -> dict[str, str]:
+    """Return the slides and folders of Zarr below ``root``, and why they are no plain images."""
+    return {
+        file.path: f"is read by data=windows only ({os.path.splitext(file.path)[1]})"
+        for file in find_images(root, huge=True).images
+        if file.path.lower().endswith((*HUGE, ZARR))
+    }
+
+
+def _only_huge(found: Found, huge: dict[str, str], channels: int) -> Survey:
+    """Return what there is to say of a folder without an image that is decoded whole."""
+    none = Selection([], [], [], "all are huge", [])
+    sides = {"train": none, "val": none}
+    return Survey(found, sides, {}, {}, {}, huge, {}, Reading(channels), VIEW_SIZES[-1])
 
 
 def _report(
@@ -175,9 +205,12 @@ def _report(
 ) -> Report:
     side_of, traits, train = survey.side_of, survey.traits.values(), survey.chosen["train"]
     bad = survey.damaged if target is None else listed
-    usable = Counter(side for path, side in side_of.items() if path not in bad)
+    usable = Counter(
+        side for path, side in side_of.items() if path not in bad and path in survey.extents
+    )
     values = [value for result in survey.examined.values() for value in result.values or ()]
-    _, largest = max((w * h, f"{path} ({w} x {h})") for path, (w, h) in survey.extents.items())
+    extents = survey.extents.items()
+    _, largest = max(((w * h, f"{path} ({w} x {h})") for path, (w, h) in extents), default=(0, "-"))
     return Report(
         root=root,
         images=len(survey.found.images),
@@ -198,6 +231,7 @@ def _report(
         damaged=[
             {"path": path, "reason": reason} for path, reason in sorted(survey.damaged.items())
         ],
+        huge=[{"path": path, "reason": reason} for path, reason in sorted(survey.huge.items())],
         duplicates=groups,
         duplicates_across_splits=_mixed(groups, side_of),
         duplicates_across_classes=_mixed(groups, survey.class_of),
@@ -252,18 +286,20 @@ def _first_row(path: Path) -> list[str]:
 
 def _headers(
     root: str, paths: list[str], reading: Reading
-) -> tuple[dict[str, Extent], dict[str, str]]:
-    """Extents of the readable and reasons of the others, by path below ``root``. ValueError when
-    none is readable."""
-    extents, corrupt = reading.headers([os.path.join(root, path) for path in paths])
-    damaged = {os.path.relpath(path, root): reason for path, reason in corrupt}
-    if not extents:
+) -> tuple[dict[str, Extent], dict[str, str], dict[str, str]]:
+    """Extents of the readable, and reasons of the damaged and of the huge, by path below ``root``.
+    ValueError when all are damaged."""
+    found = reading.headers([os.path.join(root, path) for path in paths])
+    damaged = {os.path.relpath(path, root): reason for path, reason in found.corrupt}
+    huge = {os.path.relpath(path, root): reason for path, reason in found.huge}
+    if not found.extents and not huge:
         path, reason = next(iter(damaged.items()))
         raise ValueError(
             f"data.root={root}: none of {len(paths)} images can be read ({path}: {reason}); set"
             " data.root to others"
         )
-    return {os.path.relpath(path, root): extent for path, extent in extents.items()}, damaged
+    extents = {os.path.relpath(path, root): extent for path, extent in found.extents.items()}
+    return extents, damaged, huge
 
 
 def _examine(
@@ -305,7 +341,7 @@ def _view_size(extents: Mapping[str, Extent]) -> int:
 
 
 def _shorter_side(extents: Mapping[str, Extent]) -> dict[str, int]:
-    sides = [min(extent) for extent in extents.values()]
+    sides = [min(extent) for extent in extents.values()] or [0]
     return {"least": min(sides), "median": median_low(sides), "most": max(sides)}
 
 

@@ -37,6 +37,7 @@ class Report:
     deep: int  # files of more than 8 bits
     value_range: list[float] | None  # least and most stored value of the files of more than 8 bits
     damaged: list[dict[str, str]]
+    huge: list[dict[str, str]]  # sound, and to be read in windows
     duplicates: list[list[str]]  # groups of files with equal bytes
     duplicates_across_splits: int  # groups
     duplicates_across_classes: int
@@ -44,6 +45,23 @@ class Report:
     quarantine: str | None
     chosen: list[str]  # settings and the reason for each
     settings: str
+
+    @property
+    def mostly_plain(self) -> bool:
+        """Whether more images are to be read whole than in windows."""
+        return self.train + self.val > len(self.huge)
+
+
+def windows(report: Report, *, reading: Reading, workers: int) -> str:
+    """Return a command that trains on windows of the huge images, to be pasted."""
+    words = [
+        "ssl-patches pretrain data=windows",
+        shlex.quote(f"data.root={spelled(report.root)}"),
+        f"data.window=512 data.num_workers={max(workers, 1)}",
+    ]
+    if reading.channels != 3:
+        words.append(f"data.channels={reading.channels}")
+    return " ".join(words)
 
 
 def settings(
@@ -57,8 +75,10 @@ def settings(
     """Return a command that trains on this folder, to be pasted.
 
     ``split_folders``: as doctor was told. ``corrupt``: the share of damaged files, 0..1, that no
-    list leaves out.
+    list leaves out. Where most images are huge, it reads windows of them.
     """
+    if not report.mostly_plain:
+        return windows(report, reading=reading, workers=workers)
     words = [
         "ssl-patches pretrain data=folder",
         shlex.quote(f"data.root={spelled(report.root)}"),
@@ -91,7 +111,7 @@ def choices(report: Report, *, channels: int) -> list[Choice]:
 def report_text(report: Mapping[str, Any]) -> str:
     """Lay out a report for people."""
     sides, damaged, groups = report["shorter_side"], report["damaged"], report["duplicates"]
-    deep = report["value_range"]
+    deep, huge = report["value_range"], report["huge"]
     lines = [
         (
             f"{report['images']:,} images and {report['other_files']:,} other files in"
@@ -117,6 +137,12 @@ def report_text(report: Mapping[str, Any]) -> str:
         f"decoding   {report['images_per_second_per_core']:,.0f} images/s on one core",
         f"damaged    {len(damaged):,}",
         *_some([f"{row['path']}: {row['reason']}" for row in damaged]),
+        *(
+            [f"huge       {len(huge):,}: data=windows data.root=DIR data.window=512 reads them"]
+            if huge
+            else []
+        ),
+        *_some([f"{row['path']}: {row['reason']}" for row in huge]),
         (
             f"copies     {sum(map(len, groups)) - len(groups):,} (equal bytes), of {len(groups):,}"
             f" images, {report['duplicates_across_splits']} in both train and val,"

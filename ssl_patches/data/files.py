@@ -22,7 +22,7 @@ from ssl_patches.config.atomic import replacing
 from ssl_patches.config.outside import read_text
 from ssl_patches.config.plain_text import as_utf8, field, printable, text_of
 from ssl_patches.data import arrays, tiff
-from ssl_patches.data.decode import UnreadableImage, decode, header
+from ssl_patches.data.decode import HugeImageFile, UnreadableImage, decode, header
 from ssl_patches.data.remarks import of_files
 from ssl_patches.data.source import Request, StoredSource
 
@@ -45,7 +45,7 @@ class Reading:
         """Decode a file into uint8 (C, S, S), S = ``size``. Raises ``UnreadableImage``."""
         return decode(path, channels=self.channels, size=size, value_range=self.value_range)
 
-    def headers(self, paths: Sequence[str]) -> tuple[dict[str, Extent], list[tuple[str, str]]]:
+    def headers(self, paths: Sequence[str]) -> Headers:
         """Read headers as ``read_headers``.
 
         ValueError where ``paths`` need what is not installed or cannot have so many channels.
@@ -65,6 +65,19 @@ PLAIN = Reading()
 
 
 @dataclass(frozen=True, slots=True)
+class Headers:
+    """The findings of the headers of some files, in the order given.
+
+    ``extents``: (width, height) of each readable file. ``corrupt``: (path, reason) of the damaged.
+    ``huge``: of those that are sound, and too large to be decoded whole.
+    """
+
+    extents: dict[str, Extent]
+    corrupt: list[tuple[str, str]]
+    huge: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class ListedFile:
     """An image file as a folder or a list names it."""
 
@@ -77,7 +90,8 @@ class ListedFile:
 class FileSource(StoredSource):
     """Images that are files, each with a label; what ``FolderSource`` and ``ManifestSource`` share.
 
-    Files whose header cannot be read are left out and listed in ``corrupt``.
+    Files whose header cannot be read are left out and listed in ``corrupt``; those that are too
+    large to be decoded whole are left out and told in ``remarks``. ValueError where all are.
     """
 
     paths: list[str]
@@ -97,8 +111,11 @@ class FileSource(StoredSource):
         remarks: Sequence[str] = (),
     ) -> None:
         listed = {file.path: file for file in files}
-        extents, corrupt = reading.headers(list(listed))
-        self.remarks = [*remarks, *of_files(extents, reading.channels)]
+        found = reading.headers(list(listed))
+        extents, corrupt = found.extents, found.corrupt
+        self.remarks = [*remarks, *of_huge(found.huge), *of_files(extents, reading.channels)]
+        if found.huge and not extents:
+            raise ValueError(f"{where}: {of_huge(found.huge)[0]}")
         readable = [listed[path] for path in extents]
         self.root, self.reading, self.paths = root, reading, list(extents)
         self.known_as = [file.name for file in readable]
@@ -132,15 +149,11 @@ def _size(file: ListedFile) -> int:
     return os.path.getsize(file.path) if file.bytes is None else file.bytes
 
 
-def read_headers(
-    paths: Sequence[str], *, reading: Reading = PLAIN
-) -> tuple[dict[str, Extent], list[tuple[str, str]]]:
-    """Return the (width, height) of each readable file, and (path, reason) of the others.
-
-    Both are in the order given.
-    """
+def read_headers(paths: Sequence[str], *, reading: Reading = PLAIN) -> Headers:
+    """Return what the headers of the files say, four files at a time."""
     extents: dict[str, Extent] = {}
     corrupt: list[tuple[str, str]] = []
+    huge: list[tuple[str, str]] = []
 
     def some(at: int) -> list[Extent | UnreadableImage]:
         return [_extent(path, reading) for path in paths[at : at + 256]]
@@ -151,11 +164,21 @@ def read_headers(
             range(0, len(paths), 256), pool.map(some, range(0, len(paths), 256)), strict=True
         ):
             for path, extent in zip(paths[at : at + 256], found, strict=True):
-                if isinstance(extent, UnreadableImage):
+                if isinstance(extent, HugeImageFile):
+                    huge.append((path, extent.reason))
+                elif isinstance(extent, UnreadableImage):
                     corrupt.append((path, extent.reason))
                 else:
                     extents[path] = extent
-    return extents, corrupt
+    return Headers(extents, corrupt, huge)
+
+
+def of_huge(huge: Sequence[tuple[str, str]]) -> list[str]:
+    """Say which images are left out because they are too large, and what reads them."""
+    if not huge:
+        return []
+    path, reason = huge[0]
+    return [f"{len(huge):,} images ({path}) not used: the first {reason}"]
 
 
 def _extent(path: str, reading: Reading) -> Extent | UnreadableImage:

@@ -274,7 +274,8 @@ def images_with_masks(folder: str) -> tuple[list[str], list[str], str]:
 
 def readable(paths: list[str]) -> list[Extent]:
     """Return (width, height) of every file. ValueError when one has no readable header."""
-    extents, corrupt = read_headers(paths)
+    found = read_headers(paths)
+    extents, corrupt = found.extents, [*found.corrupt, *found.huge]
     if corrupt:
         raise ValueError(
             f"data.root: {corrupt[0][0]} cannot be read ({corrupt[0][1]}; {len(corrupt)} such);"

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, count
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -49,12 +50,98 @@ def permutation(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return order
 
 
+class Order(Protocol):
+    """The order in which the images of an epoch are visited, of which any part can be had."""
+
+    def part(self, epoch: int, begin: int, end: int) -> NDArray[np.int64]:
+        """Return the indices at places begin..end-1 of ``epoch``; fewer where it ends."""
+
+
+@dataclass(frozen=True)
+class AnyOrder:
+    """One permutation of all images an epoch."""
+
+    length: int
+    seed: int
+
+    def part(self, epoch: int, begin: int, end: int) -> NDArray[np.int64]:
+        """Return the indices at places begin..end-1 of ``epoch``; fewer where it ends."""
+        return permutation(self.length, self.seed, epoch)[begin:end]
+
+
+class BlockOrder:
+    """Blocks in an order of their own in each epoch, ``mixed`` of them at a time, shuffled.
+
+    Every image is visited once an epoch, and a block is done with before the next ``mixed`` ones
+    begin, so it is read once, from its beginning to its end. Only the blocks of a moment are in
+    memory. ``ahead`` is told the blocks that come next.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[int],
+        *,
+        mixed: int,
+        seed: int,
+        ahead: Callable[[Sequence[int]], None] = lambda blocks: None,
+    ) -> None:
+        self.counts = np.asarray(blocks, np.int64)
+        self.first = np.concatenate([[0], np.cumsum(self.counts)])
+        self.mixed, self.seed, self.ahead = mixed, seed, ahead
+        self._told: tuple[int, int] | None = None
+
+    def part(self, epoch: int, begin: int, end: int) -> NDArray[np.int64]:
+        """Return the indices at places begin..end-1 of ``epoch``; fewer where it ends."""
+        groups, bounds = self._groups(epoch)
+        end = min(end, int(bounds[-1]))
+        found: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+        at = int(np.searchsorted(bounds, begin, "right")) - 1
+        while begin < end:
+            stop = min(end, int(bounds[at + 1]))
+            found.append(self._group(epoch, at)[begin - int(bounds[at]) : stop - int(bounds[at])])
+            self._tell(epoch, at, groups)
+            begin, at = stop, at + 1
+        return np.concatenate(found)
+
+    def _groups(self, epoch: int) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+        """Return the blocks that are mixed with each other, and where each such group begins."""
+        order = _raw(len(self.counts), (self.seed, epoch, 1)).argsort(kind="stable")
+        groups = [order[at : at + self.mixed] for at in range(0, len(order), self.mixed)]
+        sizes = [int(self.counts[group].sum()) for group in groups]
+        return groups, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+    @lru_cache(maxsize=2)  # noqa: B019, one object a run, which lives as long as it
+    def _group(self, epoch: int, at: int) -> NDArray[np.int64]:
+        group = np.sort(self._groups(epoch)[0][at])
+        images = np.concatenate([np.arange(self.first[one], self.first[one + 1]) for one in group])
+        draws = _raw(len(images), (self.seed, epoch, 2, at))
+        return np.asarray(images[draws.argsort(kind="stable")])
+
+    def _tell(self, epoch: int, at: int, groups: list[NDArray[np.int64]]) -> None:
+        if self._told != (epoch, at):
+            self._told = epoch, at
+            self.ahead([int(one) for group in groups[at : at + 2] for one in group])
+
+
+def _raw(count: int, entropy: tuple[int, ...]) -> NDArray[np.uint64]:
+    """Return raw words of PCG64, as ``permutation`` takes them."""
+    return np.asarray(np.random.PCG64(np.random.SeedSequence(entropy)).random_raw(count))
+
+
+def order_of(source: ImageSource, seed: int) -> Order:
+    """Return the order in which a source is visited, given ``seed``."""
+    if source.blocks is None:
+        return AnyOrder(len(source), seed)
+    return BlockOrder(source.blocks, mixed=source.mixed, seed=seed, ahead=source.expect)
+
+
 class EndlessBatches(Sampler[list[int]]):
     """Batches of indices without end.
 
     Batch i of rank r is a function of (length, batch_size, world, seed, i, r). All ranks together
     take ``batch_size * world`` images per batch, rank r the r-th part of them. ``start``: the
-    number of the first batch. Raises ``ValueError`` when a batch would need more images than there
+    number of the first batch. ``order``: of the images; None: one permutation after the other.
+    Raises ``ValueError`` when a batch would need more images than there
     are.
     """
 
@@ -67,6 +154,7 @@ class EndlessBatches(Sampler[list[int]]):
         start: int = 0,
         rank: int = 0,
         world: int = 1,
+        order: Order | None = None,
     ) -> None:
         if not 0 < batch_size * world <= length:
             of = f" on each of {world} processes" if world > 1 else ""
@@ -80,17 +168,16 @@ class EndlessBatches(Sampler[list[int]]):
             )
         self.length, self.batch_size, self.seed, self.start = length, batch_size, seed, start
         self.rank, self.world = rank, world
+        self.order = order or AnyOrder(length, seed)
 
     def __iter__(self) -> Iterator[list[int]]:
         together = self.batch_size * self.world
         for position in count(self.start * together + self.rank * self.batch_size, together):
             epoch, offset = divmod(position, self.length)
-            batch = permutation(self.length, self.seed, epoch)[offset : offset + self.batch_size]
+            batch = self.order.part(epoch, offset, offset + self.batch_size)
             missing = self.batch_size - len(batch)
             if missing:
-                batch = np.concatenate(
-                    [batch, permutation(self.length, self.seed, epoch + 1)[:missing]]
-                )
+                batch = np.concatenate([batch, self.order.part(epoch + 1, 0, missing)])
             yield batch.tolist()
 
 

@@ -7,6 +7,8 @@ picture of any size, so what it states is bounded before anything is decoded.
 
 from __future__ import annotations
 
+import struct
+from contextlib import suppress
 from math import prod
 from typing import IO, Any
 
@@ -18,24 +20,57 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "AVIF", "TIFF", "JPEG2000", "PPM
 """Pillow's names of the formats that are read; MPO, several JPEGs in one, is a JPEG to it."""
 LARGEST_PIXELS = 178_956_970  # Pillow's own limit, which another program may have lifted
 LARGEST_BYTES = 2**31
+IN_WINDOWS = "data=windows data.root=DIR data.window=512 reads parts of it"
+
+
+class TooLarge(ValueError):
+    """Raised for an image that is sound, as far as is known, and larger than is decoded whole."""
 
 
 def open_image(source: str | IO[bytes]) -> Image.Image:
     """Open an image of a known format, without decoding it.
 
-    OSError where it is none, or no ordinary file; ValueError where it is too large. Pillow raises
-    others on damaged files.
+    OSError where it is none, or no ordinary file; ``TooLarge`` where it has more pixels than are
+    decoded. Pillow raises others on damaged files.
     """
     if isinstance(source, str):
         check_regular(source)
     Image.init()
-    image = Image.open(source, formats=[form for form in FORMATS if form in Image.OPEN])
+    formats = [form for form in FORMATS if form in Image.OPEN]
+    try:
+        image = Image.open(source, formats=formats)
+    except Image.DecompressionBombError:
+        check_extent(*stated_extent(source))
+        raise  # another program has set a limit below ours
     try:
         check_extent(image.width, image.height)
     except ValueError:
         image.close()
         raise
     return image
+
+
+def stated_extent(source: str | IO[bytes]) -> tuple[int, int]:
+    """Return the width and height that a picture states, whatever they are.
+
+    Nothing is decoded, and no limit is changed. OSError where it is none of a known format.
+    """
+    if isinstance(source, str):
+        with open_binary(source) as file:
+            return stated_extent(file)
+    Image.init()
+    for form in FORMATS:
+        if form not in Image.OPEN:
+            continue
+        factory, accept = Image.OPEN[form]
+        source.seek(0)
+        begin = source.read(16)
+        if accept is not None and accept(begin) is not True:
+            continue
+        source.seek(0)
+        with suppress(SyntaxError, IndexError, TypeError, KeyError, struct.error):
+            return factory(source, "").size
+    raise OSError("cannot identify image file")
 
 
 def open_binary(path: str) -> IO[bytes]:
@@ -45,19 +80,20 @@ def open_binary(path: str) -> IO[bytes]:
 
 
 def check_extent(width: int, height: int) -> None:
-    """Raise ValueError for an image of more pixels than are decoded."""
+    """Raise ``TooLarge`` for an image of more pixels than are decoded."""
     if width * height > LARGEST_PIXELS:
-        raise ValueError(
-            f"has {width}x{height} pixels, at most {LARGEST_PIXELS} are decoded: cut it into pieces"
+        raise TooLarge(
+            f"has {width} x {height} pixels, at most {LARGEST_PIXELS:,} are decoded whole:"
+            f" {IN_WINDOWS}"
         )
 
 
 def check_bytes(shape: tuple[int, ...], itemsize: int) -> None:
-    """Raise ValueError for an array that takes more memory than is given to an image."""
+    """Raise ``TooLarge`` for an array that takes more memory than is given to an image."""
     if prod(shape) * itemsize > LARGEST_BYTES:
-        raise ValueError(
-            f"has shape {shape}, {prod(shape) * itemsize} bytes, at most {LARGEST_BYTES} are read:"
-            " cut it into pieces"
+        raise TooLarge(
+            f"has shape {shape}, {prod(shape) * itemsize:,} bytes, at most {LARGEST_BYTES:,} are"
+            f" read whole: {IN_WINDOWS}"
         )
 
 

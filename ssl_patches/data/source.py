@@ -50,6 +50,9 @@ class ImageSource(Dataset[Item], ABC):
     ``reads_apart``: items must not be read in a process from which loader workers are forked later,
     as the source may open a file then; false where each item opens its own.
     ``known_as``: the name of each image that the user knows it by; empty: its number in the split.
+    ``boxes``: where each item lies in its image, y, x, h, w in pixels; None: it is all of it.
+    ``blocks``: how many items lie in each shard, in order, and ``mixed`` how many shards are read
+    at a time, so that those of an epoch are read one after the other; None: in any order.
     ``remarks``: lines on what is not used, or not as one would expect; every command says them.
     """
 
@@ -60,6 +63,9 @@ class ImageSource(Dataset[Item], ABC):
     split_rule: str = ""
     load_size: int | None = None
     known_as: Sequence[str] = ()
+    boxes: Sequence[tuple[int, int, int, int]] | None = None
+    blocks: Sequence[int] | None = None
+    mixed: int = 1
     remarks: Sequence[str] = ()
     reads_apart: bool = True
 
@@ -107,6 +113,9 @@ class ImageSource(Dataset[Item], ABC):
     def fill_cache(self, *, num_workers: int) -> None:
         """Decode all images into the cache before training, where there is one."""
 
+    def expect(self, blocks: Sequence[int]) -> None:
+        """Be told which blocks are read next, so that they can be fetched; nothing by default."""
+
 
 @runtime_checkable
 class HasMasks(Protocol):
@@ -146,6 +155,9 @@ class WrappedSource(ImageSource):
     split_rule: Any = _Lent()
     load_size: Any = _Lent()
     known_as: Any = _Lent()
+    boxes: Any = _Lent()
+    blocks: Any = _Lent()
+    mixed: Any = _Lent()
     remarks: Any = _Lent()
     reads_apart: Any = _Lent()
 
@@ -181,6 +193,10 @@ class WrappedSource(ImageSource):
     def fill_cache(self, *, num_workers: int) -> None:
         """Fill the cache of ``source``."""
         getattr(self.source, "fill_cache", super().fill_cache)(num_workers=num_workers)
+
+    def expect(self, blocks: Sequence[int]) -> None:
+        """Tell ``source`` which blocks are read next."""
+        getattr(self.source, "expect", super().expect)(blocks)
 
     def __getattr__(self, name: str) -> Any:
         # asked while this is being unpickled, before there is a source

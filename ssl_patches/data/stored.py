@@ -13,7 +13,7 @@ for them (-9999, NaN) is neither a value nor a limit; an image that is nothing e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,8 +41,9 @@ class Stored:
 
     ``values`` (C, H, W). ``highest``: the value that is white by the file's own word; None: that of
     the type. ``white_is_zero``: 0 is white. ``alpha`` (H, W): how opaque a pixel is, shares 0..1;
-    None: wholly. ``no_data``: what stands where there is no value. ``turn``: what turns the stored
-    picture upright.
+    None: wholly. ``no_data``: what stands where there is no value. ``missing`` (C, H, W): where
+    there is none, whatever stands there; None: nowhere. ``turn``: what turns the stored picture
+    upright.
     """
 
     values: NDArray[Any]
@@ -50,6 +51,7 @@ class Stored:
     white_is_zero: bool = False
     alpha: NDArray[Any] | None = None
     no_data: float | None = None
+    missing: NDArray[np.bool_] | None = None
     turn: Image.Transpose | None = None
 
 
@@ -108,8 +110,8 @@ def _central(values: NDArray[Any]) -> NDArray[Any]:
 def _plain(stored: Stored, values: NDArray[Any], channels: int) -> Image.Image | None:
     """Return bytes that are levels already as a picture, which is resized like any other; or
     None."""
-    said = (stored.highest, stored.alpha, stored.no_data)
-    if values.dtype != np.uint8 or stored.white_is_zero or said != (None, None, None):
+    said = (stored.highest, stored.alpha, stored.no_data, stored.missing)
+    if values.dtype != np.uint8 or stored.white_is_zero or any(each is not None for each in said):
         return None
     if len(values) not in (1, 3) or channels not in (1, 3):
         return None
@@ -123,10 +125,11 @@ def _shown(
     stored: Stored, values: NDArray[Any], value_range: Sequence[float] | None
 ) -> NDArray[np.float32]:
     """Return levels (C, S, S) of a square, as the header of its file wants them shown."""
-    empty = _empty(values, stored.no_data)
+    empty = _empty(values, stored)
     if empty is not None:
         if empty.all():
-            raise ValueError(f"holds nothing but no-data ({stored.no_data:g}): leave it out")
+            said = "" if stored.no_data is None else f" ({stored.no_data:g})"
+            raise ValueError(f"holds nothing but no-data{said}: leave it out")
         values = np.where(empty, values[~empty][0], values)
     shown = levels(values, value_range, highest=stored.highest)
     if stored.white_is_zero:
@@ -139,9 +142,29 @@ def _shown(
     return shown
 
 
-def _empty(values: NDArray[Any], no_data: float | None) -> NDArray[np.bool_] | None:
-    """Return where there is no data, (C, S, S), or None where there is data everywhere."""
-    if no_data is None:
-        return None
-    found: NDArray[np.bool_] = np.isnan(values) if np.isnan(no_data) else values == no_data
-    return found if found.any() else None
+def share_missing(stored: Stored) -> float:
+    """Return the share 0..1 of the samples that are no data, or wholly transparent."""
+    empty = _whole(stored)
+    clear = None if stored.alpha is None else stored.alpha == 0
+    if empty is None:
+        return 0.0 if clear is None else float(clear.mean())
+    return float((empty if clear is None else empty | clear).mean())
+
+
+def _whole(stored: Stored) -> NDArray[np.bool_] | None:
+    """Return where there is no data in all of (C, H, W), or None where there is data everywhere."""
+    found: NDArray[np.bool_] | None = None
+    if stored.no_data is not None:
+        values = stored.values
+        missing = np.isnan(values) if np.isnan(stored.no_data) else values == stored.no_data
+        found = np.asarray(missing)
+    if stored.missing is not None:
+        found = stored.missing if found is None else found | stored.missing
+    return found if found is not None and found.any() else None
+
+
+def _empty(values: NDArray[Any], stored: Stored) -> NDArray[np.bool_] | None:
+    """Return where there is no data in the central square, or None where there is data
+    everywhere."""
+    square_only = None if stored.missing is None else _central(stored.missing)
+    return _whole(replace(stored, values=values, missing=square_only))

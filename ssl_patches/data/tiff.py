@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_patches.data.arrays import TIFF
-from ssl_patches.data.opening import open_binary
+from ssl_patches.data.opening import IN_WINDOWS, TooLarge, open_binary
 from ssl_patches.data.stored import TRANSPOSE, Stored
 
 BEGINS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
@@ -36,10 +36,10 @@ KINDS = {4: "a mask", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "a raw sens
 PICTURES = (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, INKS, YCBCR)
 ASSOCIATED, UNASSOCIATED = 1, (2, 999)  # 999 is what Corel writes
 REDUCED_OR_MASK = 1 | 4  # bits of NewSubfileType
-NO_DATA = 42113
+NO_DATA, GEO_KEYS = 42113, 34735
 LIMIT = 100_000  # pages, and values of a tag
 LARGEST = 2**32  # samples of an image
-TAGS = {254, 256, 257, 258, 262, 274, 277, 281, 338, 339, 341, NO_DATA}
+TAGS = {254, 256, 257, 258, 262, 274, 277, 281, 338, 339, 341, NO_DATA, GEO_KEYS}
 TYPES = {
     **{1: "B", 2: "s", 3: "H", 4: "L", 6: "b", 7: "B", 8: "h", 9: "l", 11: "f", 12: "d"},
     **{16: "Q", 17: "q"},
@@ -53,6 +53,7 @@ class TiffHeader:
 
     ``bits`` of a sample; ``form``: 1 whole numbers, 2 with a sign, 3 floats. ``extra``: the kinds
     of the samples beyond grey or colour. ``largest``: MaxSampleValue, None where it is not stated.
+    ``placed``: it says where on Earth it lies.
     """
 
     width: int
@@ -66,6 +67,7 @@ class TiffHeader:
     largest: float | None
     no_data: float | None
     pages: tuple[int, ...]
+    placed: bool
 
     @property
     def is_picture(self) -> bool:
@@ -92,16 +94,15 @@ class TiffHeader:
         return self.samples - (self.alpha is not None)
 
     def check(self, channels: int) -> None:
-        """Raise ValueError where samples or pages are not ``channels``, or are of another kind."""
-        kind = KINDS.get(self.photometric, f"kind {self.photometric}")
-        deep = {PALETTE: "a palette", INKS: "inks"}.get(self.photometric)
-        if self.photometric not in PICTURES or (deep and self.bits > 8 and channels in (1, 3)):
-            what = f"{deep} of {self.bits} bits" if deep else kind
-            raise ValueError(f"holds {what}, which is not read; store grey or RGB")
+        """Raise ValueError where samples or pages are not ``channels``, or are of another kind.
+
+        ``TooLarge`` for more samples than are read.
+        """
+        self._check_kind(channels)
         if self.width * self.height * self.samples > LARGEST:
-            raise ValueError(
-                f"states {self.width} x {self.height} x {self.samples} samples, more than are read;"
-                " cut it into smaller images"
+            raise TooLarge(
+                f"states {self.width} x {self.height} x {self.samples} samples, more than are read"
+                f" whole: {IN_WINDOWS}"
             )
         pages = len(self.pages)
         if pages > 1 and (self.samples > 1 or pages != channels):
@@ -115,6 +116,28 @@ class TiffHeader:
                 f"has {self.samples} channels, and data.channels={channels}: set"
                 f" data.channels={self.samples}"
             )
+
+    def check_part(self, held: int, channels: int) -> None:
+        """Raise ValueError where parts of an image of ``held`` channels are not read as
+        ``channels``.
+
+        A part holds samples, so a palette and inks, which are no samples of a channel, are refused.
+        """
+        self._check_kind(channels)
+        if self.photometric in (PALETTE, INKS):
+            what = "a palette" if self.photometric == PALETTE else "inks"
+            raise ValueError(f"holds {what}, of which no parts are read; store grey or RGB")
+        if held != channels and (held != self.samples or not self._fits(channels)):
+            raise ValueError(
+                f"has {held} channels, and data.channels={channels}: set data.channels={held}"
+            )
+
+    def _check_kind(self, channels: int) -> None:
+        kind = KINDS.get(self.photometric, f"kind {self.photometric}")
+        deep = {PALETTE: "a palette", INKS: "inks"}.get(self.photometric)
+        if self.photometric not in PICTURES or (deep and self.bits > 8 and channels in (1, 3)):
+            what = f"{deep} of {self.bits} bits" if deep else kind
+            raise ValueError(f"holds {what}, which is not read; store grey or RGB")
 
     def _fits(self, channels: int) -> bool:
         if len(self.pages) > 1 or self.samples == channels:
@@ -183,6 +206,7 @@ def header_of(file: IO[bytes]) -> TiffHeader:
         largest=max(largest) if largest else None,
         no_data=_number(*first.get(NO_DATA, (None,))),
         pages=tuple(pages),
+        placed=GEO_KEYS in first,
     )
 
 
@@ -243,6 +267,21 @@ def read_samples(
     tifffile.
     """
     header.check(channels)
+    values = _samples(file, header)
+    return stored_of(values, header, channels=channels, value_range=value_range)
+
+
+def stored_of(
+    values: NDArray[Any],
+    header: TiffHeader,
+    *,
+    channels: int,
+    value_range: Sequence[float] | None,
+) -> Stored:
+    """Return samples (C, H, W) of an image or a part of it with what its header says of them.
+
+    ValueError for a range that the header leaves open.
+    """
     own = 2**header.bits - 1 if header.form == 1 and header.bits < 32 else None
     if value_range is None and own and header.bits > 8 and header.largest not in (None, own):
         raise ValueError(
@@ -250,9 +289,8 @@ def read_samples(
             f" data.value_range=[0,{header.largest:g}] where that is white, [0,{own}] where it is"
             " not"
         )
-    values = _samples(file, header)
     alpha = None
-    if len(header.pages) == 1 and channels in (1, 3) and header.samples != channels:
+    if len(values) == header.samples != channels and channels in (1, 3):
         if header.alpha is not None:
             alpha = values[header.alpha].astype(np.float32) / (own or 1)
         values = values[: 3 if header.photometric in (RGB, YCBCR) else 1]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from ssl_patches.data.module import EndlessBatches, check_workers, collate, loader
+from ssl_patches.data.module import EndlessBatches, check_workers, collate, loader, order_of
 from ssl_patches.data.source import ImageSource, as_source
 from ssl_patches.types import ImageBatch
 
@@ -59,6 +59,7 @@ class PatchDataModule(LightningDataModule):
             start=self.start_batch,
             rank=self.trainer.global_rank if self.trainer else 0,
             world=self.trainer.world_size if self.trainer else 1,
+            order=order_of(self.train, self.seed),
         )
         return loader(
             self.train,

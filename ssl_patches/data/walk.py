@@ -28,13 +28,18 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff"),
     *(".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".npy"),
 )
+SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide")
+BIG_TIFF, ZARR = (".btf", ".tf8"), ".zarr"  # the latter is a folder
+HUGE = (*SLIDES, *BIG_TIFF)
+"""What only ``data=windows`` reads, beside ``SUFFIXES``."""
 UNREAD = (
+    *HUGE,
     *(".heic", ".heif", ".hif", ".jxl", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw"),
     *(".orf", ".rw2", ".raf", ".pef", ".srw", ".x3f", ".raw", ".3fr", ".erf", ".iiq", ".kdc"),
     *(".psd", ".psb", ".xcf", ".svg", ".svgz", ".eps", ".ai", ".ico", ".icns", ".dds", ".exr"),
     *(".hdr", ".pfm", ".pcx", ".sgi", ".ras", ".xbm", ".xpm", ".wmf", ".emf", ".djvu", ".mng"),
     *(".dcm", ".dicom", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mrc"),
-    *(".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".vsi", ".svs", ".ndpi", ".mrxs", ".scn"),
+    *(".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".vsi"),
     *(".ims", ".stk", ".dm3", ".dm4", ".fits", ".fit", ".fts", ".ecw", ".sid", ".jpx", ".j2k"),
     *(".j2c", ".jpf", ".jls", ".webm", ".mp4", ".mov", ".avi", ".mkv", ".m4v", ".wmv", ".mpg"),
     *(".npz", ".h5", ".hdf5", ".tfrecord"),
@@ -50,6 +55,8 @@ HIDDEN_LEAVINGS = {
     *(".temporaryitems", ".documentrevisions-v100", ".snapshot", ".snapshots", ".zfs", ".venv"),
     *(".picasaoriginals", ".comments", ".floors", ".pytest_cache", ".mypy_cache", ".ruff_cache"),
 }
+NOT_READ = "{} is no format that is read here"
+IN_WINDOWS = "{} is a huge image, which data=windows reads"
 OWN = "written by ssl-patches"
 OWN_PICTURE = re.compile(r"dry_run(-\d+)?\.png")
 DRAWN = {"segmentation.png", "health.png", "neighbours.png", "patches.png"}
@@ -113,14 +120,15 @@ class _Aside:
         ]
 
 
-def find_images(root: str, *, most: int | None = None) -> Found:
+def find_images(root: str, *, most: int | None = None, huge: bool = False) -> Found:
     """Find all image files below ``root``, and count what else there is.
 
-    ``most``: stop where so many are found, and return no more. Raises ``ValueError`` for a folder
+    ``most``: stop where so many are found, and return no more. ``huge``: slides and folders of Zarr
+    are images too. Raises ``ValueError`` for a folder
     that may not be listed.
     """
     images: list[ImageFile] = []
-    others, aside = 0, _Aside()
+    others, aside, known = 0, _Aside(), (*SUFFIXES, *HUGE) if huge else SUFFIXES
     folders: list[tuple[str, frozenset[tuple[int, int]], str | None]] = [("", frozenset(), None)]
     while folders and (most is None or len(images) < most):
         below, above, why = folders.pop()
@@ -135,16 +143,22 @@ def find_images(root: str, *, most: int | None = None) -> Found:
             why = OWN
         for entry in visible:
             path = below + entry.name
-            if entry.is_dir():
+            if entry.name.lower().endswith(ZARR) and entry.is_dir():
+                if why is not None or not huge:
+                    aside.add(path, why or IN_WINDOWS.format(ZARR), "folders")
+                else:
+                    images.append(_image_file(entry, path, folder=True))
+            elif entry.is_dir():
                 inside = why or _no_images_in(entry.name, names)
                 folders.append((f"{path}/", above | {identity}, inside))
             elif not (entry.is_file() or entry.is_symlink()):
                 others += why is None
-            elif not entry.name.lower().endswith(SUFFIXES):
+            elif not entry.name.lower().endswith(known):
                 others += why is None
                 if why is None and entry.name.lower().endswith(UNREAD):
                     suffix = _suffix(entry.name)
-                    aside.add(path, f"{suffix} is no format that is read here", "files")
+                    unread = IN_WINDOWS if suffix in HUGE else NOT_READ
+                    aside.add(path, unread.format(suffix), "files")
             elif why is not None or _drawn_by_us(entry):
                 aside.add(path, why or OWN)
             else:  # a broken symlink is an image that cannot be read
@@ -217,8 +231,8 @@ def _drawn_by_us(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _image_file(entry: os.DirEntry[str], path: str) -> ImageFile:
-    if not entry.is_file():
+def _image_file(entry: os.DirEntry[str], path: str, *, folder: bool = False) -> ImageFile:
+    if not entry.is_file() and not folder:
         return ImageFile(path, 0)
     status = entry.stat()
     return ImageFile(path, status.st_size, (status.st_dev, status.st_ino))

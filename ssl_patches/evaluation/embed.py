@@ -2,7 +2,8 @@
 
 Images go through the exported preprocessing and the model once, in order, as a stream: memory does
 not grow with the folder. With ``tiles=N`` an image gives N x N rows, each the mean of the dense map
-over one tile of the prepared image, so that a tile knows its surroundings.
+over one tile of the prepared image, so that a tile knows its surroundings. Of huge images
+(``data=windows``) a window is what is prepared: a row per window, or N x N, with its box.
 
 Traps: files that cannot be decoded are left out, not replaced, so rows and files are matched by
 ``path`` and never by number. Autocast gives bf16 vectors: they are stored as float32.
@@ -109,7 +110,7 @@ class Reader:
         images = Preprocessing(image_size=subject.image_size, mean=subject.mean, std=subject.std)
         self.network = Network(model, images, maps=tiles is not None).eval()
         self.dim = int(model.num_features)
-        self.channels = len(subject.mean)
+        self.channels, self.size = len(subject.mean), subject.image_size
         self.boxes = None if tiles is None else self._boxes(subject.image_size, model, tiles)
 
     @torch.inference_mode()
@@ -193,7 +194,8 @@ def _chunks(
     amounts = any(_amounts(source.labels) for source in sources.values())
     label = pa.float64() if amounts else pa.int64()
     columns = [("path", pa.string()), ("split", pa.string()), ("label", label)]
-    columns += [("box", pa.list_(pa.int32(), 4))] if reader.tiles else []
+    boxed = reader.tiles or any(source.boxes is not None for source in sources.values())
+    columns += [("box", pa.list_(pa.int32(), 4))] if boxed else []
     schema = pa.schema([*columns, ("vector", pa.list_(pa.float32(), reader.dim))])
     schema = schema.with_metadata({METADATA: json.dumps(request)})
     return Chunks(Path(cfg["output"]).expanduser(), request, schema, overwrite=cfg["overwrite"])
@@ -276,10 +278,27 @@ def _table(
             pa.array(vectors.reshape(-1), pa.float32()), reader.dim
         ),
     }
-    if reader.boxes is not None:
-        flat = np.tile(reader.boxes, (count, 1)).reshape(-1)
+    if (boxes := _boxes(reader, source, batch.index.tolist())) is not None:
+        flat = boxes.astype(np.int32).reshape(-1)
         columns["box"] = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.int32()), 4)
     return pa.table(columns, schema=schema)
+
+
+def _boxes(reader: Reader, source: ImageSource, indices: Sequence[int]) -> np.ndarray | None:
+    """Return y, x, h, w of each row (N, 4), None where rows have no boxes.
+
+    Those of tiles are in pixels of the prepared image. Where items are windows they are in pixels
+    of the image that the windows are cut from, those of tiles too.
+    """
+    if source.boxes is None:
+        return None if reader.boxes is None else np.tile(reader.boxes, (len(indices), 1))
+    windows = np.array([source.boxes[index] for index in indices], float).reshape(-1, 1, 4)
+    if reader.boxes is None:
+        return windows.reshape(-1, 4)
+    scale = np.tile(windows[..., 2:] / reader.size, 2)  # heights, widths
+    tiles = np.rint(reader.boxes * scale)
+    tiles[..., :2] += windows[..., :2]
+    return tiles.reshape(-1, 4)
 
 
 def _amounts(labels: Tensor | None) -> bool:

@@ -94,8 +94,10 @@ def test_a_mixed_folder_is_told_in_full_and_the_list_leaves_out_just_the_bad(
     }  # of the one cut short the header is sound
     assert found["shorter_side"] == {"least": 40, "median": 40, "most": 40}
     reasons = {row["path"]: row["reason"] for row in found["damaged"]}
-    assert set(reasons) == {"train/a/cut.png", "train/b/text.jpg", "train/b/huge.png"}
-    assert "exceeds limit" in reasons["train/b/huge.png"]
+    assert set(reasons) == {"train/a/cut.png", "train/b/text.jpg"}
+    (huge,) = found["huge"]
+    assert huge["path"] == "train/b/huge.png"
+    assert "data=windows" in huge["reason"]
     assert found["duplicates"] == [
         ["train/a/2.png", "train/a/2copy.png"],
         ["train/a/3.png", "train/b/3copy.png"],
@@ -118,8 +120,23 @@ def test_a_mixed_folder_is_told_in_full_and_the_list_leaves_out_just_the_bad(
         for split in ("train", "val")
     )
     assert (len(train), len(val)) == (16, 4)
-    assert "6 skipped" in train.split_rule
+    assert "5 skipped" in train.split_rule
     assert [image.shape for image, _, _ in train] == [(3, 40, 40)] * 16
+
+
+def test_a_folder_of_huge_images_is_told_which_source_reads_it(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "slides").mkdir()
+    huge(tmp_path / "slides" / "a.png")
+    (tmp_path / "slides" / "b.svs").write_bytes(b"")
+    found = doctor(capsys, "data.root=slides")
+    assert [row["path"] for row in found["huge"]] == ["a.png", "b.svs"]
+    assert found["damaged"] == []
+    assert found["settings"].startswith("ssl-patches pretrain data=windows data.root=slides")
+    with pytest.raises(ValueError, match=r"data.root=slides: 1 images.*data=windows"):
+        FolderSource(root="slides", split="train", image_size=32, split_folders=False)
 
 
 def test_deep_files_have_their_range_and_channels_suggested(

@@ -26,7 +26,7 @@ def test_another_format_under_an_image_name_is_unreadable(form, tmp_path, monkey
     ran = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given: ran.append(given))
     for read in (header, lambda path: decode(path, channels=3, size=8)):
-        with pytest.raises(UnreadableImage, match="cannot identify"):
+        with pytest.raises(UnreadableImage, match=r"cannot identify image file$"):
             read(path)
     assert ran == []
 
@@ -66,9 +66,9 @@ def test_what_states_too_many_pixels_is_not_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(opening, "LARGEST_PIXELS", 63)
     for form in ("png", "jpg", "bmp"):
         Image.new("RGB", (8, 8)).save(tmp_path / f"a.{form}")
-        with pytest.raises(UnreadableImage, match="8x8 pixels, at most 63"):
+        with pytest.raises(UnreadableImage, match=r"8 x 8 pixels, at most 63 .*data=windows"):
             decode(str(tmp_path / f"a.{form}"), channels=3, size=8)
-    with pytest.raises(ValueError, match="cut it into pieces"):
+    with pytest.raises(ValueError, match="data=windows"):
         check_extent(2**20, 2**20)
 
 

@@ -119,3 +119,16 @@ def test_a_folder_that_looks_like_masks_of_the_others_is_told(tmp_path: Path, fo
     for at in range(5):
         (tmp_path / folder / f"{at}.png").rename(tmp_path / folder / f"other{at}.png")
     assert find_images(str(tmp_path)).left == []
+
+
+def test_slides_and_zarr_are_images_where_windows_are_read_and_told_elsewhere(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path, "a.png", "b.svs", "c.zarr/0.0", "c.zarr/inside.png")
+    assert [file.path for file in find_images(str(tmp_path), huge=True).images] == [
+        *("a.png", "b.svs", "c.zarr")
+    ]
+    plain = find_images(str(tmp_path))
+    assert [file.path for file in plain.images] == ["a.png"]
+    assert {each.example for each in plain.left} == {"b.svs", "c.zarr"}
+    assert all("data=windows" in each.why for each in plain.left)

@@ -108,6 +108,23 @@ def test_tiles_have_exact_boxes_and_their_mean_is_the_image(here):
     assert np.abs(tiles[:, 0] - tiles[:, 3]).max() > 1e-3
 
 
+def test_windows_have_their_boxes_in_the_image_and_tiles_theirs_within(here):
+    draw = np.random.default_rng(0)
+    (here / "large").mkdir(exist_ok=True)
+    for at in range(4):
+        pixels = np.kron(draw.integers(0, 256, (16, 24, 3), dtype=np.uint8), np.ones((8, 8, 1)))
+        Image.fromarray(pixels.astype(np.uint8)).save(here / "large" / f"{at}.png")
+    words = ("data=windows", "data.root=large", "data.window=64", f"data.unpacked_dir={here}/kept")
+    embed("output=a.parquet", *words, "data.num_workers=0", "splits=[train]")
+    boxes = vectors(here / "a.parquet", "box")
+    assert sorted(map(tuple, boxes[:6])) == [(y, x, 64, 64) for y in (0, 64) for x in (0, 64, 128)]
+    embed("output=b.parquet", *words, "data.num_workers=0", "splits=[train]", "tiles=2")
+    tiles = vectors(here / "b.parquet", "box").reshape(len(boxes), 4, 4)
+    assert (tiles[..., 2:] == 32).all()
+    assert (tiles[:, 0, :2] == boxes[:, :2]).all()
+    assert (tiles[:, 3, :2] == boxes[:, :2] + 32).all()
+
+
 def test_a_bar_shows_images_and_the_share_of_waiting(here, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     embed("output=a.parquet")

@@ -268,7 +268,7 @@ def test_all_problems_of_all_cells_are_told_together_each_once(tiny_study):
     ("name", "runs", "trials"),
     [
         ("tasks_embedded", 4, 0),
-        ("tasks_cifar10", 6, 12),
+        pytest.param("tasks_cifar10", 6, 12, marks=pytest.mark.slow),
         pytest.param("tasks_imagenette", 11, 22, marks=pytest.mark.slow),
         ("imagenette_gpu", 4, 0),
     ],

@@ -81,8 +81,15 @@ def answers_of(
     )
 
 
-@pytest.mark.parametrize("encoder", [TokenEncoder, ConvEncoder])
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    ("task", "encoder"),
+    [
+        *((task, TokenEncoder) for task in TASKS),
+        *((task, ConvEncoder) for task in ("jigsaw", "relative")),
+        pytest.param("position", ConvEncoder, marks=pytest.mark.slow),  # six seconds each
+        pytest.param("relation", ConvEncoder, marks=pytest.mark.slow),
+    ],
+)
 def test_on_noise_a_where_task_stays_at_chance(task: str, encoder: type[Encoder]):
     for answer in answers_of(
         task, encoder=encoder, steps=STEPS if encoder is TokenEncoder else STEPS // 2

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ssl_patches.config.messages import Failed
-from ssl_patches.data.module import EndlessBatches
+from ssl_patches.data.module import EndlessBatches, order_of
 from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.training.callbacks.observer import Observer, data_of
 from ssl_patches.training.pretrainer import Pretrainer, step_seed
@@ -104,6 +104,7 @@ def shards_of_step(
             start=step * accumulate,
             rank=rank,
             world=world,
+            order=order_of(data.train, data.seed),
         )
         for turn, images in enumerate(islice(batches, accumulate)):
             seed = step_seed(data.seed, step, turn * world + rank)

@@ -1,0 +1,1 @@
+"""Read parts of huge images: slides, tiled TIFF, GeoTIFF, Zarr, and pictures that are unpacked."""

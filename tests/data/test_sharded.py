@@ -1,0 +1,224 @@
+"""Images in shards are items like those of the folder that they were packed from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small import SMALL_VIT
+
+from ssl_patches.cli import main
+from ssl_patches.data import FolderSource, ShardSource
+from ssl_patches.data.module import EndlessBatches, order_of
+from ssl_patches.data.shards import pack
+from ssl_patches.data.training_stream import PatchDataModule
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory) -> Path:
+    """60 images of 2 classes in shards of about 10."""
+    place, draw = tmp_path_factory.mktemp("packed"), np.random.default_rng(0)
+    for at in range(60):
+        file = place / "images" / "ab"[at % 2] / f"{at:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (24, 26, 3), dtype=np.uint8)).save(file)
+    cut = pack._cut
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pack, "_cut", lambda files, most: cut(files, most // 50))
+        words = [f"data.root={place}/images", f"output={place}/shards", "shard_mb=1"]
+        assert main(["pack", *words]) == 0
+    return place
+
+
+def source(place: Path, split: str = "train", **options: object) -> ShardSource:
+    given = {"path": str(place / "shards"), "split": split, "image_size": 16, "mixed": 2}
+    return ShardSource(**{**given, "shard_dir": str(place / "kept"), **options})
+
+
+def test_items_are_those_of_the_folder(packed: Path) -> None:
+    for split in ("train", "val"):
+        shards = source(packed, split)
+        folder = FolderSource(root=str(packed / "images"), split=split, image_size=16)
+        assert len(shards) == len(folder)
+        assert (shards.classes, shards.load_size) == (folder.classes, folder.load_size)
+        known = {name: at for at, name in enumerate(folder.known_as)}
+        for at, name in enumerate(shards.known_as):
+            image, label, index = shards[at]
+            same, its, _ = folder[known[name]]
+            assert torch.equal(image, same)
+            assert (label, index) == (its, at)
+
+
+def test_batches_are_the_same_from_any_number_of_workers_processes_and_any_start(packed) -> None:
+    def batches(workers: int, start: int) -> list[torch.Tensor]:
+        module = PatchDataModule(
+            train=source(packed), val=None, batch_size=8, num_workers=workers, seed=3
+        )
+        module.start_batch = start
+        return [b.images for _, b in zip(range(9 - start), module.train_dataloader(), strict=False)]
+
+    alone = batches(0, 0)
+    assert all(torch.equal(a, b) for a, b in zip(alone, batches(2, 0), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(alone[5:], batches(1, 5), strict=True))
+    train = source(packed)
+    one = EndlessBatches(length=len(train), batch_size=8, seed=3, order=order_of(train, 3))
+    parts = [
+        EndlessBatches(
+            length=len(train), batch_size=4, seed=3, rank=r, world=2, order=order_of(train, 3)
+        )
+        for r in (0, 1)
+    ]
+    together = zip(*parts, strict=False)
+    for whole, (first, second) in islice(zip(one, together, strict=False), 20):
+        assert whole == first + second
+
+
+def test_an_epoch_reads_each_image_once_and_few_shards_at_a_time(packed: Path) -> None:
+    train = source(packed)
+    assert len(train.blocks) >= 5
+    batches = EndlessBatches(length=len(train), batch_size=1, seed=0, order=order_of(train, 0))
+    seen = [at for (at,) in islice(batches, 2 * len(train))]
+    first, second = seen[: len(train)], seen[len(train) :]
+    assert sorted(first) == sorted(second) == list(range(len(train)))
+    assert first != second
+    ends = np.cumsum(train.blocks)
+    shards = [int(np.searchsorted(ends, at, "right")) for at in first]
+    spans = {one: (shards.index(one), len(shards) - shards[::-1].index(one)) for one in set(shards)}
+    at_once = Counter(at for begin, end in spans.values() for at in range(begin, end))
+    assert max(at_once.values()) <= train.mixed
+
+
+def test_the_source_is_told_what_comes_next(packed: Path, monkeypatch) -> None:
+    train, told = source(packed), []
+    monkeypatch.setattr(train, "expect", told.append)
+    batches = EndlessBatches(length=len(train), batch_size=1, seed=0, order=order_of(train, 0))
+    list(islice(batches, len(train)))
+    assert len(told) == -(-len(train.blocks) // train.mixed)
+    assert told[0][2:4] == told[1][:2]
+
+
+def test_shards_without_sides_are_divided_by_the_hash_of_names(packed: Path, tmp_path) -> None:
+    for at, path in enumerate(sorted((packed / "shards").glob("*.tar"))):
+        (tmp_path / f"{at}.tar").write_bytes(path.read_bytes())
+    options = {"path": str(tmp_path), "image_size": 16, "shard_dir": str(tmp_path / "kept")}
+    train, val = (ShardSource(split=split, **options) for split in ("train", "val"))
+    names = [set(train.known_as), set(val.known_as)]
+    assert len(names[0]) + len(names[1]) == 60
+    assert not names[0] & names[1]
+    folder = FolderSource(root=str(packed / "images"), split="val", image_size=16)
+    assert names[1] == set(folder.known_as)  # the same hash as a folder takes
+
+
+def test_parquet_has_the_items_that_datasets_wrote(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    draw = np.random.default_rng(0)
+    pixels = draw.integers(0, 256, (30, 20, 20, 3), dtype=np.uint8)
+    table = datasets.Dataset.from_dict(
+        {"image": [Image.fromarray(each) for each in pixels], "label": list(range(30))},
+        datasets.Features(
+            {"image": datasets.Image(), "label": datasets.ClassLabel(num_classes=30)}
+        ),
+    )
+    for split in ("train", "test"):
+        table.to_parquet(tmp_path / f"{split}-00000-of-00001.parquet")
+    found = ShardSource(
+        path=str(tmp_path),
+        split="val",
+        image_size=16,
+        shard_dir=str(tmp_path / "kept"),
+        load_size=20,
+    )
+    assert len(found) == 30
+    for at in (0, 7, 29):
+        image, label, _ = found[at]
+        assert np.array_equal(image.permute(1, 2, 0), pixels[at])
+        assert label == at
+
+
+def test_a_damaged_image_is_replaced_and_told_by_its_name(packed: Path, tmp_path: Path) -> None:
+    shutil.copytree(packed / "shards", tmp_path / "shards")
+    whole = source(packed)
+    name, offset = whole.known_as[3], int(whole._offsets[3])
+    place = tmp_path / "shards" / "train-00000.tar"
+    content = bytearray(place.read_bytes())
+    content[offset : offset + 8] = b"no image"
+    place.write_bytes(content)
+    found = source(tmp_path, max_corrupt=0.1)
+    assert found[3][2] == 4
+    assert [name for name, _ in found.unreadable()] == [name]
+
+
+def test_keys_change_with_the_shards(packed: Path, tmp_path: Path) -> None:
+    first, second = source(packed), source(packed)
+    assert (first.fingerprint(), first.kept_key()) == (second.fingerprint(), second.kept_key())
+    assert source(packed, "val").fingerprint() != first.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mixed": 0}, r"data.mixed=0: must be 1 to 4096; set data.mixed=8"),
+        ({"path": "nowhere"}, r"data.path=nowhere: names the shard .*which is not there"),
+        ({"timeout": 0}, r"data.timeout=0: must be"),
+    ],
+)
+def test_bad_requests_are_refused_with_a_remedy(packed: Path, options, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        source(packed, **options)
+
+
+def test_a_card_may_name_shards_but_no_address(packed: Path) -> None:
+    from ssl_patches.data.build import source as build
+
+    node = {"_target_": "ssl_patches.data.ShardSource", "batch_size": 1, "num_workers": 0}
+    cfg = {"image_size": 16, "data": {**node, "path": str(packed / "shards")}}
+    allowed = ("ssl_patches.data.ShardSource",)
+    assert len(build(cfg, "val", whole=True, allowed=allowed))
+    cfg["data"]["path"] = "s3://somebody/else"
+    with pytest.raises(ValueError, match="nothing is fetched because it says so"):
+        build(cfg, "val", whole=True, allowed=allowed)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_goes_on_to_the_weights_of_the_unbroken_one(
+    packed: Path, tmp_path: Path
+) -> None:
+    """kill -9 in the middle, then ``resume=true`` with another number of workers."""
+
+    def run(name: str, *words: str) -> subprocess.Popen[bytes]:
+        data = ("data=shards", f"data.path={packed}/shards", f"data.shard_dir={tmp_path}/kept")
+        small = ("image_size=32", "data.batch_size=8", "data.mixed=2", "budget.images=480")
+        command = [sys.executable, "-m", "ssl_patches", "pretrain", *SMALL_VIT, *data, *small]
+        rest = ("trainer.checkpoint_steps=20", "trainer.log_every=1", f"run_dir={tmp_path}/{name}")
+        return subprocess.Popen([*command, *rest, *words], start_new_session=True)
+
+    def logged(name: str) -> str:
+        place = tmp_path / name / "metrics.csv"
+        return place.read_text() if place.is_file() else ""
+
+    assert run("whole", "data.num_workers=1").wait(600) == 0
+    process = run("broken", "data.num_workers=2")
+    while "\n25," not in logged("broken"):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert "\n60," not in logged("broken"), "the kill came too late to say anything"
+    assert run("broken", "data.num_workers=0", "resume=true").wait(600) == 0
+    states = [
+        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for name in ("whole", "broken")
+    ]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
