@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ssl_patches.training.attention_flops import ATTENTION
+from ssl_patches.training.conv_flops import CONVOLUTION
 
 DEFAULT_EPOCHS = 20.0
 M = TypeVar("M", bound=nn.Module)
@@ -62,7 +63,7 @@ class Budget:
 
 def flop_counter() -> FlopCounterMode:
     """Make torch's counter of FLOPs, which counts the same with every version that we admit."""
-    return FlopCounterMode(display=False, custom_mapping=ATTENTION)
+    return FlopCounterMode(display=False, custom_mapping=ATTENTION | CONVOLUTION)
 
 
 def count_flops(module: M, step: Callable[[M, Tensor], Tensor], images: Tensor) -> float:
