@@ -119,8 +119,9 @@ def claim_of(directory: Path, **changes: object) -> Path:
     return file
 
 
-def test_another_machine_is_believed_while_its_heart_beats(tmp_path):
-    file = claim_of(tmp_path / "cell", machine="another", host="another")
+@pytest.mark.parametrize("machine", ["!", "another", "~"])
+def test_another_machine_is_believed_while_its_heart_beats(machine, tmp_path):
+    file = claim_of(tmp_path / "cell", machine=machine, host="another")
     assert locks.owner(tmp_path / "cell").host == "another"
     with locks.locked(tmp_path / "cell") as ours:
         assert not ours

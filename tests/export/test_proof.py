@@ -27,6 +27,7 @@ def found(*differences, isolated=True):
 
 def test_the_largest_difference_counts_relative_to_the_largest_feature():
     assert _largest(found(1e-6, 4e-6), "timm", 1e-5) == 2e-6
+    assert _largest(found(2e-5), "timm", 1e-5) == 1e-5  # just what is allowed
 
 
 @pytest.mark.parametrize("value", [1e-3, float("nan")])

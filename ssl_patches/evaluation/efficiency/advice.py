@@ -59,6 +59,8 @@ def saved(curves: Sequence[Curve], *, ours: str) -> list[str]:
             said = f"{needed:.0f} at most: none saved"
         else:
             said = f"{needed:.0f}: {needed - point.size:.0f} saved"
+        if best.at(point.number) and not stands_to(mine, [best], point.number)[0]:
+            said += ", but the two are not told apart here"
         lines.append(
             f"{counted}: for what ours does with {point.size:.0f} {named(best)} needs {said}"
         )
