@@ -183,18 +183,12 @@ def race(contender: str, asked: argparse.Namespace, place: Path) -> dict[str, ob
     words += ["--marks", str(asked.marks), "--scratch", str(out)]
     cost = run(words, cwd=out, environment=environment, log=out / "log")
     marks = json.loads((out / "marks.json").read_text())
-    curve = [
-        {
-            "images": int(step) * marks["batch"],
-            "cpu": cpu,
-            "knn": round(knn(asked.data, contender, out, step, asked.few), 2),
-        }
-        for step, cpu in marks["cpu"].items()
-    ]
-    for mark in curve:
-        print(
-            f"{contender:8} {mark['images']:7} images {mark['cpu']:7.0f} CPU s  kNN {mark['knn']}"
-        )
+    curve: list[dict[str, float]] = []
+    for step, cpu in marks["cpu"].items():
+        found = round(knn(asked.data, contender, out, step, asked.few), 2)
+        curve.append({"images": int(step) * marks["batch"], "cpu": cpu, "knn": found})
+        seen = f"{curve[-1]['images']:7} images {cpu:7.0f} CPU s"
+        print(f"{contender:8} {seen}  kNN {found}", flush=True)
     reached = next((mark["cpu"] for mark in curve if mark["knn"] >= asked.goal), None)
     last = f"not reached in {curve[-1]['cpu']:.0f} CPU s, where it is {curve[-1]['knn']}"
     print(f"{contender}: kNN {asked.goal:g} {f'after {reached} CPU s' if reached else last}")
