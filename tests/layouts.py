@@ -66,6 +66,7 @@ FOLDERS: dict[str, list[str]] = {
     "test among classes": [*of("ant", 9), *of("bee", 9), *of("test", 9), *of("dev", 2)],
     "test among many classes": [path for name in "abcdef" for path in of(name, 4)] + of("test", 4),
     "test among classes, one above": [*TWO, *of("test", 4), *of("", 1)],
+    "test among classes, two above": [*TWO, *of("test", 4), *of("", 2)],
     "test among classes, three above": [*TWO, *of("test", 4), *of("", 3)],
     "test among deep ones": [*of("a/b", 9), *of("c/d", 9), *of("test", 4)],
     "classes in test, classes beside": [*TWO, *[f"test/{path}" for path in TWO]],

@@ -181,16 +181,23 @@ def _evaluate(request: Typed) -> int:
     evaluate_request(request.words, config_dirs=request.config_dirs)  # refused before torch loads
     from ssl_patches.evaluation.command import evaluate_command
 
-    rows, pairs = evaluate_command(request.words, config_dirs=request.config_dirs, say=_say)
+    rows, pairs, report = evaluate_command(request.words, config_dirs=request.config_dirs, say=_say)
     if "--json" in request.flags:
         print(json.dumps([row.as_dict() for row in rows]))
+        for line in report:
+            _say(line)
         return 0
     from ssl_patches.evaluation.record import paired_table
     from ssl_patches.evaluation.rows import DIFFERENCE, table
+    from ssl_patches.evaluation.verdict import coarse
 
     tell(table([row for row in rows if row.model != DIFFERENCE]))
+    if said := coarse(rows):
+        tell(f"\n{said}")
     if pairs:
         tell(f"\nthe first less the second, on the same test images:\n{paired_table(pairs)}")
+    if report:
+        tell("\n" + "\n".join(report))
     return 0
 
 

@@ -59,6 +59,7 @@ The data are those of the run unless given. probes=[knn,linear] unless others ar
   layers     the same for every layer and the last four together, by mean and by class token
   attentive  one learned query over the tokens of the last layer
   lowshot    linear from 1, 5, 10, 50 images per class, and 1 % and 10 %, five draws each
+  label_efficiency  linear and kNN from 1, 5, 10, 50, 100 and all labels per class, beside rivals=
   segmentation  k-NN and linear segmentation of the feature map, on images with masks
   finetune   the whole encoder trained on for 10 epochs, and the same recipe from random weights
   roles      tiles, sizes, invariance, attention: a package, pip install experiments/patch_roles
@@ -68,6 +69,10 @@ The data are those of the run unless given. probes=[knn,linear] unless others ar
 
 Labels may be classes (accuracy), several yes/no labels (mean average precision) or numbers
 (variance explained, error); labels=class|multilabel|value overrules what their type says.
+rivals=[...] puts other encoders into the same table: a run, an export, a name of timm, a file of
+torchvision's MobileNetV2 or TensorFlow's EfficientNet-Lite0, NAME@FILE. With label_efficiency a
+sentence says which encoder to use from how many labels on; label_efficiency.columns=[linear,knn,
+finetune,scratch] trains too. What is finished is kept in runs/.label_efficiency.
 against=OTHER compares two encoders image by image: the difference with its bootstrap interval,
 and McNemar's test.
 
@@ -76,6 +81,7 @@ and McNemar's test.
   ssl-patches evaluate model=runs/a probes=[knn,linear,layers,attentive,lowshot] precision=bf16
   ssl-patches evaluate model=runs/a probes=[segmentation] data=camvid data.root=DIR figures=DIR
   ssl-patches evaluate model=runs/a against=runs/b
+  ssl-patches evaluate model=runs/a probes=[label_efficiency] rivals=[resnet18,runs/b]
   ssl-patches evaluate model=runs/a/encoder data=folder data.root=labelled_images output=a.npz
   ssl-patches evaluate model=resnet18 data=embedded --json
 """

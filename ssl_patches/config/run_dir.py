@@ -34,6 +34,8 @@ PLACE_OF_DATA = {"num_workers", "root", "skip", "max_corrupt", "cache", "cache_m
 """Keys of ``data`` that may differ too: the fingerprint says what the images are."""
 
 CONFIG, LAST, SUMMARY = "config.yaml", Path("checkpoints") / "last.ckpt", "summary.json"
+LABELS = "label_efficiency.json"
+"""What `evaluate probes=[label_efficiency]` leaves beside a run: rows of it and of its rivals."""
 TRIAL = "trial.json"
 """What a trial of a study leaves in place of a summary."""
 

@@ -85,6 +85,16 @@ PRETRAIN = {
 EVALUATE = {
     "model": str,
     "against": str | None,
+    "rivals": list[str],
+    "rival_size": int | None,
+    "label_efficiency": {
+        "labels": list[int] | None,
+        "draws": int,
+        "columns": list[str],
+        "trials": int,
+        "tuned_draws": int,
+        "of": Literal["auto", "labels", "masks"],
+    },
     "figures": str | None,
     "output": str | None,
     "pretrained": bool,

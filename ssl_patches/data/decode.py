@@ -20,6 +20,7 @@ wrong pixels without an error.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -55,6 +56,7 @@ DECODERS = f"{RULES} {PIL.__version__} {simplejpeg.__version__}"
 JPEG = b"\xff\xd8\xff"  # how such a file begins
 # how what may state an orientation begins in it: EXIF, XMP
 METADATA = (b"Exif\0\0", b"http://ns.adobe.com/xap/")
+OPENED = re.compile(r"\s*<_io\.\w+[^>]*>")  # how Python names an open file
 FLAT = "has 1 (grey) or 3 (RGB) channels, and data.channels={channels}: set data.channels=3"
 # What Pillow's readers raise on damaged files (its fuzzers know these; there is no common base).
 DAMAGE = (
@@ -98,10 +100,8 @@ def _reading(path: str) -> Iterator[None]:
     except TooLarge as error:
         raise HugeImageFile(path, str(error)) from error
     except DAMAGE as error:
-        reason = (
-            " ".join(str(error).replace(repr(path), "the file").split()) or type(error).__name__
-        )
-        raise UnreadableImage(path, reason) from error
+        said = OPENED.sub("", str(error).replace(repr(path), "the file"))
+        raise UnreadableImage(path, " ".join(said.split()) or type(error).__name__) from error
 
 
 def header(

@@ -29,9 +29,9 @@ from ssl_patches.config.keys import files_state, key_of
 from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.decode import UnreadableImage
 from ssl_patches.data.files import read_skip
-from ssl_patches.data.huge.grid import Grid, Rule, files_of, grid_of, kept_counts
+from ssl_patches.data.huge.grid import Grid, Rule, files_of, kept_counts, window_grid
 from ssl_patches.data.huge.image import Box, failures_of
-from ssl_patches.data.huge.open import Opened, Opening, kind_of, require_extras
+from ssl_patches.data.huge.open import Opened, Opening, file_kind, require_extras
 from ssl_patches.data.layout import select
 from ssl_patches.data.source import Damage, Request, StoredSource
 from ssl_patches.data.stored import square
@@ -227,7 +227,7 @@ def _survey(
         except UnreadableImage as error:
             return error
         try:
-            return grid_of(image, path, rule, folder=folder)
+            return window_grid(image, path, rule, folder=folder)
         except UnreadableImage as error:
             return error
         except ValueError as error:
@@ -235,7 +235,7 @@ def _survey(
         finally:
             image.close()
 
-    whole = {path for path in paths if kind_of(path) == "flat"}
+    whole = {path for path in paths if file_kind(path) == "flat"}
     grids: dict[str, Grid] = {}
     corrupt: Damage = []
     with (

@@ -1,7 +1,8 @@
 """Find out how images were prepared for weights that come from elsewhere.
 
-A run and an export say it in their files, timm in its table of models. A bare state dict says
-nothing: what is usual for it is the user's to know.
+A run and an export say it in their files, timm in its table of models, and public networks that are
+known by their names (``layouts``) had one preparation. Any other state dict says nothing: what is
+usual for it is the user's to know.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 import timm
 
 from ssl_patches.encoders.exported import CARD, CONFIG, WEIGHTS, stored_range_of
+from ssl_patches.encoders.layouts import Layout, layout_of
+from ssl_patches.encoders.pretrained import state_of_file
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,18 @@ def prepared_for(weights: str | bool, name: str) -> PreparedFor | None:
             except (KeyError, TypeError, ValueError):  # told when the weights are loaded
                 return None
             return PreparedFor(mean, std, stored_range_of(_read(folder / CARD))) if mean else None
-    return None
+    layout = layout_of_file(place)
+    return None if layout is None else PreparedFor(tuple(layout.mean), tuple(layout.std))
+
+
+def layout_of_file(place: Path) -> Layout | None:
+    """Tell which public network the weights in a file are of; None where nothing says it."""
+    if not place.is_file():
+        return None
+    try:
+        return layout_of(state_of_file(place))
+    except ValueError:  # told when the weights are loaded
+        return None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""Load weights to go on from: timm's own, or a file of timm, torchvision, facebookresearch/mae or
-an export of ours.
+"""Load weights to go on from: timm's own, or a file of timm, torchvision, facebookresearch/mae,
+TensorFlow's EfficientNet-Lite, or an export of ours.
 
 Strict: every tensor of the encoder is found in the file with its own shape, or the request is
 refused and all that does not fit is listed. What is left out, renamed, resized or adapted to other
@@ -35,6 +35,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor
 
 from ssl_patches.encoders.base import Encoder
+from ssl_patches.encoders.layouts import in_order, layout_of
 
 HEADS = ("head.", "head_dist.", "heads.", "fc.", "classifier.")
 DECODER = ("decoder_", "mask_token")
@@ -53,7 +54,8 @@ def load_weights(encoder: Encoder, source: str | bool) -> str:
         state, kind = _of_timm(encoder), "timm's weights"
     else:
         state, kind = _read(Path(str(source)).expanduser())
-    state, notes = _fitted(encoder, state, source)
+    given = state
+    state, notes = _fitted(encoder, given, source)
     own = encoder.model.state_dict()
     counts = {key for key in own if key.endswith("num_batches_tracked")} - set(state)
     missing = sorted(set(own) - set(state) - counts)
@@ -65,12 +67,18 @@ def load_weights(encoder: Encoder, source: str | bool) -> str:
     ]
     if missing or unexpected or shapes:
         found = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+        layout = layout_of(given)
         told = "; ".join(
             f"{len(keys)} {what}: {_some(keys)}" for what, keys in found.items() if keys
         )
         raise ValueError(
             f"encoder.pretrained={_said(source)}: must fit {encoder.architecture} with"
-            f" {encoder.arguments}, but {told}; {_remedy(unexpected, missing, shapes)}"
+            f" {encoder.arguments}, but {told}; "
+            + (
+                _remedy(unexpected, missing, shapes)
+                if layout is None
+                else f"these are weights of encoder.name={layout.architecture}"
+            )
         )
     encoder.model.load_state_dict(own | state)
     encoder.keep_table()
@@ -84,9 +92,8 @@ def _of_timm(encoder: Encoder) -> State:
     ValueError when there are none or they cannot be reached.
     """
     try:
+        check_reachable(encoder.architecture)
         kept = _in_cache(encoder.architecture)
-        if kept is None and not constants.HF_HUB_OFFLINE:
-            _ask_hub()
         return timm.create_model(
             encoder.architecture,
             pretrained=True,
@@ -100,6 +107,15 @@ def _of_timm(encoder: Encoder) -> State:
             f"encoder.pretrained=true: timm's weights of {encoder.architecture} cannot be had"
             f" ({reason}); name a file, encoder.pretrained=FILE, or set encoder.pretrained=false"
         ) from None
+
+
+def check_reachable(name: str) -> None:
+    """Look whether timm's weights of a name can be had: kept here, or a hub that answers.
+
+    OSError where neither is so, within seconds.
+    """
+    if _in_cache(name) is None and not constants.HF_HUB_OFFLINE:
+        _ask_hub()
 
 
 def _in_cache(name: str) -> str | None:
@@ -143,17 +159,9 @@ def _read(path: Path) -> tuple[State, str]:
             f"encoder.pretrained={path}: no such file, and no run or export; name one, or set"
             " encoder.pretrained=true"
         )
-    found = _tensors(path)
-    for key in ("model", "state_dict"):
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = cast(dict[str, Any], found[key])
-    if not isinstance(found, Mapping) or not all(
-        isinstance(value, Tensor) for value in found.values()
-    ):
-        raise ValueError(
-            f"encoder.pretrained={path}: must hold a state dict; save the model's state_dict()"
-        )
-    state = {key.removeprefix("module."): value for key, value in found.items()}
+    state = state_of_file(path)
+    if (layout := layout_of(state)) is not None:
+        return state, layout.name
     if "conv_proj.weight" in state:
         return {_vit_key(key): value for key, value in state.items()}, "torchvision ViT"
     if "features.0.0.weight" in state and "features.1.0.layer_scale" in state:
@@ -166,6 +174,24 @@ def _read(path: Path) -> tuple[State, str]:
         if any(key.startswith(DECODER) for key in state)
         else "a state dict of timm's names"
     )
+
+
+def state_of_file(path: Path) -> State:
+    """Read the state dict of a file under its own names.
+
+    ValueError where there is none, or something else than tensors.
+    """
+    found = _tensors(path)
+    for key in ("model", "state_dict"):
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = cast(dict[str, Any], found[key])
+    if not isinstance(found, Mapping) or not all(
+        isinstance(value, Tensor) for value in found.values()
+    ):
+        raise ValueError(
+            f"encoder.pretrained={path}: must hold a state dict; save the model's state_dict()"
+        )
+    return {key.removeprefix("module."): value for key, value in found.items()}
 
 
 def _tensors(path: Path) -> Any:
@@ -182,9 +208,11 @@ def _tensors(path: Path) -> Any:
         RuntimeError,
         EOFError,
         OSError,
-        KeyError,
+        LookupError,
+        AttributeError,
+        TypeError,
         ValueError,
-    ) as error:
+    ) as error:  # torch raises any of these for bytes that are no pickle
         reason = " ".join(str(error).split())[:120]
         if isinstance(error, pickle.UnpicklingError):  # whose advice is to run what is in it
             reason = "it holds other objects, or is damaged"
@@ -249,6 +277,9 @@ def _fitted(encoder: Encoder, state: State, source: str | bool) -> tuple[State, 
     channels.
     """
     own, notes = encoder.model.state_dict(), []
+    if (layout := layout_of(state)) is not None:
+        state, head = in_order(state, layout, list(own))
+        notes.append(f"tensors in order; left out: {len(head)} of the head ({_some(head)})")
     for old, new in (("head.norm.", "norm_pre."), ("fc_norm.", "norm.")):
         if f"{new}weight" in own and f"{new}weight" not in state and f"{old}weight" in state:
             state = {
@@ -275,6 +306,7 @@ def _fitted(encoder: Encoder, state: State, source: str | bool) -> tuple[State, 
             want is not None
             and want.dim() == 4
             and weight.shape != want.shape
+            and weight.dim() > 1
             and weight.shape[1] == 3
         ):
             adapted = adapt_input_conv(encoder.arguments["in_chans"], weight)

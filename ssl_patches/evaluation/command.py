@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from ssl_patches.config.messages import Say
 from ssl_patches.config.schema import channels_of
 from ssl_patches.config.words import Place, data_words, words_of_keys
 from ssl_patches.data import build as build_data
-from ssl_patches.data.build import data_name
+from ssl_patches.data.build import data_name, other_images
 from ssl_patches.data.live import Datasets
 from ssl_patches.data.masks import HasMasks
 from ssl_patches.data.source import ImageSource
@@ -28,14 +28,30 @@ from ssl_patches.encoders import build as build_encoders
 from ssl_patches.encoders import create
 from ssl_patches.encoders.attention import choose_attention
 from ssl_patches.encoders.exported import Subject, open_model
+from ssl_patches.evaluation.efficiency.report import leave_report
+from ssl_patches.evaluation.efficiency.rivals import Rival, open_rivals
 from ssl_patches.evaluation.evaluate import evaluate_model
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.labels import counts, described, kind_of, labelled
+from ssl_patches.evaluation.probes.base import Probe
+from ssl_patches.evaluation.probes.label_efficiency import LabelEfficiency
 from ssl_patches.evaluation.probes.table import GROUP, check_probes, probes_named
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.record import FILE, Paired, Record, paired
 from ssl_patches.evaluation.request import evaluate_request
 from ssl_patches.evaluation.rows import AGAINST, TRAINED, Row
+
+
+class Evaluated(NamedTuple):
+    """What ``evaluate`` found: rows of every model, what ``against=`` found in pairs, and lines to
+    be read last (which model to use)."""
+
+    rows: list[Row]
+    pairs: list[Paired]
+    report: list[str]
+
+
+EFFICIENCY = "label_efficiency"
 
 
 def evaluate_command(
@@ -44,14 +60,15 @@ def evaluate_command(
     config_dirs: Sequence[Path],
     say: Say,
     sources: Datasets | None = None,
-) -> tuple[list[Row], list[Paired]]:
-    """Run ``ssl-patches evaluate``: return the rows, and what ``against=`` found in pairs.
+) -> Evaluated:
+    """Run ``ssl-patches evaluate``: rows, what ``against=`` found, and what it comes to.
 
     ValueError for a bad request.
     """
     words, changes = config.without_data_keys(words)
     cfg = evaluate_request(words, config_dirs=config_dirs)
     check_probes(cfg)
+    probes = _probes(cfg)
     if cfg["output"] is not None and not Path(cfg["output"]).parent.is_dir():
         raise ValueError(
             f"output={cfg['output']}: there is no folder {Path(cfg['output']).parent}; make it, or"
@@ -74,6 +91,14 @@ def evaluate_command(
     if against is not None:
         for line in range_told(None, data, against, cfg["against"]):
             say(line)
+    rivals = open_rivals(
+        cfg["rivals"],
+        pretrained=cfg["pretrained"],
+        image_size=cfg["rival_size"],
+        channels=channels_of({"data": data}),
+    )
+    for line in _rivals_told(rivals, subject, data):
+        say(line)
     figures = None if cfg["figures"] is None else Path(cfg["figures"])
     options = {
         "num_workers": data["num_workers"],
@@ -81,6 +106,7 @@ def evaluate_command(
         "say": say,
         "sources": sources,
         "config_dirs": config_dirs,
+        "probes": probes,
     }
     train, test = (
         build_data.source(
@@ -104,15 +130,53 @@ def evaluate_command(
     )
     if cfg["output"] is not None:
         record.save(Path(cfg["output"]))
+    rows = list(record.rows)
+    for rival in rivals:
+        rows += _evaluate(
+            rival.subject, data, cfg, floors=None, figures=None, model_name=rival.name, **options
+        ).rows
+    report = [
+        line
+        for probe in probes.values()
+        if isinstance(probe, LabelEfficiency)
+        for line in leave_report(
+            probe,
+            Path(cfg["model"]),
+            figures=figures,
+            own=not other_images(subject.fingerprint, train),
+        )
+    ]
     if against is None:
-        return record.rows, []
+        return Evaluated(rows, [], report)
     other = _evaluate(against, data, cfg, floors=None, figures=None, model_name=AGAINST, **options)
     found = paired(record, other)
-    return [
-        *record.rows,
-        *other.rows,
-        *(row for pair in found for row in pair.rows(data=data_name(data))),
-    ], found
+    rows += [*other.rows, *(row for pair in found for row in pair.rows(data=data_name(data)))]
+    return Evaluated(rows, found, report)
+
+
+def _probes(cfg: Mapping[str, Any]) -> dict[str, Probe]:
+    """Build the probes that were asked for; what ``label_efficiency`` is told stands apart."""
+    own = dict(cfg.get(GROUP) or {})
+    if EFFICIENCY in cfg["probes"] and EFFICIENCY not in own:
+        own[EFFICIENCY] = {
+            "_target_": f"{LabelEfficiency.__module__}.{LabelEfficiency.__name__}",
+            "kept": str(Path("runs") / ".label_efficiency"),
+            **cfg[EFFICIENCY],
+        }
+    return probes_named(cfg["probes"], own)
+
+
+def _rivals_told(
+    rivals: Sequence[Rival], subject: Subject, data: Mapping[str, Any]
+) -> Iterator[str]:
+    """Say how each rival sees the images, where that is another way than ours."""
+    for rival in rivals:
+        if rival.subject.image_size != subject.image_size:
+            yield (
+                f"{rival.name} sees images at {rival.subject.image_size} px, {TRAINED} at"
+                f" {subject.image_size} px (rival_size=N sets another size)"
+            )
+        yield from range_told(None, data, rival.subject, rival.name)
 
 
 def say_images(say: Say, subject: Subject, sources: Sequence[ImageSource], *, of_run: bool) -> None:
@@ -263,15 +327,18 @@ def _evaluate(
     allowed: tuple[str, ...] | None,
     say: Say,
     sources: Datasets | None,
+    probes: Mapping[str, Probe] | None = None,
     model_name: str = TRAINED,
     pair: tuple[ImageSource, ImageSource] | None = None,
     config_dirs: Sequence[Path] = (),
 ) -> Record:
     """``floors``: where they are kept; None does without floors. ``figures``: a folder for what the
-    rows allow to draw. ``pair``: train and test, where they are built already."""
+    rows allow to draw. ``probes``: built already; None: those of ``settings``. ``pair``: train and
+    test, where they are built already."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     untrained = None if floors is None else _untrained(subject, data, allowed, sources, config_dirs)
-    probes = probes_named(settings["probes"], settings.get(GROUP))
+    if probes is None:
+        probes = probes_named(settings["probes"], settings.get(GROUP))
     for model in filter(None, (subject.model, untrained)):
         choose_attention(model, accelerator=device, precision=settings["precision"])
     node = {"data": data, "image_size": subject.image_size}
@@ -309,9 +376,8 @@ def _evaluate(
         f"evaluating {model_name} on {total} images, protocol {PROTOCOL['version']}:"
         f" {', '.join(probes)}"
     )
-    with tqdm(
-        total=total, unit="image", disable=not sys.stderr.isatty(), dynamic_ncols=True
-    ) as bar:
+    hidden = not sys.stderr.isatty() or not any(probe.reads for probe in probes.values())
+    with tqdm(total=total, unit="image", disable=hidden, dynamic_ncols=True) as bar:
         record = evaluate_model(
             subject.model,
             eval_data,
@@ -403,7 +469,9 @@ def evaluate(
     """
     words, datasets = data_words(data)
     words += words_of_keys({"model": model, **keys}, settings)
-    rows, _ = evaluate_command(
+    found = evaluate_command(
         words, config_dirs=[Path(place) for place in config_dirs], say=say, sources=datasets
     )
-    return rows
+    for line in found.report:
+        say(line)
+    return found.rows

@@ -143,8 +143,13 @@ def evaluate_model(
         check_names(probes)
         probes = probes_named(probes)
     kind: Kind = "class"
-    if any(probe.reads for probe in probes.values()):
+    if any(probe.reads for probe in probes.values()) or (
+        any(probe.wants == "labels" for probe in probes.values()) and _both_labelled(eval_data)
+    ):
         kind = kind_of_sources(eval_data, labels)
+    images = ProbeInputs.of_images(None, eval_data, model=model_name, data=data_name, kind=kind)
+    for asked in probes.values():
+        asked.check(images)
     models: dict[str, nn.Module | None] = {model_name: encoder}
     if floors:
         models |= {} if random_init is None else {RANDOM_INIT: random_init}
@@ -259,6 +264,14 @@ def _inputs(
     )
 
 
+def _both_labelled(eval_data: EvalData) -> bool:
+    """Tell whether train and test have labels that are known without reading items."""
+    return all(
+        isinstance(source.labels, Tensor) and bool((source.labels != -1).any())
+        for source in (eval_data.train, eval_data.test)
+    )
+
+
 def _fingerprints(eval_data: EvalData) -> list[str] | None:
     """Return the fingerprints of train and test, or None if either has none."""
     found = [source.fingerprint() for source in (eval_data.train, eval_data.test)]
@@ -292,7 +305,7 @@ def _floor_keys(
         own: dict[str, Any] = {"floor": floor}
         if (model := models[floor]) is not None:
             own |= {"precision": eval_data.precision, "weights": kept.digest(model)}
-        for probe in fitting[floor]:
+        for probe in (name for name in fitting[floor] if not probes[name].keeps):
             numbers = PROTOCOL | _own_numbers({probe: probes[probe]})
             keys[floor, probe] = common | own | {"probe": probe, "protocol": numbers}
     return keys

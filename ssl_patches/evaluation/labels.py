@@ -62,6 +62,8 @@ def targets(labels: Tensor, kind: Kind) -> Tensor:
     """
     if kind == "class":
         return labels.long()
+    if not len(labels):
+        return torch.zeros(0, 1, dtype=torch.bool if kind == "multilabel" else torch.float32)
     if kind == "value":
         return labels.float().view(len(labels), -1)
     if not torch.isin(labels, torch.tensor([0, 1], dtype=labels.dtype)).all():

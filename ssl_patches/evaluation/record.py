@@ -65,14 +65,14 @@ class Record:
         told = {key: vars(self)[key] for key in ("kind", "chosen", "protocol", "data")}
         told |= {"rows": [row.as_dict() for row in self.rows], "classes": list(self.classes)}
         arrays: dict[str, Any] = {
-            PREFIX + name: _small(some) for name, some in self.predictions.items()
+            PREFIX + name: narrowed(some) for name, some in self.predictions.items()
         }
         with replacing(path) as half, half.open("wb") as file:
             np.savez_compressed(
                 file,
                 told=json.dumps(told),
                 index=self.index.numpy(),
-                labels=_small(self.labels),
+                labels=narrowed(self.labels),
                 **arrays,
             )
 
@@ -82,7 +82,7 @@ class Record:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 told = parse_json(str(stored["told"]))
-                arrays = {name: _wide(stored[name]) for name in stored.files if name != "told"}
+                arrays = {name: widened(stored[name]) for name in stored.files if name != "told"}
             told["rows"] = [Row(**row) for row in told["rows"]]
             predictions = {
                 name.removeprefix(PREFIX): array
@@ -218,8 +218,8 @@ def _check_alike(first: Record, second: Record) -> None:
         )
 
 
-def _small(values: Tensor) -> np.ndarray:
-    """Whole numbers in as few bytes as they need."""
+def narrowed(values: Tensor) -> np.ndarray:
+    """Return values (N, ...) as an array, whole numbers in as few bytes as they need."""
     array = values.cpu().numpy()
     if not np.issubdtype(array.dtype, np.integer) or not array.size:
         return array
@@ -228,7 +228,8 @@ def _small(values: Tensor) -> np.ndarray:
     )
 
 
-def _wide(array: np.ndarray) -> Tensor:
+def widened(array: np.ndarray) -> Tensor:
+    """Return an array of ``narrowed`` as a tensor (N, ...), whole numbers as int64."""
     return torch.from_numpy(
         array.astype(np.int64) if np.issubdtype(array.dtype, np.integer) else array
     )

@@ -9,8 +9,10 @@ from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS, TRAINED, Row, w
 FLOORS = {RANDOM_INIT: "random weights", RAW_PIXELS: "raw pixels"}
 SPOKEN_OF = ("linear", "knn20", "miou_linear")
 """Beginnings of the names of the metrics that a verdict looks at."""
+CEILING = "miou_ceiling"
 NOT_YET = "It did not help yet"
 """How a verdict begins that names a floor."""
+COARSE = 75.0  # percent; below it most of what is missing may be the grid's
 WORDS = {1: "above", 0: "not told from", -1: "below"}
 """How a number stands to another."""
 
@@ -36,6 +38,21 @@ def verdict(rows: Iterable[Row]) -> str:
     floors = dict.fromkeys(FLOORS[floor.model] for _, floor in pairs)
     metrics = dict.fromkeys(row.metric for row, _ in pairs)
     return f"It helped: above {' and '.join(floors)} in {' and '.join(metrics)}."
+
+
+def coarse(rows: Iterable[Row]) -> str:
+    """Say in a sentence that a feature map is too coarse for masks; "" where it is not.
+
+    The best that a grid allows is ``miou_ceiling``: true shares of each cell, read as a prediction.
+    """
+    ceilings = [row for row in rows if row.model == TRAINED and row.metric == CEILING]
+    if not ceilings or ceilings[0].value >= COARSE:
+        return ""
+    return (
+        f"The grid of features is coarse for these masks: it allows a mean IoU of"
+        f" {ceilings[0].value:.1f} at most ({CEILING}), and what is small is lost in it. Train with"
+        " a smaller encoder.patch_size, or a larger image_size."
+    )
 
 
 def _missed(pairs: Sequence[tuple[Row, Row]]) -> Iterator[str]:

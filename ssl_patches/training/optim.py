@@ -46,6 +46,8 @@ class OptimizerConfig:
     saves short runs.
     ``layer_decay``: what each layer learns slower than the one after it. Why: 1 (none) is for
     training from random weights.
+    ``frozen_layers``: layers of the encoder, from the input, that stay as they are; the statistics
+    of their BatchNorms go on. Why: none, for training from random weights.
     """
 
     multiplies: ClassVar[bool] = False
@@ -58,8 +60,14 @@ class OptimizerConfig:
     warmup: float = 0.05
     clip: float = 0.0
     layer_decay: float = 1.0
+    frozen_layers: int = 0
 
     def __post_init__(self) -> None:
+        if self.frozen_layers < 0:
+            raise ValueError(
+                f"optimizer.frozen_layers={self.frozen_layers}: must be 0 or more; set"
+                " optimizer.frozen_layers=0"
+            )
         for key in ("base_lr", "weight_decay", "clip"):
             value = vars(self)[key]
             if value < 0 or not math.isfinite(value):
@@ -114,16 +122,18 @@ class OptimizerConfig:
         by, is there only where layers differ.
         """
         scales: dict[float, list[nn.Parameter]] = {}
+        differ = self.layer_decay < 1 or self.frozen_layers > 0
         for module in modules:
-            of_layer = layer_scales(module, self.layer_decay) if self.layer_decay < 1 else {}
+            of_layer = layer_scales(module, self.layer_decay, self.frozen_layers) if differ else {}
             for name, parameter in module.named_parameters():
-                if parameter.requires_grad:
-                    scales.setdefault(of_layer.get(name, 1.0), []).append(parameter)
+                scale = of_layer.get(name, 1.0)
+                if parameter.requires_grad and scale > 0:
+                    scales.setdefault(scale, []).append(parameter)
         groups = []
         for scale in sorted(scales, reverse=True):
             matrices = [p for p in scales[scale] if sum(side > 1 for side in p.shape) > 1]
             vectors = [p for p in scales[scale] if sum(side > 1 for side in p.shape) <= 1]
-            own = {"lr_scale": scale} if self.layer_decay < 1 else {}
+            own = {"lr_scale": scale} if differ else {}
             groups.append(
                 {"params": matrices, "weight_decay": self.weight_decay, **of_matrices, **own}
             )
@@ -135,20 +145,28 @@ Recipe = OptimizerConfig
 """The former name, for scripts."""
 
 
-def layer_scales(module: nn.Module, decay: float) -> dict[str, float]:
+def layer_scales(module: nn.Module, decay: float, frozen: int = 0) -> dict[str, float]:
     """Return the share of the learning rate for each parameter of an encoder; {} for a task.
 
     By timm's own division into layers; ``decay``: share from one layer to the one before it.
     A head would have 1, so the last block (a ViT's with its final norm) has ``decay``, the one
     before it its square, and so on; what lies outside the timm module is part of the embedding.
+    ``frozen``: layers from the input that have 0. ValueError where these are all.
     """
     if not isinstance(module, Encoder):
         return {}
     model: Any = module.model  # timm's, whose methods torch's types do not know
     layers = group_parameters(model, model.group_matcher(), reverse=True)
     head = max(layers.values()) + 1
-    inside = {f"model.{name}": decay ** (head - layer) for name, layer in layers.items()}
-    return {name: inside.get(name, decay**head) for name, _ in module.named_parameters()}
+    if frozen >= head:
+        raise ValueError(
+            f"optimizer.frozen_layers={frozen}: {module.architecture} has {head} layers, and some"
+            f" must learn; set optimizer.frozen_layers={head // 3}"
+        )
+    scales: list[float] = [0.0] * frozen
+    scales += [decay ** (head - layer) for layer in range(frozen, head)]
+    inside: dict[str, float] = {f"model.{name}": scales[layer] for name, layer in layers.items()}
+    return {name: inside.get(name, scales[0]) for name, _ in module.named_parameters()}
 
 
 @dataclass(kw_only=True, eq=False)

@@ -26,6 +26,7 @@ from ssl_patches.training import build as build_run
 from ssl_patches.training import processes, supervised
 from ssl_patches.training.budget import Budget, count_flops, count_update_flops
 from ssl_patches.training.memory import check_batch
+from ssl_patches.training.optim import layer_scales
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.training.settings import TrainerSettings
 
@@ -104,6 +105,8 @@ def prepare(cfg: Mapping[str, Any], sources: Datasets | None = None) -> Prepared
     origin = origin_of(cfg, train.fingerprint())
     make = supervised.module if is_supervised(cfg) else pretrainer
     module = make(cfg, train, batch_size=together, seed=cfg["seed"], origin=origin)
+    if module.recipe.frozen_layers:
+        layer_scales(module.encoder, 1.0, module.recipe.frozen_layers)  # or refuse
     budget = Budget(**cfg["budget"])
     if budget.seconds and settings.processes > 1:
         raise ValueError(

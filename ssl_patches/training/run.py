@@ -27,6 +27,7 @@ from ssl_patches.data import build as build_data
 from ssl_patches.data.live import Datasets
 from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.encoders.exported import CARD
+from ssl_patches.encoders.origin import caution
 from ssl_patches.export.staging import check_free
 from ssl_patches.training import processes
 from ssl_patches.training.callbacks.checkpoint import disk_full_guard
@@ -109,6 +110,10 @@ def execute(
         cfg = _as_kept(cfg, run_dir, run)
         config.save(cfg, run_dir / CONFIG)
         say(_opening(run_dir, run, checkpoint))
+        node = cfg["encoder"]
+        said = caution(node.get("pretrained"), str(node.get("name")), list(run.module.tasks))
+        if said and not checkpoint:
+            say(said)
         divided = run.settings.strategy == "fsdp"
         module = copy.deepcopy(run.module) if divided else run.module
         with processes.start_processes(run.settings, run_dir / CONFIG):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from ssl_patches.encoders.exported import ExportMismatch, stored_range_of
 from ssl_patches.encoders.prepared import PreparedFor, prepared_for
@@ -47,6 +48,21 @@ def test_a_bare_state_dict_says_nothing(tmp_path: Path) -> None:
     export(tmp_path / "torn")
     (tmp_path / "torn" / "config.json").write_text("{")
     assert prepared_for(str(tmp_path / "torn"), "resnet18") is None
+
+
+def test_public_networks_known_by_their_tensors_bring_what_they_were_trained_with(
+    tmp_path: Path,
+) -> None:
+    for names, mean in (
+        (("features.0.0.weight", "features.1.conv.0.0.weight"), (0.485, 0.456, 0.406)),
+        (("_conv_stem.weight", "_blocks.0._depthwise_conv.weight"), (0.5, 0.5, 0.5)),
+    ):
+        torch.save(dict.fromkeys(names, torch.zeros(1)), tmp_path / "net.pth")
+        found = prepared_for(str(tmp_path / "net.pth"), "resnet18")
+        assert found is not None
+        assert found.mean == mean
+    (tmp_path / "net.pth").write_bytes(b"torn")
+    assert prepared_for(str(tmp_path / "net.pth"), "resnet18") is None
 
 
 def test_for_other_channels_they_are_averaged() -> None:

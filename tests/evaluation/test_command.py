@@ -68,10 +68,34 @@ def test_what_cannot_be_asked_is_refused_before_an_image_is_read(finished_run, c
         ("labels=tags", "labels=tags"),
         ("output=nowhere/a.npz", "there is no folder nowhere"),
         ("against=nowhere", "against=nowhere: no such folder"),
+        ("rivals=[nowhere]", "rivals=nowhere: no such folder"),
+        ("label_efficiency.of=tags", "label_efficiency.of=tags"),
     ):
         capsys.readouterr()
         assert main(["evaluate", f"model={finished_run}", word]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_labels_are_counted_beside_rivals_and_the_rows_are_left_with_the_run(
+    run_copy, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    words = ["evaluate", f"model={run_copy}", *LIMITS, "probes=[label_efficiency]", "--json"]
+    words += ["label_efficiency.labels=[1]", "label_efficiency.draws=2"]
+    capsys.readouterr()
+    assert main([*words, f"rivals=[{run_copy / 'encoder'}]"]) == 0
+    said = capsys.readouterr()
+    rows = {(row["model"], row["metric"]): row["value"] for row in json.loads(said.out)}
+    assert {model for model, _ in rows} == {"trained", "random_init", "raw_pixels", "run"}
+    for metric in ("labels1_linear_top1", "labelsall_knn_top1"):
+        assert rows["trained", metric] == rows["run", metric]
+    assert "ours not told from" in said.err.splitlines()[-1]
+    assert (run_copy / "figures" / "label_efficiency.png").is_file()
+    kept = json.loads((run_copy / "label_efficiency.json").read_text())
+    assert len(kept["rows"]) == len(rows)
+    assert list((tmp_path / "runs" / ".label_efficiency").glob("*.npz"))
+    assert main([*words, "label_efficiency.labels=[1,500]"]) == 2
+    assert "label_efficiency.labels=[1,500]: class" in capsys.readouterr().err
 
 
 FEW = ("train_images=40", "test_images=20", "--json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ssl_patches.evaluation.rows import Row
-from ssl_patches.evaluation.verdict import standing, verdict
+from ssl_patches.evaluation.verdict import coarse, standing, verdict
 
 
 def row(model: str, value: float, metric: str = "linear_top1", wide: float = 1.0) -> Row:
@@ -41,3 +41,11 @@ def test_without_floors_nothing_is_said() -> None:
     assert verdict([]) == ""
     assert verdict([row("trained", 50)]) == ""
     assert verdict([row("trained", 50), row("random_init", 3, "knn20_top1")]) == ""
+
+
+@pytest.mark.parametrize(("value", "said"), [(74.9, True), (75.0, False), (99.0, False)])
+def test_a_grid_that_is_too_coarse_for_masks_is_told(value: float, said: bool) -> None:
+    floors = [row("raw_pixels", 10, "miou_ceiling"), row("trained", 20, "miou_linear")]
+    told = coarse([*floors, row("trained", value, "miou_ceiling")])
+    assert (f"a mean IoU of {value} at most" in told and "encoder.patch_size" in told) is said
+    assert coarse(floors) == ""

@@ -195,6 +195,20 @@ def test_layers_learn_the_slower_the_earlier_they_come_and_heads_at_the_full_rat
         assert scale[id(net.no_place)] == 0.5**steps
 
 
+def test_frozen_layers_have_no_group_and_all_layers_are_refused():
+    net = create(name="resnet18", image_size=32, options={"layers": [1, 1, 1, 1]})
+    names = {id(p): name for name, p in net.named_parameters()}
+    for recipe in (AdamW(frozen_layers=2), AdamW(frozen_layers=2, layer_decay=0.5)):
+        groups = recipe.optimizer([net], batch_size=256).param_groups
+        learned = {names[id(p)] for group in groups for p in group["params"]}
+        kept = set(names.values()) - learned
+        assert {name.split(".")[1] for name in kept} == {"conv1", "bn1", "layer1"}
+    with pytest.raises(ValueError, match=r"frozen_layers=5: resnet18 has 5 layers"):
+        AdamW(frozen_layers=5).optimizer([net], batch_size=256)
+    with pytest.raises(ValueError, match="frozen_layers=-1"):
+        AdamW(frozen_layers=-1)
+
+
 def test_without_layer_decay_no_group_is_scaled(encoder):
     assert [
         key

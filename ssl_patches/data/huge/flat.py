@@ -27,7 +27,7 @@ from ssl_patches.config.outside import check_regular
 from ssl_patches.data.arrays import channels_first
 from ssl_patches.data.decode import DECODERS, eight_bits, orientation
 from ssl_patches.data.deep import samples_of
-from ssl_patches.data.huge.geo import rows_of
+from ssl_patches.data.huge.geo import row_blocks
 from ssl_patches.data.huge.image import Box, HugeImage
 from ssl_patches.data.opening import LARGEST_PIXELS, open_image, stated_extent
 from ssl_patches.data.stored import Stored, turned
@@ -126,7 +126,7 @@ def _by_rows(
             f" {LARGEST_PIXELS:,} pixels; {CONVERT}"
         )
     try:
-        (bands, *_), blocks = rows_of(path)
+        (bands, *_), blocks = row_blocks(path)
     except ImportError:
         raise ValueError(
             f"{needs} to decode, data.memory={memory} allows {memory} and Pillow's limit"

@@ -77,7 +77,9 @@ class GeoImage(HugeImage):
         return Stored(values=values, missing=missing if missing.any() else None)
 
 
-def rows_of(path: str, *, rows: int = 256) -> tuple[tuple[int, int, int], Iterator[NDArray[Any]]]:
+def row_blocks(
+    path: str, *, rows: int = 256
+) -> tuple[tuple[int, int, int], Iterator[NDArray[Any]]]:
     """Return (bands, height, width) of a PNG or JPEG, and its pixels as blocks (C, rows, W).
 
     They are decoded from the top, so that memory holds one block. ValueError for a palette and for

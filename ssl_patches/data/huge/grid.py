@@ -97,7 +97,7 @@ class Grid:
         return y, x, h, w
 
 
-def grid_of(image: HugeImage, path: str, rule: Rule, *, folder: Path | None) -> Grid:
+def window_grid(image: HugeImage, path: str, rule: Rule, *, folder: Path | None) -> Grid:
     """Return the windows of an image, read from ``folder`` where they are kept, else found.
 
     ValueError for a level that it has not, and for a window that is larger than it.

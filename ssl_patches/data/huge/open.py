@@ -53,7 +53,7 @@ class Opening:
             return self._open(path)
 
     def _open(self, path: str) -> HugeImage:
-        kind = kind_of(path)
+        kind = file_kind(path)
         if kind == "tiff":
             return TiffImage(path, channels=self.channels, value_range=self.value_range)
         if kind == "slide":
@@ -99,7 +99,7 @@ class Opened:
         return self._images[path]
 
 
-def kind_of(path: str) -> str:
+def file_kind(path: str) -> str:
     """Return which reader a path has: tiff, slide, geo, zarr, or flat for all others."""
     lower = path.lower().rstrip("/")
     if lower.endswith(ZARR):
@@ -117,7 +117,7 @@ def require_extras(paths: Sequence[str]) -> None:
     """Raise ValueError where files are there whose library is not installed."""
     kinds: dict[str, list[str]] = {}
     for path in paths:
-        kinds.setdefault(kind_of(path), []).append(path)
+        kinds.setdefault(file_kind(path), []).append(path)
     for kind, those in kinds.items():
         module, extra = EXTRAS.get(kind, ("numpy", ""))
         if importlib.util.find_spec(module) is None:

@@ -203,7 +203,7 @@ def _table(rows: list[_Row], shard: Shard, classes: list[str]) -> Members:
     )
 
 
-def save(members: Members, path: Path) -> None:
+def keep_members(members: Members, path: Path) -> None:
     """Keep a table. OSError where it cannot be written."""
     with replacing(path) as aside, aside.open("wb") as file:
         np.savez(
@@ -217,7 +217,7 @@ def save(members: Members, path: Path) -> None:
         )
 
 
-def load(path: Path) -> Members | None:
+def read_members(path: Path) -> Members | None:
     """Return a table that was kept; None where there is none, or none that we wrote."""
     try:
         with np.load(path, allow_pickle=False) as kept:

@@ -128,12 +128,12 @@ def _cut(files: Sequence[_File], most: int) -> Iterator[list[_File]]:
 def _shard(root: str, path: Path, files: Sequence[_File]) -> dict[str, Any]:
     """Write a shard and its table, or check the one that is there. Returns its line of the list."""
     shard = Shard(str(path), path.stat().st_size if path.exists() else 0, "")
-    known = tables.load(Path(f"{path}{TABLE}")) if path.exists() else None
+    known = tables.read_members(Path(f"{path}{TABLE}")) if path.exists() else None
     if known is None or known.name_list() != [file.path for file in files]:
         with replacing(path, durable=True) as aside:
             digests = _write(root, aside, files)
             known = _read_back(root, aside, shard, digests)
-        tables.save(known, Path(f"{path}{TABLE}"))
+        tables.keep_members(known, Path(f"{path}{TABLE}"))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     size = path.stat().st_size

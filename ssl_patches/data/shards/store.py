@@ -53,12 +53,12 @@ class Store:
         ValueError for a shard that is damaged, or cannot be fetched.
         """
         place = self._place(shard, ".npz")
-        known = tables.load(place)
+        known = tables.read_members(place)
         if known is None and shard.sha256:
             known = self._beside(shard, place)
         if known is None:
             self.content(shard)
-            known = tables.load(place)
+            known = tables.read_members(place)
         if known is None:
             known = self._unpack(shard, self._fetched(shard))
         return known
@@ -69,7 +69,7 @@ class Store:
         ValueError as ``members``.
         """
         if not shard.remote and not shard.name.endswith(".parquet"):
-            if tables.load(self._place(shard, ".npz")) is None:
+            if tables.read_members(self._place(shard, ".npz")) is None:
                 self._unpack(shard, Path(shard.url))
             return Path(shard.url)
         place = self._images(shard)
@@ -93,7 +93,7 @@ class Store:
             path = place
             with replacing(place) as aside:
                 aside.write_bytes(content)
-        found = tables.load(path)
+        found = tables.read_members(path)
         if found is None or (
             len(found) and int((found.offsets + found.lengths).max()) > shard.bytes
         ):
@@ -115,7 +115,7 @@ class Store:
                 path.unlink(missing_ok=True)
         else:
             found = tables.members_of_tar(str(path), shard)
-        tables.save(found, self._place(shard, ".npz"))
+        tables.keep_members(found, self._place(shard, ".npz"))
         self._make_room()
         return found
 

@@ -29,7 +29,8 @@ class Probe:
     ``features.parts``); a probe that reads images itself (dense, fine-tuned) reads none and takes
     ``inputs.network()`` and ``inputs.images()``. ``wants``: what the data must have. ``pixels``:
     whether it has an answer for raw pixels too. ``cuts``: whether it cuts pieces out of images, so
-    that ``EvalData.large`` is there. ``protocol``: the numbers that its metrics depend on, where
+    that ``EvalData.large`` is there. ``keeps``: whether it keeps on disk itself what it computed,
+    so that floors are asked each time. ``protocol``: the numbers that its metrics depend on, where
     they do not stand in ``PROTOCOL``: they are stored with every record that it is in.
     """
 
@@ -37,7 +38,14 @@ class Probe:
     wants: ClassVar[Literal["labels", "masks", "images"]] = "labels"
     pixels: ClassVar[bool] = False
     cuts: ClassVar[bool] = False
+    keeps: ClassVar[bool] = False
     protocol: Mapping[str, Any] = {}
+
+    def check(self, inputs: ProbeInputs) -> None:
+        """Refuse images that it cannot work on, by ValueError, before anything is computed.
+
+        ``inputs`` have no features yet, and no encoder.
+        """
 
     def rows(self, inputs: ProbeInputs) -> list[Row]:
         """Measure one model on one data set.

@@ -32,6 +32,7 @@ from torch.utils.data import Dataset
 from ssl_patches.data.module import Item, ordered_loader, permutation
 from ssl_patches.data.source import as_source
 from ssl_patches.data.training_stream import PatchDataModule
+from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import Precision, extract
 from ssl_patches.evaluation.labels import Kind, check_targets, kind_of, labelled, targets
 from ssl_patches.evaluation.metrics import rows_of
@@ -56,6 +57,7 @@ def finetune(
     std: Sequence[float],
     epochs: int = RECIPE["epochs"],
     layer_decay: float = RECIPE["layer_decay"],
+    base_lr: float = RECIPE["optimizer"]["base_lr"],
     num_workers: int = 0,
     device: str = "cpu",
     precision: Precision = "fp32",
@@ -65,11 +67,12 @@ def finetune(
 
     ``model``: a timm model without head. ``count``: classes, yes/no labels or values per image.
     ``source``: labelled images of any square size; views are cut at ``image_size``. ``progress`` is
-    told the number of images of each step. The caller's model and random state stay as they were.
+    told the number of images of each step. ``base_lr``: per 256 images of a batch. The caller's
+    model and random state stay as they were.
     ValueError for values out of range, and when the loss is not finite.
     """
     recipe, batch_size = RECIPE["optimizer"], min(RECIPE["batch_size"], len(source))
-    peak = recipe["base_lr"] * batch_size / 256
+    peak = base_lr * batch_size / 256
     steps = steps_of(len(source), epochs=epochs, batch_size=batch_size)
     stream = PatchDataModule(
         train=source, val=None, batch_size=batch_size, num_workers=num_workers, seed=RECIPE["seed"]
@@ -185,15 +188,25 @@ def steps_of(images: int, *, epochs: int, batch_size: int) -> int:
 class Labelled(Dataset[Item]):
     """The images of ``source`` that have a label.
 
-    At most ``limit``, the first of a fixed permutation, in their order.
+    At most ``limit``, the first of a fixed permutation, in their order; or those of ``only``,
+    indices into ``source`` (M,) of images with a label.
     An item's index is its place here, or -1 where the source shows another image because it cannot
     read this one: so ``ordered_loader`` leaves it out. ValueError where no image has a label of
     this ``kind``.
     """
 
-    def __init__(self, source: Any, *, kind: Kind = "class", limit: int | None = None) -> None:
+    def __init__(
+        self,
+        source: Any,
+        *,
+        kind: Kind = "class",
+        limit: int | None = None,
+        only: Tensor | None = None,
+    ) -> None:
         labels = source.labels
         chosen = labelled(labels, kind_of(labels, kind)).nonzero().flatten()
+        if only is not None:
+            chosen = only
         if not len(chosen):
             raise ValueError(
                 "data.root: fine-tuning needs images with labels; name a folder of"
@@ -252,24 +265,35 @@ class Finetune(Probe):
             device=eval_data.device,
             precision=eval_data.precision,
         )
-        predicted, labels = extract(
-            net,
-            ordered_loader(
-                as_source(test), batch_size=eval_data.batch_size, num_workers=eval_data.num_workers
-            ),
-            mean=eval_data.mean,
-            std=eval_data.std,
-            device=eval_data.device,
-            precision=eval_data.precision,
-        )
+        predicted, found = predictions_of(net, test, eval_data, kind=kind)
         return rows_of(
-            predicted.argmax(1) if kind == "class" else predicted,
-            targets(labels, kind),
+            predicted,
+            found,
             kind=kind,
             name="scratch" if inputs.model == RANDOM_INIT else "finetune",
             model=inputs.model,
             data=inputs.data,
         )
+
+
+def predictions_of(
+    net: nn.Module, images: Labelled, eval_data: EvalData, *, kind: Kind
+) -> tuple[Tensor, Tensor]:
+    """Predict classes (N,), scores (N, L) or values (N, D) by a fine-tuned network.
+
+    Returns them and the targets (N, ...) of the images that can be read, in their order.
+    """
+    predicted, labels = extract(
+        net,
+        ordered_loader(
+            as_source(images), batch_size=eval_data.batch_size, num_workers=eval_data.num_workers
+        ),
+        mean=eval_data.mean,
+        std=eval_data.std,
+        device=eval_data.device,
+        precision=eval_data.precision,
+    )
+    return predicted.argmax(1) if kind == "class" else predicted, targets(labels, kind)
 
 
 def _step(

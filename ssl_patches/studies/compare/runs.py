@@ -15,7 +15,8 @@ from typing import Any
 
 from ssl_patches import config
 from ssl_patches.config.messages import BadRequest
-from ssl_patches.config.run_dir import CONFIG, SUMMARY, TRIAL
+from ssl_patches.config.outside import read_json
+from ssl_patches.config.run_dir import CONFIG, LABELS, SUMMARY, TRIAL
 from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS
 from ssl_patches.studies.run_reader import (
     ERROR,
@@ -138,7 +139,10 @@ def _judged(folder: Path, summary: Mapping[str, Any], settings: Mapping[str, Any
         seed=int(_needed({"seed": settings.get("seed"), **summary}, "seed", int)),
         data=_needed(summary, "data", str),
         fingerprint=_needed(summary, "data_fingerprint", str),
-        results=tuple(_row(row) for row in _needed(summary, "results", list)),
+        results=(
+            *(_row(row) for row in _needed(summary, "results", list)),
+            *_rows_of_labels(folder),
+        ),
         used={**used, **{key: _needed(used, key, float) for key in SPENT}},
         images_per_second=speed,
         versions=summary.get("versions") or {},
@@ -148,6 +152,15 @@ def _judged(folder: Path, summary: Mapping[str, Any], settings: Mapping[str, Any
         former_fingerprint=str(summary.get("former_fingerprint") or ""),
         labels=str(summary.get("labels_fingerprint") or ""),
     )
+
+
+def _rows_of_labels(folder: Path) -> list[dict[str, Any]]:
+    """Read the rows over the number of labels, of the run and its rivals; none where that is
+    damaged, for they can be had again."""
+    try:
+        return [_row(row) for row in read_json(folder / LABELS)["rows"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _row(row: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_patches.data.huge.geo import GeoImage, rows_of
+from ssl_patches.data.huge.geo import GeoImage, row_blocks
 from ssl_patches.data.huge.tiff import is_geo
 from ssl_patches.data.stored import square
 
@@ -73,7 +73,7 @@ def test_no_other_driver_is_reached_by_a_name(tmp_path: Path) -> None:
 def test_rows_of_a_png_are_its_pixels(tmp_path: Path) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (70, 50, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    shape, blocks = rows_of(str(tmp_path / "a.png"), rows=32)
+    shape, blocks = row_blocks(str(tmp_path / "a.png"), rows=32)
     assert shape == (3, 70, 50)
     assert np.array_equal(np.concatenate(list(blocks), 1), pixels.transpose(2, 0, 1))
 
@@ -81,4 +81,4 @@ def test_rows_of_a_png_are_its_pixels(tmp_path: Path) -> None:
 def test_a_palette_is_refused(tmp_path: Path) -> None:
     Image.new("P", (8, 8)).save(tmp_path / "a.png")
     with pytest.raises(ValueError, match="palette"):
-        rows_of(str(tmp_path / "a.png"))
+        row_blocks(str(tmp_path / "a.png"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssl_patches.data.huge.grid import Rule, grid_of
+from ssl_patches.data.huge.grid import Rule, window_grid
 from ssl_patches.data.huge.image import Box, HugeImage
 from ssl_patches.data.stored import Stored
 
@@ -55,7 +55,7 @@ def texture(height: int, width: int, spread: float, *, size: int = 16) -> np.nda
 def test_every_pixel_lies_in_a_window_and_windows_in_the_image(extent, tmp_path: Path) -> None:
     wide, high = extent
     image = InMemory(texture(high, wide, 40))
-    grid = grid_of(image, "a", rule(least_spread=0), folder=None)
+    grid = window_grid(image, "a", rule(least_spread=0), folder=None)
     seen = np.zeros((high, wide), int)
     for number in grid.kept:
         y, x, h, w = grid.box(number)
@@ -73,9 +73,9 @@ def test_flat_and_missing_windows_are_left_out_and_faint_ones_are_not(halves: in
     faint, plain = texture(256, 256, 8), texture(256, 256, 40)
     pixels = np.concatenate([glass, np.zeros((256, 256), np.uint8), faint, plain], 1)
     image = InMemory(pixels, halves=halves)
-    grid = grid_of(image, "a", rule(window=256), folder=None)
+    grid = window_grid(image, "a", rule(window=256), folder=None)
     assert grid.kept.tolist() == [2, 3]
-    assert grid_of(image, "a", rule(window=256, least_spread=0), folder=None).kept.tolist() == [
+    assert window_grid(image, "a", rule(window=256, least_spread=0), folder=None).kept.tolist() == [
         *(0, 2, 3)
     ]
 
@@ -84,7 +84,7 @@ def test_a_smaller_copy_is_looked_at_or_the_middle_of_each_window_never_all() ->
     pixels = texture(1024, 1024, 40)
     with_copies, without = InMemory(pixels, halves=4), InMemory(pixels)
     for image in (with_copies, without):
-        grid_of(image, "a", rule(window=256), folder=None)
+        window_grid(image, "a", rule(window=256), folder=None)
         assert sum(h * w for (_, _, h, w), _ in image.asked) <= 1024 * 1024 / 16
     assert {level for _, level in with_copies.asked} == {4}
 
@@ -92,21 +92,21 @@ def test_a_smaller_copy_is_looked_at_or_the_middle_of_each_window_never_all() ->
 def test_what_is_found_is_kept_and_found_anew_for_another_rule(tmp_path: Path) -> None:
     image, file = InMemory(texture(256, 512, 40)), tmp_path / "a.tif"
     file.write_bytes(b"as it was")
-    first = grid_of(image, str(file), rule(), folder=tmp_path / "kept")
+    first = window_grid(image, str(file), rule(), folder=tmp_path / "kept")
     asked = len(image.asked)
-    again = grid_of(image, str(file), rule(), folder=tmp_path / "kept")
+    again = window_grid(image, str(file), rule(), folder=tmp_path / "kept")
     assert (again.kept.tolist(), len(image.asked)) == (first.kept.tolist(), asked)
-    grid_of(image, str(file), rule(least_spread=9.0), folder=tmp_path / "kept")
+    window_grid(image, str(file), rule(least_spread=9.0), folder=tmp_path / "kept")
     assert len(image.asked) > asked
     (kept,) = [path for path in (tmp_path / "kept").iterdir() if path.stat().st_size][:1]
     kept.write_text('{"windows": 32, "full": "no"}')  # not what we wrote: found again
-    assert grid_of(image, str(file), rule(), folder=tmp_path / "kept").kept.tolist() == (
+    assert window_grid(image, str(file), rule(), folder=tmp_path / "kept").kept.tolist() == (
         first.kept.tolist()
     )
 
 
 def test_boxes_of_a_smaller_level_are_told_in_pixels_of_the_full_size() -> None:
-    grid = grid_of(InMemory(texture(512, 512, 40), halves=1), "a", rule(level=1), folder=None)
+    grid = window_grid(InMemory(texture(512, 512, 40), halves=1), "a", rule(level=1), folder=None)
     assert grid.box(5) == (64, 64, 64, 64)
     assert grid.full_box(5) == (128, 128, 128, 128)
 
@@ -114,6 +114,6 @@ def test_boxes_of_a_smaller_level_are_told_in_pixels_of_the_full_size() -> None:
 def test_a_window_larger_than_its_image_and_a_level_that_is_not_there_are_refused() -> None:
     image = InMemory(texture(100, 50, 40))
     with pytest.raises(ValueError, match=r"data.window=64 is larger: set data.window=50"):
-        grid_of(image, "a", rule(), folder=None)
+        window_grid(image, "a", rule(), folder=None)
     with pytest.raises(ValueError, match=r"has 1 levels .*set data.level=0"):
-        grid_of(image, "a", rule(level=1), folder=None)
+        window_grid(image, "a", rule(level=1), folder=None)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ssl_patches.data.decode import UnreadableImage
-from ssl_patches.data.huge.open import KEPT_OPEN, Opened, Opening, kind_of, require_extras
+from ssl_patches.data.huge.open import KEPT_OPEN, Opened, Opening, file_kind, require_extras
 
 tifffile = pytest.importorskip("tifffile")
 
@@ -25,7 +25,7 @@ def test_names_and_headers_decide_the_reader(tmp_path: Path) -> None:
         tmp_path / "b.TIF", np.zeros((8, 8), np.uint8), extratags=[(34735, "H", 4, (1, 1, 0, 0))]
     )
     kinds = {"a.tif": "tiff", "b.TIF": "geo", "c.SVS": "slide", "d.zarr": "zarr", "e.png": "flat"}
-    assert {name: kind_of(str(tmp_path / name)) for name in kinds} == kinds
+    assert {name: file_kind(str(tmp_path / name)) for name in kinds} == kinds
 
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch) -> None:

@@ -12,7 +12,12 @@ import pytest
 from PIL import Image
 
 from ssl_patches.data.shards.listing import Shard
-from ssl_patches.data.shards.members import load, members_of_parquet, members_of_tar, save
+from ssl_patches.data.shards.members import (
+    keep_members,
+    members_of_parquet,
+    members_of_tar,
+    read_members,
+)
 
 
 def png(value: int) -> bytes:
@@ -102,11 +107,11 @@ def test_parquet_without_images_is_refused_with_its_columns(tmp_path: Path) -> N
 def test_a_table_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
     shard = tar(tmp_path / "a.tar", {f"{at}.png": png(at) for at in range(9)})
     found = members_of_tar(shard.url, shard)
-    save(found, tmp_path / "a.npz")
-    again = load(tmp_path / "a.npz")
+    keep_members(found, tmp_path / "a.npz")
+    again = read_members(tmp_path / "a.npz")
     assert again is not None
     assert again.name_list() == found.name_list()
     assert np.array_equal(again.offsets, found.offsets)
     (tmp_path / "a.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:-9])
-    assert load(tmp_path / "a.npz") is None
-    assert load(tmp_path / "b.npz") is None
+    assert read_members(tmp_path / "a.npz") is None
+    assert read_members(tmp_path / "b.npz") is None

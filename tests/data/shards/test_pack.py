@@ -12,7 +12,7 @@ from PIL import Image
 from ssl_patches.cli import main
 from ssl_patches.data.shards import pack
 from ssl_patches.data.shards.listing import list_shards
-from ssl_patches.data.shards.members import load
+from ssl_patches.data.shards.members import read_members
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_every_image_comes_back_with_its_bytes_label_and_side(folder: Path, caps
     assert listing.classes == ["a", "b"]
     seen = {}
     for shard in listing.shards:
-        table = load(Path(f"{shard.url}.members.npz"))
+        table = read_members(Path(f"{shard.url}.members.npz"))
         content = Path(shard.url).read_bytes()
         for name, at, count, label in zip(
             table.name_list(), table.offsets, table.lengths, table.labels, strict=True
@@ -100,6 +100,6 @@ def test_webdataset_and_datasets_read_what_was_packed(folder: Path) -> None:
     assert packed() == 0
     names = sorted(str(path) for path in Path("shards").glob("train-*.tar"))
     samples = list(webdataset.WebDataset(names, shardshuffle=False).decode("pil"))
-    assert len(samples) == sum(len(load(Path(f"{name}.members.npz"))) for name in names)
+    assert len(samples) == sum(len(read_members(Path(f"{name}.members.npz"))) for name in names)
     assert all(sample["png"].size == (26, 24) for sample in samples)
     assert {sample["cls"] for sample in samples} == {0, 1}

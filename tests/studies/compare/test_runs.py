@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+from ssl_patches.config.run_dir import LABELS
 from ssl_patches.studies.compare.comparison import compare_runs
 from ssl_patches.studies.compare.runs import find_runs
 
@@ -76,3 +77,16 @@ def test_runs_of_before_have_the_images_of_now_and_labels_count_where_all_say_th
     assert {(run.fingerprint, run.labels) for run in found} == {("content", "")}
     found, _ = find_runs([tmp_path / "1", tmp_path / "2"])
     assert [run.labels for run in found] == ["a", "b"]
+
+
+def test_rows_over_the_number_of_labels_are_shown_with_those_of_rivals(study):
+    run = study / "jigsaw-0"
+    row = {"data": "embedded", "metric": "labels10_linear_top1", "low": 40.0, "high": 60.0, "n": 32}
+    rows = [{**row, "model": model, "value": 50.0} for model in ("trained", "mobilenetv2_100")]
+    (run / LABELS).write_text(json.dumps({"rows": rows}))
+    found = compare_runs([study])
+    assert "labels10_linear_top1" in found.metrics
+    assert any("mobilenetv2_100" in entry.name for entry in found.entries)
+    (run / LABELS).write_text('{"rows": [{"model": 3}]}')
+    assert "labels10_linear_top1" not in compare_runs([study]).metrics
+    assert len(compare_runs([study]).trained) == len(found.trained)

@@ -1,0 +1,108 @@
+"""Train ours and a continued MobileNetV2 for some seeds, and hold both against others by labels.
+
+    python experiments/worth_it/run.py DATA RUNS elpv|cifar10|camvid [SEEDS] [FLOPS] [KEY=VALUE ...]
+
+Finished runs and finished cells of the tables are kept, so the command goes on where it was ended.
+It writes results/SET.csv beside this file: the rows of every seed. KEY=VALUE goes to evaluate, such
+as label_efficiency.columns=[linear,knn,finetune,scratch] for the trained columns.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CLASSES = ["probes=[label_efficiency]", "label_efficiency.tuned_draws=1"]
+EPOCHS = 3
+"""Of the continued MobileNetV2: its FLOPs are overcounted (torch counts the backward pass of a
+depthwise convolution as that of a whole one), so they are no budget."""
+SETS = {
+    "elpv": {
+        "ours": ["experiment=aerial"],
+        "on": ["views=aerial_crops"],
+        "data": ["data=folder", "data.root={data}/elpv"],
+        "size": 96,
+        "table": CLASSES,
+    },
+    "cifar10": {
+        "ours": ["experiment=small_photographs"],
+        "on": [],
+        "data": ["data=cifar10", "data.root={data}/cifar10"],
+        "size": 32,
+        "table": [*CLASSES, "train_images=5000", "test_images=2000"],
+    },
+    "camvid": {
+        "ours": ["experiment=photographs_64"],
+        "on": [],
+        "data": ["data=camvid", "data.root={data}/camvid"],
+        "size": 96,
+        "table": ["probes=[label_efficiency]", "label_efficiency.draws=3"],
+    },
+}
+
+
+def ssl_patches(*words: str) -> None:
+    """Run a command of the package."""
+    subprocess.run([sys.executable, "-m", "ssl_patches", *words], check=True)
+
+
+def trained(run: Path, words: list[str]) -> Path:
+    """Pretrain a run unless it is finished; one that was killed goes on."""
+    if not (run / "summary.json").is_file():
+        resume = [f"resume={str(run.is_dir()).lower()}"]
+        ssl_patches("pretrain", *words, f"run_dir={run}", *resume)
+    return run
+
+
+def main(
+    data: Path,
+    runs: Path,
+    name: str,
+    seeds: int = 3,
+    flops: float = 5e12,
+    asked: Sequence[str] = (),
+) -> None:
+    """Make the runs and the tables of one data set; ``asked``: more words for evaluate."""
+    chosen, weights = SETS[name], data / "mobilenet_v2.pth"
+    images = [word.format(data=data) for word in chosen["data"]]
+    images += ["data.num_workers=0", "data.batch_size=64"]
+    common = [*images, f"image_size={chosen['size']}", "evaluation.probes=[knn]"]
+    if name == "camvid":
+        common[-1] = "evaluation.probes=[segmentation]"
+    rows = []
+    for seed in range(seeds):
+        rest = [*common, f"budget.flops={flops:g}", f"seed={seed}"]
+        ours = trained(runs / f"{name}_ours_{seed}", [*chosen["ours"], *rest])
+        go_on = ["experiment=go_on", "encoder.name=mobilenetv2_100", *chosen["on"]]
+        go_on += [f"encoder.pretrained={weights}", f"budget.epochs={EPOCHS}", *common]
+        continued = trained(runs / f"{name}_continued_{seed}", [*go_on, f"seed={seed}"])
+        rivals = f"rivals=[mobilenetv2_100@{weights},{continued}]"
+        size = f"rival_size={chosen['size']}"
+        ssl_patches("evaluate", f"model={ours}", rivals, size, *chosen["table"], *asked)
+        found = json.loads((ours / "label_efficiency.json").read_text())
+        print("\n".join(found["report"]))
+        for row in found["rows"]:
+            model = "continued" if row["model"] == continued.name else row["model"]
+            rows.append({"seed": seed, **row, "model": model})
+        (HERE / "results").mkdir(exist_ok=True)
+        with (HERE / "results" / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    place, folder, which, *more = [word for word in sys.argv[1:] if "=" not in word]
+    main(
+        Path(place).resolve(),
+        Path(folder).resolve(),
+        which,
+        seeds=int(more[0]) if more else 3,
+        flops=float(more[1]) if len(more) > 1 else 5e12,
+        asked=[word for word in sys.argv[1:] if "=" in word],
+    )
