@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.reads[name] += 1
             fault = self.server.faults.pop(0) if self.server.faults else self.server.always
         if fault == "silent":
-            time.sleep(9)
+            time.sleep(25)
         if fault in ("503", "403"):
             code = "SlowDown" if fault == "503" else "AccessDenied"
             content = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
@@ -185,7 +185,7 @@ def test_an_epoch_is_that_of_the_disk_and_reads_no_object_twice(line, bucket, tm
 
 def test_slow_failing_and_truncated_reads_are_tried_again(line, bucket, tmp_path) -> None:
     line.faults = ["503", "short", "silent"]
-    found = source(line, tmp_path, timeout=5.0)
+    found = source(line, tmp_path, timeout=15.0)
     whole = [found[at][0] for at in range(len(found))]
     near = source(line, tmp_path / "other")
     assert line.faults == []
@@ -197,7 +197,7 @@ def test_slow_failing_and_truncated_reads_are_tried_again(line, bucket, tmp_path
     [
         ("503", "cannot be read .*see whether it is there and its server"),
         ("short", "cannot be read"),
-        ("silent", "no answer within 5 s, 1 times; .*set data.timeout higher"),
+        ("silent", "no answer within 15 s, 1 times; .*set data.timeout higher"),
         ("403", "may not be read .*give credentials"),
     ],
 )
@@ -206,7 +206,7 @@ def test_what_goes_on_failing_is_one_line_with_a_remedy(
 ) -> None:
     line.always = fault
     with pytest.raises(ValueError, match=rf"data.path=s3://bucket/shards/\S+tar: {message}"):
-        source(line, tmp_path, timeout=5.0 if fault == "silent" else 20.0, retries=0)
+        source(line, tmp_path, timeout=15.0 if fault == "silent" else 20.0, retries=0)
 
 
 def test_from_a_worker_it_is_the_same_line(line, bucket, tmp_path, capsys) -> None:
