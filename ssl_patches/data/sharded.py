@@ -48,11 +48,12 @@ class ShardSource(StoredSource):
     ``mixed``: how many shards are shuffled together. Why: eight of 100 MB hold some thousand
     images, and what is fetched ahead stays below 2 GB. ``shard_dir``: where remote shards and
     Parquet are kept on this disk; None: the user's cache folder. ``shard_gb``: the most that they
-    take there; at least twice ``mixed`` shards. ``timeout``: seconds until a read of a remote shard
-    counts as failed. ``retries``: how often it is tried again. Why: 5 with doubling pauses outlast
-    15 seconds. ``storage_options``: of fsspec's file system, such as ``{anon: true}``. The rest as
-    for ``FolderSource``. Labels are classes: ``.cls``, ``label`` of ``.json``, the column
-    ``label``.
+    take there; at least twice ``mixed`` shards. Why: it holds most sets whole, so that each shard
+    is fetched once. ``timeout``: seconds until a read of a remote shard counts as failed. Why: a
+    slow store answers within it, and a silent one is noticed in minutes. ``retries``: how often it
+    is tried again. Why: 5 with doubling pauses outlast 15 seconds. ``storage_options``: of fsspec's
+    file system, such as ``{anon: true}``; None: its own defaults. The rest as for ``FolderSource``.
+    Labels are classes: ``.cls``, ``label`` of ``.json``, the column ``label``.
     """
 
     labels: Tensor

@@ -53,13 +53,15 @@ class WindowSource(StoredSource):
 
     ``root``: the folder. ``window``: side of a window in pixels of ``level``. Why: 512 holds two
     views of 224, so that a random crop has real pixels to work on. ``level``: of the smaller copies
-    that a file holds, 0 is the full size. ``channels``: all bands, pages or channels of the images;
-    1 or 3 where they are grey or colour. ``least_spread``: levels 0..255 below which a window that
-    is shrunk to 16 px is flat, and left out; 0 keeps all. Why: see ``huge/grid.py``.
-    ``most_missing``: the share of pixels without data above which a window is left out. Why: half a
-    window still fills a crop. ``memory``: MiB that decoding a PNG or JPEG may take, once. Why: a
-    picture of 16,000 px takes that. ``unpacked_dir``: where those are unpacked to and what is known
-    of empty windows is kept; None: the user's cache folder. The rest as for ``FolderSource``.
+    that a file holds. Why: 0 is the full size, which every file has. ``channels``: all bands, pages
+    or channels of the images; 1 or 3 where they are grey or colour. ``least_spread``: levels 0..255
+    below which a window that is shrunk to 16 px is flat, and left out; 0 keeps all. Why: see
+    ``huge/grid.py``. ``most_missing``: the share of pixels without data above which a window is
+    left out. Why: half a window still fills a crop. ``memory``: MiB that decoding a PNG or JPEG may
+    take, once. Why: a picture of 16,000 px takes that. ``unpacked_dir``: where those are unpacked
+    to and what is known of empty windows is kept; None: the user's cache folder. ``split_folders``:
+    whether folders named like splits are the splits; null: as for ``FolderSource``, and so is the
+    rest.
 
     Attributes beside those of any source: ``boxes``: of each window, y, x, h, w in pixels of its
     image at full size.

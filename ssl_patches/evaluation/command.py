@@ -34,7 +34,6 @@ from ssl_patches.evaluation.evaluate import evaluate_model
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.labels import counts, described, kind_of, labelled
 from ssl_patches.evaluation.probes.base import Probe
-from ssl_patches.evaluation.probes.label_efficiency import LabelEfficiency
 from ssl_patches.evaluation.probes.table import GROUP, check_probes, probes_named
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.record import FILE, Paired, Record, paired
@@ -52,6 +51,7 @@ class Evaluated(NamedTuple):
 
 
 EFFICIENCY = "label_efficiency"
+EFFICIENCY_CLASS = "ssl_patches.evaluation.probes.label_efficiency.LabelEfficiency"
 
 
 def evaluate_command(
@@ -135,17 +135,12 @@ def evaluate_command(
         rows += _evaluate(
             rival.subject, data, cfg, floors=None, figures=None, model_name=rival.name, **options
         ).rows
-    report = [
-        line
-        for probe in probes.values()
-        if isinstance(probe, LabelEfficiency)
-        for line in leave_report(
-            probe,
-            Path(cfg["model"]),
-            figures=figures,
-            own=not other_images(subject.fingerprint, train),
-        )
-    ]
+    report = _left(
+        probes,
+        Path(cfg["model"]),
+        figures=figures,
+        own=not other_images(subject.fingerprint, train),
+    )
     if against is None:
         return Evaluated(rows, [], report)
     other = _evaluate(against, data, cfg, floors=None, figures=None, model_name=AGAINST, **options)
@@ -159,11 +154,21 @@ def _probes(cfg: Mapping[str, Any]) -> dict[str, Probe]:
     own = dict(cfg.get(GROUP) or {})
     if EFFICIENCY in cfg["probes"] and EFFICIENCY not in own:
         own[EFFICIENCY] = {
-            "_target_": f"{LabelEfficiency.__module__}.{LabelEfficiency.__name__}",
+            "_target_": EFFICIENCY_CLASS,
             "kept": str(Path("runs") / ".label_efficiency"),
             **cfg[EFFICIENCY],
         }
     return probes_named(cfg["probes"], own)
+
+
+def _left(probes: Mapping[str, Probe], model: Path, **where: Any) -> list[str]:
+    """Leave what a study of labels found, and return its lines; none where none was asked for."""
+    if EFFICIENCY not in probes:
+        return []
+    from ssl_patches.evaluation.probes.label_efficiency import LabelEfficiency
+
+    probe = probes[EFFICIENCY]
+    return leave_report(probe, model, **where) if isinstance(probe, LabelEfficiency) else []
 
 
 def _rivals_told(

@@ -19,7 +19,6 @@ from math import hypot, inf, log, sqrt
 
 import numpy as np
 import torch
-from scipy.stats import t as student
 from torch import Tensor
 
 from ssl_patches.evaluation.metrics import LEVEL, bounds
@@ -112,7 +111,9 @@ def _joined(values: Tensor, mean: float, low: float, high: float) -> tuple[float
     known = values[values.isfinite()]
     of_draws = 0.0
     if len(known) > 1:
-        quantile = float(student.ppf(0.5 + LEVEL / 2, len(known) - 1))
+        from scipy.special import stdtrit  # here: a run starts without it
+
+        quantile = float(stdtrit(len(known) - 1, 0.5 + LEVEL / 2))
         of_draws = quantile * known.std().item() / sqrt(len(known))
     below, above = max(0.0, mean - low), max(0.0, high - mean)
     return mean, mean - hypot(below, of_draws), mean + hypot(above, of_draws)
