@@ -17,7 +17,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 HERE = Path(__file__).resolve().parent
-STUDIES = ("budgets", "agree_cifar10", "agree_imagenette", "tasks_cifar10")
+STUDIES = ("budgets", "agree_cifar10", "long_cifar10", "agree_imagenette", "tasks_cifar10")
 METRICS = {"linear": "linear_top1", "knn20": "knn20_top1"}
 NAMES = {"linear": "linear probe", "knn20": "20 nearest neighbours"}
 TITLES = {"cifar10": "CIFAR-10", "imagenette160": "Imagenette"}
