@@ -27,6 +27,7 @@ REASONS = {
     "data/module.py": DATASETS,
     "data/source.py": "a wrapper hands on what the source has that it wraps, of whatever class",
     "data/torchvision.py": "the data set is named by the user",
+    "data/windows.py": PLATFORM,
     "data/traits.py": "images of some formats only have frames in Pillow",
     "evaluation/__init__.py": "names are imported when they are asked for",
     "evaluation/attention.py": TIMM,
