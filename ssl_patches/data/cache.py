@@ -40,6 +40,7 @@ from tqdm import tqdm
 from ssl_patches.config import locks
 from ssl_patches.config.atomic import replacing_folder
 from ssl_patches.config.keys import key_of
+from ssl_patches.config.machine import cores, folder_for
 from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.module import items_of, ordered_loader
@@ -265,12 +266,11 @@ class CachedSource(WrappedSource):
 
 
 def folder_of(cache: bool | str) -> Path:
-    """Return the folder that ``data.cache`` means: true is the user's cache folder."""
-    if isinstance(cache, str):
-        return Path(cache).expanduser()
-    return (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ssl_patches" / "images"
-    )
+    """Return the folder that ``data.cache`` means: true is the user's cache folder.
+
+    ValueError for a user without a home.
+    """
+    return folder_for(cache if isinstance(cache, str) else None, "images", "data.cache")
 
 
 def _key(source: ImageSource, identity: str, shape: tuple[int, ...]) -> str:
@@ -282,10 +282,7 @@ def _key(source: ImageSource, identity: str, shape: tuple[int, ...]) -> str:
 
 def _workers(asked: int) -> int:
     """Return 0 where the user wants none, otherwise a process per core."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return max(asked, cores) if asked else 0
+    return max(asked, cores() or os.cpu_count() or 1) if asked else 0
 
 
 def _above(gigabytes: float) -> str:

@@ -27,6 +27,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ssl_patches.config.machine import cores
 from ssl_patches.data import arrays
 from ssl_patches.data.advice import lines_of
 from ssl_patches.data.doctor_report import Report, choices, settings
@@ -275,7 +276,7 @@ def _checked(cfg: Mapping[str, Any], root: str, target: Path | None) -> int:
             " one per core"
         )
     if workers is None:  # where the system does not tell its cores: no process of its own
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        return cores() or 0
     return int(workers)
 
 

@@ -18,14 +18,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ssl_patches.config.bounds import check_bounds
 from ssl_patches.config.keys import key_of
+from ssl_patches.config.machine import folder_for
 from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.decode import DECODERS, UnreadableImage, decode, extent_of_bytes
 from ssl_patches.data.layout import HELD_OUT
@@ -82,7 +83,7 @@ class ShardSource(StoredSource):
         options, where = dict(storage_options or {}), f"data.path={path}"
         patience = Patience(timeout, retries)
         listing = list_shards(path, options, patience)
-        folder = Path(shard_dir).expanduser() if shard_dir else _cache_folder()
+        folder = folder_for(shard_dir, "shards", "data.shard_dir")
         self.store = Store(folder, int(shard_gb * GB), options, patience)
         shards, part, self.split_rule = _sides(listing.shards, split)
         self._refuse_small(shards, mixed, shard_gb)
@@ -298,19 +299,12 @@ def _fetch(store: Store, shards: Sequence[Shard]) -> None:
 
 def _check(mixed: int, shard_gb: float, timeout: float, retries: int) -> None:
     """Raise ValueError for a setting out of its range."""
-    for key, value, least, most, good in (
-        ("mixed", mixed, 1, 4096, 8),
-        ("shard_gb", shard_gb, 0.001, 1e9, 100),
-        ("timeout", timeout, 0.01, 86400, 60),
-        ("retries", retries, 0, 100, 5),
-    ):
-        if not least <= value <= most:
-            raise ValueError(
-                f"data.{key}={value}: must be {least:g} to {most:g}; set data.{key}={good}"
-            )
-
-
-def _cache_folder() -> Path:
-    """Return the user's folder of shards."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "ssl_patches" / "shards"
+    check_bounds(
+        "data",
+        [
+            ("mixed", mixed, 1, 4096, 8),
+            ("shard_gb", shard_gb, 0.001, 1e9, 100),
+            ("timeout", timeout, 0.01, 86400, 60),
+            ("retries", retries, 0, 100, 5),
+        ],
+    )

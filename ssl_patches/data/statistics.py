@@ -11,7 +11,6 @@ configuration and its export, and needs the cache no more.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from tqdm import tqdm
 
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.keys import key_of
+from ssl_patches.config.machine import cache_folder
 from ssl_patches.config.outside import read_json
 from ssl_patches.data.module import items_of, ordered_loader
 from ssl_patches.data.source import ImageSource
@@ -35,12 +35,12 @@ def channel_statistics(
 ) -> Statistics:
     """Return ``{"mean": [...], "std": [...]}`` of ``source``, one share 0..1 per channel.
 
-    Read from ``folder`` where it is known, else measured and kept there; None: ``cache_folder()``.
+    Read from ``folder`` where it is known, else measured and kept there; None: the user's.
     Of a Dataset of one's own nothing is kept: nobody knows whether it is still the same.
     ValueError for a channel that is the same everywhere: there is nothing to divide by.
     """
     sample, _, _ = items_of(source, [0])[0]
-    images, folder = source.kept_key(), folder or cache_folder()
+    images, folder = source.kept_key(), folder or cache_folder("statistics")
     if not images or folder is None:
         return _measure(source, num_workers)
     key = key_of(images=images, shape=list(sample.shape), limit=LIMIT)
@@ -54,15 +54,6 @@ def channel_statistics(
             place.parent.mkdir(parents=True, exist_ok=True)
             write_text(place, json.dumps(known))
     return known
-
-
-def cache_folder() -> Path | None:
-    """Return the user's folder of measured statistics; None for a user without a home."""
-    try:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # as in a container that runs as a user without a name
-        return None
-    return caches / "ssl_patches" / "statistics"
 
 
 def _measure(source: ImageSource, num_workers: int) -> Statistics:

@@ -25,7 +25,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ssl_patches.config.bounds import check_bounds
 from ssl_patches.config.keys import files_state, key_of
+from ssl_patches.config.machine import cores, folder_for
 from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.decode import UnreadableImage
 from ssl_patches.data.files import read_skip
@@ -110,7 +112,7 @@ class WindowSource(StoredSource):
             for file, name in zip(chosen.files, chosen.names, strict=True)
             if file.path not in skipped
         ]
-        kept = Path(unpacked_dir).expanduser() if unpacked_dir else _cache_folder()
+        kept = folder_for(unpacked_dir, "windows", "data.unpacked_dir")
         opening = Opening(channels, rule.value_range, memory, kept)
         paths = [os.path.join(root, file.path) for file, _ in listed]
         require_extras(paths)
@@ -241,7 +243,7 @@ def _survey(
     grids: dict[str, Grid] = {}
     corrupt: Damage = []
     with (
-        ThreadPoolExecutor(_cores()) as pool,
+        ThreadPoolExecutor(cores() or 1) as pool,
         tqdm(
             total=len(paths),
             desc="windows",
@@ -283,27 +285,16 @@ def _told(images: Sequence[_Huge], empty: int, total: int, paths: Sequence[str])
 
 def _check(window: int, level: int, least_spread: float, most_missing: float, memory: int) -> None:
     """Raise ValueError for a setting out of its range."""
-    for key, value, least, most, good in (
-        ("window", window, 1, 2**14, 512),
-        ("level", level, 0, 64, 0),
-        ("least_spread", least_spread, 0, 128, 3),
-        ("most_missing", most_missing, 0, 1, 0.5),
-        ("memory", memory, 1, 2**20, 1024),
-    ):
-        if not least <= value <= most:
-            raise ValueError(
-                f"data.{key}={value}: must be {least} to {most}; set data.{key}={good}"
-            )
-
-
-def _cache_folder() -> Path:
-    """Return the user's folder of unpacked pictures."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "ssl_patches" / "windows"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    check_bounds(
+        "data",
+        [
+            ("window", window, 1, 2**14, 512),
+            ("level", level, 0, 64, 0),
+            ("least_spread", least_spread, 0, 128, 3),
+            ("most_missing", most_missing, 0, 1, 0.5),
+            ("memory", memory, 1, 2**20, 1024),
+        ],
+    )
 
 
 def _size(path: str) -> int:

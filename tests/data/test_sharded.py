@@ -16,29 +16,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from shard_files import pack_images
 from small import SMALL_VIT
 
-from ssl_patches.cli import main
 from ssl_patches.data import FolderSource, ShardSource
 from ssl_patches.data.module import EndlessBatches, order_of
-from ssl_patches.data.shards import pack
 from ssl_patches.data.training_stream import PatchDataModule
 
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory) -> Path:
     """60 images of 2 classes in shards of about 10."""
-    place, draw = tmp_path_factory.mktemp("packed"), np.random.default_rng(0)
-    for at in range(60):
-        file = place / "images" / "ab"[at % 2] / f"{at:02}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(draw.integers(0, 256, (24, 26, 3), dtype=np.uint8)).save(file)
-    cut = pack._cut
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pack, "_cut", lambda files, most: cut(files, most // 50))
-        words = [f"data.root={place}/images", f"output={place}/shards", "shard_mb=1"]
-        assert main(["pack", *words]) == 0
-    return place
+    return pack_images(tmp_path_factory.mktemp("packed"))
 
 
 def source(place: Path, split: str = "train", **options: object) -> ShardSource:

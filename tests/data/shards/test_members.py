@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from shard_files import write_tar
 
 from ssl_patches.data.shards.listing import Shard
 from ssl_patches.data.shards.members import (
@@ -27,11 +27,7 @@ def png(value: int) -> bytes:
 
 
 def tar(path: Path, files: dict[str, bytes]) -> Shard:
-    with tarfile.open(path, "w") as opened:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            opened.addfile(member, io.BytesIO(content))
+    write_tar(path, files)
     return Shard(str(path), path.stat().st_size, "")
 
 

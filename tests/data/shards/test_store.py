@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import tarfile
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from shard_files import write_tar
 
 from ssl_patches.data.shards import patience
 from ssl_patches.data.shards.listing import list_shards
@@ -18,14 +18,6 @@ from ssl_patches.data.shards.patience import Patience
 from ssl_patches.data.shards.store import Store
 
 fsspec = pytest.importorskip("fsspec")
-
-
-def tar(path: Path, files: dict[str, bytes]) -> None:
-    with tarfile.open(path, "w") as opened:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            opened.addfile(member, io.BytesIO(content))
 
 
 def png(value: int) -> bytes:
@@ -61,7 +53,7 @@ fsspec.register_implementation("flaky", Flaky, clobber=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "far").mkdir()
     for name in "abc":
-        tar(tmp_path / "far" / f"{name}.tar", {f"{name}{at}.png": png(at) for at in range(6)})
+        write_tar(tmp_path / "far" / f"{name}.tar", {f"{name}{at}.png": png(at) for at in range(6)})
     monkeypatch.setattr(patience, "PAUSE", 0.001)
     Flaky.failures, Flaky.reads = [], []
     return tmp_path
