@@ -30,6 +30,8 @@ from ssl_patches.types import Features, ImageBatch
 
 EPOCHS, APART = 10.0, 120.0
 """Between drawings that nobody has set: epochs, and seconds of training."""
+AMONG = 256
+"""Held-out images that neighbours are sought in where nobody has said."""
 COARSE = 6  # a map with fewer rows shows nothing: then of a layer before
 
 
@@ -40,21 +42,26 @@ class Previews(Observer):
     within two minutes of training. Why: twice in a run of the default length, and once in a short
     one, which a drawing takes seconds of.
     ``images``: rows of the figures. Why: what is read at once. ``among``: held-out images that
-    neighbours are sought in. Why: seconds, and enough for a near one.
+    neighbours are sought in; null: 256, or fewer where the health panel has just read those. Why:
+    seconds, and enough for a near one.
     """
 
-    def __init__(self, *, epochs: float | None = None, images: int = 4, among: int = 256) -> None:
+    def __init__(
+        self, *, epochs: float | None = None, images: int = 4, among: int | None = None
+    ) -> None:
         if epochs is not None and not epochs > 0:
             raise ValueError(
                 f"callbacks.previews.epochs={epochs}: must be above 0; set"
                 " callbacks.previews.epochs=10"
             )
-        if not 1 <= images < among:
+        most = AMONG if among is None else among
+        if not 1 <= images < most:
             raise ValueError(
-                f"callbacks.previews.images={images}, among={among}: at least 1 row, and more"
+                f"callbacks.previews.images={images}, among={most}: at least 1 row, and more"
                 " images to seek in; set callbacks.previews.images=4"
             )
-        self.epochs, self.images, self.among = epochs, images, among
+        self.epochs, self.images, self.among = epochs, images, most
+        self._enough = min(FEWEST, most) if among is None else most
         self._held: ImageBatch | None = None
         self._drawn = 0.0  # seconds of training until the last drawing
 
@@ -118,7 +125,7 @@ class Previews(Observer):
         after = _after(trainer, module)
         with eval_copy.eval_copy(module) as copy:
             encoder = eval_copy.calibrated(copy, data_of(trainer))
-            features = _of_health(trainer, enough=min(len(held.images), FEWEST))
+            features = _of_health(trainer, enough=min(len(held.images), self._enough))
             if features is None:
                 with trainer.precision_plugin.forward_context():
                     features = eval_copy.pooled_features(encoder, copy, held.images)

@@ -10,6 +10,7 @@ from matplotlib.image import imread
 
 from ssl_patches.encoders import create
 from ssl_patches.evaluation.attention import last_attention
+from ssl_patches.training.callbacks.health import FEWEST
 from ssl_patches.training.callbacks.previews import Previews
 from ssl_patches.training.figures import draw_neighbours, draw_patches
 
@@ -81,3 +82,8 @@ def test_a_short_run_is_drawn_at_its_end_only(monkeypatch, epochs, seconds_a_ste
     for trainer.global_step in range(1, 41):
         previews.on_step_end(trainer, module)
     assert found == drawn
+
+
+@pytest.mark.parametrize(("among", "enough"), [(None, FEWEST), (1000, 1000), (64, 64)])
+def test_the_images_that_were_asked_for_are_not_cut_to_those_of_the_panel(among, enough):
+    assert Previews(among=among)._enough == enough
