@@ -11,6 +11,9 @@ export PYTHONDONTWRITEBYTECODE :=
 LOWEST ?= .venv-lowest
 FAST := -m "not slow and not gpu"
 
+# numpy's products would start a thread per core in each of the two processes, and wait for each other
+ONE := OMP_NUM_THREADS=1 $(BIN)/python
+
 .PHONY: help quickstart test test-all test-lowest coverage mutants types docs map lint format bench bench-quick bench-gpu clean
 
 help: ## this list
@@ -21,19 +24,19 @@ quickstart: $(VENV)/installed ## four tasks on the embedded images at equal FLOP
 	@echo; $(BIN)/ssl-patches compare $(RUNS)
 
 test: $(VENV)/installed ## what every push runs
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(FAST)
+	$(ONE) -m pytest -n 2 --dist loadfile $(FAST)
 
 test-all: $(VENV)/installed ## the slow and GPU tests too
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(ONE) -m pytest -n 2 --dist loadfile
 
 coverage: $(VENV)/installed ## the tests of every push, and the lines that they leave out
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(FAST) --cov=ssl_patches --cov-report=term:skip-covered
+	$(ONE) -m pytest -n 2 --dist loadfile $(FAST) --cov=ssl_patches --cov-report=term:skip-covered
 
 test-lowest: ## the tests of every push with the oldest versions that pyproject.toml allows
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e ".[dev]"
-	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile $(FAST)
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n 2 --dist loadfile $(FAST)
 
 MUTANTS := $(abspath .mutants)
 MODULE ?= run_dir
@@ -66,8 +69,6 @@ lint: $(VENV)/installed ## ruff: rules and format
 format: $(VENV)/installed ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-
-ONE := OMP_NUM_THREADS=1 $(BIN)/python
 
 bench-quick: $(VENV)/installed ## a minute on a free core: one line of the step beside peers
 	$(ONE) benchmarks/step.py --batch 32 --rounds 5 --minutes 1
