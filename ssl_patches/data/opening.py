@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from contextlib import suppress
 from math import prod
+from threading import Lock
 from typing import IO, Any
 
 from PIL import Image
@@ -97,11 +98,22 @@ def check_bytes(shape: tuple[int, ...], itemsize: int) -> None:
         )
 
 
+# Why: numpy reads its headers by ast, which several threads may not use at once in Python 3.11
+# (python/cpython#106905: a SystemError, now and then)
+PARSING = Lock()
+
+
 def load_npy(path: str) -> Any:
     """Map a .npy file into memory, without pickles. Raises as numpy does, and as above."""
+    values = map_npy(path)
+    check_bytes(values.shape, values.dtype.itemsize)
+    return values
+
+
+def map_npy(path: str) -> Any:
+    """Map a .npy file of any size into memory, without pickles. Raises as numpy does."""
     import numpy as np
 
     check_regular(path)
-    values = np.load(path, mmap_mode="r", allow_pickle=False)
-    check_bytes(values.shape, values.dtype.itemsize)
-    return values
+    with PARSING:
+        return np.load(path, mmap_mode="r", allow_pickle=False)

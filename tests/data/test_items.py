@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -72,9 +73,8 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_shape_and_kind_of_item_is_taken(shape: str, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "shape"), list(zip(KINDS, cycle(SHAPES), strict=False)))
+def test_every_shape_and_kind_of_item_is_taken(kind: str, shape: str) -> None:
     wrap, labelled = KINDS[kind]
     found = source(lambda at: wrap(SHAPES[shape](at), at % 3))
     assert len(found) == 10

@@ -13,7 +13,9 @@ from small import REPOSITORY
 
 from ssl_patches.data import opening
 from ssl_patches.data.decode import UnreadableImage, decode, header
+from ssl_patches.data.huge.flat import FlatImage
 from ssl_patches.data.opening import FORMATS, check_bytes, check_extent, open_image
+from ssl_patches.data.shards.members import Members, keep_members, read_members
 from ssl_patches.data.walk import SUFFIXES
 
 NOT_READ = ("EPS", "PDF", "ICO", "PCX", "SGI", "XBM", "IM")
@@ -81,3 +83,22 @@ def test_an_array_that_states_more_than_memory_is_not_read(tmp_path):
         header(str(tmp_path / "a.npy"))
     with pytest.raises(ValueError, match="at most"):
         check_bytes((2**16, 2**17, 3), 1)
+
+
+def test_one_thread_at_a_time_has_numpy_read_headers(tmp_path, monkeypatch):
+    """CPython 3.11 now and then fails with a SystemError where two do (python/cpython#106905)."""
+    np.save(tmp_path / "a.npy", np.zeros((8, 8, 3), np.uint8))
+    none = np.zeros(0, np.int64)
+    table = Members(none, none, none, none.astype(np.uint8), b"", [])
+    keep_members(table, tmp_path / "kept.npz")
+    alone, load = [], np.load
+
+    def watched(*given, **options):
+        alone.append(opening.PARSING.locked())
+        return load(*given, **options)
+
+    monkeypatch.setattr(np, "load", watched)
+    header(str(tmp_path / "a.npy"))
+    FlatImage(str(tmp_path / "a.npy"), channels=3)
+    assert read_members(tmp_path / "kept.npz") is not None
+    assert alone == [True] * 3

@@ -32,6 +32,7 @@ RUN = (
 PROBES = ("train_images=32", "test_images=16", "batch_size=16")
 COSTLY = re.compile(r"probes=\[.*\b(attentive|finetune|segmentation|roles)\b.*\]")
 CHEAP = ("probes=[layers]",)
+FEW = ("label_efficiency.draws=1", "label_efficiency.labels=[1]")
 RESNET = ("encoder.options={layers:[1,1,1,1]}",)
 TINY = {
     "pretrain": (*RUN, "callbacks=none", *(f"evaluation.{word}" for word in PROBES)),
@@ -106,6 +107,8 @@ def tiny(words: list[str], *, costly: bool = False) -> list[str]:
         extra = [word for word in extra if not word.startswith("data.")]
     if not costly and any(map(COSTLY.fullmatch, words)):
         extra += CHEAP
+    if "probes=[label_efficiency]" in words:
+        extra += FEW
     if words[0] == "study" and not any(word.startswith("task=") for word in words):
         extra.append("task=jigsaw")
     return words + extra

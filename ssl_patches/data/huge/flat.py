@@ -23,13 +23,12 @@ from numpy.typing import NDArray
 
 from ssl_patches.config.atomic import replacing
 from ssl_patches.config.keys import files_state, key_of
-from ssl_patches.config.outside import check_regular
 from ssl_patches.data.arrays import channels_first
 from ssl_patches.data.decode import DECODERS, eight_bits, orientation
 from ssl_patches.data.deep import samples_of
 from ssl_patches.data.huge.geo import row_blocks
 from ssl_patches.data.huge.image import Box, HugeImage
-from ssl_patches.data.opening import LARGEST_PIXELS, open_image, stated_extent
+from ssl_patches.data.opening import LARGEST_PIXELS, map_npy, open_image, stated_extent
 from ssl_patches.data.stored import Stored, turned
 
 PICTURE_BYTES = 4  # of a pixel, as Pillow holds it
@@ -45,9 +44,7 @@ class FlatImage(HugeImage):
     block = (1, 1)
 
     def __init__(self, path: str, *, channels: int, highest: float | None = None) -> None:
-        check_regular(path)
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-        self._values, self._highest = _planes(values, channels), highest
+        self._values, self._highest = _planes(map_npy(path), channels), highest
         self.channels, height, width = self._values.shape
         self.levels = ((width, height),)
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from ssl_patches.config.atomic import replacing
 from ssl_patches.config.outside import parse_json
 from ssl_patches.data.layout import place
+from ssl_patches.data.opening import PARSING
 from ssl_patches.data.shards.listing import Shard
 from ssl_patches.data.walk import SUFFIXES as IMAGES
 
@@ -220,7 +221,7 @@ def keep_members(members: Members, path: Path) -> None:
 def read_members(path: Path) -> Members | None:
     """Return a table that was kept; None where there is none, or none that we wrote."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with PARSING, np.load(path, allow_pickle=False) as kept:
             found = Members(
                 **{key: kept[key] for key in ("offsets", "lengths", "labels", "places")},
                 names=kept["names"].tobytes(),
