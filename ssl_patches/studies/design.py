@@ -21,8 +21,8 @@ that lag behind (``prune: false`` lets all end). With one of these two, lists ar
 
 Random weights and raw pixels need no run of their own: every run is evaluated beside them. Words of
 the command line: a key of an axis replaces its values (``task=jigsaw seed=0,1``), ``budget=1e12``
-(FLOPs) and ``budget.KEY=`` the budget, ``supervised=true`` asks for that baseline, all others are
-added to ``base``.
+(FLOPs) and ``budget.KEY=`` the budget, ``tune.trials=4`` a key of ``tune``, ``supervised=true``
+asks for that baseline, all others are added to ``base``.
 
 Trap: a study.yaml is code, as a script is: it may name any class of any package. Running the study
 runs it; ``--dry-run`` does not."""
@@ -36,6 +36,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from ssl_patches import config
 from ssl_patches.config.check import check
@@ -119,6 +121,7 @@ def read_study(
         )
     given = {"name": _usual_name(file), **DEFAULTS, **config.load(file, aliases=True)}
     problems: list[str] = []
+    words, given["tune"] = _retuned(words, given["tune"], problems)
     given = _checked(given, problems, file)
     axes = {
         key: tuple(_values(key, values, problems, config_dirs))
@@ -144,6 +147,20 @@ def read_study(
     if problems:
         raise BadRequest([f"{file}: {problem}" for problem in problems])
     return design
+
+
+def _retuned(words: Sequence[str], tune: Any, problems: list[str]) -> tuple[list[str], Any]:
+    """Change ``tune`` by words such as ``tune.trials=4``; return the other words, and ``tune``."""
+    own = [word for word in words if word.startswith("tune.")]
+    if own and not isinstance(tune, Mapping):
+        problems += [f"{word}: the study tunes nothing; add tune: to its YAML" for word in own]
+        own = []
+    changes = {}
+    for word in own:
+        key, _, raw = word.removeprefix("tune.").partition("=")
+        changes[key] = amount if (amount := _above_zero(raw)) else yaml.safe_load(raw)
+    others = [word for word in words if not word.startswith("tune.")]
+    return others, {**tune, **changes} if changes else tune
 
 
 def _checked(given: dict[str, Any], problems: list[str], file: Path) -> dict[str, Any]:

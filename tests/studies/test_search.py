@@ -51,9 +51,10 @@ def planned(tiny_study, monkeypatch) -> Callable[..., planning.Plan]:
     """``planned(out, trials=6)``: a study of two tasks whose trials take no time."""
     monkeypatch.setattr(search, "run_trial", trained())
 
-    def plan(out: Path, tasks=("jigsaw", "masked"), **tune) -> planning.Plan:
+    def plan(out: Path, *words: str, tasks=("jigsaw",), supervised=False, **tune) -> planning.Plan:
         keys = {"tune": {**TUNE, **tune}, "axes": {"task": list(tasks), "seed": [0]}}
-        return planning.plan(design.read_study(tiny_study(**keys)), out)
+        folder = tiny_study(**keys, supervised=supervised)
+        return planning.plan(design.read_study(folder, words), out)
 
     return plan
 
@@ -67,13 +68,14 @@ def searched(plan: planning.Plan) -> list[dict]:
 
 
 def test_every_task_gets_the_same_trials_and_the_runs_take_what_won(planned, tmp_path):
-    plan = planned(tmp_path)
+    """The baseline with labels is tuned as they are."""
+    plan = planned(tmp_path, supervised=True)
     assert {status.state.note for status in worker.job_statuses(plan)[2:]} == {
         "waits for search jigsaw",
-        "waits for search masked",
+        "waits for search supervised",
     }
     found = searched(plan)
-    assert [each["name"] for each in found] == ["jigsaw", "masked"]
+    assert [each["name"] for each in found] == ["jigsaw", "supervised"]
     assert [len(each["trials"]) for each in found] == [6, 6]
     first = {tuple(trial["label"] for trial in each["trials"][:4]) for each in found}
     assert len(first) == 1  # drawn at random, the same for all tasks
@@ -84,7 +86,9 @@ def test_every_task_gets_the_same_trials_and_the_runs_take_what_won(planned, tmp
         assert each["trials"][each["best"]] == best
         assert ended
         assert {trial["images"] for trial in ended} == {8}
-        assert status.job.command.endswith(best["label"])
+        assert status.job.words[-1] == best["label"]
+        supervised = each["name"] == "supervised"
+        assert status.job.cfg["task"]["_target_"].endswith("Supervised") == supervised
         lr = best["chosen"]["optimizer.base_lr"]
         assert status.job.cfg["optimizer"]["base_lr"] == lr
         assert planning.read_plan(plan.save()) == plan
@@ -94,7 +98,7 @@ def test_a_searched_run_is_the_run_that_is_typed_with_what_was_chosen(
     planned, tiny_study, tmp_path
 ):
     """Its key and its place are those of the same value in a list."""
-    plan = planned(tmp_path, tasks=["jigsaw"])
+    plan = planned(tmp_path)
     searched(plan)
     job = worker.job_statuses(plan)[-1].job
     axes = {"task": ["jigsaw"], "seed": [0], "optimizer.base_lr": [job.cfg["optimizer"]["base_lr"]]}
@@ -105,12 +109,12 @@ def test_a_searched_run_is_the_run_that_is_typed_with_what_was_chosen(
 
 def test_a_search_that_is_killed_anywhere_makes_the_same_trials(planned, tmp_path, monkeypatch):
     """Half a line in the journal and Optuna's own lock are what a kill -9 may leave besides."""
-    (whole,) = searched(planned(tmp_path / "whole", tasks=["jigsaw"]))
+    (whole,) = searched(planned(tmp_path / "whole"))
     moments: list[str] = []
     monkeypatch.setattr(search, "run_trial", trained(moments.append))
-    searched(planned(tmp_path / "counted", tasks=["jigsaw"]))
+    searched(planned(tmp_path / "counted"))
     assert {"before", "rung", "ended"} == set(moments)
-    plan = planned(tmp_path / "killed", tasks=["jigsaw"])
+    plan = planned(tmp_path / "killed")
     (each,) = plan.searches
     folder = plan.directory(each)
     folder.mkdir(parents=True)
@@ -134,26 +138,26 @@ def test_a_search_that_is_killed_anywhere_makes_the_same_trials(planned, tmp_pat
 
 
 def test_more_trials_go_on_and_fewer_take_the_best_of_those(planned, tmp_path):
-    (six,) = searched(planned(tmp_path, tasks=["jigsaw"]))
+    (six,) = searched(planned(tmp_path))
     folders = {place.name for place in tmp_path.glob("tune/*/*/")}
-    plan = planned(tmp_path, tasks=["jigsaw"], trials=3)
+    plan = planned(tmp_path, trials=3)
     assert search.search_state(plan, plan.searches[0]).kind == "stopped"
     (three,) = searched(plan)
     assert three["trials"] == six["trials"][:3]
     assert {place.name for place in tmp_path.glob("tune/*/*/")} == folders
-    (eight,) = searched(planned(tmp_path, tasks=["jigsaw"], trials=8))
+    (eight,) = searched(planned(tmp_path, trials=8))
     assert eight["trials"][:6] == six["trials"]
 
 
 def test_flops_end_a_search_before_they_are_exceeded(planned, tmp_path):
-    plan = planned(tmp_path, tasks=["jigsaw"], trials=None, flops=1000.0, prune=False)
+    plan = planned(tmp_path, trials=None, flops=1000.0, prune=False)
     (found,) = searched(plan)
     assert [trial["flops"] for trial in found["trials"]] == [320.0] * 3
 
 
 def test_lists_are_chosen_from_where_trials_are_asked_for(planned, tmp_path):
     values = {"optimizer": ["adamw", "sgd"], "optimizer.base_lr": LR}
-    plan = planned(tmp_path, tasks=["jigsaw"], values=values)
+    plan = planned(tmp_path, values=values)
     (found,) = searched(plan)
     tried = {trial["chosen"]["optimizer"] for trial in found["trials"]}
     assert tried == {"adamw", "sgd"}
@@ -166,7 +170,7 @@ def test_lists_are_chosen_from_where_trials_are_asked_for(planned, tmp_path):
 
 
 def test_what_failed_or_diverged_stops_only_its_runs(planned, tmp_path, monkeypatch):
-    plan = planned(tmp_path, trials=1)
+    plan = planned(tmp_path, "tune.trials=1", tasks=["jigsaw", "masked"])
     fine = trained()
 
     def run_trial(job, directory, **named):
@@ -212,10 +216,19 @@ def test_what_failed_or_diverged_stops_only_its_runs(planned, tmp_path, monkeypa
 )
 def test_what_cannot_be_searched_is_refused_before_anything_runs(planned, tmp_path, tune, said):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
-        planned(tmp_path / "out", tasks=["jigsaw"], **tune)
+        planned(tmp_path / "out", **tune)
     assert said in str(caught.value)
     assert "is empty" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_words_about_tune_are_refused_where_nothing_is_tuned_or_there_is_no_such_key(
+    planned, tiny_study, tmp_path
+):
+    with pytest.raises(ValueError, match=r"tune.trial: unknown key; did you mean 'tune.trials'"):
+        planned(tmp_path, "tune.trial=1")
+    with pytest.raises(ValueError, match=r"tune.trials=1: the study tunes nothing; add tune:"):
+        design.read_study(tiny_study(), ["tune.trials=1"])
 
 
 def test_without_optuna_the_refusal_says_what_to_install(planned, tmp_path, monkeypatch):
