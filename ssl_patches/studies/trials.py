@@ -48,4 +48,6 @@ def run_trial(job: Job, directory: Path, *, say: Say, lags: Lags | None = None) 
             pass
     rung = rungs.pruned_at(file) or {}
     how = {"diverged": True} if rung.get("value") is None else {"pruned": True}
+    what = "diverged" if "diverged" in how else f"lags behind with {rung['value']:.1f} %"
+    say(f"{what} after {rung['images']:,} images; ended")
     tuning.end_trial(directory, how, images=rung["images"], flops=run.flops)
