@@ -78,7 +78,7 @@ CHARTS: dict[str, tuple[str, str, Callable[[Comparison], dict[str, Any] | None]]
             " the best whole trial so far; triangles were ended early and show what they had then;"
             " what diverged has no mark."
         ),
-        tuning_charts.history,
+        tuning_charts.search_history,
     ),
     "importances": (
         "How much each tuned setting mattered",
@@ -86,7 +86,7 @@ CHARTS: dict[str, tuple[str, str, Callable[[Comparison], dict[str, Any] | None]]
             "The share of the differences between trials that a setting explains (fANOVA), at the"
             " first rung where some were ended early. Few trials say little: read it as a hint."
         ),
-        tuning_charts.importances,
+        tuning_charts.setting_importances,
     ),
 }
 

@@ -13,7 +13,7 @@ from ssl_patches.studies.compare.report.vega import choice, data, specification,
 HELD_OUT = "% of held-out training images"
 
 
-def history(comparison: Comparison) -> dict[str, Any] | None:
+def search_history(comparison: Comparison) -> dict[str, Any] | None:
     """Draw what each trial of a search reached, and the best whole one so far."""
     rows = []
     for search in material.searches(comparison.places):
@@ -49,7 +49,7 @@ def history(comparison: Comparison) -> dict[str, Any] | None:
     return specification(alt.layer(*layers), chosen, height=300)
 
 
-def importances(comparison: Comparison) -> dict[str, Any] | None:
+def setting_importances(comparison: Comparison) -> dict[str, Any] | None:
     """Draw how much each tuned setting of a search explains."""
     rows = [
         {"search": search["name"], "setting": setting, "share": share}

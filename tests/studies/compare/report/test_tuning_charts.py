@@ -39,11 +39,15 @@ def tuned(study) -> Path:
 
 def test_a_study_without_a_search_has_no_such_chart(study):
     comparison = compare_runs([study])
-    assert tuning_charts.history(comparison) is tuning_charts.importances(comparison) is None
+    assert (
+        tuning_charts.search_history(comparison)
+        is tuning_charts.setting_importances(comparison)
+        is None
+    )
 
 
 def test_history_shows_each_trial_and_the_best_whole_one_so_far(tuned):
-    text = json.dumps(tuning_charts.history(compare_runs([tuned])))
+    text = json.dumps(tuning_charts.search_history(compare_runs([tuned])))
     for said in ('"value": 40.0', '"value": 20.0', '"value": 43.0', '"best": 43.0'):
         assert said in text
     assert '"best": 20.0' not in text
