@@ -33,6 +33,9 @@ from ssl_patches.config.messages import (
 )
 from ssl_patches.config.sweeps import parse_override
 
+SEVERAL = {"logger"}
+"""Groups of which several may be chosen at once, ``logger=[wandb,tensorboard]``."""
+
 
 class Composer:
     """One request for a command: judges overrides one by one and gives what was meant to Hydra.
@@ -109,6 +112,19 @@ class Composer:
             default = chosen_by_default(self.primary).get(group)
             names[place] = guess or (default if isinstance(default, str) else offered[0])
         return f"{group}={json.dumps(names) if isinstance(value, list) else names[0]}"
+
+    def each(self, choice: str) -> list[str]:
+        """Return the words for Hydra of ``GROUP=NAME``, or of ``GROUP=["NAME","NAME"]``.
+
+        Several stand side by side, each below its name (``logger.wandb.project=``).
+        """
+        group, _, names = choice.partition("=")
+        if not names.startswith("["):
+            return [choice]
+        each = dict.fromkeys(json.loads(names))
+        none = chosen_by_default(self.primary).get(group)
+        own = [f"{group}={none}"] if none else []  # or an experiment's choice is mixed with these
+        return own + [f"+{group}@{group}.{name}={name}" for name in each if name != none]
 
     def place(self, key: str, raw: str, tree: Any) -> str | None:
         """Return ``KEY=VALUE`` as Hydra shall see it, given what the groups compose to.
@@ -231,7 +247,8 @@ class Composer:
                     if text.startswith("+") and key not in chosen_by_default(self.primary)
                     else ""
                 )
-                choices.append(added + self.choice(key, value))
+                choice = self.choice(key, value)
+                choices += self.each(choice) if key in SEVERAL else [added + choice]
             else:
                 (choices if key in self.groups else values).append(text)
         tree = OmegaConf.to_container(self.hydra(choices), resolve=False)

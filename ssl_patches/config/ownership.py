@@ -18,7 +18,8 @@ WRITTEN = (
     *("config.yaml", "settings.yaml", "summary.json", "cell.json", "trial.json", "error.txt"),
     *("metrics.csv", "health.csv", "probes.csv", "alarms.json", "evaluation.npz", "unreadable.csv"),
     *("label_efficiency.json", "rungs.json"),
-    *("checkpoints", "encoder", "figures", "tensorboard", "wandb", "nonfinite*"),
+    *("checkpoints", "encoder", "figures", "tensorboard", "wandb", "mlruns"),
+    "nonfinite*",
     *(".*.half", ".encoder.*.tmp"),
 )
 """Names of what a run writes into its directory."""

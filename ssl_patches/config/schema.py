@@ -45,6 +45,7 @@ SUPPLIED = {
     "encoder": {"image_size", "channels"},
     "task": {"dim", "grid"},
     "logger": {"run_dir"},
+    "logger.*": {"run_dir"},
 }
 """What the program gives to each group of the configuration when it builds it."""
 

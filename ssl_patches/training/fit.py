@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning as L
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import Logger
 
 from ssl_patches.config.messages import Failed
 from ssl_patches.config.run_dir import (
@@ -34,10 +33,11 @@ class Interrupted(Failed):
     """The user stopped a run; it can be resumed."""
 
 
-def fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
+def fit(run_dir: Path, run: Prepared, *, resumed: bool, loggers: Sequence[Logger]) -> None:
     """Train to the end of the budget.
 
-    ``resumed``: go on from the last checkpoint of ``run_dir``. ``logger``: Lightning's, or False.
+    ``resumed``: go on from the last checkpoint of ``run_dir``. ``loggers``: beside
+    metrics.csv; whoever made them ends them.
     Interrupted after ctrl-C or a signal, with the last step saved; Failed where a loss is no finite
     number.
     """
@@ -59,7 +59,7 @@ def fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
         accumulate_grad_batches=settings.accumulate,
         max_steps=-1 if module.steps is None else module.steps,
         max_epochs=-1,  # the stream of batches never ends: a run is one Lightning epoch
-        logger=logger,
+        logger=list(loggers) or False,
         callbacks=watchers.in_order(),
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -82,9 +82,6 @@ def fit(run_dir: Path, run: Prepared, *, resumed: bool, logger: Any) -> None:
         stopped = trainer.should_stop and module.progress() < 1
     except (KeyboardInterrupt, SystemExit):  # of a second signal
         stopped = True
-    finally:
-        if isinstance(logger, WandbLogger):
-            logger.experiment.finish()
     if stopped:
         saved = f", saved in {checkpoints.last}" if checkpoints.last.exists() else ""
         raise Interrupted(f"stopped after {trainer.global_step} steps{saved}", run_dir)

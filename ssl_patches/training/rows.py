@@ -87,6 +87,14 @@ class TakesText(Protocol):
         """Log a table under a name."""
 
 
+@runtime_checkable
+class TakesAlerts(Protocol):
+    """A logger that sends messages to people."""
+
+    def alert(self, title: str, text: str) -> None:
+        """Send a message."""
+
+
 def report(line: str) -> None:
     """Print a line on standard error, above the progress bar where there is one."""
     tqdm.write(line, file=sys.stderr)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ssl_patches import config
-from ssl_patches.config.instantiate import build
 from ssl_patches.config.messages import Say
 from ssl_patches.config.run_dir import (
     CONFIG,
@@ -37,6 +36,7 @@ from ssl_patches.training.prepare import Prepared, prepare, resolve_run_dir
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.training.process import before_training
 from ssl_patches.training.statistics import with_statistics
+from ssl_patches.training.trackers.tracked import RunFacts, followed, loggers_of
 
 
 class OnFinished(Protocol):
@@ -99,9 +99,9 @@ def execute(
         return run_dir
     run.data.start_batch = checkpoint["global_step"] * run.settings.accumulate if checkpoint else 0
     if processes.is_follower():
-        fit(run_dir, run, resumed=checkpoint is not None, logger=False)
+        fit(run_dir, run, resumed=checkpoint is not None, loggers=[])
         return run_dir
-    logger = build(cfg["logger"], run_dir=run_dir) if cfg.get("logger") else False
+    loggers = loggers_of(cfg.get("logger"), run_dir)
     keys = {"resume": cfg["resume"], "overwrite": cfg["overwrite"]}
     with claimed(run_dir, **keys), disk_full_guard(run_dir, run_dir / LAST):
         if (run_dir / "encoder").is_dir():
@@ -116,12 +116,25 @@ def execute(
             say(said)
         divided = run.settings.strategy == "fsdp"
         module = copy.deepcopy(run.module) if divided else run.module
-        with processes.start_processes(run.settings, run_dir / CONFIG):
-            fit(run_dir, run, resumed=checkpoint is not None, logger=logger)
-        if divided:
-            module = gathered(module, run.module, run_dir / LAST)
-        on_finished(cfg, run_dir, module, run.data, flops=run.flops, began=began, say=say)
+        with followed(loggers, _facts(cfg, run_dir, run)):
+            with processes.start_processes(run.settings, run_dir / CONFIG):
+                fit(run_dir, run, resumed=checkpoint is not None, loggers=loggers)
+            if divided:
+                module = gathered(module, run.module, run_dir / LAST)
+            on_finished(cfg, run_dir, module, run.data, flops=run.flops, began=began, say=say)
     return run_dir
+
+
+def _facts(cfg: Mapping[str, Any], run_dir: Path, run: Prepared) -> RunFacts:
+    return RunFacts(
+        run_dir=run_dir,
+        config=cfg,
+        task=run.module.name,
+        encoder=run.module.encoder.architecture,
+        data=build_data.data_name(cfg["data"]),
+        fingerprint=run.data.train.fingerprint(),
+        batch_size=run.module.batch_size,
+    )
 
 
 def _remove_results(run_dir: Path, module: Pretrainer) -> None:

@@ -165,6 +165,8 @@ def unknown_keys(text: str, known: set[str]) -> set[str]:
     named = re.findall(rf"(?<![\w./-])((?:{groups})(?:\.[a-z_]+)+)(?=[=\s`'\"\]),;:]|\.\s|$)", text)
     files = (".npz", ".yaml", ".py", ".csv", ".md", "_cfg")
     named = [key for key in named if not key.endswith(files)]
+    several = "|".join(conf_files.options("logger"))  # of several, settings stand below the name
+    named = [re.sub(rf"^logger\.(?:{several})\.", "logger.", key) for key in named]
     inner = {key.rpartition(".")[0] for key in known}
     return {
         key for key in named if key not in known | inner and not key.startswith("encoder.options.")

@@ -27,6 +27,10 @@ NOT_RUN = {
         "downloads weights, and needs a checkpoint of MAE; tests/encoders/test_pretrained.py has"
         " files of each kind"
     ],
+    "trackers.md": [
+        "MLflow is an extra of its own, see tests/training/trackers/test_mlflow_run.py",
+        "needs the run of a store",
+    ],
 }
 """Page -> the reasons of its blocks that are not run. A longer list is a decision, not an
 accident."""

@@ -21,7 +21,7 @@ import lightning as L
 from ssl_patches.config.atomic import write_json
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.tasks.base import PretextTask
-from ssl_patches.training.rows import HELD_OUT, TRAIN, TakesText, of_split, report
+from ssl_patches.training.rows import HELD_OUT, TRAIN, TakesAlerts, TakesText, of_split, report
 from ssl_patches.types import Metric, accuracies
 
 FILE = "alarms.json"
@@ -254,3 +254,5 @@ class Alarms:
                 data: list[list[Any]] = [[alarm.step, says, alarm.remedy]]
                 columns = ["step", "says", "try"]
                 logger.log_text(key=f"alarm/{name}", columns=columns, data=data)
+            if isinstance(logger, TakesAlerts):
+                logger.alert(f"{name} at step {alarm.step}", f"{says}. Try: {alarm.remedy}")

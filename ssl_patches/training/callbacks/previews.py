@@ -12,10 +12,7 @@ import math
 from pathlib import Path
 
 import lightning as L
-import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
-from PIL import Image
 from torch import Tensor
 
 from ssl_patches.encoders.base import Encoder
@@ -187,10 +184,6 @@ def _log(trainer: L.Trainer, file: Path) -> None:
         key, step = f"previews/{file.stem}", trainer.global_step
         if isinstance(logger, TakesImages):
             logger.log_image(key=key, images=[str(file)], step=step)
-        elif isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(
-                key, np.asarray(Image.open(file).convert("RGB")), step, dataformats="HWC"
-            )
 
 
 def fine_map(encoder: Encoder, images: torch.Tensor) -> Features:
