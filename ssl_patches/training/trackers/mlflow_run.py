@@ -23,7 +23,7 @@ from ssl_patches.config.outside import read_json
 from ssl_patches.encoders.exported import CARD
 from ssl_patches.training.trackers.tracked import RunFacts, flat, found_in, study_of
 
-IDENTITY = "ssl_patches.run"
+IDENTITY = "ssl_patches_run"
 """The tag by which a resumed run finds its record."""
 ADDRESS = "MLFLOW_TRACKING_URI"
 MOST_TEXT, MOST_PARAMS = 500, 100
