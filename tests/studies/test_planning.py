@@ -271,20 +271,23 @@ def test_all_problems_of_all_cells_are_told_together_each_once(tiny_study):
         pytest.param("tasks_cifar10", 6, 12, marks=pytest.mark.slow),
         pytest.param("tasks_imagenette", 11, 22, marks=pytest.mark.slow),
         ("imagenette_gpu", 4, 0),
+        pytest.param("tasks_cifar10_1e14", 5, 0, marks=pytest.mark.slow),
     ],
 )
 def test_the_studies_that_come_with_the_package_can_be_planned(name, runs, trials, tmp_path):
     import numpy as np
     from PIL import Image
 
+    own_batch = name == "tasks_cifar10_1e14"  # of up to 256 images, each task its own
     for split in ("train", "val"):
-        for index in range(8):
+        for index in range(256 if own_batch else 8):
             file = tmp_path / "images" / split / f"class{index % 2}" / f"{index}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(file)
     words = ["seed=0"]  # seeds only repeat what is composed
     if name != "tasks_embedded":
-        words += [f"data.root={tmp_path / 'images'}", "data.batch_size=8"]
+        words += [f"data.root={tmp_path / 'images'}"]
+        words += [] if own_batch else ["data.batch_size=8"]
     plan = planning.plan(
         design.read_study(REPOSITORY / "experiments" / name, words), tmp_path / "out"
     )
