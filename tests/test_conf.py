@@ -40,7 +40,7 @@ WIDTHS = {
 }
 SMALLER = {
     "vit": {"embed_dim": 48, "num_heads": 3, "depth": 2},
-    "resnet": {"layers": [1, 1, 1, 1]},
+    "resnet": {"layers": [1, 1, 1, 1], "channels": [16, 24, 32, 48]},
     "convnext": {"depths": [1, 1, 1, 1]},
     "efficientnet": {},
 }

@@ -35,7 +35,7 @@ Without data the images that the package draws are used.
   ssl-patches pretrain task=relative encoder=resnet18 data=folder data.root=DIR budget.epochs=50
   ssl-patches pretrain task=jigsaw+masked parts.masked.weight=0.5  two tasks on one encoder
   ssl-patches pretrain task=jigsaw run_dir=runs/a resume=true      go on after a kill
-  ssl-patches pretrain -m task=jigsaw,masked seed=0,1 run_dir=runs/both   each combination
+  ssl-patches pretrain -m task=jigsaw,masked 'seed=range(0,3)' run_dir=runs/both   each combination
 
 Images come from data=folder|torchvision|manifest|huggingface, or data=own
 data._target_=module.Class, a Dataset of yours.
@@ -164,7 +164,9 @@ how long it takes.
 
 out=DIR (runs/NAME), workers=N (processes, or tasks of the Slurm array), launcher=local|slurm
 and slurm.SETTING are about the study; a key of an axis replaces its values; all others are
-settings of each run, as in `pretrain`. What failed leaves its traceback in error.txt of the
+settings of each run, as in `pretrain`. Several values are typed in Hydra's syntax: 0,1,
+'range(0,3)', 'choice(a,b)', 'glob(*)'. Below tune, lists are a grid, and Optuna chooses from
+ranges (extra [tune]). What failed leaves its traceback in error.txt of the
 run, and is tried again by the next command. Ctrl-C saves the step in progress; a second one
 does not.
 """

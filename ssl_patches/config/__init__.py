@@ -28,6 +28,7 @@ from ssl_patches.config.messages import BadRequest, nearest
 from ssl_patches.config.renamed import with_current_names
 from ssl_patches.config.saved import load, save
 from ssl_patches.config.schema import LOADER, SUPPLIED
+from ssl_patches.config.sweeps import sweeps
 
 __all__ = [
     "BadRequest",
@@ -140,40 +141,3 @@ def overlaid(
         raise BadRequest(composer.problems)
     rules: dict[str, Any] = {"supplied": {"data": SUPPLIED["data"]}, "schema": {"data": LOADER}}
     return check({"data": found}, **rules, allowed=allowed)["data"]
-
-
-def sweeps(
-    overrides: Sequence[str], *, config_dirs: Sequence[Path | str] = ()
-) -> list[tuple[str, list[str] | None]]:
-    """Split overrides into those that stand for several values and those that do not.
-
-    Returns key and values of each in Hydra's syntax of sweeps (``seed=0,1``, ``range(0,3)``,
-    ``task=glob(*)``); the whole override and None for any other, also where it cannot be read:
-    composing says so. Raises BadRequest for a sweep that names no single values (an interval).
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.override_parser.types import Glob
-    from hydra.errors import HydraException
-
-    folders = folders_of(config_dirs)
-    found: list[tuple[str, list[str] | None]] = []
-    for text in overrides:
-        try:
-            parsed = OverridesParser.create().parse_override(text)
-        except HydraException:
-            parsed = None
-        if parsed is None or not parsed.is_sweep_override():
-            found.append((text, None))
-        elif isinstance(value := parsed.value(), Glob):  # over the names of a group
-            group = text.partition("=")[0]
-            found.append((group, value.filter(names_in(folders, group))))
-        elif not parsed.is_discrete_sweep():
-            raise BadRequest(
-                [
-                    f"{text}: names no single values; give them one by one,"
-                    f" {text.partition('=')[0]}=A,B"
-                ]
-            )
-        else:
-            found.append((text.partition("=")[0], list(parsed.sweep_string_iterator())))
-    return found

@@ -20,6 +20,7 @@ from ssl_patches.config.check import live
 from ssl_patches.config.files import chosen_by_default, groups_in, names_in, read_yaml
 from ssl_patches.config.hydra_paths import hydra_in
 from ssl_patches.config.hydra_refusals import refusal, without_refused
+from ssl_patches.config.hydra_words import of_hydra, our_word
 from ssl_patches.config.instantiate import knobs_of
 from ssl_patches.config.messages import (
     MISSING,
@@ -30,6 +31,7 @@ from ssl_patches.config.messages import (
     shown,
     typed,
 )
+from ssl_patches.config.sweeps import parse_override
 
 
 class Composer:
@@ -53,18 +55,16 @@ class Composer:
 
     def parse(self, text: str) -> tuple[str, Any] | None:
         """Return the key and the value of an override; None, and a problem, where it is no good."""
-        from hydra.core.override_parser.overrides_parser import OverridesParser
-        from hydra.errors import HydraException
-
         key, sign, raw = text.partition("=")
         bare = key.lstrip("+~")
+        if of_hydra(bare):
+            self.problems.append(our_word(text))
+            return None
         if not sign and not key.startswith("~"):
             guess = closest(bare, self.tops) or bare
             self.problems.append(f"{text}: must be KEY=VALUE; give {guess}=VALUE")
             return None
-        try:
-            parsed = OverridesParser.create().parse_override(quoted(text))
-        except HydraException:
+        if (parsed := parse_override(quoted(text))) is None:
             known = re.fullmatch(r"\w+([./@]\w+)*", bare)
             remedy = f"quote the value: {typed(key, raw)}" if known else "give KEY=VALUE"
             self.problems.append(f"{text}: cannot be read; {remedy}")
@@ -77,11 +77,6 @@ class Composer:
             self.problems.append(
                 f"{text}: must be one value; {name}a list is '{key}=[{raw}]', for several runs add"
                 " -m"
-            )
-        elif re.match(r"hydra[./]", bare):
-            self.problems.append(
-                f"{text}: Hydra's own settings have no effect here; take it out (see run_dir=,"
-                " --config-dir)"
             )
         else:
             self.typed[bare] = raw

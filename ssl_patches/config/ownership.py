@@ -17,7 +17,7 @@ from ssl_patches.config.saved import load
 WRITTEN = (
     *("config.yaml", "settings.yaml", "summary.json", "cell.json", "trial.json", "error.txt"),
     *("metrics.csv", "health.csv", "probes.csv", "alarms.json", "evaluation.npz", "unreadable.csv"),
-    "label_efficiency.json",
+    *("label_efficiency.json", "rungs.json"),
     *("checkpoints", "encoder", "figures", "tensorboard", "wandb", "nonfinite*"),
     *(".*.half", ".encoder.*.tmp"),
 )

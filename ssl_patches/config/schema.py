@@ -143,13 +143,20 @@ EXPORT = {
 STUDY = {
     "name": str,
     "base": dict[str, Any] | list[str],
-    "axes": dict[str, list[Any]],
+    "axes": dict[str, list[Any] | str],
     "without": list[dict[str, Any]],
     "budget": float | dict[str, float] | None,
     "supervised": bool,
     "tune": dict | None,
 }
-TUNE = {"values": dict[str, list[Any]], "share": float, "seed": int}
+TUNE = {
+    "values": dict[str, Any],
+    "share": float,
+    "seed": int,
+    "trials": int | None,
+    "flops": float | None,
+    "prune": bool,
+}
 DOCTOR = {
     "data": {
         "root": str,

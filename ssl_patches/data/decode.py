@@ -8,7 +8,8 @@ of docs/data.md, the same for a file, for the bytes of one, and for a picture of
   white, the page such pictures are drawn for; CMYK and palettes become RGB, grey becomes RGB by
   repetition, colour becomes grey by ITU-R 601 luma;
 * more than 8 bits are samples (``stored.py``): scaled once, by ``value_range`` or their own range,
-  never by the image's own extremes. Where they are had from: ``tiff.py``, ``deep.py``, npy;
+  never by the image's own extremes. Where they are had from: ``tiff.py``, ``deep.py``, npy, and
+  the readers of ``formats.py`` (DICOM, HEIC, npz);
 * the orientation that a file states (EXIF, TIFF) is applied here and nowhere else; of an animation
   the first frame counts.
 
@@ -40,6 +41,7 @@ from torch.nn import functional as F
 from ssl_patches.config.outside import check_regular
 from ssl_patches.data import arrays, tiff
 from ssl_patches.data.deep import samples_of
+from ssl_patches.data.formats import BEGIN, reader_of
 from ssl_patches.data.opening import (
     LARGEST_BYTES,
     TooLarge,
@@ -123,7 +125,11 @@ def header(
 
 
 def _extent(file: IO[bytes], channels: int) -> tuple[int, int]:
-    if tiff.is_tiff(file.read(4)):
+    begin = file.read(BEGIN)
+    if (reader := reader_of(begin)) is not None:
+        file.seek(0)
+        return reader.extent(file, channels)
+    if tiff.is_tiff(begin):
         found = tiff.header_of(file)
         found.check(channels)
         if _by_tifffile(found, channels):
@@ -138,6 +144,8 @@ def _extent(file: IO[bytes], channels: int) -> tuple[int, int]:
 def extent_of_bytes(content: bytes) -> tuple[int, int] | None:
     """Return width and height in pixels as a file's content states them; None where damaged."""
     try:
+        if (reader := reader_of(content[:BEGIN])) is not None:
+            return reader.extent(io.BytesIO(content), None)
         with open_image(io.BytesIO(content)) as image:
             return image.size
     except DAMAGE:
@@ -176,7 +184,12 @@ def _picture(
     file: IO[bytes], *, channels: int, size: int, value_range: Sequence[float] | None
 ) -> Tensor:
     """Return the square of an open file, of any kind but npy."""
-    if tiff.is_tiff(file.read(4)):
+    begin = file.read(BEGIN)
+    if (reader := reader_of(begin)) is not None:
+        file.seek(0)
+        stored = reader.read_samples(file, channels=channels, value_range=value_range)
+        return _pixels(stored, channels=channels, size=size, value_range=value_range)
+    if tiff.is_tiff(begin):
         found = tiff.header_of(file)
         found.check(channels)
         if _by_tifffile(found, channels):
@@ -227,11 +240,16 @@ def deep_samples(path: str, *, channels: int) -> NDArray[Any] | None:
         if path.lower().endswith(arrays.NPY):
             values = arrays.read_npy(path, channels=channels)
             return None if values.dtype.itemsize == 1 else values
+        any_range = (0.0, 1.0)  # a range that the header states does not matter here
         with open_binary(path) as file:
-            if tiff.is_tiff(file.read(4)):
+            begin = file.read(BEGIN)
+            if (reader := reader_of(begin)) is not None:
+                file.seek(0)
+                values = reader.read_samples(file, channels=channels, value_range=any_range).values
+                return None if values.dtype.itemsize == 1 else values
+            if tiff.is_tiff(begin):
                 found = tiff.header_of(file)
                 if _by_tifffile(found, channels):
-                    any_range = (0.0, 1.0)  # a range that the header states does not matter here
                     values = tiff.read_samples(
                         file, found, channels=channels, value_range=any_range
                     ).values
@@ -361,7 +379,10 @@ def is_turned(path: str) -> bool:
         return False
     try:
         with open_binary(path) as file:
-            if tiff.is_tiff(file.read(4)):
+            begin = file.read(BEGIN)
+            if reader_of(begin) is not None:
+                return False
+            if tiff.is_tiff(begin):
                 return tiff.header_of(file).orientation in TRANSPOSE
             file.seek(0)
             with open_image(file) as image:

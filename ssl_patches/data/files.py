@@ -23,6 +23,7 @@ from ssl_patches.config.outside import read_text
 from ssl_patches.config.plain_text import as_utf8, field, printable, text_of
 from ssl_patches.data import arrays, tiff
 from ssl_patches.data.decode import HugeImageFile, UnreadableImage, decode, header
+from ssl_patches.data.formats import ANY_CHANNELS
 from ssl_patches.data.remarks import of_files
 from ssl_patches.data.source import Request, StoredSource
 
@@ -51,11 +52,13 @@ class Reading:
         ValueError where ``paths`` need what is not installed or cannot have so many channels.
         """
         if self.channels not in (1, 3):
-            flat = [path for path in paths if not path.lower().endswith(arrays.NPY + arrays.TIFF)]
+            many = (*arrays.NPY, *arrays.TIFF, *ANY_CHANNELS)
+            flat = [path for path in paths if not path.lower().endswith(many)]
             if flat:
                 raise ValueError(
                     f"data.channels={self.channels}: {flat[0]} and {len(flat) - 1} more have 1"
-                    " (grey) or 3 (RGB), only TIFF and npy hold others; set data.channels=3"
+                    " (grey) or 3 (RGB), only TIFF, DICOM, npy and npz hold others; set"
+                    " data.channels=3"
                 )
         tiff.require_readers(paths, channels=self.channels, value_range=self.value_range)
         return read_headers(paths, reading=self)

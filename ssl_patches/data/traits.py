@@ -9,6 +9,7 @@ from PIL import Image
 
 from ssl_patches.data import arrays, tiff
 from ssl_patches.data.decode import DAMAGE
+from ssl_patches.data.formats import ANY_CHANNELS, reader_for
 from ssl_patches.data.opening import open_binary, open_image
 
 
@@ -29,6 +30,10 @@ def traits_of(path: str) -> Traits:
         if path.lower().endswith(arrays.NPY):
             shape = arrays.npy_shape(path)
             return Traits(kind, "array", 1 if len(shape) == 2 else min(shape[0], shape[-1]))
+        if (reader := reader_for(path)) is not None:
+            with open_binary(path) as file:
+                held = reader.channels_of(file)
+            return Traits(kind, "array" if path.lower().endswith(ANY_CHANNELS) else "RGB", held)
         if path.lower().endswith(arrays.TIFF):
             with open_binary(path) as file:
                 header = tiff.header_of(file)

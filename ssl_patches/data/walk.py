@@ -7,9 +7,9 @@ What is no image of the user's is counted and told, never taken:
 * hidden files and folders. Hidden folders are not looked into;
 * ``masks``, ``labels`` or ``annotations`` beside a folder ``images``; beside other images they are
   used, and told where their files are called like those;
-* formats that are not read (``.heic``, ``.dcm``, raw files of cameras);
-* ``.npy`` files beside images: what somebody computed from them. Where pictures are the few (one in
-  ten of the ``.npy`` files, or one), the ``.npy`` files are the images.
+* formats that are not read (raw files of cameras), or not without a library (``.dcm``);
+* ``.npy`` and ``.npz`` files beside images: what somebody computed from them. Where pictures are
+  the few (one in ten of those files, or one), the arrays are the images.
 
 Folders are walked through symlinks, and a broken symlink is an image that cannot be read.
 """
@@ -23,10 +23,12 @@ from dataclasses import dataclass, field
 
 from ssl_patches.config.run_dir import CONFIG, LAST
 from ssl_patches.data.arrays import NPY
+from ssl_patches.data.formats import READERS, unreadable_suffixes
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff"),
     *(".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".npy"),
+    *(suffix for reader in READERS for suffix in reader.suffixes),  # DICOM, HEIC, npz
 )
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide")
 BIG_TIFF, ZARR = (".btf", ".tf8"), ".zarr"  # the latter is a folder
@@ -34,15 +36,15 @@ HUGE = (*SLIDES, *BIG_TIFF)
 """What only ``data=windows`` reads, beside ``SUFFIXES``."""
 UNREAD = (
     *HUGE,
-    *(".heic", ".heif", ".hif", ".jxl", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw"),
+    *(".jxl", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw"),
     *(".orf", ".rw2", ".raf", ".pef", ".srw", ".x3f", ".raw", ".3fr", ".erf", ".iiq", ".kdc"),
     *(".psd", ".psb", ".xcf", ".svg", ".svgz", ".eps", ".ai", ".ico", ".icns", ".dds", ".exr"),
     *(".hdr", ".pfm", ".pcx", ".sgi", ".ras", ".xbm", ".xpm", ".wmf", ".emf", ".djvu", ".mng"),
-    *(".dcm", ".dicom", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mrc"),
+    *(".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mrc"),
     *(".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".vsi"),
     *(".ims", ".stk", ".dm3", ".dm4", ".fits", ".fit", ".fts", ".ecw", ".sid", ".jpx", ".j2k"),
     *(".j2c", ".jpf", ".jls", ".webm", ".mp4", ".mov", ".avi", ".mkv", ".m4v", ".wmv", ".mpg"),
-    *(".npz", ".h5", ".hdf5", ".tfrecord"),
+    *(".h5", ".hdf5", ".tfrecord"),
 )
 MASKS = ("masks", "annotations", "labels")
 LEAVINGS = {
@@ -56,6 +58,7 @@ HIDDEN_LEAVINGS = {
     *(".picasaoriginals", ".comments", ".floors", ".pytest_cache", ".mypy_cache", ".ruff_cache"),
 }
 NOT_READ = "{} is no format that is read here"
+ARRAYS = (*NPY, ".npz")
 IN_WINDOWS = "{} is a huge image, which data=windows reads"
 OWN = "written by ssl-patches"
 OWN_PICTURE = re.compile(r"dry_run(-\d+)?\.png")
@@ -128,7 +131,8 @@ def find_images(root: str, *, most: int | None = None, huge: bool = False) -> Fo
     that may not be listed.
     """
     images: list[ImageFile] = []
-    others, aside, known = 0, _Aside(), (*SUFFIXES, *HUGE) if huge else SUFFIXES
+    others, aside, without = 0, _Aside(), unreadable_suffixes()
+    known = (*SUFFIXES, *HUGE) if huge else SUFFIXES
     folders: list[tuple[str, frozenset[tuple[int, int]], str | None]] = [("", frozenset(), None)]
     while folders and (most is None or len(images) < most):
         below, above, why = folders.pop()
@@ -161,6 +165,8 @@ def find_images(root: str, *, most: int | None = None, huge: bool = False) -> Fo
                     aside.add(path, unread.format(suffix), "files")
             elif why is not None or _drawn_by_us(entry):
                 aside.add(path, why or OWN)
+            elif without and entry.name.lower().endswith(tuple(without)):
+                aside.add(path, without[_suffix(entry.name, tuple(without))], "files")
             else:  # a broken symlink is an image that cannot be read
                 images.append(_image_file(entry, path))
     images, computed = _without_computed(images, aside)
@@ -240,8 +246,8 @@ def _image_file(entry: os.DirEntry[str], path: str, *, folder: bool = False) -> 
 
 def _without_computed(images: list[ImageFile], aside: _Aside) -> tuple[list[ImageFile], int]:
     """Keep the pictures or the arrays, where both are there, and count the others that go."""
-    arrays = [file for file in images if file.path.lower().endswith(NPY)]
-    pictures = [file for file in images if not file.path.lower().endswith(NPY)]
+    arrays = [file for file in images if file.path.lower().endswith(ARRAYS)]
+    pictures = [file for file in images if not file.path.lower().endswith(ARRAYS)]
     if not arrays or not pictures:
         return images, 0
     if len(pictures) <= max(1, len(arrays) // 10) and len(arrays) > 2 * len(pictures):
@@ -278,8 +284,8 @@ def _stem(path: str) -> str:
     return path.rpartition("/")[2].partition(".")[0]
 
 
-def _suffix(name: str) -> str:
-    return next(end for end in sorted(UNREAD, key=len, reverse=True) if name.lower().endswith(end))
+def _suffix(name: str, among: Sequence[str] = UNREAD) -> str:
+    return next(end for end in sorted(among, key=len, reverse=True) if name.lower().endswith(end))
 
 
 def said(left: Iterable[object], *, most: int = 12) -> list[str]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ssl_patches.config.files import trusted_everywhere
+from ssl_patches.config.hydra_words import of_hydra, our_word
 from ssl_patches.config.messages import BadRequest, Say
 from ssl_patches.config.plain_text import tell
 from ssl_patches.config.run_dir import stamp
 from ssl_patches.studies import design, planning, slurm
-from ssl_patches.studies.planning import Plan
+from ssl_patches.studies.planning import Job, Plan
+
+if TYPE_CHECKING:  # both load torch
+    from ssl_patches.studies.estimate import Estimator, RunCost
+    from ssl_patches.studies.worker import JobStatus
 
 LAUNCHERS = ("local", "slurm")
 
@@ -42,16 +48,17 @@ def study_command(
         raise BadRequest(
             [f"study {' '.join(places)}: takes one study; give ssl-patches study experiments/NAME"]
         )
-    settings, rest = settings_of([word for word in words if "=" in word])
-    asked = design.read_study(Path(places[0]), rest, config_dirs=config_dirs)
-    typed = [word.partition("=")[2] for word in rest if "._target_=" in word]
-    allowed = (*trusted_everywhere(config_dirs=config_dirs), *typed) if dry_run else None
-    plan = planning.plan(
-        asked,
-        settings.out or Path("runs") / asked.name,
-        config_dirs=config_dirs,
-        allowed=allowed,
-    )
+    settings, rest, problems = settings_of([word for word in words if "=" in word])
+    with _beside(problems):
+        asked = design.read_study(Path(places[0]), rest, config_dirs=config_dirs)
+        typed = [word.partition("=")[2] for word in rest if "._target_=" in word]
+        allowed = (*trusted_everywhere(config_dirs=config_dirs), *typed) if dry_run else None
+        plan = planning.plan(
+            asked,
+            settings.out or Path("runs") / asked.name,
+            config_dirs=config_dirs,
+            allowed=allowed,
+        )
     _tell_former(plan, say)
     if dry_run:
         tell(listing(plan, estimated=True))
@@ -65,15 +72,28 @@ def sweep_command(
     """Carry out ``ssl-patches pretrain -m [KEY=A,B ...]`` and return the exit code. The runs lie in
     ``run_dir``, or in runs/sweep-TIME."""
     own, words = _apart(words, ("run_dir",))
-    settings, rest = settings_of(words)
+    settings, rest, problems = settings_of(words)
     out = Path(own["run_dir"]) if "run_dir" in own else Path("runs") / f"sweep-{stamp()}"
-    asked = design.sweep(rest, name=out.name, config_dirs=config_dirs)
-    plan = planning.plan(asked, out, below=".", config_dirs=config_dirs)
+    with _beside(problems):
+        asked = design.sweep(rest, name=out.name, config_dirs=config_dirs)
+        plan = planning.plan(asked, out, below=".", config_dirs=config_dirs)
     _tell_former(plan, say)
     if dry_run:
         tell(listing(plan, estimated=True))
         return 0
     return run(plan, settings, say=say)
+
+
+@contextmanager
+def _beside(problems: Sequence[str]) -> Iterator[None]:
+    """Tell ``problems`` together with those that are found in the block. BadRequest where there are
+    any."""
+    try:
+        yield
+    except BadRequest as error:
+        raise BadRequest([*problems, *error.problems]) from None
+    if problems:
+        raise BadRequest(problems)
 
 
 def _tell_former(plan: Plan, say: Say) -> None:
@@ -86,11 +106,12 @@ def _tell_former(plan: Plan, say: Say) -> None:
         )
 
 
-def settings_of(words: Sequence[str]) -> tuple[Settings, list[str]]:
-    """Split the settings of the study from the other words. BadRequest for values that cannot be
-    meant."""
+def settings_of(words: Sequence[str]) -> tuple[Settings, list[str], list[str]]:
+    """Split the settings of the study from the other words. The third are problems: values that
+    cannot be meant, and Hydra's own settings, for which there are words of ours."""
     own, rest = _apart(words, tuple(each.name for each in fields(Settings)))
-    settings, problems = Settings(), []
+    settings, problems = Settings(), [our_word(word) for word in rest if of_hydra(word)]
+    rest = [word for word in rest if not of_hydra(word)]
     for key, raw in own.items():
         value = yaml.safe_load(raw) if raw else None
         if key.startswith("slurm."):
@@ -114,9 +135,7 @@ def settings_of(words: Sequence[str]) -> tuple[Settings, list[str]]:
             f"slurm.{next(iter(settings.slurm))}: has no effect without launcher=slurm; give"
             " that too"
         )
-    if problems:
-        raise BadRequest(problems)
-    return settings, rest
+    return settings, rest, problems
 
 
 def _apart(words: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -148,7 +167,7 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
             [f"out={out}: cannot be made ({error.strerror}); give another folder"]
         ) from None
     clear_errors(plan)
-    say(f"{plan.name}: {len(plan.runs)} runs, {len(plan.trials)} trials -> {out}")
+    say(f"{plan.name}: {len(plan.runs)} runs, {_trials(plan)} -> {out}")
     if settings.launcher == "slurm":
         job_id = slurm.submit(plan, workers=settings.workers, settings=settings.slurm)
         say(
@@ -169,6 +188,25 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
     return 1 if left else 0
 
 
+def _cost(status: JobStatus, choices: Mapping[str, Job], estimator: Estimator) -> RunCost:
+    """Estimate a run or a trial, or at most what the trials of a search take."""
+    from ssl_patches.studies.estimate import RunCost
+
+    one = estimator((status.job or choices[status.name]).cfg)
+    if status.search is None:
+        return one
+    times = status.search.count or (status.search.flops or 0.0) / one.flops
+    return RunCost(one.images * times, one.flops * times, one.seconds * times)
+
+
+def _trials(plan: Plan) -> str:
+    """Say how many trials there are, or what ends them."""
+    if not (first := next(iter(plan.searches), None)):
+        return f"{len(plan.trials)} trials"
+    each = f"{first.count} trials" if first.count else f"trials of {first.flops:g} FLOPs together"
+    return f"{len(plan.searches)} searches of {each}"
+
+
 def listing(plan: Plan, *, estimated: bool = False) -> str:
     """Return the state of each trial and run as a table. ``estimated``: with the time that each
     takes, measured here and now."""
@@ -179,10 +217,11 @@ def listing(plan: Plan, *, estimated: bool = False) -> str:
     found, estimator, total = job_statuses(plan), Estimator(), 0.0
     lines = [("", "state", *(("images", "TFLOP", "time") if estimated else ()), "")]
     choices = {run.name: run.choices[0] for run in plan.runs}
+    choices |= {f"search {each.name}": each.choices[0] for each in plan.searches}
     for status in found:
         cost: tuple[str, ...] = ()
         if estimated:
-            estimate = estimator((status.job or choices[status.name]).cfg)
+            estimate = _cost(status, choices, estimator)
             total += 0 if status.state.kind == "finished" else estimate.seconds
             cost = (
                 f"{estimate.images:,.0f}",

@@ -6,7 +6,7 @@ the command line changes it.
     axes:                           # every combination is a run
       task: [masked, position, jigsaw+masked]
       encoder: [vit_tiny, {resnet: {encoder: resnet18, optimizer: sgd}}]   # overrides with a name
-      seed: [0, 1, 2]
+      seed: range(0,3)              # or [0, 1, 2]; Hydra's range, choice, glob
     without: [{task: position, encoder: resnet}]   # combinations that are not wanted
     budget: 1e13                    # FLOPs, everything executed; or {images: 1e5}, {seconds: 600}
     supervised: true                # also the same encoders, trained from scratch on the labels
@@ -15,16 +15,21 @@ the command line changes it.
       share: 0.2                    # of the budget
       seed: 1000
 
+A range below ``tune.values``, such as ``{low: 1e-4, high: 1e-2, log: true}``, has no end of values:
+Optuna chooses ``trials: 8`` of them, or as many as fit into ``flops: 1e13``, and ends early those
+that lag behind (``prune: false`` lets all end). With one of these two, lists are chosen from too.
+
 Random weights and raw pixels need no run of their own: every run is evaluated beside them. Words of
 the command line: a key of an axis replaces its values (``task=jigsaw seed=0,1``), ``budget=1e12``
-(FLOPs) and ``budget.KEY=`` the budget, ``supervised=true`` asks for that baseline, all others are
-added to ``base``.
+(FLOPs) and ``budget.KEY=`` the budget, ``tune.trials=4`` a key of ``tune``, ``supervised=true``
+asks for that baseline, all others are added to ``base``.
 
 Trap: a study.yaml is code, as a script is: it may name any class of any package. Running the study
 runs it; ``--dry-run`` does not."""
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,11 +37,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ssl_patches import config
 from ssl_patches.config.check import check
 from ssl_patches.config.messages import BadRequest, nearest, shown
 from ssl_patches.config.schema import STUDY, TUNE
+from ssl_patches.config.sweeps import Interval, read_sweep, respelled
 from ssl_patches.config.words import spelled
+from ssl_patches.studies import space
 
 FILE = "study.yaml"
 BUDGETS = ("images", "epochs", "flops", "seconds")
@@ -47,6 +56,7 @@ DEFAULTS: dict[str, Any] = {
     "supervised": False,
     "tune": None,
 }
+TUNE_DEFAULTS: dict[str, Any] = {"trials": None, "flops": None, "prune": True}
 
 
 @dataclass(frozen=True)
@@ -60,11 +70,20 @@ class Value:
 @dataclass(frozen=True)
 class Tuning:
     """Which overrides are tried for each combination of axes but ``seed``, at which share of the
-    budget."""
+    budget.
+
+    ``trials``: those of the grid. Where Optuna chooses there are none, and ``space`` is what it
+    chooses from: ``count`` trials, or as many as fit into ``flops``; ``prune``: ends early what
+    lags behind.
+    """
 
     trials: tuple[Value, ...]
     share: float
     seed: int
+    space: tuple[space.Tuned, ...] = ()
+    count: int | None = None
+    flops: float | None = None
+    prune: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,15 +121,10 @@ def read_study(
         )
     given = {"name": _usual_name(file), **DEFAULTS, **config.load(file, aliases=True)}
     problems: list[str] = []
-    try:
-        given = check(given, schema=STUDY)
-        given["tune"] = (
-            given["tune"] and check({"tune": given["tune"]}, schema={"tune": TUNE})["tune"]
-        )
-    except BadRequest as error:
-        raise BadRequest([f"{file}: {problem}" for problem in error.problems]) from None
+    words, given["tune"] = _retuned(words, given["tune"], problems)
+    given = _checked(given, problems, file)
     axes = {
-        key: tuple(_value(key, value, problems) for value in values)
+        key: tuple(_values(key, values, problems, config_dirs))
         for key, values in given["axes"].items()
     }
     without = tuple(
@@ -123,7 +137,8 @@ def read_study(
             f"without: {{{pair}}} is on no axis; name an axis and one of its values"
             for pair in wrong
         ]
-    budget, tuning = _budget(given["budget"], problems), _tuning(given["tune"])
+    budget = _budget(given["budget"], problems)
+    tuning = _tuning(given["tune"], problems, config_dirs)
     design = Design(
         given["name"], _words(given["base"]), axes, budget, given["supervised"], tuning, without
     )
@@ -132,6 +147,42 @@ def read_study(
     if problems:
         raise BadRequest([f"{file}: {problem}" for problem in problems])
     return design
+
+
+def _retuned(words: Sequence[str], tune: Any, problems: list[str]) -> tuple[list[str], Any]:
+    """Change ``tune`` by words such as ``tune.trials=4``; return the other words, and ``tune``."""
+    own = [word for word in words if word.startswith("tune.")]
+    if own and not isinstance(tune, Mapping):
+        problems += [f"{word}: the study tunes nothing; add tune: to its YAML" for word in own]
+        own = []
+    changes = {}
+    for word in own:
+        key, _, raw = word.removeprefix("tune.").partition("=")
+        changes[key] = amount if (amount := _above_zero(raw)) else yaml.safe_load(raw)
+    others = [word for word in words if not word.startswith("tune.")]
+    return others, {**tune, **changes} if changes else tune
+
+
+def _checked(given: dict[str, Any], problems: list[str], file: Path) -> dict[str, Any]:
+    """Check the keys of study.yaml. BadRequest where one is no key, or holds another kind."""
+    wrong: list[str] = []
+    if isinstance(given.get("axes"), Mapping):
+        given = {**given, "axes": space.cut_off(given["axes"], "axes", problems)}
+    if isinstance(tune := given.get("tune"), Mapping):
+        tune = {**TUNE_DEFAULTS, **tune}
+        if isinstance(tune.get("values"), Mapping):
+            tune["values"] = space.cut_off(tune["values"], "tune.values", problems)
+        try:
+            tune = check({"tune": tune}, schema={"tune": TUNE})["tune"]
+        except BadRequest as error:
+            wrong += error.problems
+    try:
+        given = check({**given, "tune": None if isinstance(tune, Mapping) else tune}, schema=STUDY)
+    except BadRequest as error:
+        wrong = [*error.problems, *wrong]
+    if wrong:
+        raise BadRequest([f"{file}: {problem}" for problem in (*wrong, *problems)])
+    return {**given, "tune": tune}
 
 
 def name_of(file: Path) -> str:
@@ -205,6 +256,29 @@ def _words(base: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...]:
     return tuple(base)
 
 
+def _values(
+    key: str, given: list[Any] | str, problems: list[str], config_dirs: Sequence[Path | str]
+) -> list[Value]:
+    """Read the values of an axis: a list, or a sweep in Hydra's grammar."""
+    if isinstance(given, list):
+        return [_value(key, value, problems) for value in given]
+    try:
+        read = read_sweep(f"{key}={given}", config_dirs=config_dirs)
+    except BadRequest as error:
+        problems += [f"axes.{problem}" for problem in error.problems]
+        return [Value("?", ())]  # no second line about an axis without values
+    if isinstance(read, list):
+        return [Value(value, (f"{key}={value}",)) for value in map(respelled, read)]
+    problems.append(
+        f"axes.{key}={given}: an interval has no end of values, and an axis needs each; list them,"
+        f' or let Optuna choose: values: {{{key}: "{given}"}} below tune'
+        if isinstance(read, Interval)
+        else f"axes.{key}={shown(given)}: must be a list, or several values in Hydra's grammar;"
+        f" give {key}: [{given}], or {key}: range(0,3)"
+    )
+    return [Value("?", ())]
+
+
 def _value(key: str, value: Any, problems: list[str]) -> Value:
     """Read a plain value of the axis, or a mapping with one name and its overrides."""
     if not isinstance(value, Mapping) or "." in key:
@@ -237,18 +311,55 @@ def _budget(
     return key, float(amount)
 
 
-def _tuning(given: Mapping[str, Any] | None) -> Tuning | None:
+def _tuning(
+    given: Mapping[str, Any] | None, problems: list[str], config_dirs: Sequence[Path | str]
+) -> Tuning | None:
     if given is None:
         return None
-    keys = list(given["values"])
-    points = itertools.product(*given["values"].values())
-    words = [
-        tuple(f"{key}={spelled(value)}" for key, value in zip(keys, point, strict=True))
-        for point in points
-    ]
+    chosen = space.read_space(given["values"], problems, config_dirs=config_dirs)
+    ranges = [tuned.key for tuned in chosen if tuned.is_range]
+    if given["trials"] is None and given["flops"] is None:
+        problems += [
+            f"tune.values.{key}: a range has no end of values; give tune.trials: 8 too, or list"
+            " the values"
+            for key in ranges
+        ]
+        points = space.listed(chosen) if chosen and not ranges else ()
+        words = [
+            tuple(tuned.word(value) for tuned, value in zip(chosen, point, strict=True))
+            for point in points
+        ]
+        trials = tuple(Value(" ".join(some), some) for some in words)
+        return Tuning(trials, given["share"], given["seed"], chosen if ranges else ())
+    problems += _wrong_search(given)
     return Tuning(
-        tuple(Value(" ".join(some), some) for some in words), given["share"], given["seed"]
+        (),
+        given["share"],
+        given["seed"],
+        chosen,
+        given["trials"],
+        given["flops"],
+        given["prune"],
     )
+
+
+def _wrong_search(given: Mapping[str, Any]) -> list[str]:
+    """List what is wrong with how many trials Optuna shall make."""
+    problems = []
+    count, flops = given["trials"], given["flops"]
+    if count is not None and flops is not None:
+        problems.append(
+            f"tune.trials={count}, tune.flops={shown(flops)}: only one can be set; take the other"
+            " out"
+        )
+    if count is not None and count < 1:
+        problems.append(f"tune.trials={count}: must be at least 1; give tune.trials: 8")
+    if flops is not None and not flops > 0:
+        problems.append(f"tune.flops={shown(flops)}: must be above 0; give tune.flops: 1e13")
+    if importlib.util.find_spec("optuna") is None:
+        key = "trials" if flops is None else "flops"
+        problems.append(f"tune.{key}: needs optuna; pip install 'ssl-patches[tune]'")
+    return problems
 
 
 def _clashes(design: Design) -> list[str]:
@@ -278,9 +389,11 @@ def _clashes(design: Design) -> list[str]:
 
 def _clashes_of_tuning(design: Design, tuning: Tuning, set_by: Mapping[str, str]) -> list[str]:
     problems = []
-    for key in sorted({_key(word) for trial in tuning.trials for word in trial.words} & {*set_by}):
+    keys = {_key(word) for trial in tuning.trials for word in trial.words}
+    keys |= {tuned.key for tuned in tuning.space}
+    for key in sorted(keys & {*set_by}):
         problems.append(f"tune.values.{key}: is set by {set_by[key]} too; take one of them out")
-    if not tuning.trials or not tuning.trials[0].words:
+    if not keys:
         problems.append(
             "tune.values: is empty; give values, such as optimizer.base_lr: [1e-3, 2e-3]"
         )
@@ -288,6 +401,13 @@ def _clashes_of_tuning(design: Design, tuning: Tuning, set_by: Mapping[str, str]
         problems.append(
             f"tune.share={tuning.share}: must be above 0 and at most 1; give share: 0.2"
         )
+    if design.budget and design.budget[0] == "flops" and tuning.flops is not None:
+        one = tuning.share * design.budget[1]
+        if tuning.flops < one:
+            problems.append(
+                f"tune.flops={shown(tuning.flops)}: is less than one trial takes (share x budget ="
+                f" {one:g}); give tune.flops: {8 * one:g}"
+            )
     if design.budget is None:
         problems.append("tune.share: is a share of budget, which is missing; give budget: 1e13")
     if f"seed={tuning.seed}" in {

@@ -7,7 +7,9 @@ machines that keep the images elsewhere work on the same runs. A run that is ask
 another study.yaml too, is recognised and not made twice. Older runs are kept under a key that knew
 names and sizes of images, not their content: they are found under that one, and taken as they are.
 
-A tuned run is one of several ``choices``; the trials that its group shares say which.
+A tuned run is one of several ``choices``; the trials that its group shares say which. Where Optuna
+chooses, they are the combinations of the lists, and numbers from ranges are filled in: that nothing
+else follows from such a number is made sure of here, at both ends of each range.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,8 @@ from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.renamed import with_current_names, with_former_names
 from ssl_patches.config.run_dir import SUMMARY, origin_of
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
-from ssl_patches.studies.design import Design, Value, budget_words
+from ssl_patches.studies.design import Design, Tuning, Value, budget_words
+from ssl_patches.studies.space import Tuned, listed, words_of
 
 TRAINING = 1
 """Raise it with a change of what a configuration trains: runs of two versions are not the same."""
@@ -47,6 +50,7 @@ class Job:
     key: str
     place: str  # folder of the run, below that of the study
     former: bool = False  # kept under the key of before, which knew no content of images
+    fingerprint: str = ""  # of the data, where the key is not known before Optuna has chosen
 
     @property
     def command(self) -> str:
@@ -60,12 +64,46 @@ class Job:
 @dataclass(frozen=True)
 class StudyRun:
     """One combination of the axes. ``axes``: axis -> label. ``trials``: names of the trials that
-    choose one of ``choices``."""
+    choose one of ``choices``. ``search``: name of the search that does so."""
 
     name: str
     axes: dict[str, str]
     choices: list[Job]
     trials: list[str]
+    search: str = ""
+
+
+@dataclass(frozen=True)
+class Search:
+    """The trials of a group of runs, chosen by Optuna one after the other.
+
+    ``choices``: a job for each combination of the lists in ``space``, with ranges at their low
+    ends. ``place``: folder of the search, below that of the study. ``count`` trials, or as many as
+    fit into ``flops``. ``prune``: end early what lags behind.
+    """
+
+    name: str
+    place: str
+    space: list[Tuned]
+    choices: list[Job]
+    seed: int
+    count: int | None
+    flops: float | None
+    prune: bool
+
+    def job(self, choices: Sequence[Job], chosen: Mapping[str, Any], name: str, below: str) -> Job:
+        """Return the job of ``choices`` with what was chosen, key -> value, below a folder."""
+        point = tuple(chosen[tuned.key] for tuned in self.space if tuned.values)
+        job = choices[list(listed(self.space)).index(point)]
+        numbers = {tuned.key: chosen[tuned.key] for tuned in self.space if tuned.is_range}
+        cfg = with_numbers(job.cfg, numbers)
+        words = [*job.words[: -len(self.space)], *words_of(self.space, chosen)]
+        key = run_key(cfg, job.fingerprint)
+        return Job(name, words, cfg, key, f"{below}/{name}-{key[:8]}")
+
+    def trial(self, chosen: Mapping[str, Any]) -> Job:
+        """Return the job of a trial, key -> value."""
+        return self.job(self.choices, chosen, _name(words_of(self.space, chosen)), self.place)
 
 
 @dataclass(frozen=True)
@@ -76,9 +114,10 @@ class Plan:
     out: str
     trials: list[Job]
     runs: list[StudyRun]
+    searches: list[Search] = field(default_factory=list)
 
-    def directory(self, job: Job) -> Path:
-        """Return the run directory of ``job``."""
+    def directory(self, job: Job | Search) -> Path:
+        """Return the run directory of ``job``, or the folder of a search."""
         return Path(self.out, job.place)
 
     def save(self) -> Path:
@@ -99,7 +138,21 @@ def read_plan(file: Path) -> Plan:
         StudyRun(**{**run, "choices": [Job(**job) for job in run["choices"]]})
         for run in found.pop("cells")
     ]
-    return Plan(**{**found, "trials": [Job(**job) for job in found["trials"]]}, runs=runs)
+    searches = [
+        Search(
+            **{
+                **search,
+                "space": [
+                    Tuned(**{**tuned, "values": tuple(tuned["values"])})
+                    for tuned in search["space"]
+                ],
+                "choices": [Job(**job) for job in search["choices"]],
+            }
+        )
+        for search in found.pop("searches", [])
+    ]
+    trials = [Job(**job) for job in found["trials"]]
+    return Plan(**{**found, "trials": trials}, runs=runs, searches=searches)
 
 
 def plan(
@@ -117,35 +170,47 @@ def plan(
     """
     composer = _Composer(design, config_dirs, out, allowed)
     trials: list[Job] = []
+    searches: dict[str, Search] = {}
     runs: list[StudyRun] = []
     for chosen in _combinations(design):
         group = [value for axis, value in chosen.items() if axis != "seed"]
-        tried = design.tuning.trials if design.tuning else ()
-        names = [_name([*_labels(chosen, but="seed"), *value.words]) for value in tried]
-        for name, value in zip(names, tried, strict=True):
-            if name not in {job.name for job in trials}:
-                assert design.tuning is not None
-                words = [
-                    *_words(group),
-                    *budget_words(design, design.tuning.share),
-                    f"seed={design.tuning.seed}",
-                    *value.words,
-                ]
-                trials += composer.job(name, words, below="tune")
+        labels = _labels(chosen, but="seed")
         name = _name(_labels(chosen))
         words = [*_words(chosen.values()), *budget_words(design)]
+        axes = {axis: value.label for axis, value in chosen.items()}
+        if design.tuning and design.tuning.space:
+            of_group = _name(labels)
+            if of_group not in searches and (
+                search := composer.search(of_group, _trial_words(design, group), design.tuning)
+            ):
+                searches[of_group] = search
+            choices = composer.choices(name, words, design.tuning.space, below=below)
+            runs.append(StudyRun(name, axes, choices, [], of_group))
+            continue
+        tried = design.tuning.trials if design.tuning else ()
+        names = [_name([*labels, *value.words]) for value in tried]
+        for trial, value in zip(names, tried, strict=True):
+            if trial not in {job.name for job in trials}:
+                trials += composer.job(
+                    trial, [*_trial_words(design, group), *value.words], below="tune"
+                )
         choices = [
             job
             for value in tried or [Value("", ())]
             for job in composer.job(name, [*words, *value.words], below=below)
         ]
-        runs.append(
-            StudyRun(name, {axis: value.label for axis, value in chosen.items()}, choices, names)
-        )
+        runs.append(StudyRun(name, axes, choices, names))
     problems = composer.problems or _twice(runs)
     if problems:
         raise BadRequest(problems)
-    return Plan(design.name, str(out), trials, runs)
+    return Plan(design.name, str(out), trials, runs, list(searches.values()))
+
+
+def _trial_words(design: Design, group: Sequence[Value]) -> list[str]:
+    """Return what a trial of a group has besides its tuned settings."""
+    assert design.tuning is not None
+    share, seed = design.tuning.share, design.tuning.seed
+    return [*_words(group), *budget_words(design, share), f"seed={seed}"]
 
 
 def _combinations(design: Design) -> Iterator[dict[str, Value]]:
@@ -234,6 +299,66 @@ class _Composer:
             return [Job(name, words, cfg, before, place, former=True)]
         return [Job(name, words, cfg, key, f"{below}/{name}-{key[:8]}")]
 
+    def choices(
+        self, name: str, words: Sequence[str], space: Sequence[Tuned], *, below: str
+    ) -> list[Job]:
+        """Return a job for each combination of the lists in ``space``, ranges at their low ends."""
+        found = []
+        for point in listed(space):
+            lists = dict(zip((tuned.key for tuned in space if tuned.values), point, strict=True))
+            low = {tuned.key: tuned.low for tuned in space if tuned.is_range}
+            at_low = [*words, *words_of(space, {**lists, **low})]
+            for job in self.job(name, at_low, below=below):
+                fingerprint = self.check(job.cfg)[0]
+                found.append(replace(job, fingerprint=fingerprint, former=False))
+        return found
+
+    def search(self, name: str, words: Sequence[str], tuning: Tuning) -> Search | None:
+        """Return a search; None after saying why there is none."""
+        space = tuning.space
+        choices = self.choices(name, words, space, below="tune")
+        ranges = [tuned for tuned in space if tuned.is_range]
+        for job in choices:
+            for share in (1.0, 0.618) if ranges else ():
+                numbers = {each.key: each.number(each.at(share)) for each in ranges}
+                self.problems += self._follows(name, job, space, numbers)
+        if not choices:
+            return None
+        decides = {"jobs": [job.key for job in choices], "space": [asdict(each) for each in space]}
+        key = _hash({**decides, "prune": tuning.prune})
+        place = f"tune/{name}-{key[:8]}"
+        return Search(
+            *(name, place, list(space), choices),
+            *(tuning.seed, tuning.count, tuning.flops, tuning.prune),
+        )
+
+    def _follows(
+        self, name: str, job: Job, space: Sequence[Tuned], numbers: Mapping[str, float]
+    ) -> list[str]:
+        """List why numbers of ranges cannot be filled in later: they are refused, or more follows
+        from them."""
+        kept = [word for word in job.words if word.partition("=")[0] not in numbers]
+        others = [tuned.word(numbers[tuned.key]) for tuned in space if tuned.is_range]
+        try:
+            cfg = self.compose([*kept, *others])
+            cfg = baseline.instead_of_task(cfg) if baseline.is_supervised(job.cfg) else cfg
+            self.check(cfg)
+        except ValueError as error:
+            told = [f"{name}: {problem}" for problem in str(error).splitlines()]
+            hint = " (tune.values: int: true makes a range of whole numbers)"
+            return [
+                problem + (hint if "must be a whole number" in problem else "")
+                for problem in told
+                if not any(known.startswith(problem) for known in self.problems)
+            ]
+        if cfg == with_numbers(job.cfg, numbers):
+            return []
+        return [
+            f"tune.values.{key}: other settings follow from it, so no number can be chosen later;"
+            " list its values"
+            for key in numbers
+        ]
+
     def check(self, cfg: Mapping[str, Any]) -> tuple[str, str]:
         """Return the fingerprint of the data, and that by the rule of before.
 
@@ -314,6 +439,19 @@ def _filled_in(cfg: Mapping[str, Any], plain: Mapping[str, str]) -> dict[str, An
             filled["budget"][key.removeprefix("budget.")] = (
                 None if value == "null" else float(value)
             )
+    return filled
+
+
+def with_numbers(cfg: Mapping[str, Any], numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy ``cfg`` with numbers in their places, key path -> number."""
+    filled = copy.deepcopy(dict(cfg))
+    for path, number in numbers.items():
+        *above, last = path.split(".")
+        node: Any = filled
+        for part in above:
+            node = node.setdefault(part, {}) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node[last] = number
     return filled
 
 

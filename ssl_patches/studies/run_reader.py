@@ -26,6 +26,8 @@ from ssl_patches.evaluation.rows import TRAINED
 CELL, ERROR = "cell.json", "error.txt"
 """Files of a study in a run directory: what the run is in the study, and the error it ended
 with."""
+SEARCH = "search.json"
+"""What a search has tried and chosen, in its folder below that of a study."""
 NOT_PART_OF_A_RUN = ("run_dir", "resume", "overwrite")
 """Settings that say where a run lies, not what it is."""
 Kind = Literal["finished", "running", "failed", "stopped", "crashed", "missing"]

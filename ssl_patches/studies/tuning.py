@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ssl_patches.config.atomic import write_json
 from ssl_patches.config.run_dir import CONFIG, LAST, TRIAL
 from ssl_patches.data import build as build_data
@@ -26,6 +28,7 @@ from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.evaluation.features.extract import extract
 from ssl_patches.evaluation.probes.linear import linear_probe, stratified
 from ssl_patches.evaluation.rows import TRAINED, accuracy_row
+from ssl_patches.training.callbacks.eval_copy import eval_copy
 from ssl_patches.training.pretrainer import Pretrainer
 
 RESULT, SETTINGS = TRIAL, "settings.yaml"
@@ -34,18 +37,36 @@ SPLIT_SEED = 20  # of the part of train that judges
 
 
 def judge(
-    cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: PatchDataModule, **_: Any
+    cfg: Mapping[str, Any],
+    run_dir: Path,
+    module: Pretrainer,
+    data: PatchDataModule,
+    *,
+    flops: float = 0.0,
+    **_: Any,
 ) -> None:
     """End a trial: write ``trial.json`` with the accuracy of a linear probe on held-out training
-    images, in percent."""
-    found = _probed(cfg, module.cpu())
-    write_json(
-        run_dir / RESULT, {"value": None, **found, "images": module.steps_done * data.batch_size}
+    images, in percent. ``flops``: of a training step, per image."""
+    end_trial(
+        run_dir, _probed(cfg, module.cpu()), images=module.steps_done * data.batch_size, flops=flops
     )
-    shutil.rmtree(run_dir / LAST.parent)
-    os.replace(
-        run_dir / CONFIG, run_dir / SETTINGS
-    )  # whoever looks for runs shall not find one here
+
+
+def end_trial(run_dir: Path, found: Mapping[str, Any], *, images: int, flops: float) -> None:
+    """Write ``trial.json`` and take away what is needed no more. ``found``: what the probe said."""
+    spent = {"images": images, "flops": images * flops}
+    write_json(run_dir / RESULT, {"value": None, **found, **spent})
+    shutil.rmtree(run_dir / LAST.parent, ignore_errors=True)
+    for left in run_dir.glob("nonfinite-*.ckpt"):
+        left.unlink()
+    if (run_dir / CONFIG).is_file():  # whoever looks for runs shall not find one here
+        os.replace(run_dir / CONFIG, run_dir / SETTINGS)
+
+
+def probe_copy(cfg: Mapping[str, Any], module: Pretrainer) -> dict[str, Any]:
+    """Judge a module that goes on training, as ``judge`` does; nothing of it is touched."""
+    with eval_copy(module) as copied, torch.enable_grad():
+        return _probed(cfg, copied.cpu())
 
 
 def _probed(cfg: Mapping[str, Any], module: Pretrainer) -> dict[str, Any]:

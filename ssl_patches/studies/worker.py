@@ -26,8 +26,10 @@ from ssl_patches.config.atomic import write_json, write_text
 from ssl_patches.config.messages import Failed, Say
 from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.studies import tuning
-from ssl_patches.studies.planning import Job, Plan, StudyRun
+from ssl_patches.studies.planning import Job, Plan, Search, StudyRun
 from ssl_patches.studies.run_reader import CELL, ERROR, State, run_state
+from ssl_patches.studies.search import chosen_job, run_search, search_state, values_by_label
+from ssl_patches.studies.trials import run_trial
 from ssl_patches.training.finish import finish
 from ssl_patches.training.fit import Interrupted
 from ssl_patches.training.prepare import prepare
@@ -35,35 +37,66 @@ from ssl_patches.training.process import before_training
 from ssl_patches.training.run import execute
 from ssl_patches.training.statistics import with_statistics
 
+ALL_DIVERGED = "all its trials diverged; give other tune.values"
 POLL = 2.0  # seconds between looks at what others do
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A trial or a run of a study, and how far it is. ``job`` None: its trials have not chosen
-    yet."""
+    """A trial, a search or a run of a study, and how far it is. ``job`` None: its trials have not
+    chosen yet, or it is a search."""
 
     name: str
     state: State
     job: Job | None
     trial: bool = False
+    search: Search | None = None
 
     @property
     def waits(self) -> bool:
         """Tell whether it waits for its trials."""
-        return self.job is None and self.state.kind == "missing"
+        return self.work is None and self.state.kind == "missing"
+
+    @property
+    def work(self) -> Job | Search | None:
+        """Return what can be worked on."""
+        return self.job or self.search
 
 
 def job_statuses(plan: Plan) -> list[JobStatus]:
-    """Read from files how each trial and run stands: trials first, in the order of the plan."""
+    """Read from files how each trial, search and run stands, in the order of the plan."""
     trials = {job.name: job for job in plan.trials}
     states = {name: run_state(plan.directory(job)) for name, job in trials.items()}
     found = [
         JobStatus(f"trial {name}", states[name], job, trial=True) for name, job in trials.items()
     ]
-    return found + [
-        _status(plan, run, {name: states[name] for name in run.trials}) for run in plan.runs
+    searches = {
+        search.name: JobStatus(
+            f"search {search.name}", search_state(plan, search), None, search=search
+        )
+        for search in plan.searches
+    }
+    return [
+        *found,
+        *searches.values(),
+        *(
+            _searched(plan, run, searches[run.search])
+            if run.search
+            else _status(plan, run, {name: states[name] for name in run.trials})
+            for run in plan.runs
+        ),
     ]
+
+
+def _searched(plan: Plan, run: StudyRun, status: JobStatus) -> JobStatus:
+    if status.state.kind == "failed":
+        return JobStatus(run.name, State("failed", f"{status.name} failed"), None)
+    if status.state.kind != "finished" or status.search is None:
+        return JobStatus(run.name, State("missing", f"waits for {status.name}"), None)
+    job = chosen_job(plan, run, status.search)
+    if job is None:
+        return JobStatus(run.name, State("failed", ALL_DIVERGED), None)
+    return JobStatus(run.name, run_state(plan.directory(job)), job)
 
 
 def _status(plan: Plan, run: StudyRun, trials: dict[str, State]) -> JobStatus:
@@ -73,9 +106,7 @@ def _status(plan: Plan, run: StudyRun, trials: dict[str, State]) -> JobStatus:
         return JobStatus(run.name, State("missing", f"waits for {len(open_trials)} trials"), None)
     best = tuning.winner(values_of(plan, run)) if trials else 0
     if best is None:
-        return JobStatus(
-            run.name, State("failed", "all its trials diverged; give other tune.values"), None
-        )
+        return JobStatus(run.name, State("failed", ALL_DIVERGED), None)
     job = run.choices[best]
     return JobStatus(run.name, run_state(plan.directory(job)), job)
 
@@ -96,7 +127,7 @@ def work(plan: Plan, *, say: Say, wait: bool) -> None:
     while True:
         ran = False
         for status in job_statuses(plan):
-            if status.job and status.state.kind not in ("finished", "failed", "running"):
+            if status.work and status.state.kind not in ("finished", "failed", "running"):
                 ran |= _attempt(plan, status, say)
         left = [
             status
@@ -116,12 +147,11 @@ def work(plan: Plan, *, say: Say, wait: bool) -> None:
 
 def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
     """Run it unless another worker has it. True when it was run, well or not."""
-    job = status.job
-    if job is None:
+    if status.work is None:
         return False
-    at = plan.directory(job)
+    at = plan.directory(status.work)
     with locks.locked(at) as ours:
-        if not ours or run_state(at).kind == "finished" or (at / ERROR).is_file():
+        if not ours or _is_finished(plan, status) or (at / ERROR).is_file():
             return False
         open_now = [
             each for each in job_statuses(plan) if each.state.kind not in ("finished", "failed")
@@ -129,24 +159,33 @@ def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
         say(f"\n== {status.name} ({len(open_now)} to go) -> {at}")
         with errors_told(at, status.name, say):
             at.mkdir(parents=True, exist_ok=True)
-            write_json(at / CELL, _about(plan, job, trial=status.trial))
-            (at / SUMMARY).unlink(missing_ok=True)  # one that cannot be read
-            run_job(job, at, trial=status.trial, say=say)
-            if run_state(at).kind != "finished":
+            if status.search:
+                run_search(plan, status.search, say=say)
+            elif status.job:
+                write_json(at / CELL, _about(plan, status.job, trial=status.trial))
+                (at / SUMMARY).unlink(missing_ok=True)  # one that cannot be read
+                run_job(status.job, at, trial=status.trial, say=say)
+            if not _is_finished(plan, status):
                 raise RuntimeError(f"{at}: ended without a result that can be read")
     return True
 
 
+def _is_finished(plan: Plan, status: JobStatus) -> bool:
+    if status.search:
+        return search_state(plan, status.search).kind == "finished"
+    return status.job is not None and run_state(plan.directory(status.job)).kind == "finished"
+
+
 def run_job(job: Job, directory: Path, *, trial: bool, say: Say) -> None:
     """Train, or go on, and evaluate; a trial is judged instead."""
+    if trial:
+        run_trial(job, directory, say=say)
+        return
     cfg, told = with_statistics({**job.cfg, "run_dir": str(directory), "resume": True})
     for line in told:
         say(line)
-    cfg |= (
-        {"callbacks": {}} if trial else {}
-    )  # observers look at held-out images, and a trial sees none
     began = time.monotonic()
-    on_finished = tuning.judge if trial else partial(finish, words=job.words)
+    on_finished = partial(finish, words=job.words)
     execute(cfg, prepare(cfg), began=began, on_finished=on_finished, say=say)
 
 
@@ -182,10 +221,11 @@ def errors_told(directory: Path, name: str, say: Say) -> Iterator[None]:
 def clear_errors(plan: Plan) -> None:
     """Remove what failed jobs left, so that they are tried again."""
     for status in job_statuses(plan):
-        if status.job and status.state.kind == "failed":
-            with locks.locked(plan.directory(status.job)) as ours:
+        if status.work and status.state.kind == "failed":
+            at = plan.directory(status.work)
+            with locks.locked(at) as ours:
                 if ours:
-                    (plan.directory(status.job) / ERROR).unlink(missing_ok=True)
+                    (at / ERROR).unlink(missing_ok=True)
 
 
 def _about(plan: Plan, job: Job, *, trial: bool) -> dict[str, Any]:
@@ -202,4 +242,7 @@ def _about(plan: Plan, job: Job, *, trial: bool) -> dict[str, Any]:
             about |= {"axes": run.axes}
             if run.trials:
                 about |= {"trials": dict(zip(run.trials, values_of(plan, run), strict=True))}
+            for search in plan.searches:
+                if search.name == run.search:
+                    about |= {"trials": values_by_label(plan, search)}
     return about

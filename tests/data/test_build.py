@@ -135,7 +135,7 @@ def test_a_fingerprint_does_not_depend_on_the_size_that_is_loaded(
 
 def test_what_is_said_of_images_is_said_once(tmp_path: Path) -> None:
     root = pictures(tmp_path / "a")
-    (root / "x.heic").touch()
+    (root / "x.nef").touch()
     pair = [build_data.source(node(str(root)), split, whole=True) for split in ("train", "val")]
     assert len(build_data.remarks(*pair, None)) == 1
     assert build_data.remarks(build_data.source(asked(), "train", whole=True)) == []

@@ -323,11 +323,11 @@ def test_a_file_that_is_on_both_sides_by_links_is_refused_unless_told(tmp_path: 
 def test_remarks_of_a_folder_name_all_that_is_not_used(tmp_path: Path) -> None:
     put(tmp_path, *many("train/a/{}.png", 3), *many("train/b/{}.png", 3), "val/a/1.png")
     put(tmp_path, "test/a/1.png", "extra/1.png")
-    (tmp_path / "train/a/IMG.HEIC").write_bytes(b"x")
+    (tmp_path / "train/a/IMG.NEF").write_bytes(b"x")
     said = source(tmp_path).remarks
     assert len(said) == 3
     assert source(tmp_path, "val").remarks == said
-    for what in ("IMG.HEIC", "test/a/1.png", "extra/1.png"):
+    for what in ("IMG.NEF", "test/a/1.png", "extra/1.png"):
         assert sum(what in line for line in said) == 1
 
 

@@ -33,7 +33,7 @@ PROBES = ("train_images=32", "test_images=16", "batch_size=16")
 COSTLY = re.compile(r"probes=\[.*\b(attentive|finetune|segmentation|roles)\b.*\]")
 CHEAP = ("probes=[layers]",)
 FEW = ("label_efficiency.draws=1", "label_efficiency.labels=[1]")
-RESNET = ("encoder.options={layers:[1,1,1,1]}",)
+RESNET = ("encoder.options={layers:[1,1,1,1],channels:[16,24,32,48]}",)
 TINY = {
     "pretrain": (*RUN, "callbacks=none", *(f"evaluation.{word}" for word in PROBES)),
     "evaluate": (*PROBES, "data.num_workers=0"),

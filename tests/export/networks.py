@@ -27,7 +27,7 @@ VIT = {
     "global_pool": "avg",
     "fc_norm": False,
 }
-RESNET = {"output_stride": 8, "layers": [1, 1, 1, 1]}
+RESNET = {"output_stride": 8, "layers": [1, 1, 1, 1], "channels": [16, 24, 32, 48]}
 NETWORKS: dict[str, tuple[str, dict[str, Any], int]] = {
     "vit": ("vit_tiny_patch16_224", {**VIT, "class_token": False}, 3),
     "vit_cls": ("vit_tiny_patch16_224", {**VIT, "class_token": True, "global_pool": "token"}, 3),

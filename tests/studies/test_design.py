@@ -95,3 +95,32 @@ def test_sweeps_are_read_by_hydras_own_grammar():
     ]
     with pytest.raises(ValueError, match="names no single values"):
         config.sweeps(["a=interval(0,1)"])
+
+
+def test_axes_in_hydras_syntax_are_the_explicit_lists(tiny_study):
+    values = {
+        "task": ("glob(*,exclude=[agree,rel*,s*])", ["jigsaw", "masked", "position"]),
+        "seed": ("range(0,3)", [0, 1, 2]),
+        "optimizer.base_lr": ("choice(1e-3,2e-3)", [1e-3, 2e-3]),
+        "sampler.gap": ("0,1", [0, 1]),
+    }
+    typed, listed = (
+        design.read_study(tiny_study(axes={key: pair[way] for key, pair in values.items()}))
+        for way in (0, 1)
+    )
+    assert typed == listed
+
+
+def test_all_axes_without_single_values_are_told_together(tiny_study):
+    axes = {"optimizer.base_lr": "interval(0,1)", "task": "jigsaw", "seed": "range(3,0)"}
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        design.read_study(tiny_study(axes={**axes, "image_size": []}))
+    told = str(caught.value)
+    for said in (
+        "an interval has no end of values, and an axis needs each",
+        "axes.task=jigsaw: must be a list, or several values in Hydra's grammar",
+        "axes.seed=range(3,0): stands for no value",
+        "axes.image_size: is empty",
+    ):
+        assert said in told
+    assert len(told.splitlines()) == 4

@@ -26,7 +26,11 @@ from ssl_patches.training import pretrainer
 STEPS, EVERY = 60, 20
 LONG = (f"budget.images={16 * STEPS}", f"trainer.checkpoint_steps={EVERY}", "trainer.log_every=1")
 
-RESNET = ("encoder=resnet18", "encoder.options={layers:[1,1,1,1]}", "encoder.patch_size=null")
+RESNET = (
+    "encoder=resnet18",
+    "encoder.options={layers:[1,1,1,1],channels:[16,24,32,48],stem_width:16}",
+    "encoder.patch_size=null",
+)
 
 
 def checkpoint(run_dir: Path) -> dict:

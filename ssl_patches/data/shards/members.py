@@ -99,13 +99,19 @@ def _samples(file: IO[bytes], shard: Shard) -> Iterator[_Row | None]:
                     key, row, notes = (folder, stem), None, {}
                 suffix = suffix.lower()
                 if f".{suffix.rpartition('.')[2]}" in IMAGES:
-                    row = row or _Row(member.name, member.offset_data, member.size)
+                    better = row is None or (_is_array(row.name) and not _is_array(suffix))
+                    if better:  # an array beside a picture was made from it
+                        row = _Row(member.name, member.offset_data, member.size)
                 elif suffix in ("cls", "json") and member.size <= LARGEST_NOTE:
                     content = opened.extractfile(member)
                     notes[suffix] = content.read() if content else b""
     except (tarfile.TarError, EOFError) as error:
         raise cut_short(shard, str(error)) from None
     yield _noted(row, notes)
+
+
+def _is_array(name: str) -> bool:
+    return name.lower().endswith(("npy", "npz"))
 
 
 def _noted(row: _Row | None, notes: dict[str, bytes]) -> _Row | None:

@@ -32,6 +32,7 @@ from ssl_patches.data.shards.patience import Patience
 
 TABLE = ".members.npz"  # what is added to the name of a shard for the table beside it
 BLOCK = 16 * 2**20  # bytes of a read
+RULES = 2  # of which member of a sample is its image; raise it when that changes
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Store:
         return self._place(shard, ".images" if shard.name.endswith(".parquet") else ".tar")
 
     def _place(self, shard: Shard, suffix: str) -> Path:
-        key = key_of(url=shard.url, bytes=shard.bytes, state=shard.state)
+        key = key_of(rules=RULES, url=shard.url, bytes=shard.bytes, state=shard.state)
         return self.folder / f"{key[:32]}{suffix}"
 
     def _unpack(self, shard: Shard, path: Path) -> Members:

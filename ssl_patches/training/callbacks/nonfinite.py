@@ -27,8 +27,12 @@ from ssl_patches.training.callbacks.observer import Observer, data_of
 from ssl_patches.training.pretrainer import Pretrainer, step_seed
 
 
+class NonFinite(Failed):
+    """A run ended at a loss that is no finite number."""
+
+
 class StopAtNonFinite(Observer):
-    """A callback that raises Failed at a loss that is no finite number.
+    """A callback that raises NonFinite at a loss that is no finite number.
 
     It writes ``DIRECTORY/nonfinite-step-N.ckpt`` before. ``every``: steps between looks at the
     losses where a look waits for the device.
@@ -81,7 +85,7 @@ class StopAtNonFinite(Observer):
         path = self.directory / f"nonfinite-step-{first}.ckpt"
         trainer.save_checkpoint(path)
         weights = "the weights before it" if step == first else f"the weights of step {step}"
-        raise Failed(
+        raise NonFinite(
             f"step {first}: the loss is no finite number; the step is kept in {path} (its images,"
             f" its seeds, {weights}) and comes again when the run is resumed: start"
             " anew with a lower optimizer.base_lr, optimizer.clip=1 or trainer.precision=fp32"

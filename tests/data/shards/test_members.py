@@ -64,6 +64,12 @@ def test_a_tar_that_ends_early_is_refused(tmp_path: Path, lost: int) -> None:
         members_of_tar(shard.url, shard)
 
 
+@pytest.mark.parametrize("names", [["a.features.npz", "a.png"], ["a.png", "a.npy"]])
+def test_a_picture_counts_and_not_the_array_beside_it(names: list[str], tmp_path: Path) -> None:
+    shard = tar(tmp_path / "a.tar", {name: png(0) for name in names})
+    assert members_of_tar(shard.url, shard).name_list() == ["a.png"]
+
+
 def test_a_tar_without_images_is_refused(tmp_path: Path) -> None:
     shard = tar(tmp_path / "a.tar", {"a.txt": b""})
     with pytest.raises(ValueError, match="holds no image"):

@@ -28,7 +28,7 @@ def test_what_is_opt_in_changes_nothing_by_its_presence(trained_run, only_traini
 
 RESNET = (
     "encoder=resnet18",
-    "encoder.options={layers:[1,1,1,1]}",
+    "encoder.options={layers:[1,1,1,1],channels:[16,24,32,48]}",
     "encoder.patch_size=null",
 )
 

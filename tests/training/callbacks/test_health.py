@@ -100,7 +100,7 @@ def test_an_observer_that_looks_in_place_would_be_caught(only_training, tmp_path
     is calibrated)."""
     words = (
         "encoder=resnet18",
-        "encoder.options={}",
+        "encoder.options={layers:[1,1,1,1],channels:[16,24,32,48],stem_width:16}",
         "encoder.patch_size=null",
         "encoder.output_stride=8",
         "data.batch_size=8",

@@ -15,18 +15,20 @@ import io
 import math
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ssl_patches.config.outside import parse_json, read_text
+from ssl_patches.config.outside import parse_json, read_json, read_text
 from ssl_patches.data.decode import DAMAGE
 from ssl_patches.data.opening import open_image
 from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.compare.entries import Entry
 from ssl_patches.studies.compare.runs import FinishedRun
+from ssl_patches.studies.run_reader import SEARCH
 
 POINTS = 60
 CURVE_POINTS = 6000  # of all runs together
@@ -111,6 +113,36 @@ def label_free(run: FinishedRun) -> dict[str, float]:
         for row in table_of(run.path / name):
             last |= {key: value for key, value in row.items() if key not in COUNTERS}
     return last
+
+
+def searches(places: Sequence[Path]) -> list[dict[str, Any]]:
+    """Read what Optuna has tried in the studies at ``places``; one that cannot be read is absent.
+
+    Each has ``name``, ``trials`` and ``importances`` (setting -> share), names apart.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for file in sorted(file for place in places for file in place.glob(f"tune/*/{SEARCH}")):
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            content = read_json(file)
+            name = str(content["name"])
+            name = f"{name} ({file.parent.name})" if name in found else name
+            trials = [_trial(trial) for trial in content["trials"]]
+            shares = {str(key): float(value) for key, value in content["importances"].items()}
+            found[name] = {"name": name, "trials": trials, "importances": shares}
+    return list(found.values())
+
+
+def _trial(content: Any) -> dict[str, Any]:
+    """Return number, state, label and value; of a trial that was ended the value of its last
+    rung."""
+    rungs = {int(key): float(value) for key, value in content["rungs"].items()}
+    value = content["value"] if content["value"] is not None else rungs.get(max(rungs, default=0))
+    return {
+        "number": int(content["number"]),
+        "state": str(content["state"]),
+        "label": str(content["label"]),
+        "value": None if value is None else float(value),
+    }
 
 
 def class_rows(run: FinishedRun) -> dict[str, dict[str, float]]:

@@ -17,7 +17,7 @@ from ssl_patches.config.run_dir import CONFIG
 from ssl_patches.evaluation.rows import RAW_PIXELS, TRAINED
 from ssl_patches.studies.compare.comparison import Comparison, estimate_metric
 from ssl_patches.studies.compare.entries import Entry
-from ssl_patches.studies.compare.report import charts, material
+from ssl_patches.studies.compare.report import charts, material, tuning_charts
 from ssl_patches.studies.compare.report.vega import colours
 from ssl_patches.studies.compare.runs import FinishedRun
 from ssl_patches.studies.compare.table import legend, lies_in
@@ -70,6 +70,23 @@ CHARTS: dict[str, tuple[str, str, Callable[[Comparison], dict[str, Any] | None]]
             " Within a task and across tasks are two questions."
         ),
         charts.health,
+    ),
+    "tuning": (
+        "Tuning, trial by trial",
+        (
+            "Accuracy on held-out training images, of no use beside the results above. The line is"
+            " the best whole trial so far; triangles were ended early and show what they had then;"
+            " what diverged has no mark."
+        ),
+        tuning_charts.search_history,
+    ),
+    "importances": (
+        "How much each tuned setting mattered",
+        (
+            "The share of the differences between trials that a setting explains (fANOVA), at the"
+            " first rung where some were ended early. Few trials say little: read it as a hint."
+        ),
+        tuning_charts.setting_importances,
     ),
 }
 
