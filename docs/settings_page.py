@@ -39,6 +39,7 @@ COMMANDS = {
     "pretrain": "PRETRAIN",
     "evaluate": "EVALUATE",
     "embed": "EMBED",
+    "duplicates": "DUPLICATES",
     "export": "EXPORT",
     "doctor": "DOCTOR",
     "pack": "PACK",

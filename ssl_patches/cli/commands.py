@@ -259,6 +259,18 @@ def _embed(request: Typed) -> int:
     return 0
 
 
+def _duplicates(request: Typed) -> int:
+    from ssl_patches.evaluation.request import duplicates_request
+
+    duplicates_request(request.words, config_dirs=request.config_dirs)  # before torch loads
+    from ssl_patches.evaluation.duplicates.command import duplicates_command
+
+    found = duplicates_command(request.words, config_dirs=request.config_dirs, say=_say)
+    if "--json" in request.flags:
+        print(json.dumps(found))
+    return 0
+
+
 def _study(request: Typed) -> int:
     from ssl_patches.studies.command import study_command
 
@@ -355,7 +367,15 @@ def _completion(rest: Sequence[str]) -> int:
         elif typed[-1].startswith("-"):
             flags = [*ALLOWED_FLAGS.get(typed[0], ()), "--help"]
             print("\n".join(flag for flag in flags if flag.startswith(typed[-1])))
-        elif typed[0] in ("pretrain", "evaluate", "embed", "export", "doctor", "pack"):
+        elif typed[0] in (
+            "pretrain",
+            "evaluate",
+            "embed",
+            "duplicates",
+            "export",
+            "doctor",
+            "pack",
+        ):
             print("\n".join(complete(typed)))
         elif typed[0] == "list":
             print("\n".join(name for name in GROUPS if name.startswith(typed[-1])))
@@ -377,6 +397,7 @@ COMMANDS: dict[str, Callable[[Typed], int]] = {
     "export": _export,
     "verify": _verify,
     "embed": _embed,
+    "duplicates": _duplicates,
     "study": _study,
     "runs": _runs,
     "compare": _compare,

@@ -11,6 +11,7 @@ ssl-patches: self-supervised pretraining on image patches.
   ssl-patches export   model=RUN output=DIR         the encoder for timm or ONNX, proven equal
   ssl-patches verify   EXPORT                       prove an export again, in other processes
   ssl-patches embed    model=... output=FILE        features of a folder of images as a Parquet file
+  ssl-patches duplicates data.root=DIR model=...    near-copies and odd images of a folder
   ssl-patches study    STUDY [KEY=VALUE ...]        make what is missing of a study
   ssl-patches runs     [list|diff|remove] ...       what is in a folder of runs
   ssl-patches compare  RUN_OR_DIR [...]             runs side by side: table, page, CSV
@@ -132,6 +133,21 @@ was; the file appears when it is whole.
   ssl-patches embed model=encoder_a data=folder data.root=DIR output=tiles.parquet tiles=4
 """
     ),
+    "duplicates": (
+        """\
+ssl-patches duplicates data.root=DIR model=RUN|EXPORT|TIMM_NAME [output=FILE.csv] [KEY=VALUE ...]
+                       [--json] [--config-dir DIR]
+
+Compares the features of all images with each other, whitened over the folder: copies have a
+cosine of similarity=0.6 or more, odd images lie outlier=4 robust deviations further from their
+neighbours=20 nearest than images usually do. Writes a CSV (duplicates.csv)
+and a page with small pictures beside it. Of each group of copies the largest file is kept and not
+listed, so data.skip=FILE.csv leaves out the rest. No image is changed or removed.
+
+  ssl-patches duplicates data.root=my_images model=runs/a
+  ssl-patches duplicates data.root=my_images model=encoder_a similarity=0.8 output=close.csv
+"""
+    ),
     "study": (
         """\
 ssl-patches study STUDY [KEY=VALUE ...] [--dry-run] [--config-dir DIR]
@@ -234,6 +250,7 @@ ALLOWED_FLAGS = {
     "export": {"--json": False, "--config-dir": True},
     "verify": {"--json": False},
     "embed": {"--json": False, "--config-dir": True},
+    "duplicates": {"--json": False, "--config-dir": True},
     "study": {"--dry-run": False, "--config-dir": True},
     "runs": {"--json": False, "--yes": False},
     "compare": {

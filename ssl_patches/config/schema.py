@@ -115,6 +115,19 @@ EMBED = {
     "overwrite": bool,
 }
 
+DUPLICATES = {
+    "model": str,
+    "output": str,
+    "splits": list[Literal["train", "val"]],
+    "similarity": float,
+    "neighbours": int,
+    "outlier": float,
+    "batch_size": int,
+    "pretrained": bool,
+    "precision": Literal["fp32", "bf16"],
+    "overwrite": bool,
+}
+
 EXPORT = {
     "model": str,
     "output": str,

@@ -44,6 +44,7 @@ TINY = {
         "data.count=64",
     ),
     "embed": ("data.num_workers=0",),
+    "duplicates": ("data.num_workers=0",),
     "doctor": ("num_workers=0",),
 }
 """Command -> words appended to it."""

@@ -23,7 +23,7 @@ from ssl_patches.cli import main
 from ssl_patches.data import FolderSource, ItemSource, ManifestSource
 from ssl_patches.data.decode import decode
 from ssl_patches.encoders import exported
-from ssl_patches.evaluation.embed import _path
+from ssl_patches.evaluation.features.reader import image_name
 
 WORDS = (
     "data=folder",
@@ -307,7 +307,7 @@ def test_a_row_names_the_image_as_the_user_knows_it(tmp_path):
 
     def names(pair):
         return {
-            _path(source, split, index)
+            image_name(source, split, index)
             for source, split in zip(pair, ("train", "val"), strict=True)
             for index in range(len(source))
         }
@@ -323,5 +323,5 @@ def test_a_name_that_is_no_text_is_escaped(tmp_path):
         with open(os.path.join(os.fsencode(tmp_path), b"b\xe4r_%d.png" % at), "wb") as file:
             Image.new("RGB", (8, 8)).save(file, "PNG")
     source = FolderSource(root=str(tmp_path), split="train", image_size=8)
-    names = {_path(source, "train", index) for index in range(len(source))}
+    names = {image_name(source, "train", index) for index in range(len(source))}
     assert all(name.encode("utf-8").startswith(rb"b\udce4r_") for name in names)

@@ -1,0 +1,1 @@
+"""Find near-copies and odd images of a folder by the features of an encoder."""
