@@ -23,7 +23,7 @@ from ssl_patches.encoders.exported import open_model
 from ssl_patches.evaluation.duplicates.command import read_vectors
 from ssl_patches.evaluation.duplicates.findings import Image as Named
 from ssl_patches.evaluation.duplicates.findings import findings
-from ssl_patches.evaluation.duplicates.neighbours import groups_of, nearest
+from ssl_patches.evaluation.duplicates.neighbours import groups_of, nearest_apart
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.features.reader import Reader, image_name
 
@@ -91,7 +91,9 @@ def main(root: str, model: str) -> None:
     rows, lengths = vectors.whitened()
     for similarity in SIMILARITIES:
         joined = groups_of(rows, similarity=similarity)
-        found = findings(images, rows, joined, nearest(rows, lengths, joined, k=20), outlier=3)
+        found = findings(
+            images, rows, joined, nearest_apart(rows, lengths, joined, k=20), outlier=3
+        )
         group = {
             one: at for at, each in enumerate(found.groups) for one in (each.kept, *each.copies)
         }

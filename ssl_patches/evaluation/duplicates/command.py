@@ -24,11 +24,11 @@ from ssl_patches.evaluation.duplicates.findings import (
     Image,
     across_splits,
     findings,
-    is_ours,
     write_csv,
+    wrote_findings,
 )
-from ssl_patches.evaluation.duplicates.neighbours import VectorFile, groups_of, nearest
-from ssl_patches.evaluation.duplicates.page import MARK, page
+from ssl_patches.evaluation.duplicates.neighbours import VectorFile, groups_of, nearest_apart
+from ssl_patches.evaluation.duplicates.page import MARK, findings_page
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.features.reader import Reader, image_name
 from ssl_patches.evaluation.request import duplicates_request, of_folder
@@ -68,7 +68,7 @@ def duplicates_command(
     rows, lengths = vectors.whitened()
     k = min(cfg["neighbours"], len(rows) - 1)
     group = groups_of(rows, similarity=cfg["similarity"])
-    near = nearest(rows, lengths, group, k=k)
+    near = nearest_apart(rows, lengths, group, k=k)
     found = findings(images, rows, group, near, outlier=cfg["outlier"])
     unreadable = sum(len(source.unreadable()) for source in sources.values())
     told = _told(cfg, images, found, k=k, unreadable=unreadable)
@@ -78,7 +78,7 @@ def duplicates_command(
         return sources[split][at][0]
 
     write_csv(table, images, found)
-    write_text(html, page(images, found, pixels, told))
+    write_text(html, findings_page(images, found, pixels, told))
     for line in told:
         say(line)
     say(f"{table}\n{html}\nleave them out:  ssl-patches pretrain ... data.skip={table}")
@@ -152,7 +152,7 @@ def _outputs(cfg: Mapping[str, Any]) -> tuple[Path, Path]:
 
 def _wrote(path: Path) -> bool:
     if path.suffix == ".csv":
-        return is_ours(path)
+        return wrote_findings(path)
     with path.open("rb") as file:
         return MARK.encode() in file.read(200)
 

@@ -140,7 +140,7 @@ def _line(
     return [field(printable(text)) for text in fields]
 
 
-def is_ours(path: Path) -> bool:
+def wrote_findings(path: Path) -> bool:
     """Tell whether a file is a CSV that ``write_csv`` wrote. OSError where it cannot be read."""
     with path.open("rb") as file:
         return file.read(200).decode("utf-8", "replace").startswith(",".join(COLUMNS))

@@ -101,7 +101,7 @@ class Nearest(NamedTuple):
     distance: NDArray[np.float32]  # (N, k)
 
 
-def nearest(
+def nearest_apart(
     rows: NDArray[np.float32],
     lengths: NDArray[np.float32],
     group: NDArray[np.int64],

@@ -37,7 +37,7 @@ img {{ width: 96px; height: 96px; object-fit: contain; background: #8882; displa
 """
 
 
-def page(
+def findings_page(
     images: Sequence[Image], found: Findings, pixels: Callable[[int], Tensor], told: Sequence[str]
 ) -> str:
     """Return the page as text. ``pixels``: number of an image -> uint8 (C, S, S)."""

@@ -26,5 +26,5 @@ def webp(pixels: Tensor, side: int = SIDE) -> bytes:
 
 
 def data_address(pixels: Tensor, side: int = SIDE) -> str:
-    """Return the same as a ``data:`` address, for a page without other files."""
+    """Return an image uint8 (C, H, W) as a ``data:`` address, for a page without other files."""
     return f"data:image/webp;base64,{base64.b64encode(webp(pixels, side)).decode()}"

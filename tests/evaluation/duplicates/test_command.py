@@ -44,9 +44,9 @@ def here(world, monkeypatch):
 WORDS = ("duplicates", "data.root=images", "model=encoder", "data.num_workers=0")
 
 
-def test_planted_copies_and_an_odd_image_are_found_and_no_others(capsys):
+def test_planted_copies_and_an_odd_image_are_found_and_no_others(world, capsys):
     assert main([*WORDS, "output=a.csv", "--json"]) == 0
-    rows = list(csv.DictReader(open("a.csv")))
+    rows = list(csv.DictReader((world / "a.csv").open()))
     pairs = {tuple(sorted((r["path"], r["of"]))) for r in rows if r["finding"] == "copy"}
     assert pairs == {(f"{at:02}.png", f"copy{at:02}.jpg") for at in range(3)}
     assert [r["path"] for r in rows if r["finding"] == "outlier"] == ["odd.png"]

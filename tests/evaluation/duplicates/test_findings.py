@@ -10,8 +10,8 @@ from ssl_patches.evaluation.duplicates.findings import (
     Image,
     across_splits,
     findings,
-    is_ours,
     write_csv,
+    wrote_findings,
 )
 from ssl_patches.evaluation.duplicates.neighbours import Nearest
 
@@ -30,6 +30,6 @@ def test_copies_and_outliers_are_told_and_written_without_formulas(tmp_path):
     assert found.outliers == [2]
     assert across_splits(images, found) == 1
     assert write_csv(tmp_path / "a.csv", images, found) == 2
-    assert is_ours(tmp_path / "a.csv")
+    assert wrote_findings(tmp_path / "a.csv")
     lines = list(csv.reader((tmp_path / "a.csv").open()))[1:]
     assert [line[0] for line in lines] == ["'=1+1.png", "c\\x1b.png"]

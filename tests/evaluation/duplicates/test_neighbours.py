@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from ssl_patches.evaluation.duplicates.neighbours import VectorFile, groups_of, nearest
+from ssl_patches.evaluation.duplicates.neighbours import VectorFile, groups_of, nearest_apart
 
 
 def whitened(vectors):
@@ -20,7 +20,7 @@ def whitened(vectors):
 def test_neighbours_are_those_of_all_pairs(block):
     rows, lengths = whitened(np.random.default_rng(0).normal(size=(150, 8)))
     group = np.arange(150) // 2
-    found = nearest(rows, lengths, group, k=9, block=block)
+    found = nearest_apart(rows, lengths, group, k=9, block=block)
     points = rows * lengths[:, None]
     apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
     apart[group[:, None] == group[None]] = np.inf
@@ -39,7 +39,7 @@ def test_what_is_joined_through_others_is_one_group(block):
 def test_memory_is_that_of_a_block():
     rows, lengths = whitened(np.random.default_rng(0).normal(size=(4000, 8)))
     tracemalloc.start()
-    nearest(rows, lengths, groups_of(rows, similarity=0.99, block=256), k=5, block=256)
+    nearest_apart(rows, lengths, groups_of(rows, similarity=0.99, block=256), k=5, block=256)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8e6 < 4000 * 4000 * 4  # all pairs are 64 MB
@@ -48,4 +48,4 @@ def test_memory_is_that_of_a_block():
 def test_more_neighbours_than_there_are_is_refused():
     rows, lengths = whitened(np.eye(4))
     with pytest.raises(ValueError, match="k=4: must be 1 to 3"):
-        nearest(rows, lengths, np.arange(4), k=4)
+        nearest_apart(rows, lengths, np.arange(4), k=4)
