@@ -163,13 +163,16 @@ def _told(
     copies = sum(len(group.copies) for group in found.groups)
     lines = [
         (
-            f"{len(images):,} images; {copies:,} copies in {len(found.groups):,} groups (cosine of"
-            f" {cfg['similarity']:g} or more); {len(found.outliers):,} odd images"
+            f"{len(images):,} images; {copies:,} near-copies in {len(found.groups):,} groups"
+            f" (cosine of {cfg['similarity']:g} or more); {len(found.outliers):,} odd images"
             f" ({cfg['outlier']:g} deviations or more, by the mean distance to {k} neighbours)"
         )
     ]
     if across := across_splits(images, found):
-        lines.append(f"{across:,} groups lie in train and val: what is tested was trained on")
+        lines.append(
+            f"{across:,} groups lie in train and val: if they are copies (look at the page), what"
+            " is tested was trained on"
+        )
     if unreadable:
         lines.append(f"{unreadable:,} files could not be read")
     return lines

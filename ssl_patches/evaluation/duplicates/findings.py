@@ -98,7 +98,7 @@ def _kept(images: Sequence[Image], rows: NDArray[np.float32], members: list[int]
 
 
 def across_splits(images: Sequence[Image], found: Findings) -> int:
-    """Count groups of copies that lie in more than one split: what is tested was trained on."""
+    """Count groups of copies that lie in more than one split, so that training saw the test."""
     return sum(
         len({images[one].split for one in (group.kept, *group.copies)}) > 1
         for group in found.groups
