@@ -114,7 +114,7 @@ def test_random_weights_in_the_folder_are_caught_by_the_proof(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("resnet", {"layers": [1, 1, 1, 1]}),
+        ("resnet", {"layers": [1, 1, 1, 1], "channels": [16, 24, 32, 48]}),
         ("vit_cls", {**VIT, "class_token": True}),
         ("vit", {**NETWORKS["vit"][1], "global_pool": "max"}),
     ],

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
-from PIL import Image
 
+from ssl_patches.data.opening import open_image
 from ssl_patches.training.trackers.tracked import RunFacts, flat, found_in
 
 NO_SETTINGS = {"run_dir", "resume", "overwrite", "logger", "callbacks"}
@@ -28,7 +28,8 @@ class TensorBoardRun(TensorBoardLogger):
     def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
         """Log the pictures of files under a name."""
         for file in images:
-            pixels = np.asarray(Image.open(file).convert("RGB"))
+            with open_image(str(file)) as image:
+                pixels = np.asarray(image.convert("RGB"))
             self.experiment.add_image(key, pixels, step, dataformats="HWC")
 
     def alert(self, title: str, text: str) -> None:
