@@ -24,7 +24,7 @@ import csv
 import statistics
 import tempfile
 import time
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import torch
@@ -166,7 +166,7 @@ if __name__ == "__main__":
         f"{name} over {before}": spread(
             [a - b for a, b in zip(taken[name], taken[before], strict=True)]
         )
-        for before, name in zip(ways, list(ways)[1:], strict=False)
+        for before, name in pairwise(ways)
     }
     for name, found in over.items():
         bounds = f"{found['low']:.2f} to {found['high']:.2f}"

@@ -360,6 +360,7 @@ def _version() -> int:
 def _completion(rest: Sequence[str]) -> int:
     if rest[:1] == ["words"]:
         from ssl_patches.cli.completion import complete
+        from ssl_patches.config.files import conf_dir
 
         typed = list(rest[1:])
         if len(typed) <= 1:
@@ -367,15 +368,7 @@ def _completion(rest: Sequence[str]) -> int:
         elif typed[-1].startswith("-"):
             flags = [*ALLOWED_FLAGS.get(typed[0], ()), "--help"]
             print("\n".join(flag for flag in flags if flag.startswith(typed[-1])))
-        elif typed[0] in (
-            "pretrain",
-            "evaluate",
-            "embed",
-            "duplicates",
-            "export",
-            "doctor",
-            "pack",
-        ):
+        elif (conf_dir() / f"{typed[0]}.yaml").is_file():  # takes settings
             print("\n".join(complete(typed)))
         elif typed[0] == "list":
             print("\n".join(name for name in GROUPS if name.startswith(typed[-1])))

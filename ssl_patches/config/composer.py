@@ -7,18 +7,15 @@ request are told at once.
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ssl_patches.config import files as conf_files
 from ssl_patches.config.check import live
 from ssl_patches.config.files import chosen_by_default, groups_in, names_in, read_yaml
-from ssl_patches.config.hydra_paths import hydra_in
+from ssl_patches.config.hydra_compose import composed, with_values
 from ssl_patches.config.hydra_refusals import refusal, without_refused
 from ssl_patches.config.hydra_words import of_hydra, our_word
 from ssl_patches.config.instantiate import knobs_of
@@ -186,7 +183,7 @@ class Composer:
 
         while True:
             try:
-                return self.composed(overrides)
+                return composed(self.command, self.folders, overrides)
             except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
                 self.problems.append(
                     refusal(
@@ -202,17 +199,7 @@ class Composer:
                     raise BadRequest(self.problems) from error
                 overrides[:] = kept
 
-    def composed(self, overrides: Sequence[str]) -> Any:
-        """Return what Hydra composes; of the same words and files what it did before.
-
-        Raises as Hydra does.
-        """
-        words = self.command, tuple(self.folders), tuple(overrides)
-        if self.folders[0] != conf_files.conf_dir():  # the user's own, with any number of files
-            return compose_in(*words)
-        return compose_once(*words, state_of(self.folders))
-
-    def with_values(self, choices: list[str], values: list[str]) -> Any:
+    def valued(self, choices: list[str], values: list[str]) -> Any:
         """Return what Hydra composes of choices of files and of values. Raises as ``hydra``.
 
         Values are set in what the choices compose to; where one cannot be, Hydra says why.
@@ -221,7 +208,7 @@ class Composer:
         from omegaconf.errors import OmegaConfBaseException
 
         try:
-            return set_values(self.composed(choices), values)
+            return with_values(composed(self.command, self.folders, choices), values)
         except (HydraException, OmegaConfBaseException, ValueError):
             return self.hydra([*choices, *values])
 
@@ -256,55 +243,7 @@ class Composer:
         for text in values:
             key, _, raw = text.partition("=")
             placed.append(text if text[0] in "+~" else self.place(key, raw, tree))
-        return plain(self.with_values(choices, [*filter(None, placed)]), "", self.problems)
-
-
-def compose_in(command: str, folders: Sequence[Path], overrides: Sequence[str]) -> Any:
-    """Let Hydra compose, with YAML of ``folders``; read-only. Raises as Hydra does."""
-    from hydra import compose
-    from omegaconf import OmegaConf
-
-    with hydra_in(folders, conf_files.conf_dir()):
-        found = compose(command, list(overrides))
-    OmegaConf.set_readonly(found, True)
-    return found
-
-
-@lru_cache(maxsize=64)
-def compose_once(
-    command: str, folders: Sequence[Path], overrides: Sequence[str], state: Sequence[Any]
-) -> Any:
-    """Let Hydra compose as above, once while ``state``, as ``state_of`` gives it, is the same.
-
-    A study composes for each of its runs, mostly of the same words. Raises as Hydra does.
-    """
-    return compose_in(command, folders, overrides)
-
-
-def set_values(tree: Any, values: Sequence[str]) -> Any:
-    """Return a copy of a composed tree with ``KEY=VALUE`` or ``++KEY=VALUE`` set, as Hydra does.
-
-    ValueError for other kinds of override (``+KEY``, ``~KEY``); raises as Hydra and OmegaConf do
-    for what is not understood and for unknown keys.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from omegaconf import OmegaConf
-
-    found = copy.deepcopy(tree)
-    OmegaConf.set_readonly(found, None)
-    for each in OverridesParser.create().parse_overrides(list(values)):
-        if each.is_add() or each.is_delete() or each.is_sweep_override() or each.package:
-            raise ValueError(each.input_line)
-        OmegaConf.update(
-            found, each.key_or_group, each.value(), merge=True, force_add=each.is_force_add()
-        )
-    return found
-
-
-def state_of(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
-    """Return path, time of change and size of each YAML file, sorted."""
-    files = sorted(file for folder in folders for file in folder.rglob("*.yaml"))
-    return tuple((str(file), (s := file.stat()).st_mtime_ns, s.st_size) for file in files)
+        return plain(self.valued(choices, [*filter(None, placed)]), "", self.problems)
 
 
 def quoted(text: str) -> str:

@@ -36,6 +36,8 @@ PLACE_OF_DATA = {"num_workers", "root", "skip", "max_corrupt", "cache", "cache_m
 CONFIG, LAST, SUMMARY = "config.yaml", Path("checkpoints") / "last.ckpt", "summary.json"
 LABELS = "label_efficiency.json"
 """What `evaluate probes=[label_efficiency]` leaves beside a run: rows of it and of its rivals."""
+CELL = "cell.json"
+"""What a study leaves in the directory of each of its runs: what the run is in the study."""
 TRIAL = "trial.json"
 """What a trial of a study leaves in place of a summary."""
 

@@ -1,7 +1,8 @@
 """Read images from sources. An item is (uint8 (C, S, S), label with -1 = none, index of the
 image shown)."""
 
-from ssl_patches.data.decode import UnreadableImage, decode
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import decode
 from ssl_patches.data.embedded import EmbeddedSource
 from ssl_patches.data.folder import FolderSource
 from ssl_patches.data.huggingface import HuggingFaceSource

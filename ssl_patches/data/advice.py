@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median_low
 
-from ssl_patches.data.decode import UnreadableImage, header
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.headers import header
 from ssl_patches.data.layout import select
 from ssl_patches.data.traits import Traits, traits_of
 from ssl_patches.data.walk import find_images

@@ -83,6 +83,14 @@ def channel_axis(shape: Sequence[int], channels: int, *, last: bool) -> int | No
     )
 
 
+def check_picture_channels(channels: int) -> None:
+    """Raise ValueError unless a picture, grey or in colour, can be given ``channels``."""
+    if channels not in (1, 3):
+        raise ValueError(
+            f"has 1 (grey) or 3 (RGB) channels, and data.channels={channels}: set data.channels=3"
+        )
+
+
 def levels(
     values: NDArray[Any], value_range: Sequence[float] | None, *, highest: float | None = None
 ) -> NDArray[np.float32]:

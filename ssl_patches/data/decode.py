@@ -21,11 +21,7 @@ wrong pixels without an error.
 from __future__ import annotations
 
 import io
-import re
-import struct
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import IO, Any
 
@@ -34,22 +30,18 @@ import PIL
 import simplejpeg
 import torch
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_patches.config.outside import check_regular
 from ssl_patches.data import arrays, tiff
+from ssl_patches.data.damage import reading
 from ssl_patches.data.deep import samples_of
-from ssl_patches.data.formats import BEGIN, reader_of
-from ssl_patches.data.opening import (
-    LARGEST_BYTES,
-    TooLarge,
-    check_extent,
-    open_binary,
-    open_image,
-)
-from ssl_patches.data.stored import TRANSPOSE, Stored, resized, square
+from ssl_patches.data.formats import reader_in
+from ssl_patches.data.headers import orientation
+from ssl_patches.data.opening import LARGEST_BYTES, check_extent, open_binary, open_image
+from ssl_patches.data.stored import Stored, resized, square
 from ssl_patches.data.truncated import truncated_refused
 
 RULES = 2  # of how stored values become pixels; raise it when pixels change
@@ -58,98 +50,6 @@ DECODERS = f"{RULES} {PIL.__version__} {simplejpeg.__version__}"
 JPEG = b"\xff\xd8\xff"  # how such a file begins
 # how what may state an orientation begins in it: EXIF, XMP
 METADATA = (b"Exif\0\0", b"http://ns.adobe.com/xap/")
-OPENED = re.compile(r"\s*<_io\.\w+[^>]*>")  # how Python names an open file
-FLAT = "has 1 (grey) or 3 (RGB) channels, and data.channels={channels}: set data.channels=3"
-# What Pillow's readers raise on damaged files (its fuzzers know these; there is no common base).
-DAMAGE = (
-    OSError,
-    EOFError,
-    ValueError,
-    SyntaxError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-
-
-class UnreadableImage(Exception):
-    """Raised for a file that is named an image and cannot be read.
-
-    Attributes ``path`` and ``reason``.
-    """
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path, self.reason = path, reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
-
-
-class HugeImageFile(UnreadableImage):
-    """Raised for a file that is not damaged, but larger than is decoded whole."""
-
-
-@contextmanager
-def _reading(path: str) -> Iterator[None]:
-    try:
-        yield
-    except TooLarge as error:
-        raise HugeImageFile(path, str(error)) from error
-    except DAMAGE as error:
-        said = OPENED.sub("", str(error).replace(repr(path), "the file"))
-        raise UnreadableImage(path, " ".join(said.split()) or type(error).__name__) from error
-
-
-def header(
-    path: str, *, channels: int = 3, value_range: Sequence[float] | None = None
-) -> tuple[int, int]:
-    """Return width and height in pixels as the file states them, without decoding.
-
-    ``channels``: those that samples must have. Raises ``UnreadableImage``.
-    """
-    with _reading(path):
-        if path.lower().endswith(arrays.NPY):
-            width, height = arrays.extent_of(arrays.npy_shape(path), channels=channels)
-        else:
-            with open_binary(path) as file:
-                width, height = _extent(file, channels)
-    if min(width, height) < 1:
-        raise UnreadableImage(path, f"has no pixels ({width}x{height})")
-    return width, height
-
-
-def _extent(file: IO[bytes], channels: int) -> tuple[int, int]:
-    begin = file.read(BEGIN)
-    if (reader := reader_of(begin)) is not None:
-        file.seek(0)
-        return reader.extent(file, channels)
-    if tiff.is_tiff(begin):
-        found = tiff.header_of(file)
-        found.check(channels)
-        if _by_tifffile(found, channels):
-            return found.width, found.height
-    elif channels not in (1, 3):
-        raise ValueError(FLAT.format(channels=channels))
-    file.seek(0)
-    with open_image(file) as image:
-        return image.size
-
-
-def extent_of_bytes(content: bytes) -> tuple[int, int] | None:
-    """Return width and height in pixels as a file's content states them; None where damaged."""
-    try:
-        if (reader := reader_of(content[:BEGIN])) is not None:
-            return reader.extent(io.BytesIO(content), None)
-        with open_image(io.BytesIO(content)) as image:
-            return image.size
-    except DAMAGE:
-        return None
 
 
 def decode(
@@ -165,7 +65,7 @@ def decode(
     S is ``size``. Raises ``UnreadableImage``. ``channels``: 1 or 3, or what the samples hold.
     ``data``: the file's content, where ``path`` only names it.
     """
-    with _reading(path):
+    with reading(path):
         if data is None and path.lower().endswith(arrays.NPY):
             stored = Stored(values=arrays.read_npy(path, channels=channels))
             return _pixels(stored, channels=channels, size=size, value_range=value_range)
@@ -184,15 +84,13 @@ def _picture(
     file: IO[bytes], *, channels: int, size: int, value_range: Sequence[float] | None
 ) -> Tensor:
     """Return the square of an open file, of any kind but npy."""
-    begin = file.read(BEGIN)
-    if (reader := reader_of(begin)) is not None:
-        file.seek(0)
+    if (reader := reader_in(file)) is not None:
         stored = reader.read_samples(file, channels=channels, value_range=value_range)
         return _pixels(stored, channels=channels, size=size, value_range=value_range)
-    if tiff.is_tiff(begin):
+    if tiff.is_tiff(file.read(4)):
         found = tiff.header_of(file)
         found.check(channels)
-        if _by_tifffile(found, channels):
+        if tiff.by_tifffile(found, channels):
             stored = tiff.read_samples(file, found, channels=channels, value_range=value_range)
             return _pixels(stored, channels=channels, size=size, value_range=value_range)
         if not found.is_picture and value_range is not None:
@@ -200,8 +98,8 @@ def _picture(
                 "is TIFF of more than 8 bits, whose stored samples tifffile reads; install it:"
                 " pip install 'ssl-patches[tiff]'"
             )
-    elif channels not in (1, 3):
-        raise ValueError(FLAT.format(channels=channels))
+    else:
+        arrays.check_picture_channels(channels)
     file.seek(0)
     with open_image(file) as image:
         if image.format == "JPEG":
@@ -212,12 +110,6 @@ def _picture(
         return square_of(
             image, channels=channels, size=size, value_range=value_range, content=content
         )
-
-
-def _by_tifffile(found: tiff.TiffHeader, channels: int) -> bool:
-    """Tell whether tifffile reads a TIFF: no picture, or all its samples are channels."""
-    pictured = channels in (1, 3)
-    return not (pictured and (found.is_picture or not tiff.has_tifffile()))
 
 
 def _content(image: Image.Image, file: IO[bytes]) -> bytes | None:
@@ -236,20 +128,18 @@ def deep_samples(path: str, *, channels: int) -> NDArray[Any] | None:
 
     Raises ``UnreadableImage``, also for ``channels`` that it has not.
     """
-    with _reading(path):
+    with reading(path):
         if path.lower().endswith(arrays.NPY):
             values = arrays.read_npy(path, channels=channels)
             return None if values.dtype.itemsize == 1 else values
         any_range = (0.0, 1.0)  # a range that the header states does not matter here
         with open_binary(path) as file:
-            begin = file.read(BEGIN)
-            if (reader := reader_of(begin)) is not None:
-                file.seek(0)
+            if (reader := reader_in(file)) is not None:
                 values = reader.read_samples(file, channels=channels, value_range=any_range).values
                 return None if values.dtype.itemsize == 1 else values
-            if tiff.is_tiff(begin):
+            if tiff.is_tiff(file.read(4)):
                 found = tiff.header_of(file)
-                if _by_tifffile(found, channels):
+                if tiff.by_tifffile(found, channels):
                     values = tiff.read_samples(
                         file, found, channels=channels, value_range=any_range
                     ).values
@@ -359,36 +249,6 @@ def _central_square(image: Image.Image) -> Image.Image:
         return image
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))
-
-
-def orientation(image: Image.Image) -> Image.Transpose | None:
-    """Return what turns the stored picture upright, or None.
-
-    Damaged metadata beside sound pixels counts as none.
-    """
-    try:
-        return TRANSPOSE.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except DAMAGE:
-        return None
-
-
-def is_turned(path: str) -> bool:
-    """Tell whether a file states an orientation other than upright; False where it cannot be
-    read."""
-    if path.lower().endswith(arrays.NPY):
-        return False
-    try:
-        with open_binary(path) as file:
-            begin = file.read(BEGIN)
-            if reader_of(begin) is not None:
-                return False
-            if tiff.is_tiff(begin):
-                return tiff.header_of(file).orientation in TRANSPOSE
-            file.seek(0)
-            with open_image(file) as image:
-                return orientation(image) is not None
-    except DAMAGE:
-        return False
 
 
 def eight_bits(image: Image.Image, mode: str) -> Image.Image:

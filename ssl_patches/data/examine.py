@@ -15,7 +15,8 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from ssl_patches.config.outside import check_regular
-from ssl_patches.data.decode import UnreadableImage, deep_samples
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import deep_samples
 from ssl_patches.data.files import Reading
 
 NO_DATA = (-9999.0, -32768.0, -3.4028234663852886e38, -1.7976931348623157e308)

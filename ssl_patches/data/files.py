@@ -22,8 +22,10 @@ from ssl_patches.config.atomic import replacing
 from ssl_patches.config.outside import read_text
 from ssl_patches.config.plain_text import as_utf8, field, printable, text_of
 from ssl_patches.data import arrays, tiff
-from ssl_patches.data.decode import HugeImageFile, UnreadableImage, decode, header
+from ssl_patches.data.damage import HugeImageFile, UnreadableImage
+from ssl_patches.data.decode import decode
 from ssl_patches.data.formats import ANY_CHANNELS
+from ssl_patches.data.headers import header
 from ssl_patches.data.remarks import of_files
 from ssl_patches.data.source import Request, StoredSource
 

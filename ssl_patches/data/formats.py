@@ -53,11 +53,13 @@ READERS: tuple[FormatReader, ...] = (DicomReader(), HeicReader(), NpzReader())
 ANY_CHANNELS = (*DicomReader.suffixes, *NpzReader.suffixes)  # HEIC has one or three
 
 
-def reader_of(begin: bytes) -> FormatReader | None:
-    """Return what reads a file that begins so, or None: Pillow, TIFF or npy.
+def reader_in(file: IO[bytes]) -> FormatReader | None:
+    """Return what reads an open file, by how it begins, or None: Pillow, TIFF or npy.
 
-    ValueError where its library is not installed.
+    The file is at its begin afterwards. ValueError where the library is not installed.
     """
+    begin = file.read(BEGIN)
+    file.seek(0)
     return _usable(next((reader for reader in READERS if reader.begins(begin)), None))
 
 

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from ssl_patches.data.arrays import check_picture_channels
 from ssl_patches.data.opening import check_extent
 from ssl_patches.data.stored import Stored
 
@@ -67,10 +68,8 @@ def _opened(file: IO[bytes], channels: int | None) -> Any:
     """Open a file without decoding it; bounded. ValueError for damage and other ``channels``."""
     import pillow_heif
 
-    if channels not in (None, 1, 3):
-        raise ValueError(
-            f"has 1 (grey) or 3 (RGB) channels, and data.channels={channels}: set data.channels=3"
-        )
+    if channels is not None:
+        check_picture_channels(channels)
     try:
         found = pillow_heif.open_heif(file, convert_hdr_to_8bit=True)
     except (RuntimeError, EOFError) as error:

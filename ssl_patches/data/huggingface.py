@@ -17,8 +17,9 @@ from torch import Tensor
 
 from ssl_patches.config.messages import nearest
 from ssl_patches.data.arrays import check_value_range
+from ssl_patches.data.damage import UnreadableImage
 from ssl_patches.data.datasets_private import fingerprint
-from ssl_patches.data.decode import UnreadableImage, decode
+from ssl_patches.data.decode import decode
 from ssl_patches.data.layout import divide_numbers
 from ssl_patches.data.opening import open_image
 from ssl_patches.data.source import Request, StoredSource

@@ -31,7 +31,8 @@ from torch import Tensor
 from ssl_patches.config.messages import shown
 from ssl_patches.data import arrays
 from ssl_patches.data.apart import looked_at
-from ssl_patches.data.decode import UnreadableImage, square_of, square_of_array
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import square_of, square_of_array
 from ssl_patches.data.layout import divide_numbers
 from ssl_patches.data.source import Request, StoredSource
 

@@ -34,8 +34,10 @@ from torch import Tensor
 from ssl_patches.config.keys import content_of, files_state, key_of
 from ssl_patches.config.outside import read_text
 from ssl_patches.data.arrays import check_value_range
-from ssl_patches.data.decode import DAMAGE, DECODERS, UnreadableImage, decode, is_turned
+from ssl_patches.data.damage import DAMAGE, UnreadableImage
+from ssl_patches.data.decode import DECODERS, decode
 from ssl_patches.data.files import Extent, read_headers
+from ssl_patches.data.headers import is_turned
 from ssl_patches.data.opening import open_image
 from ssl_patches.data.source import HasMasks, ImageSource, WrappedSource, choose_load_size
 from ssl_patches.data.walk import find_images

@@ -28,7 +28,9 @@ from ssl_patches.config.bounds import check_bounds
 from ssl_patches.config.keys import key_of
 from ssl_patches.config.machine import folder_for
 from ssl_patches.data.arrays import check_value_range
-from ssl_patches.data.decode import DECODERS, UnreadableImage, decode, extent_of_bytes
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import DECODERS, decode
+from ssl_patches.data.headers import extent_of_bytes
 from ssl_patches.data.layout import HELD_OUT
 from ssl_patches.data.shards.listing import Shard, list_shards
 from ssl_patches.data.shards.members import Members

@@ -30,7 +30,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ssl_patches.config.keys import content_of, files_state, key_of
-from ssl_patches.data.decode import DECODERS, UnreadableImage
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import DECODERS
 
 # uint8 (C, S, S), label (a class or a mask) with -1 = none, index of the image shown
 Item = tuple[Tensor, float | Tensor, int]

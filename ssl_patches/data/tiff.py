@@ -157,6 +157,12 @@ def has_tifffile() -> bool:
     return importlib.util.find_spec("tifffile") is not None
 
 
+def by_tifffile(found: TiffHeader, channels: int) -> bool:
+    """Tell whether tifffile reads a TIFF: no picture, or all its samples are channels."""
+    pictured = channels in (1, 3)
+    return not (pictured and (found.is_picture or not has_tifffile()))
+
+
 def require_readers(
     paths: Sequence[str], *, channels: int, value_range: Sequence[float] | None
 ) -> None:

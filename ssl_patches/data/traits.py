@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from ssl_patches.data import arrays, tiff
-from ssl_patches.data.decode import DAMAGE
+from ssl_patches.data.damage import DAMAGE
 from ssl_patches.data.formats import ANY_CHANNELS, reader_for
 from ssl_patches.data.opening import open_binary, open_image
 

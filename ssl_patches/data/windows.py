@@ -29,7 +29,7 @@ from ssl_patches.config.bounds import check_bounds
 from ssl_patches.config.keys import files_state, key_of
 from ssl_patches.config.machine import cores, folder_for
 from ssl_patches.data.arrays import check_value_range
-from ssl_patches.data.decode import UnreadableImage
+from ssl_patches.data.damage import UnreadableImage
 from ssl_patches.data.files import read_skip
 from ssl_patches.data.huge.grid import Grid, Rule, files_of, kept_counts, window_grid
 from ssl_patches.data.huge.image import Box, failures_of

@@ -20,12 +20,11 @@ from ssl_patches.config import locks
 from ssl_patches.config.baseline import is_supervised
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.outside import read_json, read_text
-from ssl_patches.config.run_dir import CONFIG, SUMMARY, TRIAL
+from ssl_patches.config.run_dir import CELL, CONFIG, SUMMARY, TRIAL
 from ssl_patches.evaluation.rows import TRAINED
 
-CELL, ERROR = "cell.json", "error.txt"
-"""Files of a study in a run directory: what the run is in the study, and the error it ended
-with."""
+ERROR = "error.txt"
+"""File of a study in a run directory: the error that the run ended with."""
 SEARCH = "search.json"
 """What a search has tried and chosen, in its folder below that of a study."""
 NOT_PART_OF_A_RUN = ("run_dir", "resume", "overwrite")

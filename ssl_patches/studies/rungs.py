@@ -23,8 +23,8 @@ from ssl_patches.training.pretrainer import Pretrainer
 
 FILE = "rungs.json"
 SHARES = {1: 0.25, 2: 0.5}
-"""Resource of a rung, as ASHA counts it, -> its share of the trial. The whole is 4."""
-WHOLE = 4
+"""Resource of a rung, as ASHA counts it, -> its share of the trial. The whole is 4, see
+``optuna_search.WHOLE``."""
 
 
 class Pruned(Exception):

@@ -6,8 +6,8 @@ import pytest
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from ssl_patches.config.composer import compose_in, set_values, state_of
 from ssl_patches.config.files import conf_dir
+from ssl_patches.config.hydra_compose import composed, state_of, with_values
 
 
 @pytest.mark.parametrize(
@@ -22,15 +22,15 @@ from ssl_patches.config.files import conf_dir
 )
 def test_values_set_on_what_choices_compose_to_are_what_hydra_makes_of_both(values):
     folders, choices = (conf_dir(),), ("task=masked", "encoder=vit_nano", "data=folder")
-    both = compose_in("pretrain", folders, (*choices, *values))
-    assert set_values(compose_in("pretrain", folders, choices), values) == both
+    both = composed("pretrain", folders, (*choices, *values))
+    assert with_values(composed("pretrain", folders, choices), values) == both
 
 
 @pytest.mark.parametrize("value", ["+seed=3", "~seed", "nobody=3", "seed=[", "budget@x=3"])
 def test_what_is_no_plain_value_is_left_to_hydra(value):
-    tree = compose_in("pretrain", (conf_dir(),), ())
+    tree = composed("pretrain", (conf_dir(),), ())
     with pytest.raises((HydraException, OmegaConfBaseException, ValueError)):
-        set_values(tree, [value])
+        with_values(tree, [value])
 
 
 def test_a_file_that_changes_is_composed_anew(tmp_path):

@@ -14,7 +14,8 @@ from PIL import Image
 
 from ssl_patches.data import FolderSource, UnreadableImage, decode
 from ssl_patches.data.arrays import channels_first, levels
-from ssl_patches.data.decode import header, square_of_array
+from ssl_patches.data.decode import square_of_array
+from ssl_patches.data.headers import header
 
 RNG = np.random.default_rng(0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ssl_patches.data.decode import TRANSPOSE, UnreadableImage, decode, header
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import decode
+from ssl_patches.data.headers import header
+from ssl_patches.data.stored import TRANSPOSE
 
 quiet = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -222,11 +224,6 @@ def test_overwritten_bytes_raise_nothing_but_the_one_error(
     for read in (header, lambda path: decode(path, channels=3, size=16)):
         reason = failure(read, str(hit))
         assert reason is None or (reason and "\n" not in reason)
-
-
-def test_the_error_survives_the_way_out_of_a_worker() -> None:
-    error = pickle.loads(pickle.dumps(UnreadableImage("a.jpg", "is empty")))
-    assert (error.path, error.reason, str(error)) == ("a.jpg", "is empty", "a.jpg: is empty")
 
 
 def jpeg(path: Path, image: Image.Image, **options: object) -> Path:

@@ -13,7 +13,8 @@ import torch
 from containers import png, pnm
 from PIL import Image
 
-from ssl_patches.data.decode import UnreadableImage, decode, square_of
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import decode, square_of
 
 DEEP = np.random.default_rng(4).integers(0, 4096, (8, 9, 3)).astype(np.uint16)
 

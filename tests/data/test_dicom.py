@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssl_patches.data.decode import UnreadableImage, decode, deep_samples, header
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import decode, deep_samples
+from ssl_patches.data.headers import header
 from ssl_patches.data.traits import traits_of
 
 pydicom = pytest.importorskip("pydicom")

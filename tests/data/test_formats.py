@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
-from ssl_patches.data.decode import UnreadableImage, header
+from ssl_patches.data.damage import UnreadableImage
 from ssl_patches.data.dicom import DicomReader
-from ssl_patches.data.formats import READERS, reader_of
+from ssl_patches.data.formats import READERS, reader_in
+from ssl_patches.data.headers import header
 from ssl_patches.data.heif import HeicReader
 from ssl_patches.data.walk import UNREAD, find_images
 
@@ -41,4 +44,4 @@ def test_content_tells_the_format_whatever_the_name(tmp_path):
     np.savez(tmp_path / "a.npz", np.zeros((4, 4), np.uint8))
     (tmp_path / "a.png").write_bytes((tmp_path / "a.npz").read_bytes())
     assert header(str(tmp_path / "a.png"), channels=1) == (4, 4)
-    assert reader_of(b"\x89PNG\r\n\x1a\n" + bytes(140)) is None
+    assert reader_in(io.BytesIO(b"\x89PNG\r\n\x1a\n" + bytes(140))) is None

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_patches.data.decode import UnreadableImage, decode, header, is_turned
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import decode
+from ssl_patches.data.headers import header, is_turned
 from ssl_patches.data.traits import traits_of
 
 pillow_heif = pytest.importorskip("pillow_heif")

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssl_patches.data.decode import UnreadableImage, decode, deep_samples, header
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import decode, deep_samples
+from ssl_patches.data.headers import header
 from ssl_patches.data.traits import traits_of
 
 PIXELS = np.random.default_rng(0).integers(0, 65536, (6, 8, 5)).astype(np.uint16)

@@ -12,8 +12,10 @@ from PIL import EpsImagePlugin, Image
 from small import REPOSITORY
 
 from ssl_patches.data import opening
-from ssl_patches.data.decode import UnreadableImage, decode, header
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import decode
 from ssl_patches.data.formats import READERS
+from ssl_patches.data.headers import header
 from ssl_patches.data.huge.flat import FlatImage
 from ssl_patches.data.opening import FORMATS, check_bytes, check_extent, open_image
 from ssl_patches.data.shards.members import Members, keep_members, read_members

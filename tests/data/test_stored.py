@@ -10,7 +10,8 @@ import torch
 from containers import DEEP, FLAT, fits
 from PIL import Image
 
-from ssl_patches.data.decode import UnreadableImage, decode, square_of, square_of_array
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import decode, square_of, square_of_array
 from ssl_patches.data.stored import TRANSPOSE, Stored, square
 
 RANGES = [None, (0, 65535), (0, 4095), (300, 2000)]

@@ -14,7 +14,8 @@ from containers import as_tiff
 from PIL import Image
 
 from ssl_patches.data import FolderSource
-from ssl_patches.data.decode import UnreadableImage, decode
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import decode
 from ssl_patches.data.stored import TRANSPOSE
 from ssl_patches.data.tiff import header_of
 

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from ssl_patches.data.decode import UnreadableImage, decode
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import decode
 from ssl_patches.data.truncated import truncated_refused
 
 quiet = settings(

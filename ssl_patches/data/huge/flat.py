@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from ssl_patches.config.atomic import replacing
 from ssl_patches.config.keys import files_state, key_of
 from ssl_patches.data.arrays import channels_first
-from ssl_patches.data.decode import DECODERS, eight_bits, orientation
+from ssl_patches.data.decode import DECODERS, eight_bits
 from ssl_patches.data.deep import samples_of
+from ssl_patches.data.headers import orientation
 from ssl_patches.data.huge.geo import row_blocks
 from ssl_patches.data.huge.image import Box, HugeImage
 from ssl_patches.data.opening import LARGEST_PIXELS, map_npy, open_image, stated_extent

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from ssl_patches.config.atomic import write_json
 from ssl_patches.config.keys import files_state, key_of
 from ssl_patches.config.outside import read_json
-from ssl_patches.data.decode import DECODERS, UnreadableImage
+from ssl_patches.data.damage import UnreadableImage
+from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.huge.image import Box, Extent, HugeImage, failures_of
 from ssl_patches.data.stored import Stored, share_missing, square
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ssl_patches.data.decode import DAMAGE, UnreadableImage
+from ssl_patches.data.damage import DAMAGE, UnreadableImage
 from ssl_patches.data.stored import Stored
 
 Extent = tuple[int, int]  # width, height in pixels

@@ -65,13 +65,9 @@ def duplicates_command(
             " set data.root to a larger folder"
         )
     images = [_image(sources[split], split, at) for split, at in places]
-    rows, lengths = vectors.whitened()
-    k = min(cfg["neighbours"], len(rows) - 1)
-    group = groups_of(rows, similarity=cfg["similarity"])
-    near = nearest_apart(rows, lengths, group, k=k)
-    found = findings(images, rows, group, near, outlier=cfg["outlier"])
+    found = _found(cfg, images, vectors)
     unreadable = sum(len(source.unreadable()) for source in sources.values())
-    told = _told(cfg, images, found, k=k, unreadable=unreadable)
+    told = _told(cfg, images, found, unreadable=unreadable)
 
     def pixels(one: int) -> Tensor:
         split, at = places[one]
@@ -79,9 +75,9 @@ def duplicates_command(
 
     write_csv(table, images, found)
     write_text(html, findings_page(images, found, pixels, told))
-    for line in told:
+    for line in (*told, f"{table}\n{html}"):
         say(line)
-    say(f"{table}\n{html}\nleave them out:  ssl-patches pretrain ... data.skip={table}")
+    say(f"leave them out:  ssl-patches pretrain ... data.skip={table}")
     return {
         "output": str(table),
         "page": str(html),
@@ -115,6 +111,18 @@ def read_vectors(
                     places += [(split, at) for at in batch.index.tolist()]
                 bar.update(len(batch.images))
     return vectors, places
+
+
+def _found(cfg: Mapping[str, Any], images: Sequence[Image], vectors: VectorFile) -> Findings:
+    rows, lengths = vectors.whitened()
+    group = groups_of(rows, similarity=cfg["similarity"])
+    near = nearest_apart(rows, lengths, group, k=_neighbours(cfg, images))
+    return findings(images, rows, group, near, outlier=cfg["outlier"])
+
+
+def _neighbours(cfg: Mapping[str, Any], images: Sequence[Image]) -> int:
+    """Count the neighbours that are looked at: as many as there are others, at most."""
+    return min(int(cfg["neighbours"]), len(images) - 1)
 
 
 def _image(source: ImageSource, split: str, at: int) -> Image:
@@ -158,14 +166,15 @@ def _wrote(path: Path) -> bool:
 
 
 def _told(
-    cfg: Mapping[str, Any], images: Sequence[Image], found: Findings, *, k: int, unreadable: int
+    cfg: Mapping[str, Any], images: Sequence[Image], found: Findings, *, unreadable: int
 ) -> list[str]:
     copies = sum(len(group.copies) for group in found.groups)
     lines = [
         (
             f"{len(images):,} images; {copies:,} near-copies in {len(found.groups):,} groups"
             f" (cosine of {cfg['similarity']:g} or more); {len(found.outliers):,} odd images"
-            f" ({cfg['outlier']:g} deviations or more, by the mean distance to {k} neighbours)"
+            f" ({cfg['outlier']:g} deviations or more, by the mean distance to"
+            f" {_neighbours(cfg, images)} neighbours)"
         )
     ]
     if across := across_splits(images, found):

@@ -1,7 +1,6 @@
 """Read images with an exported encoder, as one vector each or one for each of N x N tiles.
 
-What ``embed``, ``duplicates`` and ``view`` share: the same preprocessing, and the same names of
-images.
+What ``embed`` and ``duplicates`` share: the same preprocessing, and the same names of images.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Reader:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        """Encode a batch."""
+        """Encode images uint8 (B, C, S, S) as (B, rows, dim)."""
         images = images.to(self.device, non_blocking=True)
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             outputs = self.network(images)

@@ -18,11 +18,8 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from ssl_patches.config.instantiate import build
 from ssl_patches.config.messages import Failed
 from ssl_patches.config.outside import read_json
-from ssl_patches.config.run_dir import SUMMARY
+from ssl_patches.config.run_dir import CELL, SUMMARY
 from ssl_patches.training.rows import Rows
-
-CELL = "cell.json"
-"""What a study leaves in the directory of each of its runs."""
 
 
 @dataclass(frozen=True)

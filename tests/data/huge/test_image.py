@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tifffile
 
-from ssl_patches.data.decode import UnreadableImage
+from ssl_patches.data.damage import UnreadableImage
 from ssl_patches.data.huge.image import LARGEST_SEGMENT, check_segment, failures_of
 
 

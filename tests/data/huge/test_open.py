@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssl_patches.data.decode import UnreadableImage
+from ssl_patches.data.damage import UnreadableImage
 from ssl_patches.data.huge.open import KEPT_OPEN, Opened, Opening, file_kind, require_extras
 
 tifffile = pytest.importorskip("tifffile")

@@ -43,7 +43,7 @@ def test_a_slide_has_three_channels(slide: str) -> None:
 
 
 def test_a_file_that_is_no_slide_is_damage(tmp_path: Path) -> None:
-    from ssl_patches.data.decode import UnreadableImage
+    from ssl_patches.data.damage import UnreadableImage
     from ssl_patches.data.huge.image import failures_of
 
     (tmp_path / "a.svs").write_bytes(b"no slide at all")

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from ssl_patches.config.outside import parse_json, read_json, read_text
-from ssl_patches.data.decode import DAMAGE
+from ssl_patches.data.damage import DAMAGE
 from ssl_patches.data.opening import open_image
 from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.compare.entries import Entry
