@@ -16,7 +16,7 @@ from ssl_patches.config.messages import BadRequest, Say
 from ssl_patches.config.plain_text import tell
 from ssl_patches.config.run_dir import stamp
 from ssl_patches.studies import design, planning, slurm
-from ssl_patches.studies.planning import Job, Plan
+from ssl_patches.studies.jobs import Job, Plan
 
 if TYPE_CHECKING:  # both load torch
     from ssl_patches.studies.estimate import Estimator, RunCost

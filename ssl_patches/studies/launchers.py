@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ssl_patches.config.messages import Failed
-from ssl_patches.studies import planning
-from ssl_patches.studies.planning import Plan
+from ssl_patches.studies import jobs
+from ssl_patches.studies.jobs import Plan
 from ssl_patches.studies.worker import POLL, Interrupted, JobStatus, Say, job_statuses, work
 
 
@@ -119,7 +119,7 @@ def main(file: str) -> int:
     _stop_when_orphaned()
     try:
         work(
-            planning.read_plan(Path(file)),
+            jobs.read_plan(Path(file)),
             say=lambda text: print(text, file=sys.stderr, flush=True),
             wait=False,
         )

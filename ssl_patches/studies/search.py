@@ -16,8 +16,8 @@ from ssl_patches.config.atomic import write_json
 from ssl_patches.config.messages import Say
 from ssl_patches.config.run_dir import CELL
 from ssl_patches.studies import optuna_search, rungs, tuning
+from ssl_patches.studies.jobs import Job, Plan, Search, StudyRun
 from ssl_patches.studies.optuna_search import Journal, Tried
-from ssl_patches.studies.planning import Job, Plan, Search, StudyRun
 from ssl_patches.studies.run_reader import SEARCH, State, run_state
 from ssl_patches.studies.space import label_of
 from ssl_patches.studies.trials import run_trial

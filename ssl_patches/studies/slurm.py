@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ssl_patches.config.messages import BadRequest, Failed
 
 if TYPE_CHECKING:
-    from ssl_patches.studies.planning import Plan
+    from ssl_patches.studies.jobs import Plan
 
 SIGNAL = signal.SIGUSR2
 RESTARTS = 1000  # time-outs after which submitit gives up; the budget ends a study, not these
@@ -48,11 +48,11 @@ class Worker:
 
         signal.signal(SIGNAL, save_first)
         try:
-            from ssl_patches.studies import planning
+            from ssl_patches.studies import jobs
             from ssl_patches.studies.worker import work
 
             work(
-                planning.read_plan(file),
+                jobs.read_plan(file),
                 say=lambda text: print(text, file=sys.stderr, flush=True),
                 wait=False,
             )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ssl_patches.config.messages import Say
 from ssl_patches.studies import rungs, tuning
-from ssl_patches.studies.planning import Job
+from ssl_patches.studies.jobs import Job
 from ssl_patches.training.callbacks.nonfinite import NonFinite
 from ssl_patches.training.prepare import prepare
 from ssl_patches.training.run import execute

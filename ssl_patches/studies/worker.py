@@ -26,7 +26,7 @@ from ssl_patches.config.atomic import write_json, write_text
 from ssl_patches.config.messages import Failed, Say
 from ssl_patches.config.run_dir import CELL, SUMMARY
 from ssl_patches.studies import tuning
-from ssl_patches.studies.planning import Job, Plan, Search, StudyRun
+from ssl_patches.studies.jobs import Job, Plan, Search, StudyRun
 from ssl_patches.studies.run_reader import ERROR, State, run_state
 from ssl_patches.studies.search import chosen_job, run_search, search_state, values_by_label
 from ssl_patches.studies.trials import run_trial

@@ -8,10 +8,10 @@ import pytest
 
 from ssl_patches import config
 from ssl_patches.config.words import spelled
-from ssl_patches.studies import design, planning
+from ssl_patches.studies import design, jobs, planning
 
 
-def planned(folder: Path, *words: str) -> planning.Plan:
+def planned(folder: Path, *words: str) -> jobs.Plan:
     return planning.plan(design.read_study(folder, words), folder / "out")
 
 

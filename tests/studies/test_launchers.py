@@ -6,7 +6,7 @@ import os
 import signal
 
 from ssl_patches.studies import launchers
-from ssl_patches.studies.planning import Plan
+from ssl_patches.studies.jobs import Plan
 from ssl_patches.studies.run_reader import State
 from ssl_patches.studies.worker import JobStatus
 

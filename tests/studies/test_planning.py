@@ -3,23 +3,19 @@ anything is written."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from small import REPOSITORY, SMALL
 
-from ssl_patches.config import mixture
-from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.data import build as build_data
-from ssl_patches.studies import design, planning
+from ssl_patches.studies import design, jobs, planning
 
 
-def planned(folder: Path, *words: str) -> planning.Plan:
+def planned(folder: Path, *words: str) -> jobs.Plan:
     return planning.plan(design.read_study(folder, words), folder / "out")
 
 
@@ -28,11 +24,6 @@ def refusals(folder: Path, *words: str) -> str:
         planned(folder, *words)
     assert not (folder / "out").exists()
     return str(caught.value).replace(f"{folder}/study.yaml: ", "")
-
-
-@cache
-def composed(*words: str) -> dict:
-    return mixture.request([*SMALL, *words], supplied=SUPPLIED, schema=PRETRAIN)
 
 
 def test_axes_multiply_and_names_can_be_read(tiny_study):
@@ -90,38 +81,6 @@ def test_combinations_can_be_left_out(tiny_study):
     assert [run.name for run in plan.runs] == ["jigsaw-seed0", "jigsaw-seed1", "masked-seed0"]
 
 
-def test_the_key_is_what_decides_the_numbers_and_nothing_else():
-    key = planning.run_key(composed(), "data")
-    same = [
-        "run_dir=elsewhere",
-        "resume=true",
-        "data.num_workers=2",
-        "trainer.device=cpu",
-        "trainer.log_every=3",
-        "logger=wandb",
-    ]
-    assert {planning.run_key(composed(word), "data") for word in same} == {key}
-    others = [
-        "seed=1",
-        "task=masked",
-        "task.permutations=24",
-        "sampler.gap=1",
-        "optimizer.base_lr=1e-3",
-        "trainer.precision=bf16",
-        "budget.images=128",
-        "evaluation.train_images=32",
-        "data.count=128",
-    ]
-    changed = [planning.run_key(composed(word), "data") for word in others]
-    assert len({key, *changed, planning.run_key(composed(), "other data")}) == len(others) + 2
-
-
-def test_the_key_names_the_protocol(monkeypatch):
-    before = planning.run_key(composed(), "data")
-    monkeypatch.setattr(planning, "TRAINING", planning.TRAINING + 1)
-    assert planning.run_key(composed(), "data") != before
-
-
 def test_images_that_lie_elsewhere_are_the_same_cell_and_other_images_are_not(tmp_path, tiny_study):
     import numpy as np
     from PIL import Image
@@ -176,13 +135,6 @@ def test_seeds_and_budgets_that_are_filled_in_are_those_that_composing_gives(
     quick = planned(folder)
     monkeypatch.setattr(planning, "PLAIN", re.compile("nothing"))
     assert planned(folder) == quick
-
-
-def test_a_plan_survives_its_file(tiny_study, tmp_path):
-    tune = {"values": {"optimizer.base_lr": [1e-3, 2e-3]}, "share": 0.5, "seed": 100}
-    plan = planned(tiny_study(tune=tune, supervised=True))
-    assert planning.read_plan(plan.save()) == plan
-    assert plan.save() == plan.save() != dataclasses.replace(plan, trials=[]).save()
 
 
 @pytest.mark.parametrize(
@@ -318,7 +270,7 @@ def test_a_run_of_before_is_found_and_images_that_changed_are_run_anew(tmp_path,
         build_data.source(cfg, split, whole=False).former_fingerprint()
         for split in ("train", "val")
     ]
-    before = planning.run_key(cfg, " ".join(prints))
+    before = jobs.run_key(cfg, " ".join(prints))
     at = folder / "out" / "cells" / f"{other.name}-{before[:8]}"
     at.mkdir(parents=True)
     (at / "summary.json").write_text(json.dumps({"data_fingerprint": prints[0]}))

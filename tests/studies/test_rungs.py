@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from ssl_patches.data.embedded import EmbeddedSource
-from ssl_patches.studies import design, planning, rungs, trials
+from ssl_patches.studies import design, jobs, planning, rungs, trials
 
 
 @pytest.fixture
-def job(tiny_study) -> planning.Job:
+def job(tiny_study) -> jobs.Job:
     folder = tiny_study(axes={"task": ["jigsaw"], "seed": [0]}, tune=None)
     plan = planning.plan(design.read_study(folder), folder / "out")
     return plan.runs[0].choices[0]
 
 
-def result(job: planning.Job, directory: Path, lags) -> dict:
+def result(job: jobs.Job, directory: Path, lags) -> dict:
     directory.mkdir(exist_ok=True)
     trials.run_trial(job, directory, say=lambda _: None, lags=lags)
     assert not (directory / "checkpoints").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ssl_patches.config.atomic import write_json
-from ssl_patches.studies import design, planning, rungs, search, tuning, worker
+from ssl_patches.studies import design, jobs, planning, rungs, search, tuning, worker
 
 pytest.importorskip("optuna")
 
@@ -47,11 +47,11 @@ def trained(kill: Callable[[str], None] = lambda _: None) -> Callable[..., None]
 
 
 @pytest.fixture
-def planned(tiny_study, monkeypatch) -> Callable[..., planning.Plan]:
+def planned(tiny_study, monkeypatch) -> Callable[..., jobs.Plan]:
     """``planned(out, trials=6)``: a study of two tasks whose trials take no time."""
     monkeypatch.setattr(search, "run_trial", trained())
 
-    def plan(out: Path, *words: str, tasks=("jigsaw",), supervised=False, **tune) -> planning.Plan:
+    def plan(out: Path, *words: str, tasks=("jigsaw",), supervised=False, **tune) -> jobs.Plan:
         keys = {"tune": {**TUNE, **tune}, "axes": {"task": list(tasks), "seed": [0]}}
         folder = tiny_study(**keys, supervised=supervised)
         return planning.plan(design.read_study(folder, words), out)
@@ -59,7 +59,7 @@ def planned(tiny_study, monkeypatch) -> Callable[..., planning.Plan]:
     return plan
 
 
-def searched(plan: planning.Plan) -> list[dict]:
+def searched(plan: jobs.Plan) -> list[dict]:
     for each in plan.searches:
         plan.directory(each).mkdir(parents=True, exist_ok=True)
         search.run_search(plan, each, say=lambda _: None)
@@ -91,7 +91,7 @@ def test_every_task_gets_the_same_trials_and_the_runs_take_what_won(planned, tmp
         assert status.job.cfg["task"]["_target_"].endswith("Supervised") == supervised
         lr = best["chosen"]["optimizer.base_lr"]
         assert status.job.cfg["optimizer"]["base_lr"] == lr
-        assert planning.read_plan(plan.save()) == plan
+        assert jobs.read_plan(plan.save()) == plan
 
 
 def test_a_searched_run_is_the_run_that_is_typed_with_what_was_chosen(
