@@ -31,14 +31,6 @@ GROUPS = {
     "experiments": "experiment",
     "probes": "probe",
 }
-COMPLETION = """\
-_ssl_patches() {{
-    COMPREPLY=($(ssl-patches completion words "${{COMP_WORDS[@]:1:COMP_CWORD}}"))
-    [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace
-}}
-COMP_WORDBREAKS=${{COMP_WORDBREAKS//=/}}
-{before}complete -o default -F _ssl_patches ssl-patches
-"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command in ("--version", "version"):
         return _version()
     if command == "completion":
-        return _completion(rest)
+        from ssl_patches.cli.completion import completion_command
+
+        return completion_command(rest, COMMANDS, GROUPS)
     if command not in COMMANDS:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         remedy = f"did you mean '{near[0]}'?" if near else f"choose among: {', '.join(COMMANDS)}"
@@ -271,6 +265,15 @@ def _duplicates(request: Typed) -> int:
     return 0
 
 
+def _view(request: Typed) -> int:
+    from ssl_patches.studies.view.request import view_request
+
+    asked = view_request(request.words, config_dirs=request.config_dirs)  # before torch loads
+    from ssl_patches.studies.view.command import view_command
+
+    return view_command(asked, say=_say)
+
+
 def _study(request: Typed) -> int:
     from ssl_patches.studies.command import study_command
 
@@ -357,33 +360,6 @@ def _version() -> int:
     return 0
 
 
-def _completion(rest: Sequence[str]) -> int:
-    if rest[:1] == ["words"]:
-        from ssl_patches.cli.completion import complete
-        from ssl_patches.config.files import conf_dir
-
-        typed = list(rest[1:])
-        if len(typed) <= 1:
-            print("\n".join(name for name in COMMANDS if name.startswith("".join(typed))))
-        elif typed[-1].startswith("-"):
-            flags = [*ALLOWED_FLAGS.get(typed[0], ()), "--help"]
-            print("\n".join(flag for flag in flags if flag.startswith(typed[-1])))
-        elif (conf_dir() / f"{typed[0]}.yaml").is_file():  # takes settings
-            print("\n".join(complete(typed)))
-        elif typed[0] == "list":
-            print("\n".join(name for name in GROUPS if name.startswith(typed[-1])))
-        return 0
-    if rest[:1] not in (["bash"], ["zsh"]):
-        return _refuse("completion: give a shell, bash or zsh")
-    print(
-        COMPLETION.format(
-            before="autoload -Uz bashcompinit && bashcompinit\n" if rest[0] == "zsh" else ""
-        ),
-        end="",
-    )
-    return 0
-
-
 COMMANDS: dict[str, Callable[[Typed], int]] = {
     "pretrain": _pretrain,
     "evaluate": _evaluate,
@@ -394,6 +370,7 @@ COMMANDS: dict[str, Callable[[Typed], int]] = {
     "study": _study,
     "runs": _runs,
     "compare": _compare,
+    "view": _view,
     "doctor": _doctor,
     "pack": _pack,
     "list": _list,

@@ -106,8 +106,8 @@ def runs_of_study(place: Path, command: str = "compare") -> Path:
     out = Path("runs") / design.name_of(file)
     if not out.is_dir():
         raise ValueError(
-            f"{command} {place}: is a study, and its runs are not in {out}; give the folder that out="
-            " named, or run it first with ssl-patches study"
+            f"{command} {place}: is a study, and its runs are not in {out}; give the folder that"
+            " out= named, or run it first with ssl-patches study"
         )
     return out
 

@@ -87,7 +87,7 @@ class Jobs:
             del self._known[key]
 
     def work(self) -> None:
-        """Carry out jobs until ``stop``. What goes wrong with files or memory is told by the job."""
+        """Carry out jobs until ``stop``; what goes wrong with files or memory, the job tells."""
         while (next_one := self._waiting.get()) is not None:
             job, make = next_one
             job.state = "working"

@@ -28,7 +28,8 @@ class Points:
     """What a map shows of N images, in their order.
 
     ``vectors`` (N, dim) float32; ``places`` (N, 2) in 0..1; ``clusters`` (N,). ``labels`` (N,): a
-    class, -1 for none, or an amount. ``thumbnails``: WebP of each. ``total``: images that there are.
+    class, -1 for none, or an amount. ``thumbnails``: WebP of each. ``total``: images
+    that there are.
     """
 
     vectors: NDArray[np.float32]

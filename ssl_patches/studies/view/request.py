@@ -40,7 +40,9 @@ def view_request(words: Sequence[str], *, config_dirs: Sequence[Path]) -> ViewRe
             + ": takes one run, study or folder of runs; give ssl-patches view RUN"
         ]
     elif not Path(places[0]).exists():
-        wrong = [f"view {places[0]}: there is no such folder; `ssl-patches runs` lists those of runs"]
+        wrong = [
+            f"view {places[0]}: there is no such folder; `ssl-patches runs` lists those of runs"
+        ]
     try:
         cfg = config.request(
             "view",
