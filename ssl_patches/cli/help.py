@@ -210,7 +210,7 @@ are refused unless --mixed is given, and then marked and not tested against each
     ),
     "view": (
         """\
-ssl-patches view RUN_OR_STUDY [port=N] [images=2000] [data=... KEY=VALUE ...] [--config-dir DIR]
+ssl-patches view RUN_OR_STUDY [port=N] [images=2000] [KEY=VALUE ...] [--config-dir DIR]
 
 Serves pages on this machine (127.0.0.1) until ctrl-C, from what is on disk, and prints their
 address. Of a run: results, alarms, health and pictures, and a map of its training images by

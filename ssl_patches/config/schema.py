@@ -128,7 +128,7 @@ DUPLICATES = {
     "overwrite": bool,
 }
 
-VIEW = {"port": int, "images": int}
+VIEW = {"port": int, "seconds": float | None, "images": int}
 
 EXPORT = {
     "model": str,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Timer
+
 from ssl_patches.config.messages import Say
 from ssl_patches.config.plain_text import tell
 from ssl_patches.studies.view.found import Place, find_place, has_encoder, pictures
@@ -24,6 +26,10 @@ def view_command(request: ViewRequest, *, say: Say) -> int:
     with serving(site, key=key, port=request.cfg["port"]) as address:
         tell(address)
         say("open it in a browser of this machine; ctrl-C ends it")
+        if request.cfg["seconds"] is not None:
+            timer = Timer(request.cfg["seconds"], jobs.stop)
+            timer.daemon = True
+            timer.start()
         try:
             jobs.work()
         except KeyboardInterrupt:

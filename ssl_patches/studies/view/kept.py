@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ssl_patches.config.atomic import replacing
 from ssl_patches.config.machine import cache_folder
 from ssl_patches.config.outside import parse_json
+from ssl_patches.data.damage import DAMAGE
 
 MOST = 50  # maps; one of 2,000 images takes about 5 MB
 LARGEST = 2**29  # bytes of a file that is read
@@ -50,7 +51,7 @@ def file_of(key: str | None) -> Path | None:
 
 def read_points(file: Path) -> Points | None:
     """Read what ``keep_points`` wrote; None where it is not there, or damaged."""
-    with suppress(OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    with suppress(*DAMAGE, zipfile.BadZipFile):
         if file.stat().st_size > LARGEST:
             return None
         with np.load(file, allow_pickle=False) as stored:

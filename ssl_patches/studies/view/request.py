@@ -55,6 +55,7 @@ def view_request(words: Sequence[str], *, config_dirs: Sequence[Path]) -> ViewRe
         raise BadRequest([*wrong, *error.problems], error.guess) from None
     rules = {
         "port": (0 <= cfg["port"] <= 65535, "0 to 65535", "0"),
+        "seconds": (cfg["seconds"] is None or cfg["seconds"] > 0, "above 0", "null"),
         "images": (LEAST <= cfg["images"] <= MOST, f"{LEAST} to {MOST}", "2000"),
     }
     wrong += [

@@ -83,7 +83,7 @@ class Site:
                 return Answer(200, f"{kind}; charset=utf-8", file.read_bytes())
             case ["report"] if not self.place.single:
                 try:
-                    return Answer(200, HTML, self.report.page().encode(), REPORT)
+                    return Answer(200, HTML, _encoded(self.report.page()), REPORT)
                 except ValueError as error:
                     return self._error(404, str(error))
             case ["run", number, *rest] if number in self._numbers():
@@ -142,7 +142,7 @@ class Site:
 
     def _error(self, status: int, said: str) -> Answer:
         page = pages.error_page(self.root, "Not found", said)
-        return Answer(status, HTML, page.encode())
+        return Answer(status, HTML, _encoded(page))
 
 
 def no_encoder(run: Path) -> str:
@@ -153,8 +153,12 @@ def no_encoder(run: Path) -> str:
     )
 
 
+def _encoded(page: str) -> bytes:
+    return page.encode("utf-8", "backslashreplace")  # names of files may be no text
+
+
 def _html(page: str) -> Answer:
-    return Answer(200, HTML, page.encode("utf-8", "backslashreplace"))
+    return Answer(200, HTML, _encoded(page))
 
 
 def _told(status: int, **content: Any) -> Answer:
