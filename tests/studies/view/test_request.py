@@ -13,7 +13,7 @@ def test_every_mistake_is_told_at_once():
     with pytest.raises(BadRequest) as told:
         view_request(words, config_dirs=[])
     begins = [problem.partition(":")[0] for problem in told.value.problems]
-    assert begins == ["view nowhere", "port=99999", "seconds=0.0", "images=3"]
+    assert begins == ["view nowhere", "port=99999", "seconds=0", "images=3"]
 
 
 @pytest.mark.parametrize("places", [[], ["a", "b"]])
