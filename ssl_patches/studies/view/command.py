@@ -6,9 +6,9 @@ from threading import Timer
 
 from ssl_patches.config.messages import Say
 from ssl_patches.config.plain_text import tell
-from ssl_patches.studies.view.found import Place, find_place, has_encoder, pictures
-from ssl_patches.studies.view.jobs import Jobs
-from ssl_patches.studies.view.report import Report
+from ssl_patches.studies.view.found import Shown, figure_files, find_shown, has_encoder
+from ssl_patches.studies.view.jobs import Computations
+from ssl_patches.studies.view.report import Compared
 from ssl_patches.studies.view.request import ViewRequest
 from ssl_patches.studies.view.server import new_key, serving
 from ssl_patches.studies.view.site import Site, no_encoder
@@ -19,10 +19,10 @@ def view_command(request: ViewRequest, *, say: Say) -> int:
 
     ValueError for a place that holds no run, or a run that has nothing to show.
     """
-    place = find_place(request.place)
+    place = find_shown(request.place)
     _refuse_nothing_to_show(place, say)
-    jobs, key = Jobs(say), new_key()
-    site = Site(f"/{key}/", place, request, jobs, Report(place))
+    jobs, key = Computations(say), new_key()
+    site = Site(f"/{key}/", place, request, jobs, Compared(place))
     with serving(site, key=key, port=request.cfg["port"]) as address:
         tell(address)
         say("open it in a browser of this machine; ctrl-C ends it")
@@ -37,10 +37,10 @@ def view_command(request: ViewRequest, *, say: Say) -> int:
     return 0
 
 
-def _refuse_nothing_to_show(place: Place, say: Say) -> None:
+def _refuse_nothing_to_show(place: Shown, say: Say) -> None:
     """Say that a run has no map yet. ValueError where it has no pictures either."""
     run = place.runs[0]
     if place.single and not has_encoder(run):
-        if not pictures(run):
+        if not figure_files(run):
             raise ValueError(f"view {run}: has no pictures yet, and no map: {no_encoder(run)}")
         say(f"no map: {no_encoder(run)}")

@@ -25,7 +25,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
-class Place:
+class Shown:
     """A place to look at. ``runs``: folders of runs, by path; ``single``: it is a run itself."""
 
     path: Path
@@ -38,10 +38,10 @@ class Place:
         return run.resolve().name if self.single else run.relative_to(self.path).as_posix()
 
 
-def find_place(path: Path) -> Place:
+def find_shown(path: Path) -> Shown:
     """Find the runs at or below ``path``, or of the study that it is. ValueError where none is."""
     if (path / CONFIG).is_file():
-        return Place(path, [path], True)
+        return Shown(path, [path], True)
     path = runs_of_study(path, "view")
     runs = list(run_folders(path)) if path.is_dir() else []
     if not runs:
@@ -55,7 +55,7 @@ def find_place(path: Path) -> Place:
             f"view {path}: is no run and holds none (a run has {CONFIG}); `ssl-patches runs DIR`"
             " lists those below DIR"
         )
-    return Place(path, runs[:MOST_RUNS], False)
+    return Shown(path, runs[:MOST_RUNS], False)
 
 
 def has_encoder(run: Path) -> bool:
@@ -63,7 +63,7 @@ def has_encoder(run: Path) -> bool:
     return (run / "encoder").is_dir()
 
 
-def pictures(run: Path) -> dict[str, Path]:
+def figure_files(run: Path) -> dict[str, Path]:
     """Map the name of each picture of a run to its file: health first, then by name.
 
     What is no PNG is left out, and links too: a folder may come from somebody else.

@@ -1,7 +1,7 @@
 """Compute what pages ask for, one thing at a time, in the main thread, while others serve.
 
 Why the main thread: ctrl-C ends a computation there at once, and there is never more than one. Who
-asks gets a ``Job`` back and looks at it again later.
+asks gets a ``Computation`` back and looks at it again later.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KEPT = 4  # results in memory: each may hold an encoder
 TOLD = 5.0  # seconds between lines of progress
 
 
-class Job(Generic[Result]):
+class Computation(Generic[Result]):
     """A computation: ``state``, what is being done, and the result once it is done."""
 
     def __init__(self, name: str, say: Say) -> None:
@@ -55,16 +55,24 @@ class Job(Generic[Result]):
         return "" if left is None else f", {left:.0f} s left"
 
 
-class Jobs:
+Make = Callable[[Computation[Result]], Result]
+"""What computes a result, and tells its progress to the computation that it is given."""
+
+
+class Computations:
     """The computations of a server, by key; ``work`` carries them out in the order asked."""
 
     def __init__(self, say: Say) -> None:
         self._say, self._lock = say, Lock()
-        self._known: OrderedDict[Any, Job[Any]] = OrderedDict()
-        self._waiting: SimpleQueue[tuple[Job[Any], Callable[[Job[Any]], Any]] | None]
+        self._known: OrderedDict[Any, Computation[Any]] = OrderedDict()
+        self._waiting: SimpleQueue[
+            tuple[Computation[Any], Callable[[Computation[Any]], Any]] | None
+        ]
         self._waiting = SimpleQueue()
 
-    def ask(self, key: Any, name: str, make: Callable[[Job[Result]], Result]) -> Job[Result]:
+    def ask(
+        self, key: Any, name: str, make: Callable[[Computation[Result]], Result]
+    ) -> Computation[Result]:
         """Return the job of ``key``; one that is new is carried out by ``make``.
 
         One that failed is handed out once; who asks again has it tried anew.
@@ -72,7 +80,7 @@ class Jobs:
         with self._lock:
             job = self._known.get(key)
             if job is None:
-                job = self._known[key] = Job(name, self._say)
+                job = self._known[key] = Computation(name, self._say)
                 self._waiting.put((job, make))
             elif job.state == "failed":
                 del self._known[key]

@@ -4,8 +4,9 @@ Points that lie together in a map (van der Maaten and Hinton, 2008) are neighbou
 The traps: distances between groups, their sizes and their densities mean nothing, and a map shows
 groups in noise too. So a click shows the neighbours by features, not those of the map.
 
-Why t-SNE: scikit-learn is here anyway. umap-learn brings numba and llvmlite, and is not faster at
-the number of points that a map shows (docs/view.md has both measured).
+Why t-SNE: scikit-learn is here anyway. umap-learn brings numba and llvmlite, 190 MB, and compiles
+itself in each process: the first map, which is all that most processes make, takes it twice as long
+(docs/view.md has both measured, benchmarks/maps/measure.py measures).
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.features.reader import Reader, image_name
 from ssl_patches.evaluation.floors import digest
 from ssl_patches.studies.view import kept
-from ssl_patches.studies.view.jobs import Job
+from ssl_patches.studies.view.jobs import Computation
 from ssl_patches.studies.view.kept import Points
 from ssl_patches.studies.view.layout import directions, grouped, laid_out
 from ssl_patches.studies.view.request import ViewRequest
@@ -101,7 +101,7 @@ class RunMap:
         return Near(which, [float(min(1.0, self._rows[at] @ row)) for at in which])
 
 
-def run_map(run: Path, request: ViewRequest, job: Job[RunMap]) -> RunMap:
+def run_map(run: Path, request: ViewRequest, job: Computation[RunMap]) -> RunMap:
     """Make the map of a run, or find it in the cache.
 
     ValueError where the run has no export, or its images cannot be had; the line says what to type.
@@ -148,7 +148,9 @@ def _key(
     )
 
 
-def _points(reader: Reader, source: ImageSource, *, images: int, job: Job[RunMap]) -> Points:
+def _points(
+    reader: Reader, source: ImageSource, *, images: int, job: Computation[RunMap]
+) -> Points:
     """Read features and thumbnails in one pass over the images, then lay them out."""
     job.begin("reading images", min(images, len(source)))
     vectors, labels, index, pictures = [], [], [], []

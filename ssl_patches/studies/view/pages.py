@@ -20,9 +20,9 @@ from ssl_patches.studies.view.found import (
     HEALTH,
     MOST_RUNS,
     PREVIEW,
-    Place,
+    Shown,
     alarm_lines,
-    pictures,
+    figure_files,
     result_rows,
 )
 
@@ -62,12 +62,12 @@ def error_page(root: str, title: str, said: str) -> str:
     return html_page(root, title, [f"<h1>{html_text(title)}</h1><p>{html_text(said)}</p>"])
 
 
-def place_page(root: str, place: Place, report: str) -> str:
+def folder_page(root: str, place: Shown, report: str) -> str:
     """Return the page of a folder of runs: what compares them, then every run.
 
     ``report``: HTML of the comparison.
     """
-    title = f"Runs of {place.path.resolve().name}"
+    title = place.path.resolve().name
     body = [
         f"<h1>{html_text(title)}</h1>",
         f"<p>{len(place.runs):,} runs in {html_text(place.path)}",
@@ -84,13 +84,13 @@ def place_page(root: str, place: Place, report: str) -> str:
             f'<article><h3><a href="{link}">{html_text(place.name(number))}</a></h3>',
             f"<p>{html_text(_traits(run))}</p>",
             *_verdict(result_rows(run.summary)),
-            *_pictures(link, pictures(run.path), (HEALTH, PREVIEW), title=False),
+            *_pictures(link, figure_files(run.path), (HEALTH, PREVIEW), title=False),
             "</article>",
         ]
     return html_page(root, title, [*body, "</div>"])
 
 
-def run_page(root: str, place: Place, number: int, *, map_said: str) -> str:
+def run_page(root: str, place: Shown, number: int, *, map_said: str) -> str:
     """Return the page of a run. ``map_said``: why there is no map, "" where there can be one."""
     run, name = read_run(place.runs[number]), place.name(number)
     rows, link = result_rows(run.summary), f"{root}run/{number}/"
@@ -99,14 +99,14 @@ def run_page(root: str, place: Place, number: int, *, map_said: str) -> str:
     body += [f'<p class="note">ALARM {html_text(line)}</p>' for line in alarm_lines(run.path)]
     body += [*_verdict(rows), *_map_link(link, map_said)]
     body += _results(rows)
-    shown = pictures(run.path)
+    shown = figure_files(run.path)
     body += ["<section><h2>Pictures</h2>", *_pictures(link, shown, tuple(shown), title=True)]
     body += [] if shown else ["<p>None yet: they are drawn during the run.</p>"]
     body += ["</section>", *_facts(run)]
     return html_page(root, name, body)
 
 
-def map_page(root: str, place: Place, number: int, *, largest_mb: int) -> str:
+def map_page(root: str, place: Shown, number: int, *, largest_mb: int) -> str:
     """Return the page of the map of a run; a script asks for the points and draws them."""
     name, link = place.name(number), f"{root}run/{number}/"
     return html_page(
@@ -138,7 +138,7 @@ def map_page(root: str, place: Place, number: int, *, largest_mb: int) -> str:
     )
 
 
-def _back(root: str, place: Place) -> str:
+def _back(root: str, place: Shown) -> str:
     if place.single:
         return ""
     return f'<nav><a href="{root}">back to {html_text(place.path.resolve().name)}</a></nav>'

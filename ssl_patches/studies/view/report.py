@@ -12,16 +12,16 @@ from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.studies.compare.command import can_draw
 from ssl_patches.studies.compare.comparison import Comparison, compare_runs
 from ssl_patches.studies.compare.table import render
-from ssl_patches.studies.view.found import Place
+from ssl_patches.studies.view.found import Shown
 from ssl_patches.studies.view.pages import html_text
 
 MISSING = "the report page needs altair and vl-convert-python: pip install 'ssl-patches[report]'"
 
 
-class Report:
+class Compared:
     """The comparison of the runs of a place, made anew when one of them finishes."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Shown) -> None:
         self._place, self._lock = place, Lock()
         self._comparison: Comparison | None = None
         self._state = self._page = self._error = ""

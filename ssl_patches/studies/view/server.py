@@ -22,7 +22,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from threading import Thread
 from urllib.parse import unquote
 
-from ssl_patches.studies.view.site import LARGEST_MB, Answer, Site
+from ssl_patches.studies.view.site import LARGEST_MB, Reply, Site
 
 LOOPBACK = "127.0.0.1"
 NAMES = (LOOPBACK, "localhost")
@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE
 
     def do_GET(self) -> None:
-        """Answer with a page, a picture or numbers."""
+        """Reply with a page, a picture or numbers."""
         if (parts := self._parts()) is not None:
             self._send(self.site.get(parts))
 
@@ -91,9 +91,9 @@ class Handler(BaseHTTPRequestHandler):
     def _refuse(self, status: int, said: str) -> None:
         """Refuse a request whose content, if any, is not read."""
         self.close_connection = True
-        self._send(Answer(status, "text/plain; charset=utf-8", f"{said}\n".encode()))
+        self._send(Reply(status, "text/plain; charset=utf-8", f"{said}\n".encode()))
 
-    def _send(self, answer: Answer) -> None:
+    def _send(self, answer: Reply) -> None:
         self.send_response(answer.status)
         headers = {
             "Content-Type": answer.kind,

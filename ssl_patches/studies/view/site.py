@@ -1,4 +1,4 @@
-"""Answer what a browser asks for: an address is looked up among what was found, and made anew.
+"""Reply what a browser asks for: an address is looked up among what was found, and made anew.
 
 No part of an address becomes a path: a run is a number in a list, a picture a name in a table.
 """
@@ -18,13 +18,13 @@ from ssl_patches.studies.view import pages
 from ssl_patches.studies.view.colourings import colourings
 from ssl_patches.studies.view.found import (
     FIGURES,
-    Place,
+    Shown,
+    figure_files,
     has_encoder,
     picture_bytes,
-    pictures,
 )
-from ssl_patches.studies.view.jobs import Job, Jobs
-from ssl_patches.studies.view.report import Report
+from ssl_patches.studies.view.jobs import Computation, Computations
+from ssl_patches.studies.view.report import Compared
 from ssl_patches.studies.view.request import ViewRequest
 
 if TYPE_CHECKING:  # maps load timm: seconds that the other pages need not wait for
@@ -46,7 +46,7 @@ STATIC = {
 }
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """What is sent back: ``body`` of the kind ``kind`` under the rules ``policy``."""
 
     status: int
@@ -55,7 +55,7 @@ class Answer(NamedTuple):
     policy: str = OWN
 
 
-def make_map(run: Path, request: ViewRequest, job: Job[RunMap]) -> RunMap:
+def make_map(run: Path, request: ViewRequest, job: Computation[RunMap]) -> RunMap:
     """Make the map of a run, as ``mapping.run_map`` does; loaded when one is asked for."""
     job.begin("loading what reads images")
     from ssl_patches.studies.view.mapping import run_map
@@ -68,30 +68,30 @@ class Site:
     """Everything that is served below ``root``, the address that begins with the key."""
 
     root: str
-    place: Place
+    place: Shown
     request: ViewRequest
-    jobs: Jobs
-    report: Report
+    jobs: Computations
+    report: Compared
 
-    def get(self, parts: Sequence[str]) -> Answer:
-        """Answer a GET of the address ``root`` + "/".join(parts)."""
+    def get(self, parts: Sequence[str]) -> Reply:
+        """Reply a GET of the address ``root`` + "/".join(parts)."""
         match list(parts):
             case [""]:
                 return self._front()
             case [name] if name in STATIC:
                 file, kind = STATIC[name]
-                return Answer(200, f"{kind}; charset=utf-8", file.read_bytes())
+                return Reply(200, f"{kind}; charset=utf-8", file.read_bytes())
             case ["report"] if not self.place.single:
                 try:
-                    return Answer(200, HTML, _encoded(self.report.page()), REPORT)
+                    return Reply(200, HTML, _encoded(self.report.page()), REPORT)
                 except ValueError as error:
                     return self._error(404, str(error))
             case ["run", number, *rest] if number in self._numbers():
                 return self._of_run(int(number), rest)
         return self._error(404, "There is no such page.")
 
-    def post(self, parts: Sequence[str], body: bytes) -> Answer:
-        """Answer a POST: an image that was dropped on the map of a run."""
+    def post(self, parts: Sequence[str], body: bytes) -> Reply:
+        """Reply a POST: an image that was dropped on the map of a run."""
         match list(parts):
             case ["run", number, "near"] if number in self._numbers():
                 found = self._map(int(number)).result
@@ -103,25 +103,25 @@ class Site:
     def _numbers(self) -> set[str]:
         return {str(number) for number in range(len(self.place.runs))}
 
-    def _front(self) -> Answer:
+    def _front(self) -> Reply:
         if self.place.single:
             return self._of_run(0, [""])
         part = self.report.html(self.root)
-        return _html(pages.place_page(self.root, self.place, part))
+        return _html(pages.folder_page(self.root, self.place, part))
 
-    def _of_run(self, number: int, parts: Sequence[str]) -> Answer:
+    def _of_run(self, number: int, parts: Sequence[str]) -> Reply:
         run = self.place.runs[number]
         match list(parts):
             case [""]:
                 said = "" if has_encoder(run) else no_encoder(run)
                 return _html(pages.run_page(self.root, self.place, number, map_said=said))
             case [folder, name] if folder == FIGURES:
-                file = pictures(run).get(name)
+                file = figure_files(run).get(name)
                 content = None if file is None else picture_bytes(file)
                 return (
                     self._error(404, "There is no such picture.")
                     if content is None
-                    else Answer(200, "image/png", content)
+                    else Reply(200, "image/png", content)
                 )
             case ["map"]:
                 page = pages.map_page(self.root, self.place, number, largest_mb=LARGEST_MB)
@@ -134,15 +134,15 @@ class Site:
                     return _of_point(found, what, int(point))
         return self._error(404, "There is no such page.")
 
-    def _map(self, number: int) -> Job[RunMap]:
+    def _map(self, number: int) -> Computation[RunMap]:
         run = self.place.runs[number]
         return self.jobs.ask(
             number, self.place.name(number), lambda job: make_map(run, self.request, job)
         )
 
-    def _error(self, status: int, said: str) -> Answer:
+    def _error(self, status: int, said: str) -> Reply:
         page = pages.error_page(self.root, "Not found", said)
-        return Answer(status, HTML, _encoded(page))
+        return Reply(status, HTML, _encoded(page))
 
 
 def no_encoder(run: Path) -> str:
@@ -157,15 +157,15 @@ def _encoded(page: str) -> bytes:
     return page.encode("utf-8", "backslashreplace")  # names of files may be no text
 
 
-def _html(page: str) -> Answer:
-    return Answer(200, HTML, _encoded(page))
+def _html(page: str) -> Reply:
+    return Reply(200, HTML, _encoded(page))
 
 
-def _told(status: int, **content: Any) -> Answer:
-    return Answer(status, JSON, json.dumps(content).encode())
+def _told(status: int, **content: Any) -> Reply:
+    return Reply(status, JSON, json.dumps(content).encode())
 
 
-def _points(job: Job[RunMap]) -> Answer:
+def _points(job: Computation[RunMap]) -> Reply:
     found = job.result
     if found is None:
         return _told(
@@ -191,13 +191,13 @@ def _points(job: Job[RunMap]) -> Answer:
     )
 
 
-def _of_point(found: RunMap, what: str, point: int) -> Answer:
+def _of_point(found: RunMap, what: str, point: int) -> Reply:
     if what == "thumb":
-        return Answer(200, "image/webp", found.points.thumbnails[point])
+        return Reply(200, "image/webp", found.points.thumbnails[point])
     return _told(200, **_neighbours(found.near(point)))
 
 
-def _near(found: RunMap, body: bytes) -> Answer:
+def _near(found: RunMap, body: bytes) -> Reply:
     try:
         pixels, near, place = found.near_image(body)
     except UnreadableImage as error:

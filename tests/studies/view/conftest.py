@@ -13,8 +13,8 @@ from urllib.request import Request, urlopen
 import pytest
 from networks import proven_in_this_process, write
 
-from ssl_patches.studies.view.command import Jobs, Report, Site
-from ssl_patches.studies.view.found import find_place
+from ssl_patches.studies.view.command import Compared, Computations, Site
+from ssl_patches.studies.view.found import find_shown
 from ssl_patches.studies.view.request import view_request
 from ssl_patches.studies.view.server import serving
 
@@ -76,10 +76,10 @@ def browse() -> Callable[..., object]:
 
     @contextmanager
     def served(place: Path, *words: str, site: type[Site] = Site) -> Iterator[Browser]:
-        found = find_place(place)
-        jobs = Jobs(lambda _: None)
+        found = find_shown(place)
+        jobs = Computations(lambda _: None)
         request = view_request([str(place), *(words or DATA)], config_dirs=[])
-        made = site(f"/{KEY}/", found, request, jobs, Report(found))
+        made = site(f"/{KEY}/", found, request, jobs, Compared(found))
         worker = Thread(target=jobs.work)
         with serving(made, key=KEY, port=0) as address:
             worker.start()

@@ -7,16 +7,16 @@ from threading import Thread
 import pytest
 
 from ssl_patches.studies.view import jobs as module
-from ssl_patches.studies.view.jobs import KEPT, Job, Jobs
+from ssl_patches.studies.view.jobs import KEPT, Computation, Computations
 
 
-def worked(jobs: Jobs) -> None:
+def worked(jobs: Computations) -> None:
     jobs.stop()
     jobs.work()
 
 
 def test_jobs_are_carried_out_once_in_the_order_asked():
-    jobs, order = Jobs(lambda _: None), []
+    jobs, order = Computations(lambda _: None), []
     for key in (1, 2, 1, 3):
         jobs.ask(key, "a map", lambda _, key=key: order.append(key) or key)
     worked(jobs)
@@ -26,9 +26,9 @@ def test_jobs_are_carried_out_once_in_the_order_asked():
 
 def test_a_job_that_failed_says_why_once_and_is_then_tried_anew():
     told: list[str] = []
-    jobs = Jobs(told.append)
+    jobs = Computations(told.append)
 
-    def fail(_: Job[int]) -> int:
+    def fail(_: Computation[int]) -> int:
         raise ValueError("the images are gone")
 
     jobs.ask("a", "run a", fail)
@@ -42,7 +42,7 @@ def test_a_job_that_failed_says_why_once_and_is_then_tried_anew():
 
 
 def test_only_the_last_results_stay_in_memory():
-    jobs = Jobs(lambda _: None)
+    jobs = Computations(lambda _: None)
     for key in range(KEPT + 2):
         jobs.ask(key, "", lambda _, key=key: key)
     worked(jobs)
@@ -53,7 +53,7 @@ def test_only_the_last_results_stay_in_memory():
 def test_progress_says_how_long_it_takes_from_what_is_done(monkeypatch):
     now, told = [0.0], []
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    job: Job[int] = Job("run", told.append)
+    job: Computation[int] = Computation("run", told.append)
     assert job.seconds_left() is None
     job.begin("reading images", 100)
     now[0] = 10.0
@@ -63,17 +63,17 @@ def test_progress_says_how_long_it_takes_from_what_is_done(monkeypatch):
 
 
 def test_ctrl_c_ends_a_computation():
-    def interrupted(_: Job[int]) -> int:
+    def interrupted(_: Computation[int]) -> int:
         raise KeyboardInterrupt
 
-    jobs = Jobs(lambda _: None)
+    jobs = Computations(lambda _: None)
     jobs.ask("a", "", interrupted)
     with pytest.raises(KeyboardInterrupt):
         jobs.work()
 
 
 def test_who_asks_from_other_threads_gets_the_same_job():
-    jobs, found = Jobs(lambda _: None), []
+    jobs, found = Computations(lambda _: None), []
     threads = [
         Thread(target=lambda: found.append(jobs.ask("a", "", lambda _: 1))) for _ in range(8)
     ]

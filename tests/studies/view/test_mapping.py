@@ -13,7 +13,7 @@ from PIL import Image
 
 from ssl_patches.data.damage import UnreadableImage
 from ssl_patches.studies.view import kept, mapping
-from ssl_patches.studies.view.jobs import Job
+from ssl_patches.studies.view.jobs import Computation
 from ssl_patches.studies.view.mapping import NEAREST, PLACED_BY, run_map
 from ssl_patches.studies.view.request import view_request
 
@@ -24,7 +24,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def made(run: Path, *words: str) -> mapping.RunMap:
     request = view_request([str(run), "data.num_workers=0", *words], config_dirs=[])
-    return run_map(run, request, Job("run", lambda _: None))
+    return run_map(run, request, Computation("run", lambda _: None))
 
 
 @pytest.fixture

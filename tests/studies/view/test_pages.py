@@ -8,12 +8,12 @@ import shutil
 
 import pytest
 
-from ssl_patches.studies.view.found import find_place
+from ssl_patches.studies.view.found import find_shown
 from ssl_patches.studies.view.pages import (
     error_page,
+    folder_page,
     html_text,
     map_page,
-    place_page,
     run_page,
 )
 
@@ -30,10 +30,10 @@ def test_names_of_runs_pictures_and_alarms_are_text(run, tmp_path):
     summary = json.loads((named / "summary.json").read_text())
     summary["results"][0]["metric"] = ATTACK
     (named / "summary.json").write_text(json.dumps({**summary, "words": [f"task={ATTACK}"]}))
-    place = find_place(tmp_path / "all")
+    place = find_shown(tmp_path / "all")
     pages = [
         run_page(ROOT, place, 0, map_said=ATTACK),
-        place_page(ROOT, place, ""),
+        folder_page(ROOT, place, ""),
         map_page(ROOT, place, 0, largest_mb=1),
         error_page(ROOT, ATTACK, ATTACK),
     ]
@@ -49,7 +49,7 @@ def test_a_run_shows_results_with_bounds_pictures_alarms_and_the_command(run):
     summary = json.loads((run / "summary.json").read_text())
     words = ["task=jigsaw", f"run_dir={run}"]
     (run / "summary.json").write_text(json.dumps({**summary, "words": words}))
-    page = run_page(ROOT, find_place(run), 0, map_said="")
+    page = run_page(ROOT, find_shown(run), 0, map_said="")
     assert "40.0 <small>[37.0, 43.0]</small>" in page
     assert page.index("figures/health") < page.index("figures/neighbours")
     assert "ssl-patches pretrain task=jigsaw<" in page
@@ -59,7 +59,7 @@ def test_a_run_shows_results_with_bounds_pictures_alarms_and_the_command(run):
 
 def test_a_run_that_is_not_finished_shows_what_there_is(run):
     (run / "summary.json").unlink()
-    page = run_page(ROOT, find_place(run), 0, map_said="it has none yet")
+    page = run_page(ROOT, find_shown(run), 0, map_said="it has none yet")
     assert "No map: it has none yet" in page
     assert "Results" not in page
     assert "figures/health" in page

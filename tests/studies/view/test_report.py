@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ssl_patches.studies.view import report as module
-from ssl_patches.studies.view.found import find_place
-from ssl_patches.studies.view.report import Report
+from ssl_patches.studies.view.found import find_shown
+from ssl_patches.studies.view.report import Compared
 
 
 def test_the_report_is_made_without_writing_and_once(study, monkeypatch):
     before = sorted(study.rglob("*"))
-    report = Report(find_place(study))
+    report = Compared(find_shown(study))
     assert "/key/report" in report.html("/key/")
     page = report.page()
     assert 'content="ssl-patches compare"' in page
@@ -22,7 +22,7 @@ def test_a_run_that_finishes_is_in_it(study, write_run):
     name = sorted(study.iterdir())[0]
     summary = (name / "summary.json").read_bytes()
     (name / "summary.json").unlink()
-    report = Report(find_place(study))
+    report = Compared(find_shown(study))
     before = report.html("/")
     assert report.html("/") == before
     (name / "summary.json").write_bytes(summary)
@@ -31,7 +31,7 @@ def test_a_run_that_finishes_is_in_it(study, write_run):
 
 def test_without_its_libraries_the_table_says_which_to_install(study, monkeypatch):
     monkeypatch.setattr(module, "can_draw", lambda: False)
-    part = Report(find_place(study)).html("/key/")
+    part = Compared(find_shown(study)).html("/key/")
     assert "pip install &#x27;ssl-patches[report]&#x27;" in part
     assert "masked" in part
     assert "/key/report" not in part
@@ -40,4 +40,4 @@ def test_without_its_libraries_the_table_says_which_to_install(study, monkeypatc
 def test_where_no_run_is_finished_the_page_says_so(study):
     for run in study.iterdir():
         (run / "summary.json").unlink()
-    assert "no finished run below" in Report(find_place(study)).html("/key/")
+    assert "no finished run below" in Compared(find_shown(study)).html("/key/")

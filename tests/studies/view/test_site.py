@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_patches.studies.view.site import STATIC, Answer, Site
+from ssl_patches.studies.view.site import STATIC, Reply, Site
 
 CHROMIUM = shutil.which("chromium")
 
@@ -146,12 +146,12 @@ class Probed(Site):
         if parts[0] == "frame":
             address = self.root + "/".join(parts[2:])
             frame = FRAME.format(address=address, width=parts[1])
-            return Answer(200, "text/html", frame.encode(), "")
+            return Reply(200, "text/html", frame.encode(), "")
         answer = super().get(parts)
         if not answer.kind.startswith("text/html"):
             return answer
         content = answer.body.replace(b"<title>", WATCH + b"<title>", 1) + PROBE
-        return Answer(answer.status, answer.kind, content, "")
+        return Reply(answer.status, answer.kind, content, "")
 
 
 def chromium(address: str, *words: str) -> str:
