@@ -65,14 +65,9 @@ class Computations:
     def __init__(self, say: Say) -> None:
         self._say, self._lock = say, Lock()
         self._known: OrderedDict[Any, Computation[Any]] = OrderedDict()
-        self._waiting: SimpleQueue[
-            tuple[Computation[Any], Callable[[Computation[Any]], Any]] | None
-        ]
-        self._waiting = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[Computation[Any], Make[Any]] | None] = SimpleQueue()
 
-    def ask(
-        self, key: Any, name: str, make: Callable[[Computation[Result]], Result]
-    ) -> Computation[Result]:
+    def ask(self, key: Any, name: str, make: Make[Result]) -> Computation[Result]:
         """Return the job of ``key``; one that is new is carried out by ``make``.
 
         One that failed is handed out once; who asks again has it tried anew.

@@ -75,18 +75,25 @@ class Handler(BaseHTTPRequestHandler):
 
     def _parts(self) -> list[str] | None:
         """Return the parts of the address behind the key; None where it was refused."""
-        host = self.headers.get("Host", "")
-        origin = self.headers.get("Origin")
+        if said := self._wrong():
+            self._refuse(403, said)
+            return None
+        return [unquote(part) for part in self._path()[2:]]
+
+    def _path(self) -> list[str]:
+        return self.path.partition("?")[0].split("/")
+
+    def _wrong(self) -> str:
+        """Say why a request is refused, whatever it asks for; "" where it is not."""
+        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
         if host.rpartition(":")[0] not in NAMES and host not in NAMES:
-            return self._refuse(403, "this server answers to 127.0.0.1 and localhost only")
+            return "this server answers to 127.0.0.1 and localhost only"
         if origin is not None and origin != f"http://{host}":
-            return self._refuse(403, "pages of others may not ask")
-        begin, key, *parts = self.path.partition("?")[0].split("/")
-        if begin or not hmac.compare_digest(key.encode(), self.key.encode()):
-            return self._refuse(
-                403, "the address must be the one that the terminal shows, its key too"
-            )
-        return [unquote(part) for part in parts]
+            return "pages of others may not ask"
+        begin, key, *rest = [*self._path(), ""]
+        if begin or not rest or not hmac.compare_digest(key.encode(), self.key.encode()):
+            return "the address must be the one in the terminal, with its key"
+        return ""
 
     def _refuse(self, status: int, said: str) -> None:
         """Refuse a request whose content, if any, is not read."""
