@@ -25,11 +25,11 @@ from ssl_patches.data.decode import decode
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.exported import Subject, open_model
-from ssl_patches.evaluation.command import chosen_data, range_told, say_images
 from ssl_patches.evaluation.duplicates.thumbnails import webp
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.features.reader import Reader, image_name
 from ssl_patches.evaluation.floors import digest
+from ssl_patches.evaluation.images import chosen_data, range_told, say_images
 from ssl_patches.studies.view import kept
 from ssl_patches.studies.view.jobs import Computation
 from ssl_patches.studies.view.kept import Points

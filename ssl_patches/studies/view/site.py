@@ -74,9 +74,9 @@ class Site:
     report: Compared
 
     def get(self, parts: Sequence[str]) -> Reply:
-        """Reply a GET of the address ``root`` + "/".join(parts)."""
+        """Answer a GET of the address ``root`` + "/".join(parts)."""
         match list(parts):
-            case [""]:
+            case [] | [""]:
                 return self._front()
             case [name] if name in STATIC:
                 file, kind = STATIC[name]
@@ -91,7 +91,7 @@ class Site:
         return self._error(404, "There is no such page.")
 
     def post(self, parts: Sequence[str], body: bytes) -> Reply:
-        """Reply a POST: an image that was dropped on the map of a run."""
+        """Answer a POST: an image that was dropped on the map of a run."""
         match list(parts):
             case ["run", number, "near"] if number in self._numbers():
                 found = self._map(int(number)).result
