@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE
 
     def do_GET(self) -> None:
-        """Reply with a page, a picture or numbers."""
+        """Answer with a page, a picture or numbers."""
         if (parts := self._parts()) is not None:
             self._send(self.site.get(parts))
 

@@ -1,4 +1,4 @@
-"""Reply what a browser asks for: an address is looked up among what was found, and made anew.
+"""Answer what a browser asks for: an address is looked up among what was found, and made anew.
 
 No part of an address becomes a path: a run is a number in a list, a picture a name in a table.
 """
