@@ -111,6 +111,7 @@ def test_a_study_has_its_report_and_a_page_of_each_run(study, browse):
         report = browser.ask("report")
     assert (status, pages, report[0]) == (200, [200] * 6 + [404], 200)
     assert front.count(b"<article>") == 6
+    assert b'content="ssl-patches compare"' in report[2]
     policy = report[1]["Content-Security-Policy"]
     assert "default-src 'none'" in policy  # what it holds may load nothing from anywhere
     assert "sandbox" in policy
