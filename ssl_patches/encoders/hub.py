@@ -1,4 +1,4 @@
-"""Take weights from the Hugging Face hub: ``hf-hub:USER/NAME``, a branch, tag or commit after ``@``.
+"""Take weights from the Hugging Face hub: ``hf-hub:USER/NAME``, with ``@REVISION`` or without.
 
 Three files are fetched, whatever else lies there: timm's ``config.json``, ``model.safetensors``,
 and the card of an export of ours. None of them can hold code. They come into the hub's own cache
@@ -12,11 +12,8 @@ what the client says of the request.
 
 from __future__ import annotations
 
-import re
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError as UrlError
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -27,7 +24,6 @@ from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
-    HFValidationError,
     HTTPError,
     LocalEntryNotFoundError,
     LocalTokenNotFoundError,
@@ -35,8 +31,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import validate_repo_id
 
+from ssl_patches.config.hub_names import KEY, HubName, hub_name
 from ssl_patches.config.outside import read_json
 from ssl_patches.encoders.exported import (
     CARD,
@@ -50,49 +46,11 @@ from ssl_patches.encoders.exported import (
     stored_range_of,
 )
 
-PREFIX = "hf-hub:"
-COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_FILES = (WEIGHTS, "pytorch_model.bin")  # in the order in which timm prefers them
 PATIENCE = 5.0  # seconds in which the hub must answer
 ERRORS = (OSError, HTTPError)
-"""What the hub's client raises when it fails: OSError of requests (below 1.0), HTTPError of httpx."""
-KEY = "encoder.pretrained"
-
-
-@dataclass(frozen=True)
-class HubName:
-    """A repository of the hub and what of it is meant: a branch, tag or commit; None: its main."""
-
-    repository: str
-    revision: str | None = None
-
-    @property
-    def word(self) -> str:
-        """Return the name as it is typed."""
-        return f"{PREFIX}{self.repository}" + (f"@{self.revision}" if self.revision else "")
-
-
-def is_on_hub(weights: Any) -> bool:
-    """Tell whether a word names a repository of the hub: it begins with ``hf-hub:``."""
-    return isinstance(weights, str) and weights.startswith(PREFIX)
-
-
-def hub_name(word: str, key: str = KEY) -> HubName:
-    """Read ``hf-hub:USER/NAME[@REVISION]``; the beginning may be left out.
-
-    ValueError, naming ``key``, where it is no such name.
-    """
-    repository, sign, revision = word.removeprefix(PREFIX).partition("@")
-    try:
-        validate_repo_id(repository)
-    except HFValidationError:
-        repository = ""
-    if repository.count("/") != 1 or (sign and not re.fullmatch(r"[\w./-]+", revision)):
-        raise ValueError(
-            f"{key}={word}: must be {PREFIX}USER/NAME, of letters, digits, '-', '_' and '.', and"
-            f" @REVISION if one is meant; give {key}={PREFIX}USER/NAME"
-        )
-    return HubName(repository, revision or None)
+"""What the hub's client raises when it fails: OSError of requests (below 1.0), HTTPError of httpx
+(from 1.0 on)."""
 
 
 def pinned(word: str, key: str = KEY) -> str:
@@ -102,7 +60,7 @@ def pinned(word: str, key: str = KEY) -> str:
     where neither is to be had.
     """
     name = hub_name(word, key)
-    if name.revision and COMMIT.fullmatch(name.revision):
+    if name.exact:
         return word
     try:
         if constants.HF_HUB_OFFLINE:
@@ -191,7 +149,9 @@ def refusal(name: HubName, error: BaseException, key: str = KEY) -> ValueError:
     if isinstance(error, LocalTokenNotFoundError):
         return ValueError(f"{said}: needs a token of the hub, and there is none; {log_in}")
     if isinstance(error, GatedRepoError):
-        return ValueError(f"{said}: is open to those whom its owner lets in; ask there, and {log_in}")
+        return ValueError(
+            f"{said}: is open to those whom its owner lets in; ask there, and {log_in}"
+        )
     if isinstance(error, RevisionNotFoundError):
         return ValueError(
             f"{said}: there is no {name.revision} in it; give a branch, tag or commit, or leave"

@@ -17,8 +17,9 @@ from typing import Any
 
 import timm
 
+from ssl_patches.config.hub_names import is_on_hub
 from ssl_patches.encoders.exported import CARD, WEIGHTS
-from ssl_patches.encoders.hub import fetched, is_on_hub
+from ssl_patches.encoders.hub import fetched
 from ssl_patches.encoders.layouts import layout_of
 from ssl_patches.encoders.pretrained import HEADS
 from ssl_patches.encoders.weight_files import state_of_file

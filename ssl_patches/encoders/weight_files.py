@@ -19,9 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ssl_patches.config.hub_names import is_on_hub
 from ssl_patches.config.outside import read_json
 from ssl_patches.encoders.exported import CARD, CONFIG, WEIGHTS
-from ssl_patches.encoders.hub import fetched, is_on_hub
+from ssl_patches.encoders.hub import fetched
 from ssl_patches.encoders.layouts import layout_of
 
 DECODER = ("decoder_", "mask_token")

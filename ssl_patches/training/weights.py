@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ssl_patches import config
+from ssl_patches.config.hub_names import hub_name, is_on_hub
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.run_dir import CONFIG
+from ssl_patches.encoders.hub import pinned
 
 
 def with_pinned_weights(cfg: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,14 +24,10 @@ def with_pinned_weights(cfg: Mapping[str, Any]) -> dict[str, Any]:
     ValueError where the hub does not say it.
     """
     word = cfg["encoder"].get("pretrained")
-    if not (isinstance(word, str) and word.startswith("hf-hub:")):
+    if not is_on_hub(word):
         return dict(cfg)
-    from ssl_patches.encoders.hub import COMMIT, hub_name, pinned
-
-    name = hub_name(word)
-    before = _of_resumed(cfg)
-    exact = name.revision and COMMIT.fullmatch(name.revision)
-    if before is not None and not exact and hub_name(before).repository == name.repository:
+    name, before = hub_name(word), _of_resumed(cfg)
+    if before is not None and not name.exact and hub_name(before).repository == name.repository:
         word = before
     return {**cfg, "encoder": {**cfg["encoder"], "pretrained": pinned(word)}}
 
@@ -45,4 +43,4 @@ def _of_resumed(cfg: Mapping[str, Any]) -> str | None:
         before = config.load(place)["encoder"].get("pretrained")
     except (BadRequest, KeyError, TypeError, AttributeError):  # told where the run is resumed
         return None
-    return before if isinstance(before, str) and before.startswith("hf-hub:") else None
+    return before if is_on_hub(before) else None

@@ -14,7 +14,8 @@ import pytest
 from small import REPOSITORY, SMALL
 
 from ssl_patches.cli import main
-from ssl_patches.cli.commands import COMMANDS, GROUPS, _request
+from ssl_patches.cli.commands import COMMANDS, GROUPS
+from ssl_patches.cli.typed import divided
 from ssl_patches.config import files as conf_files
 
 ROW = {"model", "data", "metric", "value", "low", "high", "n"}
@@ -68,10 +69,10 @@ def test_all_that_is_wrong_with_flags_is_told_at_once(capsys):
 
 
 def test_flags_may_stand_between_words_and_are_completed(capsys):
-    found = _request("compare", ["one", "--csv", "rows.csv", "two", "--json", "--report=a=b.html"])
+    found = divided("compare", ["one", "--csv", "rows.csv", "two", "--json", "--report=a=b.html"])
     assert found.words == ["one", "two"]
     assert found.flags == {"--csv": "rows.csv", "--json": "", "--report": "a=b.html"}
-    found = _request("pretrain", ["-m", "~a", "--config-dir", "one", "+b=1", "--config-dir=two"])
+    found = divided("pretrain", ["-m", "~a", "--config-dir", "one", "+b=1", "--config-dir=two"])
     assert found.words == ["~a", "+b=1"]
     assert [str(folder) for folder in found.config_dirs] == ["one", "two"]
     assert main(["completion", "words", "compare", "--m"]) == 0
