@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ssl_patches.cli.exports import export, push, verify_export
+from ssl_patches.cli.exports import run_export, run_push, run_verify
 from ssl_patches.cli.failures import of_the_machine, own_words
 from ssl_patches.cli.help import HELP, MAIN_HELP
 from ssl_patches.cli.typed import Typed, divided, told_aside
@@ -282,9 +282,9 @@ def _completion(rest: Sequence[str]) -> int:
 COMMANDS: dict[str, Callable[[Typed], int]] = {
     "pretrain": _pretrain,
     "evaluate": _evaluate,
-    "export": export,
-    "verify": verify_export,
-    "push": push,
+    "export": run_export,
+    "verify": run_verify,
+    "push": run_push,
     "embed": _embed,
     "duplicates": _duplicates,
     "study": _study,

@@ -13,7 +13,7 @@ from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.plain_text import tell
 
 
-def export(request: Typed) -> int:
+def run_export(request: Typed) -> int:
     """Write the encoder of a run in formats that need no ssl_patches: ``ssl-patches export``."""
     from ssl_patches import config
 
@@ -28,7 +28,7 @@ def export(request: Typed) -> int:
     return 0
 
 
-def verify_export(request: Typed) -> int:
+def run_verify(request: Typed) -> int:
     """Prove an export again: ``ssl-patches verify``."""
     if len(request.words) != 1:
         raise BadRequest(
@@ -57,7 +57,7 @@ def verify_export(request: Typed) -> int:
     return 0
 
 
-def push(request: Typed) -> int:
+def run_push(request: Typed) -> int:
     """Send an export to the Hugging Face hub: ``ssl-patches push``."""
     cfg = _push_request(request.words)
     from ssl_patches.export.push import push_command

@@ -67,13 +67,22 @@ def pinned(word: str, key: str = KEY) -> str:
             raise OfflineModeIsEnabled
         ask_hub()
         info = HfApi().model_info(name.repository, revision=name.revision, timeout=PATIENCE)
-        commit = info.sha
+        commit = _noted(name) or info.sha
     except ERRORS as error:
         answered = isinstance(error, HfHubHTTPError)
         commit = None if answered else _commit_in_cache(name)
         if commit is None:
             raise refusal(name, error, key) from None
     return HubName(name.repository, commit).word
+
+
+def _noted(name: HubName) -> str | None:
+    """Have the cache note what a branch means now, for when there is no network; return that
+    commit, None where it has no ``CONFIG``."""
+    try:
+        return Path(hf_hub_download(name.repository, CONFIG, revision=name.revision)).parent.name
+    except EntryNotFoundError:
+        return None
 
 
 def _commit_in_cache(name: HubName) -> str | None:

@@ -62,11 +62,17 @@ def send(parcel: Parcel, *, private: bool, overwrite: bool) -> Sent:
 
 
 def _commit(api: HfApi, parcel: Parcel, there: ModelInfo | None) -> str:
-    """Send the commit and return its name. ValueError where the hub does not take the README."""
+    """Send the commit and return its name, or that of the last one where nothing is to be changed.
+
+    ValueError where the hub does not take the README.
+    """
+    operations = _operations(parcel, there)
+    if there is not None and there.sha and not operations:
+        return there.sha
     try:
         return api.create_commit(
             parcel.repository,
-            _operations(parcel, there),
+            operations,
             commit_message=f"{parcel.architecture}, pushed by ssl-patches",
             parent_commit=there.sha if there else None,
         ).oid
@@ -139,13 +145,19 @@ def _is_same(there: RepoSibling, here: Path | bytes) -> bool:
 def _operations(
     parcel: Parcel, there: ModelInfo | None
 ) -> list[CommitOperationAdd | CommitOperationDelete]:
-    """List what the commit does: every file, and the end of those that this export lacks."""
-    old = {file.rfilename for file in (there.siblings if there else None) or ()}
-    gone = sorted((old & set(NAMES)) - set(parcel.files))
+    """List what the commit does: files that are new or others, and the end of those that this
+    export lacks."""
+    old = {file.rfilename: file for file in (there.siblings if there else None) or ()}
+    gone = sorted((set(old) & set(NAMES)) - set(parcel.files))
+    new = {
+        name: held
+        for name, held in parcel.files.items()
+        if name not in old or not _is_same(old[name], held)
+    }
     return [
         *(CommitOperationDelete(name) for name in gone),
         *(
             CommitOperationAdd(name, held if isinstance(held, bytes) else str(held))
-            for name, held in parcel.files.items()
+            for name, held in new.items()
         ),
     ]
