@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 PREFIX = "hf-hub:"
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -36,7 +36,7 @@ class HubName:
         return COMMIT.fullmatch(self.revision or "") is not None
 
 
-def is_on_hub(weights: Any) -> bool:
+def is_on_hub(weights: Any) -> TypeGuard[str]:
     """Tell whether a word names a repository of the hub: it begins with ``hf-hub:``."""
     return isinstance(weights, str) and weights.startswith(PREFIX)
 

@@ -44,10 +44,10 @@ def taught_by(weights: str | bool, name: str) -> str | None:
         return _named(tag) or (LABELS if tag else None)
     place = Path(str(weights)).expanduser()
     if is_on_hub(weights):
-        folder = fetched(str(weights))
+        folder = fetched(weights)
         if (folder / CARD).is_file():  # of ours
             return None
-        place, title = folder / WEIGHTS, str(weights)
+        place, title = folder / WEIGHTS, weights
     elif not place.is_file():
         return None
     else:

@@ -133,11 +133,10 @@ def _refuse_other(
 
 def _is_same(there: RepoSibling, here: Path | bytes) -> bool:
     """Tell whether the hub has these bytes: by sha256 of large files, by git's hash of small."""
-    content = here if isinstance(here, bytes) else None
     if there.lfs is not None:
-        found = hashlib.sha256(content).hexdigest() if content is not None else sha256(Path(here))
-        return there.lfs.sha256 == found
-    content = Path(here).read_bytes() if content is None else content
+        large = hashlib.sha256(here).hexdigest() if isinstance(here, bytes) else sha256(here)
+        return there.lfs.sha256 == large
+    content = here if isinstance(here, bytes) else here.read_bytes()
     blob = b"blob %d\0" % len(content) + content
     return there.blob_id == hashlib.sha1(blob, usedforsecurity=False).hexdigest()
 
