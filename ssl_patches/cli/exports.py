@@ -29,7 +29,7 @@ def run_export(request: Typed) -> int:
 
 
 def run_verify(request: Typed) -> int:
-    """Prove an export again: ``ssl-patches verify``."""
+    """Prove an export again: ``ssl-patches verify``. BadRequest unless one folder is named."""
     if len(request.words) != 1:
         raise BadRequest(
             [f"verify {' '.join(request.words)}: takes one folder; give ssl-patches verify DIR"]

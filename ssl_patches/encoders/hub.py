@@ -63,8 +63,6 @@ def pinned(word: str, key: str = KEY) -> str:
     if name.exact:
         return word
     try:
-        if constants.HF_HUB_OFFLINE:
-            raise OfflineModeIsEnabled
         ask_hub()
         info = HfApi().model_info(name.repository, revision=name.revision, timeout=PATIENCE)
         commit = _noted(name) or info.sha
@@ -72,7 +70,7 @@ def pinned(word: str, key: str = KEY) -> str:
         answered = isinstance(error, HfHubHTTPError)
         commit = None if answered else _commit_in_cache(name)
         if commit is None:
-            raise refusal(name, error, key) from None
+            raise hub_refusal(name, error, key) from None
     return HubName(name.repository, commit).word
 
 
@@ -142,14 +140,14 @@ def _file(name: HubName, file: str, key: str) -> Path | None:
     except LocalEntryNotFoundError as error:  # neither here nor to be reached
         if file == CARD:  # fetched by others, who had no use for it
             return None
-        raise refusal(name, error, key) from None
+        raise hub_refusal(name, error, key) from None
     except EntryNotFoundError:
         return None
     except ERRORS as error:
-        raise refusal(name, error, key) from None
+        raise hub_refusal(name, error, key) from None
 
 
-def refusal(name: HubName, error: BaseException, key: str = KEY) -> ValueError:
+def hub_refusal(name: HubName, error: BaseException, key: str = KEY) -> ValueError:
     """Word an error of the hub's client in one line: what was asked for, the rule, the remedy.
 
     What the client says of its request stays out: it is long, and may say how one logged in.
@@ -230,9 +228,11 @@ def in_cache(name: str) -> str | None:
 def ask_hub() -> None:
     """Ask the hub one question: its client tries for two minutes where there is no network.
 
-    OSError where nothing answers. An answer of any kind will do: proxies and certificates are the
-    client's to judge.
+    OSError where nothing answers; OfflineModeIsEnabled, one of these, where HF_HUB_OFFLINE is set.
+    An answer of any kind will do: proxies and certificates are the client's to judge.
     """
+    if constants.HF_HUB_OFFLINE:
+        raise OfflineModeIsEnabled("HF_HUB_OFFLINE is set")
     try:
         urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=PATIENCE).close()
     except UrlError:

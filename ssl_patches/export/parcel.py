@@ -65,7 +65,7 @@ class Parcel:
         return (held if isinstance(held, bytes) else held.read_bytes()).decode()
 
 
-def folder_of(model: Path) -> Path:
+def export_in(model: Path) -> Path:
     """Return the export that a path means: itself, or the one of a run. ValueError: it is none."""
     if (model / CARD).is_file():
         return model
@@ -88,7 +88,7 @@ def packed(model: Path, repository: str, *, license: str | None = None) -> Parce
     ``license``: None keeps the one that the export states. ValueError where it is no export, was
     changed since it was written, has no timm format, or the licence is no name of one.
     """
-    folder, card = folder_of(model), _checked(folder_of(model))
+    folder, card = export_in(model), _checked(export_in(model))
     if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
         raise ValueError(
             f"license={license}: must be a name of the hub's list, small letters, digits, '-' and"

@@ -23,10 +23,10 @@ def push_command(
     parcel = packed(Path(cfg["model"]).expanduser(), name.repository, license=cfg["license"])
     found = {"hub": name.repository, "commit": None, "files": list(parcel.files)}
     if dry_run:
-        return found | {"said": described(parcel, private=cfg["private"])}
+        return found | {"said": parcel_text(parcel, private=cfg["private"])}
     from ssl_patches.export.upload import send
 
-    for line in remarks(parcel):
+    for line in remarks_on(parcel):
         say(line)
     sent = send(parcel, private=cfg["private"], overwrite=cfg["overwrite"])
     seen = "private" if sent.private else "public"
@@ -44,7 +44,7 @@ def loading(repository: str) -> list[str]:
     ]
 
 
-def remarks(parcel: Parcel) -> list[str]:
+def remarks_on(parcel: Parcel) -> list[str]:
     """Say what stays at home, and that nobody may use what has no licence."""
     lines = []
     if parcel.left:
@@ -61,7 +61,7 @@ def remarks(parcel: Parcel) -> list[str]:
     return lines
 
 
-def described(parcel: Parcel, *, private: bool) -> str:
+def parcel_text(parcel: Parcel, *, private: bool) -> str:
     """Describe what would be sent, the README as it would stand there included."""
     width = max(map(len, parcel.files))
     rows = [f"  {name:{width}}  {parcel.size(name):>12,} bytes" for name in parcel.files]
@@ -72,7 +72,7 @@ def described(parcel: Parcel, *, private: bool) -> str:
             "",
             *rows,
             "",
-            *remarks(parcel),
+            *remarks_on(parcel),
             f"{README} as it would stand there:",
             "",
             parcel.text(README),

@@ -11,13 +11,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 from ssl_patches.config.hub_names import HubName
 from ssl_patches.encoders.exported import README, WEIGHTS, sha256
-from ssl_patches.encoders.hub import ERRORS, PATIENCE, ask_hub, refusal
+from ssl_patches.encoders.hub import ERRORS, PATIENCE, ask_hub, hub_refusal
 from ssl_patches.export.parcel import Parcel
 from ssl_patches.export.staging import NAMES
 
@@ -43,8 +43,6 @@ def send(parcel: Parcel, *, private: bool, overwrite: bool) -> Sent:
     """
     name, api = HubName(parcel.repository), HfApi()
     try:
-        if constants.HF_HUB_OFFLINE:
-            raise OfflineModeIsEnabled("HF_HUB_OFFLINE is set, take it out")
         ask_hub()
         api.whoami()  # or refused: without a token the hub calls every repository unknown
         there = _look(api, parcel.repository)
@@ -91,7 +89,7 @@ def _refusal(name: HubName, error: BaseException) -> ValueError:
         return ValueError(
             f"{KEY}={name.word}: cannot be reached while HF_HUB_OFFLINE is set; take that out"
         )
-    return refusal(name, error, KEY)
+    return hub_refusal(name, error, KEY)
 
 
 def _look(api: HfApi, repository: str) -> ModelInfo | None:
