@@ -177,9 +177,10 @@ def hub_refusal(name: HubName, error: BaseException, key: str = KEY) -> ValueErr
             f" name a folder"
         )
     reason = " ".join(str(error).split())[:120] or type(error).__name__
+    kept = ", and it is not in the cache; connect, or name a folder" if key == KEY else ""
     return ValueError(
-        f"{said}: the hub at {constants.ENDPOINT} does not answer ({reason}), and it is not in the"
-        " cache; connect, or name a folder"
+        f"{said}: the hub at {constants.ENDPOINT} does not answer ({reason})"
+        + (kept or "; connect, and give the command again")
     )
 
 

@@ -35,7 +35,7 @@ def test_only_what_is_new_is_in_a_commit_and_what_is_gone_is_taken_out(hub, tmp_
         first
     )(first.commit, False, True)
     hub.asked.clear()
-    again = send(parcel(model_safetensors=b"weights", README_md=b"words"), **given)
+    again = send(parcel(model_safetensors=b"weights", README_md=b"---\n---\nwords"), **given)
     assert again.new
     assert not hub.asked_for("/blobs/")  # weights are compared, not sent again
     files = hub.repositories["me/it"].commits[-1][1]
