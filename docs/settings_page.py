@@ -42,6 +42,7 @@ COMMANDS = {
     "duplicates": "DUPLICATES",
     "view": "VIEW",
     "export": "EXPORT",
+    "push": "PUSH",
     "doctor": "DOCTOR",
     "pack": "PACK",
 }

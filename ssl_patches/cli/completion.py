@@ -3,8 +3,7 @@ the answer comes at once."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,49 +17,20 @@ from ssl_patches.config.files import (
     names_in,
     read_yaml,
 )
-from ssl_patches.config.plain_text import tell
 from ssl_patches.config.read_source import names_with_default
 from ssl_patches.config.renamed import current
 
-COMPLETION = """\
-_ssl_patches() {{
-    COMPREPLY=($(ssl-patches completion words "${{COMP_WORDS[@]:1:COMP_CWORD}}"))
-    [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace
-}}
-COMP_WORDBREAKS=${{COMP_WORDBREAKS//=/}}
-{before}complete -o default -F _ssl_patches ssl-patches
+BASH = """\
+_ssl_patches() {
+    COMPREPLY=($(ssl-patches completion words "${COMP_WORDS[@]:1:COMP_CWORD}"))
+    [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+}
+COMP_WORDBREAKS=${COMP_WORDBREAKS//=/}
+complete -o default -F _ssl_patches ssl-patches
 """
-
-
-def completion_command(
-    rest: Sequence[str], commands: Collection[str], groups: Collection[str]
-) -> int:
-    """Print what ``eval`` sets up in a shell, or with ``words ...`` what the last may become.
-
-    ``groups``: what ``list`` takes. Returns the exit code.
-    """
-    if rest[:1] == ["words"]:
-        typed = list(rest[1:])
-        if len(typed) <= 1:
-            print("\n".join(name for name in commands if name.startswith("".join(typed))))
-        elif typed[-1].startswith("-"):
-            flags = [*ALLOWED_FLAGS.get(typed[0], ()), "--help"]
-            print("\n".join(flag for flag in flags if flag.startswith(typed[-1])))
-        elif (conf_dir() / f"{typed[0]}.yaml").is_file():  # takes settings
-            print("\n".join(complete(typed)))
-        elif typed[0] == "list":
-            print("\n".join(name for name in groups if name.startswith(typed[-1])))
-        return 0
-    if rest[:1] not in (["bash"], ["zsh"]):
-        tell("completion: give a shell, bash or zsh", sys.stderr)
-        return 2
-    print(
-        COMPLETION.format(
-            before="autoload -Uz bashcompinit && bashcompinit\n" if rest[0] == "zsh" else ""
-        ),
-        end="",
-    )
-    return 0
+ZSH = BASH.replace("complete -o def", "autoload -Uz bashcompinit && bashcompinit\ncomplete -o def")
+SHELLS = {"bash": BASH, "zsh": ZSH}
+"""Shell -> what it evaluates to complete our words."""
 
 
 def _static_knobs(target: str) -> list[str]:
@@ -110,3 +80,17 @@ def complete(words: Sequence[str], *, commands: Sequence[str] = ()) -> list[str]
     knobs = {name for name in tree or () if name not in ("_target_", "defaults")}
     knobs |= set(_static_knobs(str((tree or {}).get("_target_", ""))))
     return sorted(f"{group}.{knob}=" for knob in knobs if f"{group}.{knob}".startswith(key))
+
+
+def answers(typed: Sequence[str], *, commands: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """List what the last of ``typed`` may become, whatever it is: a command, a flag, a setting, or
+    a group of ``list``."""
+    last = typed[-1] if typed else ""
+    if len(typed) <= 1:
+        return [name for name in commands if name.startswith(last)]
+    if last.startswith("-"):
+        flags = [*ALLOWED_FLAGS.get(typed[0], ()), "--help"]
+        return [flag for flag in flags if flag.startswith(last)]
+    if (conf_dir() / f"{typed[0]}.yaml").is_file():  # takes settings
+        return complete(typed)
+    return [name for name in groups if name.startswith(last)] if typed[0] == "list" else []
