@@ -189,7 +189,7 @@ def _view(request: Typed) -> int:
     asked = view_request(request.words, config_dirs=request.config_dirs)  # before torch loads
     from ssl_patches.studies.view.command import view_command
 
-    return view_command(asked, say=_say)
+    return view_command(asked, say=told_aside)
 
 
 def _study(request: Typed) -> int:
