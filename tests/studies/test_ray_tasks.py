@@ -132,7 +132,7 @@ def test_what_no_node_has_is_refused_before_anything_is_written(cluster, tiny_st
     process = start(tiny_study(), cluster, "ray.num_gpus=8")
     said = process.communicate(timeout=200)
     assert process.returncode == 2
-    assert "no node has what each run is to have" in said[1]
+    assert "no node of the cluster has what each run is to have" in said[1]
     assert not (tmp_path / "out").exists()
 
 
