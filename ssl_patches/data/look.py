@@ -1,0 +1,98 @@
+"""Look at one folder: its files with size and times of change, its folders, and a digest of it all.
+
+Whoever looks twice and finds the same digest has found the same names, and files that nobody wrote
+in between: a write, a rename and a change of rights each set a file's time of change (``ctime``),
+which no program can set back. Two writes within one tick of the file system's clock are the
+exception; see ``RACY``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from array import array
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+VALUES = 5
+SIZE, MODIFIED, CHANGED, NUMBER, DEVICE = range(VALUES)
+"""What is known of a file: size in bytes, two times in nanoseconds, its number and its device."""
+MASK = 2**63 - 1  # numbers of files may take all 64 bits
+RACY = 3_000_000_000
+"""Nanoseconds within which a file may change and its time not: the slowest clock of a file system
+in use (FAT) ticks every 2 s. Git has the same rule for its index ("racy git")."""
+UNREADABLE = b"may not be listed"
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a folder holds, each list in the order of the names.
+
+    ``files``: visible files, and links to nowhere. ``values``: ``VALUES`` numbers of each, -1 for a
+    link to nowhere. ``special``: visible, and neither file nor folder.
+    """
+
+    files: list[str] = field(default_factory=list)
+    values: array[int] = field(default_factory=lambda: array("q"))
+    folders: list[str] = field(default_factory=list)
+    special: list[str] = field(default_factory=list)
+    hidden_files: list[str] = field(default_factory=list)
+    hidden_folders: list[str] = field(default_factory=list)
+
+    def digest(self) -> bytes:
+        """Return 16 bytes that differ where anything here does."""
+        lists = (self.files, self.folders, self.special, self.hidden_files, self.hidden_folders)
+        content = hashlib.blake2b(digest_size=16)
+        for names in lists:
+            content.update(b"%d\0" % len(names))
+            content.update(os.fsencode("\0".join(names)))
+        content.update(self.values.tobytes())
+        return content.digest()
+
+    def newest(self) -> int:
+        """Return the latest time of change of a file, in nanoseconds; 0 where there is none."""
+        return max(self.values[CHANGED::VALUES], default=0)
+
+
+def look(folder: str) -> Seen:
+    """Look at a folder; OSError where it may not be listed."""
+    seen = Seen()
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=attrgetter("name"))
+    add, extend = seen.files.append, seen.values.extend
+    for entry in entries:
+        name = entry.name
+        if name[0] == ".":
+            (seen.hidden_folders if _is_folder(entry) else seen.hidden_files).append(name)
+            continue
+        if _is_folder(entry):
+            seen.folders.append(name)
+            continue
+        try:
+            at = entry.stat()
+        except OSError:
+            add(name)
+            extend((-1, -1, -1, -1, -1))
+            continue
+        if stat.S_ISREG(at.st_mode):
+            add(name)
+            extend(
+                (
+                    at.st_size,
+                    at.st_mtime_ns,
+                    at.st_ctime_ns if os.name == "posix" else at.st_mtime_ns,
+                    at.st_ino & MASK,
+                    at.st_dev & MASK,
+                )
+            )
+        else:
+            seen.special.append(name)
+    return seen
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
