@@ -15,6 +15,9 @@ from array import array
 from dataclasses import dataclass, field
 from operator import attrgetter
 
+import numpy as np
+from numpy.typing import NDArray
+
 VALUES = 5
 SIZE, MODIFIED, CHANGED, NUMBER, DEVICE = range(VALUES)
 """What is known of a file: size in bytes, two times in nanoseconds, its number and its device."""
@@ -47,12 +50,19 @@ class Seen:
         for names in lists:
             content.update(b"%d\0" % len(names))
             content.update(os.fsencode("\0".join(names)))
-        content.update(self.values.tobytes())
+        if self.values:
+            # without the device: its number may be another one after each boot
+            content.update(values_of(self.values)[:, :DEVICE].tobytes())
         return content.digest()
 
     def newest(self) -> int:
         """Return the latest time of change of a file, in nanoseconds; 0 where there is none."""
         return max(self.values[CHANGED::VALUES], default=0)
+
+
+def values_of(values: array[int]) -> NDArray[np.int64]:
+    """Return what is known of files as (N, VALUES)."""
+    return np.frombuffer(values, np.int64).reshape(-1, VALUES)
 
 
 def look(folder: str) -> Seen:

@@ -20,9 +20,12 @@ import os
 import re
 from array import array
 from bisect import bisect_left as bisect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ssl_patches.config.run_dir import CONFIG, LAST
 from ssl_patches.data.arrays import NPY
@@ -118,9 +121,9 @@ class _Aside:
     def __init__(self) -> None:
         self.found: dict[tuple[str, str], tuple[int, str]] = {}
 
-    def add(self, path: str, why: str, what: str = "images") -> None:
-        count, least = self.found.get((what, why), (0, path))
-        self.found[what, why] = count + 1, min(least, path)
+    def add(self, path: str, why: str, what: str = "images", *, count: int = 1) -> None:
+        before, least = self.found.get((what, why), (0, path))
+        self.found[what, why] = before + count, min(least, path)
 
     def told(self) -> list[LeftOut]:
         return [
@@ -350,19 +353,36 @@ def _drawn_by_us(name: str, path: str, missing: bool) -> bool:
 
 def _without_computed(images: list[ImageFile], aside: _Aside) -> tuple[list[ImageFile], int]:
     """Keep the pictures or the arrays, where both are there, and count the others that go."""
-    arrays = [file for file in images if file.path.lower().endswith(ARRAYS)]
-    pictures = [file for file in images if not file.path.lower().endswith(ARRAYS)]
+    ends = np.array([file.path.lower().endswith(ARRAYS) for file in images], bool)
+    rows, gone = _beside(ends, lambda at: images[at].path, aside)
+    return (images if rows is None else [images[at] for at in rows.tolist()]), gone
+
+
+def beside_arrays(
+    suffixes: NDArray[np.uint8], name: Callable[[int], str], aside: _Aside
+) -> tuple[NDArray[np.int64] | None, int]:
+    """Return which images stay where there are pictures and arrays, None for all, and how many go.
+
+    ``suffixes`` (N,): of images in the order of their paths, as numbers in ``SUFFIXES``. ``name``:
+    of an image. What goes is added to ``aside``.
+    """
+    arrays = [at for at, suffix in enumerate(SUFFIXES) if suffix in ARRAYS]
+    return _beside(np.isin(suffixes, arrays), name, aside)
+
+
+def _beside(
+    array: NDArray[np.bool_], name: Callable[[int], str], aside: _Aside
+) -> tuple[NDArray[np.int64] | None, int]:
+    arrays, pictures = int(array.sum()), int((~array).sum())
     if not arrays or not pictures:
-        return images, 0
-    if len(pictures) <= max(1, len(arrays) // 10) and len(arrays) > 2 * len(pictures):
-        for file in pictures:
-            aside.add(
-                file.path, f"pictures beside {len(arrays):,} .npy files, which are the images"
-            )
-        return arrays, len(pictures)
-    for file in arrays:
-        aside.add(file.path, "made from the pictures beside them, as it seems", ".npy files")
-    return pictures, len(arrays)
+        return None, 0
+    if pictures <= max(1, arrays // 10) and arrays > 2 * pictures:
+        why, gone = f"pictures beside {arrays:,} .npy files, which are the images", ~array
+        what = "images"
+    else:
+        why, gone, what = "made from the pictures beside them, as it seems", array, ".npy files"
+    aside.add(name(int(gone.argmax())), why, what, count=int(gone.sum()))
+    return np.flatnonzero(~gone), int(gone.sum())
 
 
 def _maybe_masks(images: Sequence[ImageFile]) -> list[LeftOut]:
