@@ -31,10 +31,12 @@ from ssl_patches.data.formats import ANY_CHANNELS
 from ssl_patches.data.index import kept
 from ssl_patches.data.index.extents import PART, extents_of
 from ssl_patches.data.index.table import CORRUPT, HUGE, OK, SOME, FileTable, Paths
-from ssl_patches.data.remarks import of_listed
+from ssl_patches.data.remarks import MANY_FRAMES, of_listed
 from ssl_patches.data.source import Request, StoredSource
+from ssl_patches.data.walk import SUFFIXES
 
 Extent = tuple[int, int]  # width, height in pixels
+SEVERAL = [at for at, suffix in enumerate(SUFFIXES) if suffix in MANY_FRAMES]
 QUARANTINE_COLUMNS = ("path", "reason")
 
 
@@ -133,7 +135,9 @@ class FileSource(StoredSource):
         self.root, self.paths = table.root, Paths(table, self._rows, whole=True)
         self.known_as = Paths(table, self._rows, whole=False)
         extents = table.columns["extents"][rows]
-        self.remarks = [*remarks, *of_huge(huge), *of_listed(self.paths, extents, reading.channels)]
+        frames = np.isin(table.columns["suffixes"][rows], SEVERAL).nonzero()[0].tolist()
+        lost = of_listed(self.paths, extents, reading.channels, frames)
+        self.remarks = [*remarks, *of_huge(huge), *lost]
         super().__init__(
             where=where,
             names=self.paths,
@@ -141,7 +145,9 @@ class FileSource(StoredSource):
             classes=classes,
             split_rule=split_rule,
             # where none can be read there is no side, and ValueError is raised
-            load_size=request.side([_middle(extents)] if len(rows) else [(request.image_size,) * 2]),
+            load_size=request.side(
+                [_middle(extents)] if len(rows) else [(request.image_size,) * 2]
+            ),
             corrupt=corrupt,
             identity=None,
             files=self.paths,

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from array import array
 from dataclasses import dataclass, field
 from operator import attrgetter
+from stat import S_ISREG
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,12 @@ VALUES = 5
 SIZE, MODIFIED, CHANGED, NUMBER, DEVICE = range(VALUES)
 """What is known of a file: size in bytes, two times in nanoseconds, its number and its device."""
 MASK = 2**63 - 1  # numbers of files may take all 64 bits
+POSIX = os.name == "posix"
+NOWHERE = (-1,) * VALUES
 RACY = 3_000_000_000
 """Nanoseconds within which a file may change and its time not: the slowest clock of a file system
 in use (FAT) ticks every 2 s. Git has the same rule for its index ("racy git")."""
-UNREADABLE = b"may not be listed"
+UNREADABLE, CIRCLE = b"may not be listed", b"circle "
 
 
 @dataclass(slots=True)
@@ -70,39 +72,47 @@ def look(folder: str) -> Seen:
     seen = Seen()
     with os.scandir(folder) as found:
         entries = sorted(found, key=attrgetter("name"))
-    add, extend = seen.files.append, seen.values.extend
+    files, values = seen.files, seen.values
     for entry in entries:
         name = entry.name
-        if name[0] == ".":
-            (seen.hidden_folders if _is_folder(entry) else seen.hidden_files).append(name)
-            continue
-        if _is_folder(entry):
-            seen.folders.append(name)
-            continue
         try:
-            at = entry.stat()
-        except OSError:
-            add(name)
-            extend((-1, -1, -1, -1, -1))
-            continue
-        if stat.S_ISREG(at.st_mode):
-            add(name)
-            extend(
-                (
-                    at.st_size,
-                    at.st_mtime_ns,
-                    at.st_ctime_ns if os.name == "posix" else at.st_mtime_ns,
-                    at.st_ino & MASK,
-                    at.st_dev & MASK,
-                )
-            )
+            is_folder = entry.is_dir()
+        except OSError:  # a link in a circle
+            is_folder = False
+        if name[0] == ".":
+            (seen.hidden_folders if is_folder else seen.hidden_files).append(name)
+        elif is_folder:
+            seen.folders.append(name)
         else:
-            seen.special.append(name)
+            try:
+                at = entry.stat()
+            except OSError:
+                files.append(name)
+                values.extend(NOWHERE)
+                continue
+            if not S_ISREG(at.st_mode):
+                seen.special.append(name)
+                continue
+            files.append(name)
+            changed = at.st_ctime_ns if POSIX else at.st_mtime_ns  # elsewhere: of its making
+            numbers = (at.st_ino & MASK, at.st_dev & MASK)
+            values.extend((at.st_size, at.st_mtime_ns, changed, *numbers))
     return seen
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def circle(status: os.stat_result) -> bytes:
+    """Return what stands for a folder that is one of those that it lies in, by a link."""
+    return CIRCLE + b"%d" % status.st_ino
+
+
+def is_as_it_was(folder: str, digest: bytes) -> bool:
+    """Tell whether ``digest`` is that of a folder: of what it holds, or of one that is not looked
+    into (``UNREADABLE``, ``circle``)."""
     try:
-        return entry.is_dir()
-    except OSError:  # a link in a circle
+        if digest.startswith(CIRCLE):
+            return circle(os.stat(folder)) == digest
+        return look(folder).digest() == digest
+    except PermissionError:
+        return digest == UNREADABLE
+    except OSError:
         return False

@@ -22,12 +22,18 @@ LOOKED_AT = 32  # files of those
 
 def of_files(extents: Mapping[str, Extent], channels: int) -> list[str]:
     """Say what is lost of some files, by their size and by the headers of a few of them."""
-    return of_listed(list(extents), _array(extents), channels)
-
-
-def of_listed(paths: Sequence[str], extents: NDArray[Any], channels: int) -> list[str]:
-    """Say what is lost of files ``paths``; ``extents`` (N, 2): width and height of each."""
+    paths = list(extents)
     several = [at for at, path in enumerate(paths) if path.lower().endswith(MANY_FRAMES)]
+    return of_listed(paths, _array(extents), channels, several)
+
+
+def of_listed(
+    paths: Sequence[str], extents: NDArray[Any], channels: int, several: Sequence[int]
+) -> list[str]:
+    """Say what is lost of files ``paths``.
+
+    ``extents`` (N, 2): width and height of each; ``several``: those that end in ``MANY_FRAMES``.
+    """
     few = several[:: max(1, len(several) // LOOKED_AT)][:LOOKED_AT]
     some = {paths[at]: traits_of(paths[at]) for at in few}
     return [*of_traits(some, channels, of=len(several)), *_of_shapes(paths, extents)]

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from ssl_patches.config.run_dir import CONFIG, LAST
 from ssl_patches.data.arrays import NPY
 from ssl_patches.data.formats import READERS, unreadable_suffixes
-from ssl_patches.data.look import DEVICE, MASK, NUMBER, SIZE, UNREADABLE, VALUES, Seen, look
+from ssl_patches.data.look import DEVICE, MASK, NUMBER, SIZE, UNREADABLE, VALUES, Seen, circle, look
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff"),
@@ -188,6 +188,7 @@ class Walk:
         status = os.stat(here)
         identity = (status.st_dev, status.st_ino)
         if identity in folder.above:  # a symlink to a folder it lies in
+            self.looked[below] = circle(status), 0
             return []
         try:
             seen = look(here)

@@ -21,6 +21,7 @@ from ssl_patches.config.schema import channels_of
 from ssl_patches.config.words import Place, data_words, words_of_keys
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name, other_images
+from ssl_patches.data.index.listing import one_look
 from ssl_patches.data.live import Datasets
 from ssl_patches.data.masks import HasMasks
 from ssl_patches.data.source import ImageSource
@@ -108,16 +109,17 @@ def evaluate_command(
         "config_dirs": config_dirs,
         "probes": probes,
     }
-    train, test = (
-        build_data.source(
-            {"data": data, "image_size": subject.image_size},
-            split,
-            whole=True,
-            allowed=allowed,
-            sources=sources,
+    with one_look():
+        train, test = (
+            build_data.source(
+                {"data": data, "image_size": subject.image_size},
+                split,
+                whole=True,
+                allowed=allowed,
+                sources=sources,
+            )
+            for split in ("train", "val")
         )
-        for split in ("train", "val")
-    )
     say_images(say, subject, (train, test), of_run=not cfg.get("data"))
     record = _evaluate(
         subject,
@@ -347,17 +349,19 @@ def _evaluate(
     for model in filter(None, (subject.model, untrained)):
         choose_attention(model, accelerator=device, precision=settings["precision"])
     node = {"data": data, "image_size": subject.image_size}
-    train, test = pair or (
-        build_data.source(node, split, whole=True, allowed=allowed, sources=sources)
-        for split in ("train", "val")
-    )
+    with one_look():
+        train, test = pair or (
+            build_data.source(node, split, whole=True, allowed=allowed, sources=sources)
+            for split in ("train", "val")
+        )
     limits = settings["train_images"], settings["test_images"]
     large = None
     if any(probe.cuts for probe in probes.values()):  # pieces are best made of real pixels
-        large_train, large_test = (
-            build_data.source(node, split, whole=False, allowed=allowed, sources=sources)
-            for split in ("train", "val")
-        )
+        with one_look():
+            large_train, large_test = (
+                build_data.source(node, split, whole=False, allowed=allowed, sources=sources)
+                for split in ("train", "val")
+            )
         large = large_train, large_test
     eval_data = EvalData(
         train=train,

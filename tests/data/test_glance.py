@@ -73,7 +73,9 @@ def test_whatever_is_damaged_pillow_says_the_same(name: str, tmp_path) -> None:
             at = draw.randrange(min(len(content) + 1, 700))
             how = draw.randrange(4)
             if how == 0:
-                content[at : at + 1] = [draw.choice([0, 1, 0xFF, 0xD8, 0xDA, 0xE1, draw.randrange(256)])]
+                content[at : at + 1] = [
+                    draw.choice([0, 1, 0xFF, 0xD8, 0xDA, 0xE1, draw.randrange(256)])
+                ]
             elif how == 1:
                 del content[at : at + draw.choice([1, 2, 64])]
             elif how == 2:

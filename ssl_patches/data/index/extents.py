@@ -10,10 +10,12 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,12 @@ from ssl_patches.data.headers import header
 
 MANY = 20_000  # files from which it pays to start processes
 PART = 2048  # files of a task
+AHEAD = 32  # tasks
 OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+Part = TypeVar("Part")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +71,8 @@ def extents_of(
         delay=2,
         disable=not sys.stderr.isatty(),
     )
-    with _pool(count) as pool, bar:
-        for looked in _in_order(pool, parts, partial(look_at, channels=channels)):
+    with pool(count) as workers, bar:
+        for looked in in_order(workers, parts, partial(look_at, channels=channels)):
             bar.update(len(looked.extents))
             yield looked
 
@@ -103,10 +110,11 @@ def _at_a_glance(path: str) -> tuple[int, int] | None:
         os.close(file)
 
 
-def _pool(count: int) -> Executor:
+def pool(files: int) -> Executor:
+    """Return what looks at so many files at once: processes for many, else threads."""
     # a network file system answers slowly; a local disk is as fast with one thread
     several = cores() or 1
-    if count < MANY or several < 2 or sys.platform != "linux":
+    if files < MANY or several < 2 or sys.platform != "linux":
         return ThreadPoolExecutor(4)
     if multiprocessing.current_process().daemon:  # which may have no children
         return ThreadPoolExecutor(4)
@@ -119,12 +127,14 @@ def _deaf() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _in_order(pool: Executor, parts: Iterable[Sequence[str]], work: partial[Looked]) -> Iterator[Looked]:
-    """Yield results in order, with few tasks at hand: ``map`` would take all paths at once."""
-    waiting = []
-    for paths in parts:
-        waiting.append(pool.submit(work, paths))
-        if len(waiting) > 32:
-            yield waiting.pop(0).result()
-    for each in waiting:
-        yield each.result()
+def in_order(
+    workers: Executor, parts: Iterable[Part], work: Callable[[Part], Found]
+) -> Iterator[Found]:
+    """Yield results in order, with few tasks at hand: ``map`` would take all parts at once."""
+    waiting: deque[Future[Found]] = deque()
+    for part in parts:
+        waiting.append(workers.submit(work, part))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

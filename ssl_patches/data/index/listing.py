@@ -30,28 +30,25 @@ from ssl_patches.config import locks
 from ssl_patches.config.keys import key_of
 from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.formats import unreadable_suffixes
-from ssl_patches.data.index.extents import PART, extents_of
+from ssl_patches.data.index.extents import PART, extents_of, in_order, pool
 from ssl_patches.data.index.kept import keep, open_kept, place_of
-from ssl_patches.data.index.table import CORRUPT, HUGE, FileTable, Paths, laid
-from ssl_patches.data.layout import below_of, place
+from ssl_patches.data.index.table import CORRUPT, HUGE, FileTable, Paths, laid, suffixes_of
+from ssl_patches.data.layout import below_of
 from ssl_patches.data.look import (
     CHANGED,
     DEVICE,
     NUMBER,
     RACY,
     SIZE,
-    UNREADABLE,
     VALUES,
-    look,
+    is_as_it_was,
     values_of,
 )
 from ssl_patches.data.tiff import has_tifffile
 from ssl_patches.data.walk import (
-    ARRAYS,
     MASKS,
     SUFFIXES,
     UNREAD,
-    ZARR,
     LeftOut,
     Walk,
     beside_arrays,
@@ -104,7 +101,7 @@ def list_folder(root: str, *, channels: int) -> FileTable:
 def _listed(root: str, key: str, channels: int) -> FileTable:
     file = place_of(key)
     before = open_kept(file, key)
-    if before is not None and unchanged(root, before.looked):
+    if before is not None and unchanged(root, before.looked, images=len(before)):
         return before
     started = time.time_ns()
     table, stamps = _walked(root)
@@ -118,7 +115,7 @@ def _listed(root: str, key: str, channels: int) -> FileTable:
         with _alone(file) as ours:
             other = open_kept(file, key)
             newer = other is not None and (before is None or other.state != before.state)
-            if newer and other is not None and unchanged(root, other.looked):
+            if newer and other is not None and unchanged(root, other.looked, images=len(other)):
                 return other
             if ours:
                 full = _with_headers(table, stamps, other, channels, started)
@@ -145,39 +142,23 @@ def _alone(file: Path) -> Iterator[bool]:
         yield ours
 
 
-def unchanged(root: str, looked: dict[str, str]) -> bool:
+def unchanged(root: str, looked: dict[str, str], *, images: int) -> bool:
     """Tell whether each folder below ``root`` holds what it held when its digest was taken.
 
-    ``looked``: the digests of all of them, "" of those that are not to be believed.
+    ``looked``: the digests of all of them, "" of those that are not to be believed. A folder that
+    is new is a name more in the one that it lies in. ``images``: how many there are below.
     """
     if not looked or not all(looked.values()):
         return False
-    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
-    count = 0
-    while waiting:
-        below, above = waiting.pop()
-        here = os.path.join(root, below)
-        try:
-            status = os.stat(here)
-            identity = (status.st_dev, status.st_ino)
-            if identity in above:
-                continue
-            count += 1
-            seen = look(here)
-        except PermissionError:
-            if looked.get(below) != UNREADABLE.hex():
-                return False
-            continue
-        except OSError:
-            return False
-        if looked.get(below) != seen.digest().hex():
-            return False
-        waiting += [
-            (f"{below}{name}/", above | {identity})
-            for name in seen.folders
-            if not name.lower().endswith(ZARR)
-        ]
-    return count == len(looked)
+    folders = [(os.path.join(root, below), digest) for below, digest in looked.items()]
+    size = max(1, len(folders) * PART // max(images, 1))
+    parts = (folders[at : at + size] for at in range(0, len(folders), size))
+    with pool(images // 100) as workers:
+        return all(in_order(workers, parts, _as_they_were))
+
+
+def _as_they_were(folders: Sequence[tuple[str, str]]) -> bool:
+    return all(is_as_it_was(folder, bytes.fromhex(digest)) for folder, digest in folders)
 
 
 def _walked(root: str) -> tuple[FileTable, NDArray[np.int64]]:
@@ -198,7 +179,7 @@ def _walked(root: str) -> tuple[FileTable, NDArray[np.int64]]:
             parts["folder"].append(np.full(len(encoded), number, np.int64))
             parts["values"].append(values)
             places.append(_places(below_of(run.below)[2], encoded))
-            suffixes.append(_suffixes(run.names))
+            suffixes.append(suffixes_of(run.names))
             bar.update(len(encoded))
     values = _joined(parts["values"], (0, VALUES))
     lengths, folder_of = _joined(parts["length"], (0,)), _joined(parts["folder"], (0,))
@@ -225,19 +206,10 @@ def _walked(root: str) -> tuple[FileTable, NDArray[np.int64]]:
 
 
 _PARTS = ("length", "folder", "values")
-_SUFFIXES = {suffix: at for at, suffix in enumerate(SUFFIXES)}
 
 
 def _joined(parts: Sequence[NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.int64]:
     return np.concatenate(parts) if parts else np.zeros(shape, np.int64)
-
-
-def _suffixes(names: Sequence[str]) -> NDArray[np.uint8]:
-    """Return the number of each name's end in ``SUFFIXES``, (N,)."""
-    known = _SUFFIXES
-    return np.fromiter(
-        (known[name[name.rfind(".") :].lower()] for name in names), np.uint8, len(names)
-    )
 
 
 def _places(below: str, names: Sequence[bytes]) -> NDArray[np.uint8]:
@@ -254,7 +226,9 @@ def _places(below: str, names: Sequence[bytes]) -> NDArray[np.uint8]:
 def _stamps(values: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Mix what is known of each file, (N, VALUES), into one number that differs where it does."""
     found = np.full(len(values), 0x9E3779B97F4A7C15, np.uint64)
-    for column in values[:, :DEVICE].T.astype(np.uint64):  # the finaliser of splitmix64 (Steele et al., 2014)
+    for column in values[:, :DEVICE].T.astype(
+        np.uint64
+    ):  # the finaliser of splitmix64 (Steele et al., 2014)
         found = (found ^ column) + np.uint64(0x9E3779B97F4A7C15)
         found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

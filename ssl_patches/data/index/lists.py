@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 
 from ssl_patches.data.index.extents import PART, extents_of
-from ssl_patches.data.index.table import CORRUPT, HUGE, OK, FileTable, laid
+from ssl_patches.data.index.table import CORRUPT, HUGE, OK, FileTable, laid, suffixes_of
 
 
 def table_of(names: Sequence[str], root: str, *, channels: int) -> FileTable:
@@ -20,8 +20,7 @@ def table_of(names: Sequence[str], root: str, *, channels: int) -> FileTable:
     folders: dict[str, int] = {}
     cuts = [name.rfind("/") + 1 for name in names]
     folder_of = [
-        folders.setdefault(name[:cut], len(folders))
-        for name, cut in zip(names, cuts, strict=True)
+        folders.setdefault(name[:cut], len(folders)) for name, cut in zip(names, cuts, strict=True)
     ]
     encoded = [os.fsencode(name[cut:]) for name, cut in zip(names, cuts, strict=True)]
     lengths = np.array([len(each) for each in encoded], np.int64)
@@ -31,6 +30,7 @@ def table_of(names: Sequence[str], root: str, *, channels: int) -> FileTable:
     columns |= {
         "sizes": np.zeros(len(names), np.int64),
         "extents": np.zeros((len(names), 2), np.uint32),
+        "suffixes": suffixes_of(names),
         "states": np.zeros(len(names), np.uint8),
     }
     table = FileTable(root, columns, list(folders))

@@ -16,7 +16,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_patches.data.walk import LeftOut
+from ssl_patches.data.walk import SUFFIXES, LeftOut
 
 BLOCK = 64  # names between two places that are written down
 SOME = 4096  # names that are made at a time
@@ -94,7 +94,11 @@ class FileTable:
         first = int(bounds[0])
         piece = self.columns["names"][first : int(bounds[-1])].tobytes()
         at = (bounds - first).tolist()
-        return [os.fsdecode(piece[one:two]) for one, two in zip(at, at[1:], strict=False)]
+        pairs = zip(at, at[1:], strict=False)
+        if piece.isascii():
+            text = piece.decode("ascii")
+            return [text[one:two] for one, two in pairs]
+        return [os.fsdecode(piece[one:two]) for one, two in pairs]
 
     def runs(self, begin: int, end: int) -> Iterator[tuple[str, int, int]]:
         """Yield (folder, begin, end) of the runs among files begin..end-1."""
@@ -105,11 +109,12 @@ class FileTable:
             yield self.folders[int(self.columns["run_folder"][at])], begin, stop
             begin, at = stop, at + 1
 
-    def names_between(self, begin: int, end: int) -> list[str]:
-        """Return the names of files begin..end-1, their paths below ``root``."""
+    def names_between(self, begin: int, end: int, *, below: str = "") -> list[str]:
+        """Return the names of files begin..end-1: paths below ``root``, or from ``below`` on."""
         return [
-            folder + name
+            before + name
             for folder, one, two in self.runs(begin, end)
+            for before in [os.path.join(below, folder) if below else folder]
             for name in self.base_names(one, two)
         ]
 
@@ -150,6 +155,19 @@ def laid(
     }
 
 
+_SUFFIXES = {suffix: at for at, suffix in enumerate(SUFFIXES)}
+
+
+def suffixes_of(names: Sequence[str]) -> NDArray[np.uint8]:
+    """Return the number of each name's end in ``SUFFIXES``, 255 for any other, (N,)."""
+    known = _SUFFIXES
+    return np.fromiter(
+        (known.get(name[max(name.rfind("."), 0) :].lower(), 255) for name in names),
+        np.uint8,
+        len(names),
+    )
+
+
 class Paths(Sequence[str]):
     """Some files of a table, by number ``rows`` (M,), as a sequence of paths that are made on demand.
 
@@ -184,9 +202,7 @@ class Paths(Sequence[str]):
         first, last = int(rows.min()), int(rows.max()) + 1
         if last - first > 64 * len(rows):  # far apart
             return [self[at] for at in range(begin, begin + len(rows))]
-        names = self.table.names_between(first, last)
-        if self.whole:
-            names = [os.path.join(self.table.root, name) for name in names]
+        names = self.table.names_between(first, last, below=self.table.root if self.whole else "")
         return [names[at - first] for at in rows.tolist()]
 
     def __eq__(self, other: object) -> bool:
