@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl_patches.config.atomic import replacing
-from ssl_patches.config.keys import content_of
+from ssl_patches.config.keys import content_read
 from ssl_patches.config.outside import read_text
 from ssl_patches.config.plain_text import as_utf8, field, printable, text_of
 from ssl_patches.data import arrays, tiff
@@ -105,6 +105,7 @@ class FileSource(StoredSource):
     """
 
     paths: Paths
+    known_as: Paths
     labels: Tensor
 
     def __init__(
@@ -173,9 +174,10 @@ class FileSource(StoredSource):
         missing = {"names", "content"} - set(known) if content else {"names"} - set(known)
         if "names" in missing:
             known["names"] = self._named()
+        whole = True
         if "content" in missing:
-            known["content"] = content_of(self.paths)
-        if missing:
+            known["content"], whole = content_read(self.paths)
+        if missing and whole:
             kept.remember(self.table.state, part, known)
         return known
 

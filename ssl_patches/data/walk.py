@@ -158,8 +158,8 @@ class _Folder:
 class Walk:
     """Goes through a folder once, in the order of the paths of its images.
 
-    ``huge``: slides and folders of Zarr are images too. After ``runs`` is used up, ``others`` is how
-    many visible files are no images, ``aside`` what might be taken for images and is not, and
+    ``huge``: slides and folders of Zarr are images too. After ``runs`` is used up, ``others`` is
+    how many visible files are no images, ``aside`` what might be taken for images and is not, and
     ``looked`` the digest of every folder that was looked at (``look.Seen.digest``), and the latest
     time at which one of its files was changed.
     """

@@ -61,8 +61,8 @@ def extents_of(
 ) -> Iterator[Looked]:
     """Yield what the headers of files say, in order, a part at a time.
 
-    ``count``: of all files; ``channels``: those that samples must have; ``where``: what is read, for
-    the line of progress, which a terminal sees from the second second on.
+    ``count``: of all files; ``channels``: those that samples must have; ``where``: what is read,
+    for the line of progress, which a terminal sees after two seconds.
     """
     bar = tqdm(
         total=count,

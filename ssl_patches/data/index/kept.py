@@ -6,13 +6,14 @@ holds beside the folder itself. Whether the folder is still the same is asked ev
 (``listing.py``). Nowhere to keep it (no home, a full or read-only disk): it is done without.
 
 The trap: a table that was replaced while a process has it mapped. It keeps its pages until it ends,
-but what it spawns would map the new one; ``state`` says that it is another.
+but what it spawns would map the new one; ``written`` says that it is another.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import uuid
 from contextlib import suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -33,15 +34,20 @@ ALIGNED = 64  # bytes
 
 
 class KeptTable(FileTable):
-    """A table that lies in a file, ``place``; another process maps it again."""
+    """A table that lies in a file, ``place``; another process maps it again.
+
+    ``written``: a name of its own for each that was ever written.
+    """
 
     place: Path
+    written: str
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"columns": {}, "folders": [], "looked": {}, "reasons": {}}
+        return {"place": self.place, "written": self.written, "root": self.root}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(mapped_again(state["place"], state["state"]).__dict__)
+        again = mapped_again(state["place"], state["written"])
+        self.__dict__.update(again.__dict__ | {"root": state["root"]})
 
 
 def place_of(key: str) -> Path | None:
@@ -54,7 +60,8 @@ def keep(table: FileTable, place: Path, key: str) -> KeptTable | None:
     """Write a table, and return it mapped; None where it cannot be written."""
     head: dict[str, Any] = {
         "key": key,
-        "root": table.root,
+        "root": os.path.abspath(table.root),
+        "written": uuid.uuid4().hex,
         "state": table.state,
         "folders": table.folders,
         "reasons": table.reasons,
@@ -68,6 +75,7 @@ def keep(table: FileTable, place: Path, key: str) -> KeptTable | None:
         values = table.columns[name]
         head["columns"][name] = [at, list(values.shape)]
         at += -(-values.nbytes // ALIGNED) * ALIGNED
+    head["bytes"] = at
     text = json.dumps(head).encode("ascii")
     begin = -(-(len(MAGIC) + 8 + len(text)) // ALIGNED) * ALIGNED
     try:
@@ -98,6 +106,8 @@ def open_kept(place: Path | None, key: str) -> KeptTable | None:
         if head["key"] != key:
             return None
         begin = -(-(len(MAGIC) + 8 + count) // ALIGNED) * ALIGNED
+        if len(whole) != begin + head["bytes"]:
+            return None
         columns = {}
         for name, kind in COLUMNS.items():
             at, shape = head["columns"][name]
@@ -116,11 +126,11 @@ def open_kept(place: Path | None, key: str) -> KeptTable | None:
         [LeftOut(*each) for each in head["left"]],
         head["state"],
     )
-    found.place = place
+    found.place, found.written = place, head["written"]
     return found
 
 
-def mapped_again(place: Path, state: str) -> KeptTable:
+def mapped_again(place: Path, written: str) -> KeptTable:
     """Map a table in another process. ValueError where it was replaced meanwhile."""
     try:
         with place.open("rb") as file:
@@ -129,7 +139,7 @@ def mapped_again(place: Path, state: str) -> KeptTable:
         found = open_kept(place, head["key"])
     except (OSError, ValueError, KeyError):
         found = None
-    if found is None or found.state != state:
+    if found is None or found.written != written:
         raise ValueError(
             f"data.root: the list of its files ({place}) was replaced while this command started;"
             " start it again"

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
 from ssl_patches.config import locks
@@ -87,6 +88,7 @@ def list_folder(root: str, *, channels: int) -> FileTable:
         suffixes=[SUFFIXES, UNREAD],
         without=sorted(unreadable_suffixes()),
         tifffile=has_tifffile(),
+        limit=Image.MAX_IMAGE_PIXELS,  # which another program may have set
     )
     known = _here.get()
     if known is not None and key in known:
@@ -114,7 +116,7 @@ def _listed(root: str, key: str, channels: int) -> FileTable:
     while True:
         with _alone(file) as ours:
             other = open_kept(file, key)
-            newer = other is not None and (before is None or other.state != before.state)
+            newer = other is not None and (before is None or other.written != before.written)
             if newer and other is not None and unchanged(root, other.looked, images=len(other)):
                 return other
             if ours:

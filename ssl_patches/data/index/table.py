@@ -1,9 +1,9 @@
 """Hold what is known of many files in flat arrays, which all processes on a machine share.
 
-A list of paths costs a hundred bytes a file in every process, since each is an object whose count of
-references is written. Here names lie one after the other in one array of bytes, and a path is made
-when it is asked for. The arrays may be pieces of a mapped file (``kept.py``): then workers, other
-runs and evaluations read the same pages, and a process that is spawned maps them again.
+A list of paths costs a hundred bytes a file in every process, since each is an object whose count
+of references is written. Here names lie one after the other in one array of bytes, and a path is
+made when it is asked for. The arrays may be pieces of a mapped file (``kept.py``): then workers,
+other runs and evaluations read the same pages, and a process that is spawned maps them again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, overload
 
 import numpy as np
@@ -94,7 +95,7 @@ class FileTable:
         first = int(bounds[0])
         piece = self.columns["names"][first : int(bounds[-1])].tobytes()
         at = (bounds - first).tolist()
-        pairs = zip(at, at[1:], strict=False)
+        pairs = pairwise(at)
         if piece.isascii():
             text = piece.decode("ascii")
             return [text[one:two] for one, two in pairs]
@@ -140,9 +141,10 @@ class FileTable:
 def laid(
     names: NDArray[np.uint8], lengths: NDArray[Any], folder_of: NDArray[Any]
 ) -> dict[str, NDArray[Any]]:
-    """Return the columns that find a name: ``names`` one after the other, of ``lengths`` bytes (N,).
+    """Return the columns that find a name.
 
-    ``folder_of`` (N,): the number of the folder of each.
+    ``names``: bytes of all, one after the other; ``lengths`` (N,): of each, in bytes; ``folder_of``
+    (N,): the number of the folder of each.
     """
     begins = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[:-1]
     first = np.flatnonzero(np.diff(folder_of, prepend=-1))
@@ -169,9 +171,10 @@ def suffixes_of(names: Sequence[str]) -> NDArray[np.uint8]:
 
 
 class Paths(Sequence[str]):
-    """Some files of a table, by number ``rows`` (M,), as a sequence of paths that are made on demand.
+    """Paths of some files of a table, made on demand.
 
-    ``whole``: as they are opened; otherwise as the user knows them, below the root.
+    ``rows`` (M,): the numbers of the files. ``whole``: as they are opened; otherwise as the user
+    knows them, below the root.
     """
 
     def __init__(self, table: FileTable, rows: NDArray[Any], *, whole: bool) -> None:
