@@ -155,7 +155,7 @@ def unchanged(root: str, looked: dict[str, str], *, images: int) -> bool:
     folders = [(os.path.join(root, below), digest) for below, digest in looked.items()]
     size = max(1, len(folders) * PART // max(images, 1))
     parts = (folders[at : at + size] for at in range(0, len(folders), size))
-    with pool(images // 100) as workers:
+    with pool(images // 2) as workers:
         return all(in_order(workers, parts, _as_they_were))
 
 
