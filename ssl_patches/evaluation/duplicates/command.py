@@ -19,7 +19,6 @@ from ssl_patches.data.index.listing import one_look
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.exported import open_model
-from ssl_patches.evaluation.command import chosen_data, range_told, say_images
 from ssl_patches.evaluation.duplicates.findings import (
     Findings,
     Image,
@@ -32,6 +31,7 @@ from ssl_patches.evaluation.duplicates.neighbours import VectorFile, groups_of, 
 from ssl_patches.evaluation.duplicates.page import MARK, findings_page
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.features.reader import Reader, image_name
+from ssl_patches.evaluation.images import chosen_data, range_told, say_images
 from ssl_patches.evaluation.request import duplicates_request, of_folder
 
 
