@@ -19,7 +19,7 @@ from ssl_patches.data.files import FileSource, Reading, read_skip
 from ssl_patches.data.index.images import TableImages
 from ssl_patches.data.index.listing import list_folder
 from ssl_patches.data.index.table import Paths
-from ssl_patches.data.layout import choose
+from ssl_patches.data.layout import divide
 from ssl_patches.data.source import Request
 from ssl_patches.data.walk import SUFFIXES, said
 
@@ -75,7 +75,7 @@ class FolderSource(FileSource):
         found = list_folder(root, channels=channels)
         self.ignored = found.others
         skipped = read_skip(skip, Paths(found, np.arange(len(found)), whole=False), where=where)
-        chosen = choose(
+        chosen = divide(
             TableImages(found), split, split_folders=split_folders, max_conflicts=max_conflicts
         )
         rows, labels = chosen.images, chosen.labels

@@ -169,9 +169,9 @@ def select(
     split_folders: bool | None = None,
     max_conflicts: int = 0,
 ) -> Selection:
-    """Select the files of ``split``, train or val, as ``choose`` does."""
+    """Select the files of ``split``, train or val, as ``divide`` does."""
     ordered = sorted(files, key=lambda file: file.path)
-    found = choose(
+    found = divide(
         ListedImages(ordered), split, split_folders=split_folders, max_conflicts=max_conflicts
     )
     names = [None if label < 0 else found.classes[label] for label in found.labels.tolist()]
@@ -179,7 +179,7 @@ def select(
     return Selection(chosen, names, found.classes, found.rule, found.left)
 
 
-def choose(
+def divide(
     images: Images,
     split: str,
     *,
@@ -201,7 +201,7 @@ def choose(
 
 
 class ListedImages:
-    """Image files, in the order of their paths, as ``choose`` takes them."""
+    """Image files, in the order of their paths, as ``divide`` takes them."""
 
     def __init__(self, found: Sequence[ImageFile]) -> None:
         self._found, numbers = found, dict[str, int]()

@@ -54,7 +54,7 @@ class Seen:
             content.update(os.fsencode("\0".join(names)))
         if self.values:
             # without the device: its number may be another one after each boot
-            content.update(values_of(self.values)[:, :DEVICE].tobytes())
+            content.update(numbers_of(self.values)[:, :DEVICE].tobytes())
         return content.digest()
 
     def newest(self) -> int:
@@ -62,12 +62,12 @@ class Seen:
         return max(self.values[CHANGED::VALUES], default=0)
 
 
-def values_of(values: array[int]) -> NDArray[np.int64]:
+def numbers_of(values: array[int]) -> NDArray[np.int64]:
     """Return what is known of files as (N, VALUES)."""
     return np.frombuffer(values, np.int64).reshape(-1, VALUES)
 
 
-def look(folder: str) -> Seen:
+def look_into(folder: str) -> Seen:
     """Look at a folder; OSError where it may not be listed."""
     seen = Seen()
     with os.scandir(folder) as found:
@@ -111,7 +111,7 @@ def is_as_it_was(folder: str, digest: bytes) -> bool:
     try:
         if digest.startswith(CIRCLE):
             return circle(os.stat(folder)) == digest
-        return look(folder).digest() == digest
+        return look_into(folder).digest() == digest
     except PermissionError:
         return digest == UNREADABLE
     except OSError:

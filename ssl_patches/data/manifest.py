@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from ssl_patches.config.messages import nearest
 from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.files import FileSource, Reading, read_skip
-from ssl_patches.data.index.lists import table_of
+from ssl_patches.data.index.lists import listed_table
 from ssl_patches.data.layout import HELD_OUT, place
 from ssl_patches.data.lists import Columns, numbers_in, read_columns, with_slashes
 from ssl_patches.data.source import Request
@@ -129,7 +129,7 @@ class ManifestSource(FileSource):
             numbers[next(iter(each.labels))] if len(each.labels) == 1 else none for each in chosen
         ]
         super().__init__(
-            table_of([each.name for each in chosen], base, channels=channels),
+            listed_table([each.name for each in chosen], base, channels=channels),
             np.arange(len(chosen)),
             _as_array(numbered),
             where=where,

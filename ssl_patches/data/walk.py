@@ -30,7 +30,17 @@ from numpy.typing import NDArray
 from ssl_patches.config.run_dir import CONFIG, LAST
 from ssl_patches.data.arrays import NPY
 from ssl_patches.data.formats import READERS, unreadable_suffixes
-from ssl_patches.data.look import DEVICE, MASK, NUMBER, SIZE, UNREADABLE, VALUES, Seen, circle, look
+from ssl_patches.data.look import (
+    DEVICE,
+    MASK,
+    NUMBER,
+    SIZE,
+    UNREADABLE,
+    VALUES,
+    Seen,
+    circle,
+    look_into,
+)
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff"),
@@ -132,7 +142,7 @@ class _Aside:
 
 
 @dataclass(slots=True)
-class Run:
+class Stretch:
     """Images of one folder that follow each other in the order of all paths.
 
     ``below``: the folder below the root, "" or with a "/" at its end. ``values``: as ``look.Seen``.
@@ -171,17 +181,17 @@ class Walk:
         self._without = unreadable_suffixes()
         self._known = frozenset((*SUFFIXES, *HUGE) if huge else SUFFIXES)
 
-    def runs(self) -> Iterator[Run]:
+    def runs(self) -> Iterator[Stretch]:
         """Yield the images. ValueError for a folder that may not be listed."""
-        waiting: list[Run | _Folder] = [_Folder("", frozenset(), None)]
+        waiting: list[Stretch | _Folder] = [_Folder("", frozenset(), None)]
         while waiting:
             first = waiting.pop()
-            if isinstance(first, Run):
+            if isinstance(first, Stretch):
                 yield first
             else:
                 waiting.extend(reversed(self._inside(first)))
 
-    def _inside(self, folder: _Folder) -> list[Run | _Folder]:
+    def _inside(self, folder: _Folder) -> list[Stretch | _Folder]:
         """Return the images and folders in a folder, as their paths are sorted."""
         below, why = folder.below, folder.why
         here = os.path.join(self.root, below)
@@ -191,7 +201,7 @@ class Walk:
             self.looked[below] = circle(status), 0
             return []
         try:
-            seen = look(here)
+            seen = look_into(here)
         except PermissionError:
             if why is None:
                 raise ValueError(
@@ -223,7 +233,7 @@ class Walk:
             images = _with_folder(images, below, name, here)
         return _merged(images, sorted(inside, key=itemgetter(0)))
 
-    def _images(self, seen: Seen, below: str, why: str | None) -> Run:
+    def _images(self, seen: Seen, below: str, why: str | None) -> Stretch:
         """Return the files that are images; count the others."""
         known, kept = self._known, []
         for at, name in enumerate(seen.files):
@@ -242,11 +252,11 @@ class Walk:
             else:
                 self._note_other(name, below, suffix, why)
         if len(kept) == len(seen.files):
-            return Run(below, seen.files, seen.values)
+            return Stretch(below, seen.files, seen.values)
         values = array("q")
         for at in kept:
             values.extend(seen.values[at * VALUES : (at + 1) * VALUES])
-        return Run(below, [seen.files[at] for at in kept], values)
+        return Stretch(below, [seen.files[at] for at in kept], values)
 
     def _note_other(self, name: str, below: str, suffix: str, why: str | None) -> None:
         """Count a file that is not used."""
@@ -269,34 +279,34 @@ class Walk:
                 self.aside.add(below + name, "left by another program" if mac else "hidden")
 
 
-def _with_folder(run: Run, below: str, name: str, here: str) -> Run:
+def _with_folder(run: Stretch, below: str, name: str, here: str) -> Stretch:
     """Add a folder that is an image."""
     status = os.stat(os.path.join(here, name))
     at = bisect(run.names, name)
     found = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
     values = run.values[: at * VALUES] + array("q", [each & MASK for each in found])
     names = [*run.names[:at], name, *run.names[at:]]
-    return Run(below, names, values + run.values[at * VALUES :])
+    return Stretch(below, names, values + run.values[at * VALUES :])
 
 
-def _merged(run: Run, folders: Sequence[tuple[str, _Folder]]) -> list[Run | _Folder]:
+def _merged(run: Stretch, folders: Sequence[tuple[str, _Folder]]) -> list[Stretch | _Folder]:
     """Put folders between the images, so that all paths come in their order.
 
     A path below the folder ``a`` begins with ``a/``, so that is where ``a`` stands among the names.
     """
-    found: list[Run | _Folder] = []
+    found: list[Stretch | _Folder] = []
     begin = 0
     for key, folder in folders:
         end = bisect(run.names, key, begin)
         if end > begin:
             part = run.values[begin * VALUES : end * VALUES]
-            found.append(Run(run.below, run.names[begin:end], part))
+            found.append(Stretch(run.below, run.names[begin:end], part))
         found.append(folder)
         begin = end
     if begin == 0:
         return [*found, run] if run.names else found
     if begin < len(run.names):
-        found.append(Run(run.below, run.names[begin:], run.values[begin * VALUES :]))
+        found.append(Stretch(run.below, run.names[begin:], run.values[begin * VALUES :]))
     return found
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ssl_patches.config.machine import cores
+from ssl_patches.config.outside import check_regular
 from ssl_patches.data.damage import HugeImageFile, UnreadableImage
 from ssl_patches.data.glance import BEGIN, glance
 from ssl_patches.data.headers import header
@@ -29,7 +30,10 @@ from ssl_patches.data.headers import header
 MANY = 20_000  # files from which it pays to start processes
 PART = 2048  # files of a task
 AHEAD = 32  # tasks
-OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+if sys.platform == "win32":
+    OPENING = os.O_RDONLY | os.O_BINARY
+else:
+    OPENING = os.O_RDONLY | os.O_NONBLOCK  # a pipe without a writer would wait
 
 
 Part = TypeVar("Part")
@@ -57,12 +61,18 @@ class Looked:
 
 
 def extents_of(
-    parts: Iterable[Sequence[str]], *, count: int, channels: int, where: str = ""
+    parts: Iterable[Sequence[str]],
+    *,
+    count: int,
+    channels: int,
+    where: str = "",
+    ordinary: bool = False,
 ) -> Iterator[Looked]:
     """Yield what the headers of files say, in order, a part at a time.
 
     ``count``: of all files; ``channels``: those that samples must have; ``where``: what is read,
-    for the line of progress, which a terminal sees after two seconds.
+    for the line of progress, which a terminal sees after two seconds. ``ordinary``: all are known
+    to be ordinary files, so they are not asked: a device may do something when it is opened.
     """
     bar = tqdm(
         total=count,
@@ -72,18 +82,20 @@ def extents_of(
         disable=not sys.stderr.isatty(),
     )
     with pool(count) as workers, bar:
-        for looked in in_order(workers, parts, partial(look_at, channels=channels)):
+        for looked in results_in_order(
+            workers, parts, partial(look_at, channels=channels, ordinary=ordinary)
+        ):
             bar.update(len(looked.extents))
             yield looked
 
 
-def look_at(paths: Sequence[str], *, channels: int) -> Looked:
-    """Read the headers of some files."""
+def look_at(paths: Sequence[str], *, channels: int, ordinary: bool = False) -> Looked:
+    """Read the headers of some files, as ``extents_of``."""
     extents = np.zeros((len(paths), 2), np.uint32)
     damaged: dict[int, Damaged] = {}
     plain = channels in (1, 3)
     for at, path in enumerate(paths):
-        found = _at_a_glance(path) if plain else None
+        found = _at_a_glance(path, ordinary) if plain else None
         if found is None:
             try:
                 found = header(path, channels=channels)
@@ -97,8 +109,10 @@ def look_at(paths: Sequence[str], *, channels: int) -> Looked:
     return Looked(extents, damaged)
 
 
-def _at_a_glance(path: str) -> tuple[int, int] | None:
+def _at_a_glance(path: str, ordinary: bool) -> tuple[int, int] | None:
     try:
+        if not ordinary:
+            check_regular(path)
         file = os.open(path, OPENING)
     except OSError:
         return None
@@ -127,7 +141,7 @@ def _deaf() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def in_order(
+def results_in_order(
     workers: Executor, parts: Iterable[Part], work: Callable[[Part], Found]
 ) -> Iterator[Found]:
     """Yield results in order, with few tasks at hand: ``map`` would take all parts at once."""

@@ -1,4 +1,4 @@
-"""Give the files of a table to ``layout.choose``, which divides them."""
+"""Give the files of a table to ``layout.divide``, which divides them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ssl_patches.data.layout import below_of, place
 
 
 class TableImages:
-    """The files of a table, in the order of their paths, as ``layout.choose`` takes them."""
+    """The files of a table, in the order of their paths, as ``layout.divide`` takes them."""
 
     def __init__(self, table: FileTable) -> None:
         self.table, self.folders = table, table.folders

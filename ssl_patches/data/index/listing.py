@@ -31,7 +31,7 @@ from ssl_patches.config import locks
 from ssl_patches.config.keys import key_of
 from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.formats import unreadable_suffixes
-from ssl_patches.data.index.extents import PART, extents_of, in_order, pool
+from ssl_patches.data.index.extents import PART, extents_of, pool, results_in_order
 from ssl_patches.data.index.kept import keep, open_kept, place_of
 from ssl_patches.data.index.table import CORRUPT, HUGE, FileTable, Paths, laid, suffixes_of
 from ssl_patches.data.layout import below_of
@@ -43,7 +43,7 @@ from ssl_patches.data.look import (
     SIZE,
     VALUES,
     is_as_it_was,
-    values_of,
+    numbers_of,
 )
 from ssl_patches.data.tiff import has_tifffile
 from ssl_patches.data.walk import (
@@ -64,7 +64,7 @@ _here: ContextVar[dict[str, FileTable] | None] = ContextVar("tables", default=No
 
 @contextmanager
 def one_look() -> Iterator[None]:
-    """Within the block, look at each folder once: a command sees one state of its images."""
+    """Look at each folder once within the block: a command sees one state of its images."""
     if _here.get() is not None:
         yield
         return
@@ -156,7 +156,7 @@ def unchanged(root: str, looked: dict[str, str], *, images: int) -> bool:
     size = max(1, len(folders) * PART // max(images, 1))
     parts = (folders[at : at + size] for at in range(0, len(folders), size))
     with pool(images // 2) as workers:
-        return all(in_order(workers, parts, _as_they_were))
+        return all(results_in_order(workers, parts, _as_they_were))
 
 
 def _as_they_were(folders: Sequence[tuple[str, str]]) -> bool:
@@ -175,7 +175,7 @@ def _walked(root: str) -> tuple[FileTable, NDArray[np.int64]]:
         for run in walk.runs():
             encoded = [os.fsencode(name) for name in run.names]
             names.append(b"".join(encoded))
-            values = values_of(run.values)
+            values = numbers_of(run.values)
             parts["length"].append(np.fromiter(map(len, encoded), np.int64, len(encoded)))
             number = folders.setdefault(run.below, len(folders))
             parts["folder"].append(np.full(len(encoded), number, np.int64))
@@ -273,7 +273,13 @@ def _with_headers(
     passing: list[int] = []
     for begin, looked in zip(
         range(0, len(rows), PART),
-        extents_of(_paths(table, rows), count=len(rows), channels=channels, where=table.root),
+        extents_of(
+            _paths(table, rows),
+            count=len(rows),
+            channels=channels,
+            where=table.root,
+            ordinary=True,
+        ),
         strict=True,
     ):
         part = rows[begin : begin + PART]

@@ -12,7 +12,7 @@ from ssl_patches.data.index.extents import PART, extents_of
 from ssl_patches.data.index.table import CORRUPT, HUGE, OK, FileTable, laid, suffixes_of
 
 
-def table_of(names: Sequence[str], root: str, *, channels: int) -> FileTable:
+def listed_table(names: Sequence[str], root: str, *, channels: int) -> FileTable:
     """Return the table of files ``names`` below ``root``, in that order; headers are read.
 
     ``channels``: those that samples must have. OSError for a file that goes meanwhile.

@@ -9,7 +9,7 @@ import pytest
 
 from ssl_patches.data.index.images import TableImages
 from ssl_patches.data.index.listing import list_folder
-from ssl_patches.data.layout import choose, select
+from ssl_patches.data.layout import divide, select
 from ssl_patches.data.walk import find_images
 
 WORDS = ["train", "val", "test", "cat", "dog", "a-b", "a"]
@@ -36,13 +36,13 @@ def test_a_table_and_a_list_are_divided_the_same(tmp_path, seed) -> None:
             for most in (0, 99):
                 options = {"split_folders": told, "max_conflicts": most}
                 said = []
-                for divide, images in ((select, files), (choose, table)):
+                for way, images in ((select, files), (divide, table)):
                     try:
-                        found = divide(images, split, **options)
+                        found = way(images, split, **options)
                     except ValueError as error:
                         said.append(str(error))
                         continue
-                    if divide is select:
+                    if way is select:
                         paths = [file.path for file in found.files]
                         names = found.names
                     else:

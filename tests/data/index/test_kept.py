@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from ssl_patches.data.index.kept import keep, open_kept, remember, remembered
-from ssl_patches.data.index.lists import table_of
+from ssl_patches.data.index.lists import listed_table
 from ssl_patches.data.index.table import COLUMNS, FileTable
 from ssl_patches.data.walk import LeftOut
 
 
 def table(root: Path, names: list[str], **known: object) -> FileTable:
-    made = table_of(names, str(root), channels=3)
+    made = listed_table(names, str(root), channels=3)
     made.columns = {
         name: made.columns.get(name, np.zeros(len(names), kind)) for name, kind in COLUMNS.items()
     }

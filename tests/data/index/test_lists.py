@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plain_files import FILES
 
-from ssl_patches.data.index.lists import table_of
+from ssl_patches.data.index.lists import listed_table
 from ssl_patches.data.index.table import CORRUPT, OK
 
 
@@ -12,7 +12,7 @@ def test_files_are_in_the_order_of_the_list_with_their_headers(tmp_path) -> None
     (tmp_path / "b.png").write_bytes(FILES["rgb.png"])
     (tmp_path / "a.jpg").write_bytes(FILES["rgb.jpg"])
     (tmp_path / "bad.jpg").write_bytes(b"no image")
-    table = table_of(["b.png", "gone.png", "bad.jpg", "a.jpg"], str(tmp_path), channels=3)
+    table = listed_table(["b.png", "gone.png", "bad.jpg", "a.jpg"], str(tmp_path), channels=3)
     assert table.columns["states"].tolist() == [OK, CORRUPT, CORRUPT, OK]
     assert table.columns["extents"].tolist() == [[37, 23], [0, 0], [0, 0], [37, 23]]
     sizes = table.columns["sizes"].tolist()

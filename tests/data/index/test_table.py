@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from ssl_patches.data.index.lists import table_of
+from ssl_patches.data.index.lists import listed_table
 from ssl_patches.data.index.table import Paths, suffixes_of
 from ssl_patches.data.walk import SUFFIXES
 
@@ -23,7 +23,7 @@ def drawn(seed: int, count: int) -> list[str]:
 @pytest.mark.parametrize(("seed", "count"), [(0, 0), (1, 1), (2, 63), (3, 64), (4, 65), (5, 500)])
 def test_a_table_is_a_list_of_names(seed, count) -> None:
     names = drawn(seed, count)
-    table = table_of(names, "root", channels=3)
+    table = listed_table(names, "root", channels=3)
     assert [table.name(at) for at in range(count)] == names
     rows = np.arange(count)[np.random.default_rng(seed).random(count) < 0.3]
     for whole, wanted in ((False, names), (True, [os.path.join("root", each) for each in names])):
@@ -38,7 +38,7 @@ def test_a_table_is_a_list_of_names(seed, count) -> None:
 
 def test_few_of_many_are_made_one_by_one() -> None:
     names = drawn(7, 2000)
-    table = table_of(names, "root", channels=3)
+    table = listed_table(names, "root", channels=3)
     rows = np.array([3, 1999])
     assert list(Paths(table, rows, whole=False)) == [names[3], names[1999]]
 
