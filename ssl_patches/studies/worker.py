@@ -145,6 +145,21 @@ def work(plan: Plan, *, say: Say, wait: bool) -> None:
             time.sleep(POLL)
 
 
+def work_on(plan: Plan, name: str, *, say: Say) -> None:
+    """Run one trial, search or run of a plan, in this process, until it is finished or has failed.
+
+    While another process has it, this one waits, and takes over where that one dies. Raises as
+    ``work``.
+    """
+    before_training()
+    while True:
+        (status,) = (each for each in job_statuses(plan) if each.name == name)
+        if status.state.kind in ("finished", "failed"):
+            return
+        if not _attempt(plan, status, say):
+            time.sleep(POLL)
+
+
 def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
     """Run it unless another worker has it. True when it was run, well or not."""
     if status.work is None:
