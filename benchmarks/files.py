@@ -234,7 +234,7 @@ def start(root: Path) -> dict[str, float]:
     """Do what a run does with a folder until it reads images, and read some."""
     from ssl_patches.data import FolderSource
     from ssl_patches.data.index.listing import one_look
-    from ssl_patches.data.training_stream import PatchDataModule
+    from ssl_patches.data.module import EndlessBatches, collate, loader
 
     began, clock = _spent(), time.perf_counter()
     with one_look():
@@ -244,9 +244,9 @@ def start(root: Path) -> dict[str, float]:
     train.fingerprint()
     val.fingerprint()
     spent, waited = _spent() - began, time.perf_counter() - clock
-    data = PatchDataModule(train=train, val=val, batch_size=64, num_workers=2, seed=0)
-    stream = iter(data.train_dataloader())
-    for _ in range(60):
+    batches = EndlessBatches(length=len(train), batch_size=64, seed=0)
+    stream = iter(loader(train, batch_sampler=batches, num_workers=2, collate_fn=collate))
+    for _ in range(20):
         next(stream)
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     taken = sum(_pss(process) for process in ("self", *children))
