@@ -10,6 +10,7 @@ ssl-patches: self-supervised pretraining on image patches.
   ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME   probes of a frozen encoder, floors beside it
   ssl-patches export   model=RUN output=DIR         the encoder for timm or ONNX, proven equal
   ssl-patches verify   EXPORT                       prove an export again, in other processes
+  ssl-patches push     EXPORT hub=USER/NAME         an export to the Hugging Face hub
   ssl-patches embed    model=... output=FILE        features of a folder of images as a Parquet file
   ssl-patches duplicates data.root=DIR model=...    near-copies and odd images of a folder
   ssl-patches study    STUDY [KEY=VALUE ...]        make what is missing of a study
@@ -118,6 +119,23 @@ and dense features of the trained encoder.
 
   ssl-patches verify encoder_a
   ssl-patches verify runs/a/encoder --json
+"""
+    ),
+    "push": (
+        """\
+ssl-patches push EXPORT|RUN hub=USER/NAME [private=false] [license=apache-2.0] [overwrite=true]
+                 [--dry-run] [--json]
+
+Sends an export to the Hugging Face hub as one commit, where timm, transformers and
+encoder.pretrained read it: private unless you say otherwise, with a README that names results,
+licence, data and how to load it. Its files are compared with their hashes first. Settings that
+are about this machine (folders, loggers, ...) stay here. --dry-run shows what would be sent, and
+needs neither a network nor an account. Log in before: hf auth login, or HF_TOKEN.
+Another encoder under that name is replaced with overwrite=true only.
+
+  ssl-patches push runs/a hub=me/my-encoder --dry-run
+  ssl-patches push encoder_a hub=me/my-encoder license=apache-2.0 private=false
+  ssl-patches pretrain encoder.pretrained=hf-hub:me/my-encoder    go on from it, here or elsewhere
 """
     ),
     "embed": (
@@ -249,6 +267,7 @@ ALLOWED_FLAGS = {
     "evaluate": {"--json": False, "--config-dir": True},
     "export": {"--json": False, "--config-dir": True},
     "verify": {"--json": False},
+    "push": {"--dry-run": False, "--json": False},
     "embed": {"--json": False, "--config-dir": True},
     "duplicates": {"--json": False, "--config-dir": True},
     "study": {"--dry-run": False, "--config-dir": True},

@@ -36,6 +36,7 @@ from ssl_patches.training.prepare import prepare
 from ssl_patches.training.process import before_training
 from ssl_patches.training.run import execute
 from ssl_patches.training.statistics import with_statistics
+from ssl_patches.training.weights import with_pinned_weights
 
 ALL_DIVERGED = "all its trials diverged; give other tune.values"
 POLL = 2.0  # seconds between looks at what others do
@@ -196,7 +197,8 @@ def run_job(job: Job, directory: Path, *, trial: bool, say: Say) -> None:
     if trial:
         run_trial(job, directory, say=say)
         return
-    cfg, told = with_statistics({**job.cfg, "run_dir": str(directory), "resume": True})
+    asked = {**job.cfg, "run_dir": str(directory), "resume": True}
+    cfg, told = with_statistics(with_pinned_weights(asked))
     for line in told:
         say(line)
     began = time.monotonic()
