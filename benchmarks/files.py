@@ -1,7 +1,7 @@
-"""What it costs to get at images: windows of a huge one, and images in shards.
+"""What it costs to get at images: windows of a huge one, images in shards, and many files.
 
-    OMP_NUM_THREADS=1 python benchmarks/files.py windows|shards [--side 40000] [--folder DIR]
-        [--output FILE.json]
+    OMP_NUM_THREADS=1 python benchmarks/files.py windows|shards|listing [--side 40000]
+        [--images 500000] [--folder DIR] [--output FILE.json]
 
 ``windows``: 100 windows of 512 px of one tiled TIFF (JPEG tiles of 256 px, no smaller copies, the
 hardest case), through ``data=windows``, in a process of its own: CPU milliseconds of each, the
@@ -12,6 +12,12 @@ it is measured, so the disk does not count.
 ``shards``: the loader of training over 1,000 JPEG of 256 px as a folder, as tar shards that
 ``ssl-patches pack`` wrote of it, and as Parquet: images per CPU second of this process, contenders
 in turns, ratios within a round.
+
+``listing``: folders of 500 and of ``--images`` tiny PNG, 500 a class. What a start costs until
+train, val and their fingerprints are there, in processes of their own: CPU seconds of the process
+and its children, first (nothing kept) and once more; and what main process and two workers take
+together while they load (PSS, so shared pages count once). Files are hot: they were just written,
+or read by the start before. ``--folder``: the images stay there, for the next time.
 """
 
 from __future__ import annotations
@@ -36,7 +42,8 @@ TILE, WINDOW, COUNT = 256, 512, 100
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("windows", "shards", "read-windows"))
+    parser.add_argument("what", choices=("windows", "shards", "listing", "read-windows", "start"))
+    parser.add_argument("--images", type=int, default=500_000)
     parser.add_argument("--side", type=int, default=40_000)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--output", type=Path)
@@ -44,9 +51,15 @@ def main() -> None:
     if given.what == "read-windows":
         print(json.dumps(read_windows(given.folder)))
         return
+    if given.what == "start":
+        print(json.dumps(start(given.folder)))
+        return
     with tempfile.TemporaryDirectory(dir=given.folder) as made:
         place = Path(made)
-        result = windows(place, given.side) if given.what == "windows" else shards(place)
+        if given.what == "listing":
+            result = listing(given.folder or place, place, given.images)
+        else:
+            result = windows(place, given.side) if given.what == "windows" else shards(place)
     print(json.dumps(result, indent=2))
     if given.output:
         given.output.parent.mkdir(parents=True, exist_ok=True)
@@ -168,6 +181,102 @@ def shards(folder: Path, *, images: int = 1000, rounds: int = 5) -> dict[str, An
         }
         for name in sources
     }
+
+
+def listing(folder: Path, kept: Path, images: int) -> dict[str, Any]:
+    """Start on few and on many images, with nothing kept and once more."""
+    few, many = 500, images
+    os.environ["XDG_CACHE_HOME"] = str(kept / "kept")
+    found: dict[int, list[dict[str, float]]] = {}
+    for count in (few, many):
+        root = folder / f"f{count}"
+        if not root.exists():
+            write_many(root, count)
+            time.sleep(5)  # files that were just written are not believed
+        found[count] = [_apart("start", root) for _ in range(2)]
+    pairs = zip(found[few], found[many], strict=True)
+    extra = [long["CPU s"] - short["CPU s"] for short, long in pairs]
+    held = found[many][-1]["PSS, bytes"] - found[few][-1]["PSS, bytes"]
+    table = next(iter(sorted((kept / "kept").rglob("*.index"))), None)
+    return {
+        "images": many,
+        "CPU us of stat, which the system takes": _stat_cost(next(root.rglob("*.png"))),
+        f"start with {few}": found[few],
+        f"start with {many}": found[many],
+        "first start, CPU us a file": round(extra[0] / many * 1e6, 1),
+        f"second start, CPU s over that with {few}": round(extra[1], 2),
+        "main process and 2 workers, bytes a file": round(held / (many - few), 1),
+        "kept on the disk, bytes a file": round(table.stat().st_size / many, 1) if table else None,
+    }
+
+
+def write_many(root: Path, images: int, *, of_class: int = 500) -> None:
+    """Write tiny PNG of 16 contents into class folders."""
+    import io
+
+    from PIL import Image
+
+    draw, contents = np.random.default_rng(0), []
+    for at in range(16):
+        file = io.BytesIO()
+        Image.fromarray(draw.integers(0, 256, (8 + at % 3, 8, 3), np.uint8)).save(file, "PNG")
+        contents.append(file.getvalue())
+    of_class = min(of_class, images // 10)
+    for at in range(images):
+        group, number = divmod(at, of_class)
+        folder = root / f"n{group:05}"
+        if number == 0:
+            folder.mkdir(parents=True)
+        (folder / f"n{group:05}_{37 * number:06}.png").write_bytes(contents[at % 16])
+
+
+def start(root: Path) -> dict[str, float]:
+    """Do what a run does with a folder until it reads images, and read some."""
+    from ssl_patches.data import FolderSource
+    from ssl_patches.data.index.listing import one_look
+    from ssl_patches.data.module import EndlessBatches, collate, loader
+
+    began, clock = _spent(), time.perf_counter()
+    with one_look():
+        train, val = (
+            FolderSource(root=str(root), split=split, image_size=64) for split in ("train", "val")
+        )
+    train.fingerprint()
+    val.fingerprint()
+    spent, waited = _spent() - began, time.perf_counter() - clock
+    batches = EndlessBatches(length=len(train), batch_size=64, seed=0)
+    stream = iter(loader(train, batch_sampler=batches, num_workers=2, collate_fn=collate))
+    for _ in range(20):
+        next(stream)
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    taken = sum(_pss(process) for process in ("self", *children))
+    return {"CPU s": round(spent, 3), "s": round(waited, 3), "PSS, bytes": taken}
+
+
+def _pss(process: str) -> int:
+    """Return the bytes of a process without those of libraries, which strangers may share."""
+    total, counted = 0, False
+    for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
+        first, *rest = line.split()
+        if first == "Pss:":
+            total += counted * 1024 * int(rest[0])
+        elif not first.endswith(":"):  # a mapping: of memory alone, or of what is kept
+            counted = len(rest) < 5 or rest[-1].endswith(".index") or rest[4].startswith("[heap")
+            counted = counted or rest[4].startswith("/dev/shm")
+    return total
+
+
+def _spent() -> float:
+    """Return the CPU seconds of this process and of its children that ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def _stat_cost(path: Path) -> float:
+    began = time.process_time()
+    for _ in range(100_000):
+        os.stat(path)
+    return round(10 * (time.process_time() - began), 2)
 
 
 def _rate(source: Any, *, batches: int = 12) -> float:

@@ -59,14 +59,21 @@ def content_of(paths: Sequence[str]) -> str:
     Of many files some are read, chosen by their number alone. A file that cannot be read counts as
     empty.
     """
-    content, left = hashlib.sha256(), BYTES
+    return content_read(paths)[0]
+
+
+def content_read(paths: Sequence[str]) -> tuple[str, bool]:
+    """Return ``content_of``, and whether all files could be read: only then may it be kept."""
+    content, left, whole = hashlib.sha256(), BYTES, True
     for number in _spread(len(paths)):
         if left <= 0:
             break
         piece = _read(paths[number])
+        whole = whole and piece is not None
+        piece = piece or b""
         left -= len(piece)
         content.update(f"{number} {len(piece)}\n".encode() + piece)
-    return content.hexdigest()
+    return content.hexdigest(), whole
 
 
 def _spread(count: int) -> list[int]:
@@ -76,7 +83,7 @@ def _spread(count: int) -> list[int]:
     return order[:FILES]
 
 
-def _read(path: str) -> bytes:
+def _read(path: str) -> bytes | None:
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -88,4 +95,4 @@ def _read(path: str) -> bytes:
                 pieces.append(file.read(BLOCK))
             return b"".join(pieces)
     except OSError:
-        return b""
+        return None

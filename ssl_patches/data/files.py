@@ -8,28 +8,35 @@ listed; pixels are decoded only when asked for.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl_patches.config.atomic import replacing
+from ssl_patches.config.keys import content_read
 from ssl_patches.config.outside import read_text
 from ssl_patches.config.plain_text import as_utf8, field, printable, text_of
 from ssl_patches.data import arrays, tiff
-from ssl_patches.data.damage import HugeImageFile, UnreadableImage
 from ssl_patches.data.decode import decode
 from ssl_patches.data.formats import ANY_CHANNELS
-from ssl_patches.data.headers import header
-from ssl_patches.data.remarks import of_files
+from ssl_patches.data.index import kept
+from ssl_patches.data.index.extents import PART, extents_of
+from ssl_patches.data.index.table import CORRUPT, HUGE, OK, SOME, FileTable, Paths
+from ssl_patches.data.remarks import MANY_FRAMES, of_listed
 from ssl_patches.data.source import Request, StoredSource
+from ssl_patches.data.walk import SUFFIXES
 
 Extent = tuple[int, int]  # width, height in pixels
+SEVERAL = [at for at, suffix in enumerate(SUFFIXES) if suffix in MANY_FRAMES]
 QUARANTINE_COLUMNS = ("path", "reason")
 
 
@@ -53,6 +60,13 @@ class Reading:
 
         ValueError where ``paths`` need what is not installed or cannot have so many channels.
         """
+        self.require(paths)
+        return read_headers(paths, reading=self)
+
+    def require(self, paths: Sequence[str]) -> None:
+        """Raise ValueError for files that need what is not installed or have no such channels."""
+        if self.channels in (1, 3) and self.value_range is None:
+            return
         if self.channels not in (1, 3):
             many = (*arrays.NPY, *arrays.TIFF, *ANY_CHANNELS)
             flat = [path for path in paths if not path.lower().endswith(many)]
@@ -63,7 +77,6 @@ class Reading:
                     " data.channels=3"
                 )
         tiff.require_readers(paths, channels=self.channels, value_range=self.value_range)
-        return read_headers(paths, reading=self)
 
 
 PLAIN = Reading()
@@ -82,32 +95,26 @@ class Headers:
     huge: list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class ListedFile:
-    """An image file as a folder or a list names it."""
-
-    name: str  # below the root; part of the fingerprint
-    path: str  # where it is opened
-    label: float  # a class, -1 = none; or an amount, NaN = none
-    bytes: int | None = None  # its size; None: not looked up yet
-
-
 class FileSource(StoredSource):
     """Images that are files, each with a label; what ``FolderSource`` and ``ManifestSource`` share.
 
+    ``table``: of the files, with what their headers say; ``rows`` (M,): those of this split, and
+    ``labels`` (M,) of them: int64 of a class, -1 = none, or float64, NaN = none.
     Files whose header cannot be read are left out and listed in ``corrupt``; those that are too
     large to be decoded whole are left out and told in ``remarks``. ValueError where all are.
     """
 
-    paths: list[str]
+    paths: Paths
+    known_as: Paths
     labels: Tensor
 
     def __init__(
         self,
-        files: Sequence[ListedFile],
+        table: FileTable,
+        rows: NDArray[np.int64],
+        labels: NDArray[Any],
         *,
         where: str,
-        root: str,
         request: Request,
         reading: Reading,
         classes: Sequence[str],
@@ -115,25 +122,35 @@ class FileSource(StoredSource):
         max_corrupt: float,
         remarks: Sequence[str] = (),
     ) -> None:
-        listed = {file.path: file for file in files}
-        found = reading.headers(list(listed))
-        extents, corrupt = found.extents, found.corrupt
-        self.remarks = [*remarks, *of_huge(found.huge), *of_files(extents, reading.channels)]
-        if found.huge and not extents:
-            raise ValueError(f"{where}: {of_huge(found.huge)[0]}")
-        readable = [listed[path] for path in extents]
-        self.root, self.reading, self.paths = root, reading, list(extents)
-        self.known_as = [file.name for file in readable]
+        reading.require(Paths(table, rows, whole=True))
+        states = table.columns["states"][rows]
+        corrupt, huge = (
+            [(table.path(at), table.reasons[at]) for at in rows[states == state].tolist()]
+            for state in (CORRUPT, HUGE)
+        )
+        rows, labels = rows[states == OK], labels[states == OK]
+        if huge and not len(rows):
+            raise ValueError(f"{where}: {of_huge(huge)[0]}")
+        kind = np.uint32 if len(table) < 2**32 else np.int64
+        self.table, self._rows, self.reading = table, rows.astype(kind), reading
+        self.root, self.paths = table.root, Paths(table, self._rows, whole=True)
+        self.known_as = Paths(table, self._rows, whole=False)
+        extents = table.columns["extents"][rows]
+        frames = np.isin(table.columns["suffixes"][rows], SEVERAL).nonzero()[0].tolist()
+        lost = of_listed(self.paths, extents, reading.channels, frames)
+        self.remarks = [*remarks, *of_huge(huge), *lost]
         super().__init__(
             where=where,
             names=self.paths,
-            labels=_as_tensor([file.label for file in readable]),
+            labels=torch.from_numpy(labels),
             classes=classes,
             split_rule=split_rule,
             # where none can be read there is no side, and ValueError is raised
-            load_size=request.side(extents.values() or [(request.image_size,) * 2]),
+            load_size=request.side(
+                [_middle(extents)] if len(rows) else [(request.image_size,) * 2]
+            ),
             corrupt=corrupt,
-            identity=(f"{file.name}\0{_size(file)}\n" for file in readable),
+            identity=None,
             files=self.paths,
             read_as=asdict(reading),
             max_corrupt=max_corrupt,
@@ -143,39 +160,59 @@ class FileSource(StoredSource):
         """Return image ``at`` as uint8 (C, S, S), and its label. Raises ``UnreadableImage``."""
         return self.reading.square(self.paths[at], self.load_size), self.labels[at].item()
 
+    def hash_names(self) -> str:
+        """Return the sha256 of names and sizes, kept with the table where that is known."""
+        return self._hashes()["names"]
 
-def _as_tensor(labels: Sequence[float]) -> Tensor:
-    """Return labels (N,): int64 where all are classes, float64 where they are amounts."""
-    classes = all(isinstance(label, int) for label in labels)
-    return torch.tensor(labels, dtype=torch.int64 if classes else torch.float64)
+    def hash_content(self) -> str:
+        """Return the hash of what the files hold, kept with the table where that is known."""
+        return self._hashes(content=True)["content"]
+
+    def _hashes(self, *, content: bool = False) -> dict[str, str]:
+        part = hashlib.sha256(self._rows.tobytes()).hexdigest()
+        known = kept.remembered(self.table.state, part)
+        missing = {"names", "content"} - set(known) if content else {"names"} - set(known)
+        if "names" in missing:
+            known["names"] = self._named()
+        whole = True
+        if "content" in missing:
+            known["content"], whole = content_read(self.paths)
+        if missing and whole:
+            kept.remember(self.table.state, part, known)
+        return known
+
+    def _named(self) -> str:
+        found, sizes = hashlib.sha256(), self.table.columns["sizes"]
+        for begin in range(0, len(self._rows), SOME):
+            names = self.known_as.some(begin, begin + SOME)
+            of_each = sizes[self._rows[begin : begin + SOME]].tolist()
+            lines = (f"{name}\0{size}\n" for name, size in zip(names, of_each, strict=True))
+            found.update(os.fsencode("".join(lines)))
+        return found.hexdigest()
 
 
-def _size(file: ListedFile) -> int:
-    return os.path.getsize(file.path) if file.bytes is None else file.bytes
+def _middle(extents: NDArray[np.uint32]) -> tuple[int, int]:
+    """Return the lower median of the shorter sides, as the extent of a square."""
+    short = extents.min(1)
+    at = (len(short) - 1) // 2
+    side = int(np.partition(short, at)[at])
+    return side, side
 
 
 def read_headers(paths: Sequence[str], *, reading: Reading = PLAIN) -> Headers:
-    """Return what the headers of the files say, four files at a time."""
-    extents: dict[str, Extent] = {}
-    corrupt: list[tuple[str, str]] = []
-    huge: list[tuple[str, str]] = []
-
-    def some(at: int) -> list[Extent | UnreadableImage]:
-        return [_extent(path, reading) for path in paths[at : at + 256]]
-
-    # a network file system answers slowly; a local disk is as fast with one
-    with ThreadPoolExecutor(4) as pool:
-        for at, found in zip(
-            range(0, len(paths), 256), pool.map(some, range(0, len(paths), 256)), strict=True
-        ):
-            for path, extent in zip(paths[at : at + 256], found, strict=True):
-                if isinstance(extent, HugeImageFile):
-                    huge.append((path, extent.reason))
-                elif isinstance(extent, UnreadableImage):
-                    corrupt.append((path, extent.reason))
-                else:
-                    extents[path] = extent
-    return Headers(extents, corrupt, huge)
+    """Return what the headers of the files say."""
+    found = Headers({}, [], [])
+    parts = (paths[at : at + PART] for at in range(0, len(paths), PART))
+    begin = 0
+    for looked in extents_of(parts, count=len(paths), channels=reading.channels):
+        for at, extent in enumerate(looked.extents.tolist()):
+            path, damaged = paths[begin + at], looked.damaged.get(at)
+            if damaged is None:
+                found.extents[path] = (extent[0], extent[1])
+            else:
+                (found.huge if damaged.huge else found.corrupt).append((path, damaged.reason))
+        begin += len(looked.extents)
+    return found
 
 
 def of_huge(huge: Sequence[tuple[str, str]]) -> list[str]:
@@ -184,13 +221,6 @@ def of_huge(huge: Sequence[tuple[str, str]]) -> list[str]:
         return []
     path, reason = huge[0]
     return [f"{len(huge):,} images ({path}) not used: the first {reason}"]
-
-
-def _extent(path: str, reading: Reading) -> Extent | UnreadableImage:
-    try:
-        return header(path, channels=reading.channels, value_range=reading.value_range)
-    except UnreadableImage as error:
-        return error
 
 
 def read_skip(path: str | None, known: Collection[str], *, where: str) -> set[str]:

@@ -12,11 +12,16 @@ import os
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+
 from ssl_patches.data.arrays import check_value_range
-from ssl_patches.data.files import FileSource, ListedFile, Reading, read_skip
-from ssl_patches.data.layout import select
+from ssl_patches.data.files import FileSource, Reading, read_skip
+from ssl_patches.data.index.images import TableImages
+from ssl_patches.data.index.listing import list_folder
+from ssl_patches.data.index.table import Paths
+from ssl_patches.data.layout import divide
 from ssl_patches.data.source import Request
-from ssl_patches.data.walk import SUFFIXES, find_images, said
+from ssl_patches.data.walk import SUFFIXES, said
 
 
 class FolderSource(FileSource):
@@ -67,42 +72,33 @@ class FolderSource(FileSource):
                 else "does not exist"
             )
             raise ValueError(f"{where}: must be a folder of images, but {what}; set data.root=DIR")
-        found = find_images(root)
+        found = list_folder(root, channels=channels)
         self.ignored = found.others
-        skipped = read_skip(skip, [file.path for file in found.images], where=where)
-        chosen = select(
-            found.images, split, split_folders=split_folders, max_conflicts=max_conflicts
+        skipped = read_skip(skip, Paths(found, np.arange(len(found)), whole=False), where=where)
+        chosen = divide(
+            TableImages(found), split, split_folders=split_folders, max_conflicts=max_conflicts
         )
-        files = [
-            (file, name)
-            for file, name in zip(chosen.files, chosen.names, strict=True)
-            if file.path not in skipped
-        ]
-        if not files:
+        rows, labels = chosen.images, chosen.labels
+        if skipped:
+            wanted = [name not in skipped for name in Paths(found, rows, whole=False)]
+            rows, labels = rows[wanted], labels[wanted]
+        if not len(rows):
             raise ValueError(
-                f"{where}: must hold images for {split}, but has {len(found.images)} images"
+                f"{where}: must hold images for {split}, but has {len(found)} images"
                 f" ({' '.join(SUFFIXES)}) and {self.ignored} other files below it ({chosen.rule}),"
                 f" of which data.skip names {len(skipped)}; set data.root to the folder of the"
                 " images"
             )
-        number = {name: label for label, name in enumerate(chosen.classes)}
         super().__init__(
-            [
-                ListedFile(
-                    name=file.path,
-                    path=os.path.join(root, file.path),
-                    label=-1 if name is None else number[name],
-                    bytes=file.bytes,
-                )
-                for file, name in files
-            ],
+            found,
+            rows,
+            labels,
             where=where,
-            root=root,
             request=request,
             reading=reading,
             classes=chosen.classes,
             split_rule=chosen.rule
-            + (f"; {len(chosen.files) - len(files)} skipped" if skipped else ""),
+            + (f"; {len(chosen.images) - len(rows)} skipped" if skipped else ""),
             max_corrupt=max_corrupt,
             remarks=said([*found.left, *chosen.left]),
         )

@@ -22,8 +22,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ssl_patches.data.splits import Side, held_of, side_of
 from ssl_patches.data.walk import ImageFile, LeftOut
@@ -35,25 +40,85 @@ SHOWN = 4  # names in a message
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An image file and how its path reads.
+    """Images of one folder, and how its path reads.
 
-    ``side``: of the folder named like a split on its way; ``group``: the path to that folder, with
-    a "/" at its end. ``below``: the path without that folder.
+    ``number``: of the folder. ``least``: the first path of its images. ``path``: of the folder, ""
+    or with a "/" at its end. ``side``: of the folder named like a split on its way; ``group``: the
+    path to that folder. ``below``: the path without that folder.
     """
 
-    file: ImageFile
+    number: int
+    count: int
+    least: str
+    path: str
     side: Side | None
     group: str
     below: str
 
+    @property
+    def least_below(self) -> str:
+        """Return the first path of its images without the folder named like a split."""
+        return self.below + self.least[len(self.path) :]
+
+    @property
+    def name(self) -> str:
+        """Return the class that the path names, if it lies at CLASS/file."""
+        return self.below.partition("/")[0]
+
+    @property
+    def depth(self) -> int:
+        """Return how many folders the images lie in, without that of a split."""
+        return self.below.count("/")
+
+
+class Images(Protocol):
+    """What is divided: images by number, in folders by number."""
+
+    @property
+    def folders(self) -> Sequence[str]:
+        """Return the path of each folder, "" or with a "/" at its end."""
+
+    @property
+    def folder_of(self) -> NDArray[np.integer[Any]]:
+        """Return the folder of each image, (N,)."""
+
+    def least_names(self) -> Sequence[str]:
+        """Return the first name in each folder; "" for a folder without images."""
+
+    def places(self, chosen: NDArray[np.int64], *, below: bool) -> NDArray[np.uint8]:
+        """Return ``place`` of the path of some images, (M,).
+
+        ``below``: without the folder named like a split.
+        """
+
+    def twins(
+        self, some: NDArray[np.int64], others: NDArray[np.int64]
+    ) -> Sequence[tuple[int, int]]:
+        """Return those of ``some`` that are one file with one of ``others``, and the last such."""
+
+    def path_of(self, at: int) -> str:
+        """Return the path of an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The images of one split.
+
+    ``images`` (M,): their numbers, in order; ``labels`` (M,): of the class, -1 = no label.
+    ``classes``: empty = unlabelled. ``rule``: in words, how the split was made. ``left``: what is
+    used in neither split, or has no label.
+    """
+
+    images: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    classes: list[str]
+    rule: str
+    left: list[LeftOut]
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The files of one split.
-
-    ``names``: the class of each, None = no label. ``classes``: empty = unlabelled. ``rule``: in
-    words, how the split was made. ``left``: what is used in neither split, or has no label.
-    """
+    """The files of one split, as ``Chosen``. ``names``: the class of each, None = no label."""
 
     files: list[ImageFile]
     names: list[str | None]
@@ -64,12 +129,16 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class _Sides:
-    """The images that are divided. ``held`` None: by the hash of the path."""
+    """The folders that are divided. ``held`` None: by the hash of the path.
+
+    ``without``: images of ``train`` that are held out too.
+    """
 
     train: list[Placed]
     held: list[Placed] | None
     left: list[LeftOut]
     folders: str
+    without: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,35 +169,104 @@ def select(
     split_folders: bool | None = None,
     max_conflicts: int = 0,
 ) -> Selection:
-    """Select the files of ``split``, train or val.
+    """Select the files of ``split``, train or val, as ``divide`` does."""
+    ordered = sorted(files, key=lambda file: file.path)
+    found = divide(
+        ListedImages(ordered), split, split_folders=split_folders, max_conflicts=max_conflicts
+    )
+    names = [None if label < 0 else found.classes[label] for label in found.labels.tolist()]
+    chosen = [ordered[at] for at in found.images.tolist()]
+    return Selection(chosen, names, found.classes, found.rule, found.left)
+
+
+def divide(
+    images: Images,
+    split: str,
+    *,
+    split_folders: bool | None = None,
+    max_conflicts: int = 0,
+) -> Chosen:
+    """Select the images of ``split``, train or val, out of some in the order of their paths.
 
     ``split_folders``: whether folders named like splits are the splits; None: as the module says.
     ``max_conflicts``: so many files may lie on both sides; they are held out.
     ``ValueError`` for a folder that can be read in two ways, that holds nothing but what was put
     aside, for a held-out class that train has not, and for a file that lies on both sides.
     """
-    placed = [
-        Placed(file, None, "", file.path) if split_folders is False else _placed(file)
-        for file in files
-    ]
-    sides = _sides(placed, told=split_folders is not None)
+    plain = split_folders is False
+    sides = _sides(_placed(images, plain=plain), told=split_folders is not None)
     if sides.held is None:
-        return _divided(sides, split)
-    return _given(_without_both(sides, sides.held, max_conflicts), sides.held, split)
+        return _divided(images, sides, split, below=not plain)
+    return _given(images, _without_both(images, sides, sides.held, max_conflicts), split)
 
 
-def _placed(file: ImageFile) -> Placed:
-    *folders, name = file.path.split("/")
+class ListedImages:
+    """Image files, in the order of their paths, as ``divide`` takes them."""
+
+    def __init__(self, found: Sequence[ImageFile]) -> None:
+        self._found, numbers = found, dict[str, int]()
+        folders = [file.path[: file.path.rfind("/") + 1] for file in found]
+        self.folder_of = np.array(
+            [numbers.setdefault(folder, len(numbers)) for folder in folders], np.int64
+        )
+        self.folders = list(numbers)
+        self._least: dict[int, str] = {}
+        for file, number in zip(found, self.folder_of.tolist(), strict=True):
+            self._least.setdefault(number, file.path[len(self.folders[number]) :])
+
+    def least_names(self) -> Sequence[str]:
+        """Return the first name in each folder."""
+        return [self._least[number] for number in range(len(self.folders))]
+
+    def places(self, chosen: NDArray[np.int64], *, below: bool) -> NDArray[np.uint8]:
+        """Return ``place`` of some paths, (M,)."""
+        paths = [self.path_of(at) for at in chosen.tolist()]
+        cut = [below_of(path)[2] for path in paths] if below else paths
+        return np.array([place(path) for path in cut], np.uint8)
+
+    def twins(
+        self, some: NDArray[np.int64], others: NDArray[np.int64]
+    ) -> Sequence[tuple[int, int]]:
+        """Return those of ``some`` that are one file with one of ``others``, and the last such."""
+        there = {self._found[at].file: at for at in others.tolist()}
+        there.pop(None, None)
+        files = [(at, self._found[at].file) for at in some.tolist()]
+        return [(at, there[file]) for at, file in files if file in there]
+
+    def path_of(self, at: int) -> str:
+        """Return a path."""
+        return self._found[at].path
+
+
+def below_of(path: str) -> tuple[Side | None, str, str]:
+    """Return the side that a folder on the way to ``path`` is named like, the path to that folder
+    and the path without it."""
+    *folders, name = path.split("/")
     for at, folder in enumerate(folders):
         if side := side_of(folder):
             below = "/".join([*folders[:at], *folders[at + 1 :], name])
-            return Placed(file, side, "/".join(folders[: at + 1]) + "/", below)
-    return Placed(file, None, "", file.path)
+            return side, "/".join(folders[: at + 1]) + "/", below
+    return None, "", path
+
+
+def _placed(images: Images, *, plain: bool) -> list[Placed]:
+    """Read the paths of all folders; return them in the order of their first images."""
+    counts = np.bincount(images.folder_of, minlength=len(images.folders)).tolist()
+    found = []
+    for number, (path, name) in enumerate(zip(images.folders, images.least_names(), strict=True)):
+        if counts[number]:
+            side, group, below = (None, "", path) if plain else below_of(path)
+            found.append(Placed(number, counts[number], path + name, path, side, group, below))
+    return sorted(found, key=lambda each: each.least)
+
+
+def _count(placed: Iterable[Placed]) -> int:
+    return sum(each.count for each in placed)
 
 
 def _plain(placed: Sequence[Placed]) -> list[Placed]:
     """Take names of splits as those of any other folder."""
-    return [Placed(each.file, None, "", each.file.path) for each in placed]
+    return [replace(each, side=None, group="", below=each.path) for each in placed]
 
 
 def _sides(placed: Sequence[Placed], *, told: bool) -> _Sides:
@@ -188,94 +326,115 @@ def _train_alone(
 
 def _may_be_class(some: Sequence[Placed], rest: Sequence[Placed]) -> bool:
     """Tell whether a folder named like a split reads as one class beside the others."""
-    own = read_classes([each.below for each in some]).classes
-    others = {each.below.split("/")[0] for each in rest if each.below.count("/") == 1}
-    alone = sum(each.below.count("/") == 0 for each in rest)
-    if own or not others or alone > max(1, len(rest) // FEW):
+    own = read_classes(some).classes
+    others = any(each.depth == 1 for each in rest)
+    alone = _count(each for each in rest if each.depth == 0)
+    if own or not others or alone > max(1, _count(rest) // FEW):
         return False
-    return any(each.below.count("/") == 0 for each in some)
+    return any(each.depth == 0 for each in some)
 
 
 def _two_ways(some: Sequence[Placed], rest: Sequence[Placed], question: str) -> ValueError:
-    others = sorted({each.below.split("/")[0] for each in rest if "/" in each.below})
+    others = sorted({each.name for each in rest if each.depth})
     shown = ", ".join([f"{name}/" for name in others[:SHOWN]] + ["..."] * (len(others) > SHOWN))
     return ValueError(
-        f"data.root: {_named(some)} ({len(some):,} images) stands beside {shown}"
-        f" ({len(rest):,} images): {question} set data.split_folders=false for a class,"
+        f"data.root: {_named(some)} ({_count(some):,} images) stands beside {shown}"
+        f" ({_count(rest):,} images): {question} set data.split_folders=false for a class,"
         " data.split_folders=true for a split"
     )
 
 
-def _divided(sides: _Sides, split: str) -> Selection:
+def _divided(images: Images, sides: _Sides, split: str, *, below: bool) -> Chosen:
     """Select among images that came without a division."""
-    reading = _classes(sides.train)
+    reading = read_classes(sides.train)
     percent = HELD_OUT[bool(reading.classes)]
-    held = {each.file for each in sides.train if place(each.below) < percent}
-    if len(sides.train) > 1 and len(held) in (0, len(sides.train)):
-        least = min(sides.train, key=lambda each: (place(each.below), each.file.path))
-        held ^= {least.file}
-    part = [each for each in sides.train if (each.file in held) == (split == "val")]
+    chosen = _in_folders(images, sides.train)
+    # as plain paths where the names of splits turned out to mean nothing
+    below = below and any(each.side for each in sides.train)
+    places = images.places(chosen, below=below)
+    held = places < percent
+    if len(chosen) > 1 and held.sum() in (0, len(chosen)):
+        least = int(places.argmin())  # the first path of those with the least
+        held[least] = not held[least]
+    part = chosen[held] if split == "val" else chosen[~held]
     rule = (
         f"{_kind(reading.classes)}; no val/ or test/: held out where int(sha256(path).hexdigest()"
         f"[:8], 16) % 100 < {percent}"
     )
-    return _selection(part, reading.classes, rule, sides.left + reading.left)
+    return _labelled(images, part, sides.train, reading.classes, rule, sides.left + reading.left)
 
 
-def _given(sides: _Sides, held: list[Placed], split: str) -> Selection:
+def _given(images: Images, sides: _Sides, split: str) -> Chosen:
     """Select where folders divide the images."""
-    of_train, of_held = _classes(sides.train), _classes(held)
+    held = sides.held or []
+    train = _without(images, sides)
+    of_train, of_held = read_classes(train), read_classes(held)
     classes = of_train.classes
-    part = sides.train if split == "train" else held
+    part = train if split == "train" else held
     remarks = sides.left + of_train.left + (of_held.left if not classes else [])
     if not classes:
         classes = of_train.classes if split == "train" else of_held.classes
     else:
-        regular = {each.below.split("/")[0] for each in held if each.below.count("/") == 1}
+        regular = {each.name for each in held if each.depth == 1}
         unknown = sorted(regular - set(classes))
         if unknown:
             raise ValueError(
                 f"data.root: {held[0].group}{unknown[0]} is a class that train/ has not"
                 f" ({len(unknown)} such); give train/ and val/ the same class folders"
             )
-        odd = [each.file.path for each in held if each.below.count("/") != 1]
-        remarks += _odd(odd)
-        if split == "val" and len(odd) == len(held):
+        odd = [each for each in held if each.depth != 1]
+        remarks += [LeftOut(_count(odd), "images", odd[0].least, _ODD, "unlabelled")] if odd else []
+        if split == "val" and _count(odd) == _count(held):
             classes = []
-    return _selection(part, classes, f"{_kind(classes)}; the folders {sides.folders}", remarks)
+    chosen = _in_folders(images, part)
+    if split == "train" and sides.without:
+        chosen = chosen[~np.isin(chosen, np.array(sorted(sides.without)))]
+    rule = f"{_kind(classes)}; the folders {sides.folders}"
+    return _labelled(images, chosen, part, classes, rule, remarks)
 
 
-def _selection(
-    part: Sequence[Placed], classes: list[str], rule: str, left: list[LeftOut]
-) -> Selection:
-    known = set(classes)
-    names = [
-        each.below.split("/")[0]
-        if each.below.count("/") == 1 and each.below.split("/")[0] in known
-        else None
-        for each in part
-    ]
-    return Selection([each.file for each in part], names, classes, rule, left)
+def _in_folders(images: Images, placed: Sequence[Placed]) -> NDArray[np.int64]:
+    """Return the numbers of the images in some folders, in order."""
+    wanted = np.zeros(len(images.folders), bool)
+    wanted[[each.number for each in placed]] = True
+    return np.flatnonzero(wanted[images.folder_of])
 
 
-def read_classes(paths: Sequence[str]) -> _Reading:
+def _labelled(
+    images: Images,
+    chosen: NDArray[np.int64],
+    placed: Sequence[Placed],
+    classes: list[str],
+    rule: str,
+    left: list[LeftOut],
+) -> Chosen:
+    """Give the images in folders that are a class its number."""
+    number = {name: at for at, name in enumerate(classes)}
+    labels = np.full(len(images.folders), -1, np.int64)
+    for each in placed:
+        if each.depth == 1:
+            labels[each.number] = number.get(each.name, -1)
+    return Chosen(chosen, labels[images.folder_of[chosen]], classes, rule, left)
+
+
+def read_classes(placed: Sequence[Placed]) -> _Reading:
     """Read classes out of paths: those of CLASS/file, where there are two or more.
 
     All but a few images have to lie so. What does not is told.
     """
-    regular = [path for path in paths if path.count("/") == 1]
-    names = sorted({path.split("/")[0] for path in regular})
-    odd = [path for path in paths if path.count("/") != 1]
-    if len(names) >= 2 and len(odd) <= max(1, len(paths) // FEW):
+    regular = [each for each in placed if each.depth == 1]
+    names = sorted({each.name for each in regular})
+    odd = [each for each in placed if each.depth != 1]
+    if len(names) >= 2 and _count(odd) <= max(1, _count(placed) // FEW):
         return _Reading(names, _odd(odd))
     if len(names) >= 2:
         why = (
-            f"not at CLASS/file as the {len(regular):,} others in {len(names)} folders are, so"
+            f"not at CLASS/file as the {_count(regular):,} others in {len(names)} folders are, so"
             " that no image has a label"
         )
         return _Reading([], [_unlabelled(odd, why)])
-    deep = [path for path in odd if "/" in path]
-    if deep and len({path.rsplit("/", 1)[0] for path in deep}) > 1:
+    deep = [each for each in odd if each.depth]
+    if deep and len({each.below for each in deep}) > 1:
         why = (
             "deeper than CLASS/file, so that no image has a label; set data.root to the folder"
             " of the classes if there are any"
@@ -284,46 +443,59 @@ def read_classes(paths: Sequence[str]) -> _Reading:
     return _Reading([], [])
 
 
-def _classes(part: Sequence[Placed]) -> _Reading:
-    """Read classes out of paths below the folders of a split; what is told has the whole path."""
-    reading = read_classes([each.below for each in part])
-    whole = {each.below: each.file.path for each in part}
-    left = [replace(each, example=whole[each.example]) for each in reading.left]
-    return _Reading(reading.classes, left)
+def _unlabelled(placed: Sequence[Placed], why: str) -> LeftOut:
+    # of several that read the same without the folder of the split, the last
+    least = min(each.least_below for each in placed)
+    example = max(each.least for each in placed if each.least_below == least)
+    return LeftOut(_count(placed), "images", example, why, "unlabelled")
 
 
-def _unlabelled(paths: Sequence[str], why: str) -> LeftOut:
-    return LeftOut(len(paths), "images", min(paths), why, "unlabelled")
+_ODD = "not at CLASS/file as the others are"
 
 
-def _odd(paths: Sequence[str]) -> list[LeftOut]:
-    why = "not at CLASS/file as the others are"
-    return [_unlabelled(paths, why)] if paths else []
+def _odd(placed: Sequence[Placed]) -> list[LeftOut]:
+    return [_unlabelled(placed, _ODD)] if placed else []
 
 
 def _left(placed: Sequence[Placed], why: str) -> list[LeftOut]:
     if not placed:
         return []
-    return [LeftOut(len(placed), "images", min(each.file.path for each in placed), why)]
+    return [LeftOut(_count(placed), "images", min(each.least for each in placed), why)]
 
 
-def _without_both(sides: _Sides, held: Sequence[Placed], most: int) -> _Sides:
+def _without_both(images: Images, sides: _Sides, held: Sequence[Placed], most: int) -> _Sides:
     """Take out of train what lies on both sides by links; refuse more of it than ``most``."""
-    there = {each.file.file: each.file.path for each in held if each.file.file is not None}
-    both = [each for each in sides.train if each.file.file in there]
-    if not both:
+    others, own = _in_folders(images, held), _in_folders(images, sides.train)
+    twins = images.twins(own, others)
+    if not twins:
         return sides
-    twin = next(path for file, path in there.items() if file == both[0].file.file)
-    first = f"{both[0].file.path} is {twin}"
+    both, (one, other) = [at for at, _ in twins], twins[0]
+    first = f"{images.path_of(one)} is {images.path_of(other)}"
     if len(both) > most:
         raise ValueError(
             f"data.root: {len(both):,} files are both trained on and held out, by links ({first});"
             f" remove one of each, or set data.max_conflicts={len(both)} to hold them out only"
         )
-    train = [each for each in sides.train if each.file.file not in there]
     why = f"held out too, by links ({first}), so not trained on"
-    left = [LeftOut(len(both), "images", both[0].file.path, why)]
-    return _Sides(train, sides.held, sides.left + left, sides.folders)
+    left = [LeftOut(len(both), "images", images.path_of(both[0]), why)]
+    return replace(sides, left=sides.left + left, without=frozenset(both))
+
+
+def _without(images: Images, sides: _Sides) -> list[Placed]:
+    """Return the folders of train as they are without what is held out too."""
+    if not sides.without:
+        return sides.train
+    gone = Counter(int(images.folder_of[at]) for at in sides.without)
+    found = []
+    for each in sides.train:
+        if gone[each.number] == 0:
+            found.append(each)
+        elif gone[each.number] < each.count:
+            rest = _in_folders(images, [each])
+            first = next(at for at in rest.tolist() if at not in sides.without)
+            count = each.count - gone[each.number]
+            found.append(replace(each, count=count, least=images.path_of(first)))
+    return sorted(found, key=lambda each: each.least)
 
 
 def _kind(classes: Sequence[str]) -> str:

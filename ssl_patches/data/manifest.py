@@ -20,11 +20,15 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ssl_patches.config.messages import nearest
 from ssl_patches.data.arrays import check_value_range
-from ssl_patches.data.files import FileSource, ListedFile, Reading, read_skip
+from ssl_patches.data.files import FileSource, Reading, read_skip
+from ssl_patches.data.index.lists import listed_table
 from ssl_patches.data.layout import HELD_OUT, place
 from ssl_patches.data.lists import Columns, numbers_in, read_columns, with_slashes
 from ssl_patches.data.source import Request
@@ -120,18 +124,15 @@ class ManifestSource(FileSource):
             remarks.append(
                 f"{unused:,} images of test are not used, as there are some of val to evaluate on"
             )
+        none = -1 if classes or not fields else math.nan
+        numbered = [
+            numbers[next(iter(each.labels))] if len(each.labels) == 1 else none for each in chosen
+        ]
         super().__init__(
-            [
-                ListedFile(
-                    name=each.name,
-                    path=os.path.join(base, each.name),
-                    label=numbers[next(iter(each.labels))] if len(each.labels) == 1 else none,
-                )
-                for none in [-1 if classes or not fields else math.nan]
-                for each in chosen
-            ],
+            listed_table([each.name for each in chosen], base, channels=channels),
+            np.arange(len(chosen)),
+            _as_array(numbered),
             where=where,
-            root=base,
             request=request,
             reading=reading,
             classes=classes,
@@ -139,6 +140,12 @@ class ManifestSource(FileSource):
             max_corrupt=max_corrupt,
             remarks=remarks,
         )
+
+
+def _as_array(labels: Sequence[float]) -> NDArray[Any]:
+    """Return labels (N,): int64 where all are classes, float64 where they are amounts."""
+    classes = all(isinstance(label, int) for label in labels)
+    return np.array(labels, np.int64 if classes else np.float64)
 
 
 def _listed(

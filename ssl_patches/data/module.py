@@ -33,6 +33,8 @@ from ssl_patches.data.apart import looked_at
 from ssl_patches.data.source import ImageSource, Item
 from ssl_patches.types import ImageBatch
 
+MANY = 100_000  # images whose order is not kept in two forms
+
 
 @lru_cache(maxsize=2)
 def permutation(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -41,13 +43,22 @@ def permutation(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
     Sorted raw words of PCG64: numpy guarantees those for ever, and its own or torch's shuffling it
     does not.
     """
-    order = (
-        np.random.PCG64(np.random.SeedSequence((seed, epoch)))
-        .random_raw(length)
-        .argsort(kind="stable")
-    )
+    order = _permuted(length, seed, epoch)
     order.flags.writeable = False  # it is shared by the cache
     return order
+
+
+def _permuted(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    draws = np.random.PCG64(np.random.SeedSequence((seed, epoch))).random_raw(length)
+    return draws.argsort(kind="stable")
+
+
+@lru_cache(maxsize=1)
+def _epoch(length: int, seed: int, epoch: int) -> NDArray[np.integer[Any]]:
+    """Return ``permutation`` in as few bytes as hold it."""
+    small = length < MANY
+    order = permutation(length, seed, epoch) if small else _permuted(length, seed, epoch)
+    return order.astype(np.uint32 if length < 2**32 else np.int64)
 
 
 class Order(Protocol):
@@ -59,14 +70,15 @@ class Order(Protocol):
 
 @dataclass(frozen=True)
 class AnyOrder:
-    """One permutation of all images an epoch."""
+    """One permutation of all images an epoch; that of the present one is in memory, in 4 bytes an
+    image where that is enough."""
 
     length: int
     seed: int
 
     def part(self, epoch: int, begin: int, end: int) -> NDArray[np.int64]:
         """Return the indices at places begin..end-1 of ``epoch``; fewer where it ends."""
-        return permutation(self.length, self.seed, epoch)[begin:end]
+        return _epoch(self.length, self.seed, epoch)[begin:end].astype(np.int64)
 
 
 class BlockOrder:

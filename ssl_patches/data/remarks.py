@@ -6,7 +6,11 @@ These are remarks, one line for each kind: such images are read, and may be mean
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ssl_patches.data.traits import Traits, traits_of
 
@@ -18,10 +22,21 @@ LOOKED_AT = 32  # files of those
 
 def of_files(extents: Mapping[str, Extent], channels: int) -> list[str]:
     """Say what is lost of some files, by their size and by the headers of a few of them."""
-    several = [path for path in extents if path.lower().endswith(MANY_FRAMES)]
+    paths = list(extents)
+    several = [at for at, path in enumerate(paths) if path.lower().endswith(MANY_FRAMES)]
+    return of_listed(paths, _array(extents), channels, several)
+
+
+def of_listed(
+    paths: Sequence[str], extents: NDArray[Any], channels: int, several: Sequence[int]
+) -> list[str]:
+    """Say what is lost of files ``paths``.
+
+    ``extents`` (N, 2): width and height of each; ``several``: those that end in ``MANY_FRAMES``.
+    """
     few = several[:: max(1, len(several) // LOOKED_AT)][:LOOKED_AT]
-    some = {path: traits_of(path) for path in few}
-    return [*of_traits(some, channels, of=len(several)), *of_extents(extents)]
+    some = {paths[at]: traits_of(paths[at]) for at in few}
+    return [*of_traits(some, channels, of=len(several)), *_of_shapes(paths, extents)]
 
 
 def of_extents(extents: Mapping[str, Extent]) -> list[str]:
@@ -29,14 +44,24 @@ def of_extents(extents: Mapping[str, Extent]) -> list[str]:
 
     ``extents``: (width, height) in pixels, by path.
     """
-    long = [path for path, extent in extents.items() if max(extent) >= ELONGATED * min(extent)]
-    if not long:
+    return _of_shapes(list(extents), _array(extents))
+
+
+def _array(extents: Mapping[str, Extent]) -> NDArray[Any]:
+    return np.array(list(extents.values()), np.int64).reshape(-1, 2)
+
+
+def _of_shapes(paths: Sequence[str], extents: NDArray[Any]) -> list[str]:
+    least, most = extents.min(1, initial=2**32 - 1), extents.max(1, initial=0)
+    long = np.flatnonzero(most >= ELONGATED * least.astype(np.int64))
+    if not len(long):
         return []
-    lost = sorted(1 - min(extents[path]) / max(extents[path]) for path in long)
+    lost = np.sort(1 - least[long] / most[long])
     share = f"{100 * lost[len(lost) // 2]:.3g} %"
     return [
-        f"{len(long):,} images ({long[0]}) are {ELONGATED} times as long as wide or more: only the"
-        f" central square is read, {share} of each is not; cut them into squares to use all"
+        f"{len(long):,} images ({paths[int(long[0])]}) are {ELONGATED} times as long as wide or"
+        f" more: only the central square is read, {share} of each is not; cut them into squares to"
+        " use all"
     ]
 
 

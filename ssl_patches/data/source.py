@@ -266,7 +266,8 @@ class StoredSource(ImageSource):
     ``where``: the key and value that errors begin with, such as ``data.root=DIR``. ``names``: of
     the images, in order. ``labels`` (N,) int64, -1 = none; None: a subclass has them.
     ``split_rule`` and ``load_size`` as for ``ImageSource``. ``corrupt``: what was found damaged
-    before. ``identity``: text that decides what the images are, for the fingerprint. ``files``:
+    before. ``identity``: text that decides what the images are, for the fingerprint; None:
+    ``hash_names`` of a subclass has its hash, when it is asked for. ``files``:
     what the images are read from, and ``read_as`` how, for the keys of what is kept.
     ``max_corrupt``: the share 0..1 of unreadable images above which ValueError is raised.
     """
@@ -284,7 +285,7 @@ class StoredSource(ImageSource):
         split_rule: str,
         load_size: int,
         corrupt: Damage,
-        identity: Iterable[str],
+        identity: Iterable[str] | None,
         max_corrupt: float,
         files: Sequence[str] = (),
         read_as: Mapping[str, Any] | None = None,
@@ -300,7 +301,8 @@ class StoredSource(ImageSource):
         if labels is not None:
             self.labels = labels
         self._broken = torch.zeros(len(names), dtype=torch.uint8).share_memory_()
-        self._names = hashlib.sha256(os.fsencode("".join(identity))).hexdigest()
+        named = None if identity is None else os.fsencode("".join(identity))
+        self._named_as = "" if named is None else hashlib.sha256(named).hexdigest()
         self._files, self._read_as, self._content = files, dict(read_as or {}), ""
         self._refuse_too_many(self.corrupt[:1])
 
@@ -360,7 +362,7 @@ class StoredSource(ImageSource):
         """
         if not self._files:
             return self._names
-        self._content = self._content or content_of(self._files)
+        self._content = self._content or self.hash_content()
         return key_of(names=self._names, content=self._content)
 
     def former_fingerprint(self) -> str:
@@ -387,6 +389,19 @@ class StoredSource(ImageSource):
         if not self._files or self.labels is None:
             return ""
         return key_of(labels=self.labels.tolist(), classes=list(self.classes))
+
+    def hash_names(self) -> str:
+        """Return the sha256 of what decides the images, where ``identity`` was not given."""
+        return ""
+
+    def hash_content(self) -> str:
+        """Return a hash of what the files hold."""
+        return content_of(self._files)
+
+    @property
+    def _names(self) -> str:
+        self._named_as = self._named_as or self.hash_names()
+        return self._named_as
 
     @property
     def _key(self) -> str:

@@ -18,12 +18,29 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from array import array
+from bisect import bisect_left as bisect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ssl_patches.config.run_dir import CONFIG, LAST
 from ssl_patches.data.arrays import NPY
 from ssl_patches.data.formats import READERS, unreadable_suffixes
+from ssl_patches.data.look import (
+    DEVICE,
+    MASK,
+    NUMBER,
+    SIZE,
+    UNREADABLE,
+    VALUES,
+    Seen,
+    circle,
+    look_into,
+)
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff"),
@@ -109,18 +126,188 @@ class Found:
 
 
 class _Aside:
-    """Collects paths by the reason for which they are not used."""
+    """Counts paths by the reason for which they are not used, and knows the first of each."""
 
     def __init__(self) -> None:
-        self.paths: dict[tuple[str, str], list[str]] = {}
+        self.found: dict[tuple[str, str], tuple[int, str]] = {}
 
-    def add(self, path: str, why: str, what: str = "images") -> None:
-        self.paths.setdefault((what, why), []).append(path)
+    def add(self, path: str, why: str, what: str = "images", *, count: int = 1) -> None:
+        before, least = self.found.get((what, why), (0, path))
+        self.found[what, why] = before + count, min(least, path)
 
     def told(self) -> list[LeftOut]:
         return [
-            LeftOut(len(paths), what, min(paths), why) for (what, why), paths in self.paths.items()
+            LeftOut(count, what, least, why) for (what, why), (count, least) in self.found.items()
         ]
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Images of one folder that follow each other in the order of all paths.
+
+    ``below``: the folder below the root, "" or with a "/" at its end. ``values``: as ``look.Seen``.
+    """
+
+    below: str
+    names: list[str]
+    values: array[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A folder that is still to be looked at.
+
+    ``above``: device and number of those that it lies in. ``why``: nothing in it is used.
+    """
+
+    below: str
+    above: frozenset[tuple[int, int]]
+    why: str | None
+
+
+class Walk:
+    """Goes through a folder once, in the order of the paths of its images.
+
+    ``huge``: slides and folders of Zarr are images too. After ``runs`` is used up, ``others`` is
+    how many visible files are no images, ``aside`` what might be taken for images and is not, and
+    ``looked`` the digest of every folder that was looked at (``look.Seen.digest``), and the latest
+    time at which one of its files was changed.
+    """
+
+    def __init__(self, root: str, *, huge: bool = False) -> None:
+        self.root, self.huge = root, huge
+        self.others, self.aside = 0, _Aside()
+        self.looked: dict[str, tuple[bytes, int]] = {}
+        self._without = unreadable_suffixes()
+        self._known = frozenset((*SUFFIXES, *HUGE) if huge else SUFFIXES)
+
+    def runs(self) -> Iterator[Stretch]:
+        """Yield the images. ValueError for a folder that may not be listed."""
+        waiting: list[Stretch | _Folder] = [_Folder("", frozenset(), None)]
+        while waiting:
+            first = waiting.pop()
+            if isinstance(first, Stretch):
+                yield first
+            else:
+                waiting.extend(reversed(self._inside(first)))
+
+    def _inside(self, folder: _Folder) -> list[Stretch | _Folder]:
+        """Return the images and folders in a folder, as their paths are sorted."""
+        below, why = folder.below, folder.why
+        here = os.path.join(self.root, below)
+        status = os.stat(here)
+        identity = (status.st_dev, status.st_ino)
+        if identity in folder.above:  # a symlink to a folder it lies in
+            self.looked[below] = circle(status), 0
+            return []
+        try:
+            seen = look_into(here)
+        except PermissionError:
+            if why is None:
+                raise ValueError(
+                    f"data.root: {here} may not be listed; make it readable, or give its name a"
+                    " leading dot to leave it out"
+                ) from None
+            self.looked[below] = UNREADABLE, 0
+            return []
+        self.looked[below] = seen.digest(), seen.newest()
+        names = {*seen.files, *seen.folders, *seen.special}
+        if why is None:
+            self._note_hidden(seen, below)
+            if below and _is_ours(names):
+                why = OWN
+        self.others += len(seen.special) * (why is None)
+        inside: list[tuple[str, _Folder]] = []
+        zarr: list[str] = []
+        for name in seen.folders:
+            if not name.lower().endswith(ZARR):
+                why_there = why or _no_images_in(name, names)
+                there = _Folder(f"{below}{name}/", folder.above | {identity}, why_there)
+                inside.append((f"{name}/", there))
+            elif why is not None or not self.huge:
+                self.aside.add(below + name, why or IN_WINDOWS.format(ZARR), "folders")
+            else:
+                zarr.append(name)
+        images = self._images(seen, below, why)
+        for name in zarr:
+            images = _with_folder(images, below, name, here)
+        return _merged(images, sorted(inside, key=itemgetter(0)))
+
+    def _images(self, seen: Seen, below: str, why: str | None) -> Stretch:
+        """Return the files that are images; count the others."""
+        known, kept = self._known, []
+        for at, name in enumerate(seen.files):
+            lower = name.lower()
+            suffix = lower[max(lower.rfind("."), 0) :]
+            if suffix in known and why is None:
+                if name in DRAWN or "dry_run" in name:
+                    missing = seen.values[at * VALUES] < 0
+                    if _drawn_by_us(name, os.path.join(self.root, below, name), missing):
+                        self.aside.add(below + name, OWN)
+                        continue
+                if suffix in self._without:
+                    self.aside.add(below + name, self._without[suffix], "files")
+                    continue
+                kept.append(at)  # a broken symlink is an image that cannot be read
+            else:
+                self._note_other(name, below, suffix, why)
+        if len(kept) == len(seen.files):
+            return Stretch(below, seen.files, seen.values)
+        values = array("q")
+        for at in kept:
+            values.extend(seen.values[at * VALUES : (at + 1) * VALUES])
+        return Stretch(below, [seen.files[at] for at in kept], values)
+
+    def _note_other(self, name: str, below: str, suffix: str, why: str | None) -> None:
+        """Count a file that is not used."""
+        if suffix in self._known:
+            self.aside.add(below + name, why or OWN)
+            return
+        self.others += why is None
+        if why is None and name.lower().endswith(UNREAD):
+            unread = _suffix(name)
+            said_so = IN_WINDOWS if unread in HUGE else NOT_READ
+            self.aside.add(below + name, said_so.format(unread), "files")
+
+    def _note_hidden(self, seen: Seen, below: str) -> None:
+        for name in seen.hidden_folders:
+            if name.lower() not in HIDDEN_LEAVINGS and not name.endswith(".partial"):
+                self.aside.add(f"{below}{name}/", "hidden, not looked into", "hidden folders")
+        for name in seen.hidden_files:
+            if name.lower().endswith(SUFFIXES):
+                mac = name.startswith("._")
+                self.aside.add(below + name, "left by another program" if mac else "hidden")
+
+
+def _with_folder(run: Stretch, below: str, name: str, here: str) -> Stretch:
+    """Add a folder that is an image."""
+    status = os.stat(os.path.join(here, name))
+    at = bisect(run.names, name)
+    found = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
+    values = run.values[: at * VALUES] + array("q", [each & MASK for each in found])
+    names = [*run.names[:at], name, *run.names[at:]]
+    return Stretch(below, names, values + run.values[at * VALUES :])
+
+
+def _merged(run: Stretch, folders: Sequence[tuple[str, _Folder]]) -> list[Stretch | _Folder]:
+    """Put folders between the images, so that all paths come in their order.
+
+    A path below the folder ``a`` begins with ``a/``, so that is where ``a`` stands among the names.
+    """
+    found: list[Stretch | _Folder] = []
+    begin = 0
+    for key, folder in folders:
+        end = bisect(run.names, key, begin)
+        if end > begin:
+            part = run.values[begin * VALUES : end * VALUES]
+            found.append(Stretch(run.below, run.names[begin:end], part))
+        found.append(folder)
+        begin = end
+    if begin == 0:
+        return [*found, run] if run.names else found
+    if begin < len(run.names):
+        found.append(Stretch(run.below, run.names[begin:], run.values[begin * VALUES :]))
+    return found
 
 
 def find_images(root: str, *, most: int | None = None, huge: bool = False) -> Found:
@@ -130,80 +317,18 @@ def find_images(root: str, *, most: int | None = None, huge: bool = False) -> Fo
     are images too. Raises ``ValueError`` for a folder
     that may not be listed.
     """
-    images: list[ImageFile] = []
-    others, aside, without = 0, _Aside(), unreadable_suffixes()
-    known = (*SUFFIXES, *HUGE) if huge else SUFFIXES
-    folders: list[tuple[str, frozenset[tuple[int, int]], str | None]] = [("", frozenset(), None)]
-    while folders and (most is None or len(images) < most):
-        below, above, why = folders.pop()
-        here = os.path.join(root, below)
-        status = os.stat(here)
-        identity = (status.st_dev, status.st_ino)
-        if identity in above:  # a symlink to a folder it lies in
-            continue
-        visible = _visible(here, below, aside, given_up=why)
-        names = {entry.name for entry in visible}
-        if why is None and below and _is_ours(names):
-            why = OWN
-        for entry in visible:
-            path = below + entry.name
-            if entry.name.lower().endswith(ZARR) and entry.is_dir():
-                if why is not None or not huge:
-                    aside.add(path, why or IN_WINDOWS.format(ZARR), "folders")
-                else:
-                    images.append(_image_file(entry, path, folder=True))
-            elif entry.is_dir():
-                inside = why or _no_images_in(entry.name, names)
-                folders.append((f"{path}/", above | {identity}, inside))
-            elif not (entry.is_file() or entry.is_symlink()):
-                others += why is None
-            elif not entry.name.lower().endswith(known):
-                others += why is None
-                if why is None and entry.name.lower().endswith(UNREAD):
-                    suffix = _suffix(entry.name)
-                    unread = IN_WINDOWS if suffix in HUGE else NOT_READ
-                    aside.add(path, unread.format(suffix), "files")
-            elif why is not None or _drawn_by_us(entry):
-                aside.add(path, why or OWN)
-            elif without and entry.name.lower().endswith(tuple(without)):
-                aside.add(path, without[_suffix(entry.name, tuple(without))], "files")
-            else:  # a broken symlink is an image that cannot be read
-                images.append(_image_file(entry, path))
-    images, computed = _without_computed(images, aside)
-    left = [*aside.told(), *_maybe_masks(images)]
-    return Found(sorted(images, key=lambda file: file.path)[:most], others + computed, left)
-
-
-def _visible(
-    folder: str, below: str, aside: _Aside, *, given_up: str | None
-) -> list[os.DirEntry[str]]:
-    """List a folder without what is hidden, which is noted where it may be images.
-
-    ``given_up``: why nothing in the folder is used; then it need not be readable.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            found = list(entries)
-    except PermissionError:
-        if given_up is not None:
-            return []
-        raise ValueError(
-            f"data.root: {folder} may not be listed; make it readable, or give its name a leading"
-            " dot to leave it out"
-        ) from None
-    for entry in found:
-        if given_up is None and entry.name.startswith("."):
-            _note_hidden(entry, below, aside)
-    return [entry for entry in found if not entry.name.startswith(".")]
-
-
-def _note_hidden(entry: os.DirEntry[str], below: str, aside: _Aside) -> None:
-    if entry.is_dir():
-        if entry.name.lower() not in HIDDEN_LEAVINGS and not entry.name.endswith(".partial"):
-            aside.add(f"{below}{entry.name}/", "hidden, not looked into", "hidden folders")
-    elif entry.name.lower().endswith(SUFFIXES):
-        mac = entry.name.startswith("._")
-        aside.add(below + entry.name, "left by another program" if mac else "hidden")
+    walk, images = Walk(root, huge=huge), list[ImageFile]()
+    for run in walk.runs():
+        sizes, numbers, devices = (run.values[at::VALUES] for at in (SIZE, NUMBER, DEVICE))
+        images += [
+            ImageFile(run.below + name, max(size, 0), None if size < 0 else (device, number))
+            for name, size, number, device in zip(run.names, sizes, numbers, devices, strict=True)
+        ]
+        if most is not None and len(images) >= most:
+            break
+    images, computed = _without_computed(images, walk.aside)
+    left = [*walk.aside.told(), *_maybe_masks(images)]
+    return Found(images[:most], walk.others + computed, left)
 
 
 def _is_ours(names: set[str]) -> bool:
@@ -224,54 +349,70 @@ def _no_images_in(name: str, beside: set[str]) -> str | None:
     return None
 
 
-def _drawn_by_us(entry: os.DirEntry[str]) -> bool:
+def _drawn_by_us(name: str, path: str, missing: bool) -> bool:
     """Tell whether a PNG is a figure of this program: by its name and the mark in it."""
-    if OWN_PICTURE.fullmatch(entry.name):
+    if OWN_PICTURE.fullmatch(name):
         return True
-    if entry.name not in DRAWN or not entry.is_file():
+    if name not in DRAWN or missing:
         return False
     try:
-        with open(entry.path, "rb") as file:
+        with open(path, "rb") as file:
             return b"Software\0" + PICTURE_MARK["Software"].encode() in file.read(256)
     except OSError:
         return False
 
 
-def _image_file(entry: os.DirEntry[str], path: str, *, folder: bool = False) -> ImageFile:
-    if not entry.is_file() and not folder:
-        return ImageFile(path, 0)
-    status = entry.stat()
-    return ImageFile(path, status.st_size, (status.st_dev, status.st_ino))
-
-
 def _without_computed(images: list[ImageFile], aside: _Aside) -> tuple[list[ImageFile], int]:
     """Keep the pictures or the arrays, where both are there, and count the others that go."""
-    arrays = [file for file in images if file.path.lower().endswith(ARRAYS)]
-    pictures = [file for file in images if not file.path.lower().endswith(ARRAYS)]
+    ends = np.array([file.path.lower().endswith(ARRAYS) for file in images], bool)
+    rows, gone = _beside(ends, lambda at: images[at].path, aside)
+    return (images if rows is None else [images[at] for at in rows.tolist()]), gone
+
+
+def beside_arrays(
+    suffixes: NDArray[np.uint8], name: Callable[[int], str], aside: _Aside
+) -> tuple[NDArray[np.int64] | None, int]:
+    """Return which images stay where there are pictures and arrays, None for all, and how many go.
+
+    ``suffixes`` (N,): of images in the order of their paths, as numbers in ``SUFFIXES``. ``name``:
+    of an image. What goes is added to ``aside``.
+    """
+    arrays = [at for at, suffix in enumerate(SUFFIXES) if suffix in ARRAYS]
+    return _beside(np.isin(suffixes, arrays), name, aside)
+
+
+def _beside(
+    array: NDArray[np.bool_], name: Callable[[int], str], aside: _Aside
+) -> tuple[NDArray[np.int64] | None, int]:
+    arrays, pictures = int(array.sum()), int((~array).sum())
     if not arrays or not pictures:
-        return images, 0
-    if len(pictures) <= max(1, len(arrays) // 10) and len(arrays) > 2 * len(pictures):
-        for file in pictures:
-            aside.add(
-                file.path, f"pictures beside {len(arrays):,} .npy files, which are the images"
-            )
-        return arrays, len(pictures)
-    for file in arrays:
-        aside.add(file.path, "made from the pictures beside them, as it seems", ".npy files")
-    return pictures, len(arrays)
+        return None, 0
+    if pictures <= max(1, arrays // 10) and arrays > 2 * pictures:
+        why, gone = f"pictures beside {arrays:,} .npy files, which are the images", ~array
+        what = "images"
+    else:
+        why, gone, what = "made from the pictures beside them, as it seems", array, ".npy files"
+    aside.add(name(int(gone.argmax())), why, what, count=int(gone.sum()))
+    return np.flatnonzero(~gone), int(gone.sum())
 
 
 def _maybe_masks(images: Sequence[ImageFile]) -> list[LeftOut]:
     """Say where a folder is called like masks and its files are called like images elsewhere."""
     inside: dict[str, list[str]] = {}
+    elsewhere: list[str] = []
     for file in images:
         folder = file.path.rpartition("/")[0]
-        if folder.rpartition("/")[2].lower() in (*MASKS, "mask"):
-            inside.setdefault(folder, []).append(file.path)
-    if not inside:
-        return []
-    those = {path for paths in inside.values() for path in paths}
-    others = {_stem(file.path) for file in images if file.path not in those}
+        masks = folder.rpartition("/")[2].lower() in (*MASKS, "mask")
+        (inside.setdefault(folder, []) if masks else elsewhere).append(file.path)
+    return masks_in(inside, elsewhere) if inside else []
+
+
+def masks_in(inside: Mapping[str, Sequence[str]], elsewhere: Iterable[str]) -> list[LeftOut]:
+    """Say which folders hold what may be masks of images that lie elsewhere.
+
+    ``inside``: folders that are called like masks, and the paths of what they hold.
+    """
+    others = {_stem(path) for path in elsewhere}
     why = "called like images elsewhere; if they are masks, give the folder a leading dot"
     return [
         LeftOut(len(paths), "images", min(paths), why, "used as images")

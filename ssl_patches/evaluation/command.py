@@ -15,6 +15,7 @@ from ssl_patches.config.schema import channels_of
 from ssl_patches.config.words import Place, data_words, words_of_keys
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name, other_images
+from ssl_patches.data.index.listing import one_look
 from ssl_patches.data.live import Datasets
 from ssl_patches.encoders.exported import Subject, open_model
 from ssl_patches.evaluation.efficiency.report import leave_report
@@ -95,16 +96,17 @@ def evaluate_command(
         "config_dirs": config_dirs,
         "probes": probes,
     }
-    train, test = (
-        build_data.source(
-            {"data": data, "image_size": subject.image_size},
-            split,
-            whole=True,
-            allowed=allowed,
-            sources=sources,
+    with one_look():
+        train, test = (
+            build_data.source(
+                {"data": data, "image_size": subject.image_size},
+                split,
+                whole=True,
+                allowed=allowed,
+                sources=sources,
+            )
+            for split in ("train", "val")
         )
-        for split in ("train", "val")
-    )
     say_images(say, subject, (train, test), of_run=not cfg.get("data"))
     record = record_of(
         subject,

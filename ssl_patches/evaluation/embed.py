@@ -31,6 +31,7 @@ from ssl_patches.config.messages import Say
 from ssl_patches.config.version import __version__
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
+from ssl_patches.data.index.listing import one_look
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.exported import Subject, open_model
@@ -63,10 +64,11 @@ def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
         say(line)
     reader = Reader(subject, tiles=cfg["tiles"], precision=cfg["precision"])
     node = {"data": data, "image_size": subject.image_size}
-    sources = {
-        split: build_data.source(node, split, whole=True, allowed=allowed)
-        for split in cfg["splits"]
-    }
+    with one_look():
+        sources = {
+            split: build_data.source(node, split, whole=True, allowed=allowed)
+            for split in cfg["splits"]
+        }
     known = "train" in sources and not cfg.get("data")
     say_images(say, subject, list(sources.values()), of_run=known and cfg["splits"][0] == "train")
     chunks = _chunks(cfg, subject, reader, data, sources)

@@ -15,6 +15,7 @@ from ssl_patches.config.files import trusted
 from ssl_patches.config.messages import Say
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
+from ssl_patches.data.index.listing import one_look
 from ssl_patches.data.live import Datasets
 from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders import build as build_encoders
@@ -61,10 +62,11 @@ def record_of(
 
     def both(*, whole: bool) -> tuple[ImageSource, ImageSource]:
         node = {"data": data, "image_size": subject.image_size}
-        train, test = (
-            build_data.source(node, split, whole=whole, allowed=allowed, sources=sources)
-            for split in ("train", "val")
-        )
+        with one_look():
+            train, test = (
+                build_data.source(node, split, whole=whole, allowed=allowed, sources=sources)
+                for split in ("train", "val")
+            )
         return train, test
 
     cuts = any(probe.cuts for probe in probes.values())  # pieces are best made of real pixels

@@ -252,6 +252,7 @@ class _Composer:
         """
         from ssl_patches.config.instantiate import build
         from ssl_patches.data import build as build_data
+        from ssl_patches.data.index.listing import one_look
         from ssl_patches.data.module import EndlessBatches
         from ssl_patches.training import build as build_run
         from ssl_patches.training import supervised
@@ -268,10 +269,11 @@ class _Composer:
             )
         of_data = json.dumps([cfg["data"], cfg["image_size"]])
         if of_data not in self.sources:
-            self.sources[of_data] = (
-                build_data.source(cfg, "train", whole=False),
-                build_data.source(cfg, "val", whole=False),
-            )
+            with one_look():
+                self.sources[of_data] = (
+                    build_data.source(cfg, "train", whole=False),
+                    build_data.source(cfg, "val", whole=False),
+                )
         train, val = self.sources[of_data]
         build(cfg["optimizer"])
         shape = json.dumps(

@@ -18,6 +18,7 @@ from ssl_patches.config.run_dir import (
     origin_of,
     same_batch,
 )
+from ssl_patches.data.index.listing import one_look
 from ssl_patches.data.live import Datasets
 from ssl_patches.data.module import EndlessBatches, items_of
 from ssl_patches.data.training_stream import PatchDataModule
@@ -93,9 +94,10 @@ def prepare(cfg: Mapping[str, Any], sources: Datasets | None = None) -> Prepared
     if cfg["evaluation"]["probes"]:
         check_probes(cfg["evaluation"], "evaluation.")
     check_batch(cfg)
-    train, val = (
-        build_run.training_source(cfg, split, sources=sources) for split in ("train", "val")
-    )
+    with one_look():
+        train, val = (
+            build_run.training_source(cfg, split, sources=sources) for split in ("train", "val")
+        )
     loading = {key: cfg["data"][key] for key in ("batch_size", "num_workers")}
     data = PatchDataModule(train=train, val=val, seed=cfg["seed"], **loading)
     EndlessBatches(

@@ -15,6 +15,7 @@ from ssl_patches import config
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.messages import Say
 from ssl_patches.data import build as build_data
+from ssl_patches.data.index.listing import one_look
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.exported import open_model
@@ -49,10 +50,11 @@ def duplicates_command(
     for line in range_told(cfg.get("data"), data, subject, cfg["model"]):
         say(line)
     node = {"data": data, "image_size": subject.image_size}
-    sources = {
-        split: build_data.source(node, split, whole=True, allowed=allowed)
-        for split in cfg["splits"]
-    }
+    with one_look():
+        sources = {
+            split: build_data.source(node, split, whole=True, allowed=allowed)
+            for split in cfg["splits"]
+        }
     say_images(say, subject, list(sources.values()), of_run=False)
     reader = Reader(subject, tiles=None, precision=cfg["precision"])
     with frozen(reader.network, reader.device):

@@ -1,0 +1,99 @@
+"""Read the extent of a plain JPEG or PNG out of its first bytes, in a tenth of Pillow's time.
+
+Every file is looked at before training, and most are the plain kind. ``glance`` answers where it is
+sure that Pillow opens the file and says the same extent; None means that Pillow has to look. So it
+knows only what it can be sure of: segments and chunks of the usual lengths, checksums that fit.
+
+Sources: ISO/IEC 10918-1 (JPEG), ISO/IEC 15948 (PNG).
+The trap: one that answers for a file that Pillow refuses. ``tests/data/test_glance.py`` changes
+bytes at random and compares.
+"""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from PIL import Image
+
+BEGIN = 8192  # bytes of a file that are looked at
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_MODES = {
+    *((1, 0), (2, 0), (4, 0), (8, 0), (16, 0), (8, 2), (16, 2)),
+    *((1, 3), (2, 3), (4, 3), (8, 3), (8, 4), (16, 4), (8, 6), (16, 6)),
+}
+"""Bits and kind of colour that Pillow has a mode for."""
+PNG_LENGTHS = {b"gAMA": 4, b"sRGB": 1, b"pHYs": 9, b"cHRM": 32, b"tIME": 7}
+MANY_PIXELS = 2**24  # where Pillow may have something to say
+
+
+def glance(begin: bytes) -> tuple[int, int] | None:
+    """Return width and height in pixels of a plain JPEG or PNG that starts with ``begin``.
+
+    ``begin``: its first ``BEGIN`` bytes, or all. None: not known so.
+    """
+    if begin.startswith(b"\xff\xd8\xff"):
+        found = _jpeg(begin)
+    elif begin.startswith(PNG):
+        found = _png(begin)
+    else:
+        return None
+    if found is None or not 0 < found[0] * found[1] <= MANY_PIXELS:
+        return None
+    limit = Image.MAX_IMAGE_PIXELS  # another program may have set it lower
+    return found if limit is None or found[0] * found[1] <= limit else None
+
+
+def _jpeg(begin: bytes) -> tuple[int, int] | None:
+    at, found, exif, dpi = 2, None, False, False
+    while at + 4 <= len(begin) and begin[at] == 0xFF:
+        kind, length = begin[at + 1], begin[at + 2] << 8 | begin[at + 3]
+        body, at = at + 4, at + 2 + length
+        if length < 2 or at > len(begin):
+            return None
+        if kind == 0xDA:  # pixels follow
+            return found if length > 5 and (dpi or not exif) else None
+        if kind == 0xDB:  # tables of quantisation
+            if (length - 2) % 65 or any(begin[table] > 15 for table in range(body, at, 65)):
+                return None
+        elif kind in (0xC0, 0xC1, 0xC2):  # the frame
+            layers = begin[body + 5] if length > 7 else 0
+            if found or layers not in (1, 3) or length != 8 + 3 * layers or begin[body] != 8:
+                return None
+            height, width = (begin[body + n] << 8 | begin[body + n + 1] for n in (1, 3))
+            found = width, height
+        elif kind == 0xE0:
+            if length != 16 or begin[body : body + 5] != b"JFIF\0":
+                return None
+            dpi = dpi or begin[body + 7] in (1, 2)
+        elif kind == 0xE1:
+            exif = True
+        elif kind == 0xE2:
+            if length < 16 or begin[body : body + 12] != b"ICC_PROFILE\0":
+                return None
+        elif kind == 0xEE:
+            if length < 14 or begin[body : body + 5] != b"Adobe":
+                return None
+        elif kind not in (0xC4, 0xDD, 0xFE):  # Huffman tables, intervals, a comment
+            return None
+    return None
+
+
+def _png(begin: bytes) -> tuple[int, int] | None:
+    if begin[8:16] != b"\0\0\0\rIHDR" or len(begin) < 41:
+        return None
+    bits, colour, packing, filters, interlaced = begin[24:29]
+    if (bits, colour) not in PNG_MODES or packing or filters or interlaced > 1:
+        return None
+    at = 8
+    while at + 8 <= len(begin):
+        length, kind = int.from_bytes(begin[at : at + 4], "big"), begin[at + 4 : at + 8]
+        if kind == b"IDAT":  # pixels follow
+            wide, high = begin[16:20], begin[20:24]
+            return int.from_bytes(wide, "big"), int.from_bytes(high, "big")
+        end = at + 8 + length
+        if end + 4 > len(begin) or (at > 8 and PNG_LENGTHS.get(kind) != length):
+            return None
+        if int.from_bytes(begin[end : end + 4], "big") != crc32(begin[at + 4 : end]):
+            return None
+        at = end + 4
+    return None
