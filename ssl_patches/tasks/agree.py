@@ -13,7 +13,12 @@ how agreement is measured:
 ``logdet``: squared distance and the log-det of the centres (SACReg of lambda-JEPA, 2026).
 
 Small crops of their own side (``views.small_size``) are compared with the same centre and stay as
-cheap as they are. Trap: with crops and flips alone colour histograms answer the question; take
+cheap as they are.
+
+With ``positions`` the features of single positions are compared instead of each view's mean: those
+of one place under changed colours shall be equal, and all positions of a batch spread out. It is
+what VICRegL (Bardes et al. 2022, arXiv 2210.01571) adds for segmentation, without its matching of
+places: the views show one place. Trap: with crops and flips alone colour histograms answer the question; take
 views that change colours, or ``subsets``.
 """
 
@@ -35,6 +40,8 @@ Spread = Literal["sigreg", "logdet", "tcr"]
 WEIGHTS = {"sigreg": 10.0, "logdet": 1.0, "tcr": 0.005}
 """Spread -> its usual weight beside the agreement: eb_jepa's best, SACReg's on normed features,
 EMP-SSL's 1 / 200."""
+
+ASKED = 1024  # rows at most that look for their likes, a number to log
 
 
 class Agree(PretextTask):
@@ -63,8 +70,14 @@ class Agree(PretextTask):
         spread_weight: float | None = None,
         hidden: int = 512,
         out: int = 64,
+        positions: bool = False,
     ) -> None:
         super().__init__(dim=dim, grid=grid)
+        if positions and grid.cells < 2:
+            raise ValueError(
+                f"task.positions=true: a view is cut into {grid.cells} tile, which has one feature;"
+                " set sampler=tokens"
+            )
         if spread not in SPREADS:
             raise ValueError(
                 f"task.spread={spread}: must be tcr, sigreg or logdet; set task.spread=tcr"
@@ -75,29 +88,49 @@ class Agree(PretextTask):
             WEIGHTS[spread] if spread_weight is None else spread_weight,
         )
         self.projector = Projector(dim=dim, hidden=hidden, out=out)
+        self.same_place = positions
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
         """Return the loss of B images of V views each (``patches.views``), with (B * V) rows.
 
-        ValueError where an image has one view only.
+        ValueError where an image has one view only, and for crops of two sides that are to be
+        compared by position.
         """
-        pooled = encoder.pooled(patches)  # (B * V, dim)
         small = patches.small
         if patches.views + (small.views if small else 0) < 2:
             raise ValueError(
                 "task=agree: compares views, and each image has one; set views=two_crops or"
                 " views=multi_crop"
             )
+        if self.same_place and small is not None:
+            raise ValueError(
+                "task.positions=true: compares crops of one side; set views.large=0 or"
+                " views.small=0"
+            )
+        if self.same_place:
+            return self._by_position(patches, encoder)
+        pooled = encoder.pooled(patches)  # (B * V, dim)
         projected = project(self.projector, pooled, patches.views, spread=self.spread)
         centre = projected[:, : patches.large].mean(1)
         if small is not None:
             few = project(self.projector, encoder.pooled(small), small.views, spread=self.spread)
             projected = torch.cat([projected, few], 1)
+        return self._output(projected, centre, pooled)
+
+    def _by_position(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
+        """Compare the features of the K positions of each view."""
+        tiles = encoder(patches).tiles  # (B * V, K, dim)
+        views = patches.views
+        projected = project(self.projector, tiles.flatten(0, 1), len(tiles[0]), spread=self.spread)
+        projected = projected.unflatten(0, (-1, views)).transpose(1, 2).flatten(0, 1)
+        return self._output(projected, projected.mean(1), tiles.mean(1))
+
+    def _output(self, projected: Tensor, centre: Tensor, pooled: Tensor) -> TaskOutput:
         agreement, penalty = compare_views(projected, centre, spread=self.spread)
         metrics = {
             "agreement": agreement.detach(),
             "spread": penalty.detach(),
-            **retrieval(projected[:, 0].detach(), projected[:, 1].detach()),
+            **retrieval(*projected.detach()[:ASKED, :2].unbind(1)),
         }
         return TaskOutput(agreement + self.spread_weight * penalty, metrics, features=pooled)
 

@@ -17,6 +17,9 @@ class ViewModule(nn.Module):
     small_size: int | None = None
     """Side of small crops in pixels, where they have one of their own; None: all have one side."""
 
+    same_place: bool = False
+    """Do the views of an image show one place of it, pixel by pixel?"""
+
 
 def crops_of(views: nn.Module) -> int:
     """Count the views of each image that a view module makes in a step."""
@@ -26,3 +29,8 @@ def crops_of(views: nn.Module) -> int:
 def small_size_of(views: nn.Module) -> int | None:
     """Return the side of its small crops in pixels; None where all have one side."""
     return views.small_size if isinstance(views, ViewModule) else None
+
+
+def shows_same_place(views: nn.Module) -> bool:
+    """Tell whether the views of an image show one place of it."""
+    return isinstance(views, ViewModule) and views.same_place

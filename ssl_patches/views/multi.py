@@ -5,7 +5,8 @@ Multi-crop after Caron et al. 2020 (SwAV, arXiv 2006.09882), with the scales of 
 (EMP-SSL, arXiv 2304.03977). ``agree`` compares the crops of an image; for other tasks they are
 several views of an image that is loaded and decoded once. Small crops are enlarged to the side of a
 view unless ``small_size`` names a side of their own: then they stay small and cost as little, in
-tasks that compare views. Budgets in FLOPs count every crop.
+tasks that compare views. Without large crops beside them a CNN learns from small crops of images
+that it will see whole. Budgets in FLOPs count every crop.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class MultiCrop(Augment):
 
     ``small_size``: side of the small crops in pixels, for tasks that compare; None: enlarged to
     that of a view. Why: every task can use enlarged ones.
+    ``same_place``: all large crops of an image show one place, mirrored or not, and so do all small
+    ones; their colours differ. Why: no, only ``task.positions`` compares place by place.
 
     ``rotate``: quarter turns; None: none. ``colour``: changes of colours, or of each channel by
     itself; None: none.
@@ -57,6 +60,7 @@ class MultiCrop(Augment):
         grey: Grey | None = None,
         blur: Blur | None = None,
         small_size: int | None = None,
+        same_place: bool = False,
     ) -> None:
         check_range("large_scale", large_scale, top=1.0)
         check_range("small_scale", small_scale, top=1.0)
@@ -68,12 +72,11 @@ class MultiCrop(Augment):
         if small_size is not None:
             fits = 0 < small_size <= image_size
             needed = [f"views.small_size={max(1, image_size // 2)}"] * (not fits)
-            needed += ["views.large=2"] * (not large) + ["views.small=2"] * (not small)
+            needed += ["views.small=2"] * (not small)
             if needed:
                 raise ValueError(
                     f"views.small_size={small_size}: a side from 1 to image_size={image_size} px,"
-                    f" of small crops beside large ones; set {', '.join(needed)}, or"
-                    " views.small_size=null"
+                    f" of small crops; set {', '.join(needed)}, or views.small_size=null"
                 )
         super().__init__(
             image_size=image_size,
@@ -89,7 +92,7 @@ class MultiCrop(Augment):
             image_size=small_size or image_size, scale=small_scale, ratio=ratio, flip=flip
         )
         self.large, self.small, self.small_size = large, small, small_size
-        self.crops = large + small
+        self.crops, self.same_place = large + small, same_place
 
     # one crop is a Tensor, several are Views: whoever builds views takes both
     def forward(self, images: Tensor) -> Tensor | Views:  # type: ignore[override]
@@ -110,11 +113,12 @@ class MultiCrop(Augment):
         count = self.large + self.small
         return Views(self._changed(torch.cat(drawn, 1)), count, self.large or count)
 
-    @staticmethod
-    def _crops(images: Tensor, crop: CropFlip, times: int) -> Tensor | None:
+    def _crops(self, images: Tensor, crop: CropFlip, times: int) -> Tensor | None:
         """Draw ``times`` crops of each image, (B, times, C, s, s); None for none."""
         if not times:
             return None
+        if self.same_place:
+            return crop(images)[:, None].expand(-1, times, -1, -1, -1)
         return crop(images.repeat_interleave(times, 0)).unflatten(0, (len(images), times))
 
     def _changed(self, crops: Tensor) -> Tensor:

@@ -103,3 +103,35 @@ def test_one_view_of_an_image_cannot_be_compared():
 def test_knobs_that_cannot_be_meant_are_refused(knobs, said):
     with pytest.raises(ValueError, match=said):
         put_together("vit", **knobs)
+
+
+@pytest.mark.parametrize("family", ["vit", "resnet"])
+def test_positions_are_compared_with_their_own_place_only(family):
+    torch.manual_seed(0)
+    net, cutter, task = put_together(family, positions=True)
+    net, task = net.eval(), task.eval()
+    images = torch.rand(3, 3, 32, 32)
+    alike = task(cutter(Views(images.repeat_interleave(2, 0), 2, 2)), net)
+    assert alike.metrics["agreement"].abs() < 1e-5
+    turned = images.repeat_interleave(2, 0)
+    turned[1::2] = turned[1::2].flip(-1)
+    assert task(cutter(Views(turned, 2, 2)), net).metrics["agreement"] > 1e-4
+    assert alike.features is not None and alike.features.shape == (6, net.dim)
+
+
+def test_positions_want_several_tiles_and_crops_of_one_side():
+    net = encoder("resnet")
+    whole = PatchSampler(image_size=32, rows=1, cols=1, tile=32, gap=0, multiple=net.multiple)
+    with pytest.raises(ValueError, match="sampler=tokens"):
+        Agree(dim=net.dim, grid=whole.grid, positions=True)
+    net, cutter, task = put_together("vit", positions=True)
+    both = Views(torch.rand(4, 3, 32, 32), 2, 2, torch.rand(4, 3, 16, 16), 2)
+    with pytest.raises(ValueError, match=r"views.large=0 or views.small=0"):
+        task(cutter(both), net)
+
+
+def test_small_crops_without_large_ones_are_cut_on_a_grid_of_their_own():
+    net, cutter, task = put_together("vit", positions=True)
+    patches = cutter(Views(torch.rand(4, 3, 16, 16), 2, 2))
+    assert (patches.size, patches.tiles.shape[:2], patches.complete) == ((16, 16), (4, 4), True)
+    assert torch.isfinite(task(patches, net).loss)

@@ -58,7 +58,7 @@ def test_crops_that_cannot_be_drawn_are_refused(given: dict[str, object], said: 
 @pytest.mark.parametrize("large", [0, 2])
 def test_what_is_said_of_small_crops_makes_them(large: int, small: int, side: int):
     given = {"large": large, "small": small, "small_size": side}
-    if large and small and side == 8:
+    if small and side == 8:
         MultiCrop(image_size=16, **given)
     elif large or small:
         with pytest.raises(ValueError, match=f"views.small_size={side}") as refusal:
@@ -67,3 +67,13 @@ def test_what_is_said_of_small_crops_makes_them(large: int, small: int, side: in
         said = re.findall(r"views\.(\w+)=(\d+)", remedies)
         MultiCrop(image_size=16, **given | {key: int(value) for key, value in said})
         MultiCrop(image_size=16, **given | {"small_size": None})
+
+
+def test_crops_of_one_place_differ_in_nothing_but_their_colours():
+    torch.manual_seed(0)
+    images = torch.rand(2, 3, 20, 20)
+    made = MultiCrop(image_size=16, large=0, small=2, small_size=8, same_place=True)(images)
+    assert (made.count, made.large, made.small) == (2, 2, None)
+    assert made.images.shape == (4, 3, 8, 8)
+    assert torch.equal(made.images[::2], made.images[1::2])
+    assert not torch.equal(made.images[0], made.images[2])
