@@ -166,7 +166,9 @@ class PatchSampler(nn.Module):
             few = None
             if images.small is not None:
                 few = replace(self._small(images.small), views=images.small_count, large=0)
-            return replace(cut, views=images.count, large=images.large, small=few)
+            return replace(
+                cut, views=images.count, large=images.large, small=few, crops=images.boxes
+            )
         boxes = self.boxes(len(images), images.device)
         return self._cut(images, boxes, self.grid, self.image_size)
 

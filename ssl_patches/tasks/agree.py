@@ -16,9 +16,10 @@ Small crops of their own side (``views.small_size``) are compared with the same 
 cheap as they are.
 
 With ``positions`` the features of single positions are compared instead of each view's mean: those
-of one place under changed colours shall be equal, and all positions of a batch spread out. It is
-what VICRegL (Bardes et al. 2022, arXiv 2210.01571) adds for segmentation, without its matching of
-places: the views show one place. Trap: with crops and flips alone colour histograms answer the question; take
+that show one place of an image shall be equal, and all positions of a batch spread out, as the part
+of VICRegL (Bardes et al. 2022, arXiv 2210.01571) that matches positions by their place. Trap: two
+crops of exactly one place can be told by how far a position is from the edge; they have to be moved
+against each other (``views.near``), and then gave 5 points where equal ones gave nothing. Trap: with crops and flips alone colour histograms answer the question; take
 views that change colours, or ``subsets``.
 """
 
@@ -88,7 +89,7 @@ class Agree(PretextTask):
             WEIGHTS[spread] if spread_weight is None else spread_weight,
         )
         self.projector = Projector(dim=dim, hidden=hidden, out=out)
-        self.same_place = positions
+        self.overlap = positions
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
         """Return the loss of B images of V views each (``patches.views``), with (B * V) rows.
@@ -102,12 +103,12 @@ class Agree(PretextTask):
                 "task=agree: compares views, and each image has one; set views=two_crops or"
                 " views=multi_crop"
             )
-        if self.same_place and small is not None:
+        if self.overlap and small is not None:
             raise ValueError(
                 "task.positions=true: compares crops of one side; set views.large=0 or"
                 " views.small=0"
             )
-        if self.same_place:
+        if self.overlap:
             return self._by_position(patches, encoder)
         pooled = encoder.pooled(patches)  # (B * V, dim)
         projected = project(self.projector, pooled, patches.views, spread=self.spread)
@@ -119,11 +120,17 @@ class Agree(PretextTask):
 
     def _by_position(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
         """Compare the features of the K positions of each view."""
+        if patches.crops is None:
+            raise ValueError(
+                "task.positions=true: the views do not tell which place of an image they show; set"
+                " views=near_crops"
+            )
         tiles = encoder(patches).tiles  # (B * V, K, dim)
-        views = patches.views
-        projected = project(self.projector, tiles.flatten(0, 1), len(tiles[0]), spread=self.spread)
-        projected = projected.unflatten(0, (-1, views)).transpose(1, 2).flatten(0, 1)
-        return self._output(projected, projected.mean(1), tiles.mean(1))
+        projected = self.projector(tiles.flatten(0, 1)).float().unflatten(0, tiles.shape[:2])
+        matched = same_places(projected, patches)
+        if self.spread == "tcr":
+            matched = F.normalize(matched, dim=-1)
+        return self._output(matched, matched.mean(1), tiles.mean(1))
 
     def _output(self, projected: Tensor, centre: Tensor, pooled: Tensor) -> TaskOutput:
         agreement, penalty = compare_views(projected, centre, spread=self.spread)
@@ -149,6 +156,32 @@ def project(projector: nn.Module, pooled: Tensor, views: int, *, spread: Spread)
     projected = projector(pooled).float()
     projected = F.normalize(projected, dim=1) if spread == "tcr" else projected
     return projected.unflatten(0, (-1, views))
+
+
+def same_places(features: Tensor, patches: PatchBatch) -> Tensor:
+    """Read what each view of an image has at the places of its first view: (N, V, D).
+
+    ``features`` (B * V, K, D) of the K cells of a dense grid, in raster order. Between cells they
+    are blended; N counts the cells of first views that all views of their image show.
+    """
+    views, side = patches.views, patches.tiles.shape[-1]
+    rows, cols = (length // side for length in patches.size)
+    crops = patches.crops if patches.crops is not None else patches.boxes.new_empty(0)
+    y, x, h, w = crops.unflatten(0, (-1, views))[..., None].unbind(2)  # (B, V, 1) each
+    down, along = (
+        (torch.arange(count, device=features.device) + 0.5) / count for count in (rows, cols)
+    )
+    at_y = (y[:, :1] + down * h[:, :1] - y) / h  # (B, V, rows), shares of each view
+    at_x = (x[:, :1] + along * w[:, :1] - x) / w
+    at = torch.stack(
+        torch.broadcast_tensors(at_x[:, :, None, :], at_y[:, :, :, None]), -1
+    )  # (B, V, rows, cols, 2), x first as grid_sample wants it
+    shown = ((at >= 0) & (at <= 1)).all(-1).all(1)  # (B, rows, cols)
+    maps = features.transpose(1, 2).unflatten(2, (rows, cols))
+    read = F.grid_sample(
+        maps, at.flatten(0, 1) * 2 - 1, padding_mode="border", align_corners=False
+    )
+    return read.movedim(1, -1).unflatten(0, (-1, views)).movedim(1, 3)[shown]
 
 
 def compare_views(views: Tensor, centre: Tensor, *, spread: Spread) -> tuple[Tensor, Tensor]:

@@ -38,9 +38,8 @@ class PretextTask(nn.Module, ABC):
     compares: bool = False
     """Does the task compare several views of an image? (``views`` must then give two or more.)"""
 
-    same_place: bool = False
-    """Must these views show one place of the image, because it compares them position by
-    position?"""
+    overlap: bool = False
+    """Must these views overlap, because the task compares them position by position?"""
 
     def __init__(self, *, dim: int, grid: PatchGrid) -> None:
         super().__init__()

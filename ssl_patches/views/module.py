@@ -17,8 +17,9 @@ class ViewModule(nn.Module):
     small_size: int | None = None
     """Side of small crops in pixels, where they have one of their own; None: all have one side."""
 
-    same_place: bool = False
-    """Do the views of an image show one place of it, pixel by pixel?"""
+    near: float | None = None
+    """How far the views of an image lie from its first one, as a share of that one's side; None:
+    anywhere."""
 
 
 def crops_of(views: nn.Module) -> int:
@@ -31,6 +32,6 @@ def small_size_of(views: nn.Module) -> int | None:
     return views.small_size if isinstance(views, ViewModule) else None
 
 
-def shows_same_place(views: nn.Module) -> bool:
-    """Tell whether the views of an image show one place of it."""
-    return isinstance(views, ViewModule) and views.same_place
+def overlapping(views: nn.Module) -> bool:
+    """Tell whether the views of an image are crops that lie close to each other."""
+    return isinstance(views, ViewModule) and views.near is not None

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ssl_patches.types import Views
 from ssl_patches.views.augment import Augment
-from ssl_patches.views.crop import CropFlip, check_range
+from ssl_patches.views.crop import CropFlip, check_range, near_boxes
 from ssl_patches.views.operations import Blur, Colour, Grey, Intensity, Rotate
-from ssl_patches.views.resample import as_float
+from ssl_patches.views.resample import as_float, crop_resize
 
 
 class MultiCrop(Augment):
@@ -37,8 +37,8 @@ class MultiCrop(Augment):
 
     ``small_size``: side of the small crops in pixels, for tasks that compare; None: enlarged to
     that of a view. Why: every task can use enlarged ones.
-    ``same_place``: all large crops of an image show one place, mirrored or not, and so do all small
-    ones; their colours differ. Why: no, only ``task.positions`` compares place by place.
+    ``near``: how far crops lie from the first of their image, as a share of its side, and how much
+    larger or smaller they are; None: anywhere. Why: only ``task.positions`` wants overlap.
 
     ``rotate``: quarter turns; None: none. ``colour``: changes of colours, or of each channel by
     itself; None: none.
@@ -60,7 +60,7 @@ class MultiCrop(Augment):
         grey: Grey | None = None,
         blur: Blur | None = None,
         small_size: int | None = None,
-        same_place: bool = False,
+        near: float | None = None,
     ) -> None:
         check_range("large_scale", large_scale, top=1.0)
         check_range("small_scale", small_scale, top=1.0)
@@ -68,6 +68,11 @@ class MultiCrop(Augment):
             raise ValueError(
                 f"views.large={large}, views.small={small}: at least one crop in all; set"
                 " views.large=2"
+            )
+        if near is not None and not 0 <= near <= 1:
+            raise ValueError(
+                f"views.near={near}: a share of the side of a crop from 0 to 1; set views.near=0.25,"
+                " or null for crops anywhere"
             )
         if small_size is not None:
             fits = 0 < small_size <= image_size
@@ -92,7 +97,7 @@ class MultiCrop(Augment):
             image_size=small_size or image_size, scale=small_scale, ratio=ratio, flip=flip
         )
         self.large, self.small, self.small_size = large, small, small_size
-        self.crops, self.same_place = large + small, same_place
+        self.crops, self.near = large + small, near
 
     # one crop is a Tensor, several are Views: whoever builds views takes both
     def forward(self, images: Tensor) -> Tensor | Views:  # type: ignore[override]
@@ -102,7 +107,7 @@ class MultiCrop(Augment):
         """
         if not self.training:
             return super().forward(images)
-        large, small = (
+        (large, places), (small, small_places) = (
             self._crops(images, crop, times)
             for crop, times in ((self.crop, self.large), (self.small_crop, self.small))
         )
@@ -110,17 +115,36 @@ class MultiCrop(Augment):
             large, small = (self._changed(crops) for crops in (large, small))
             return Views(large, self.large, self.large, small, self.small)
         drawn = [crops for crops in (large, small) if crops is not None]
+        boxes = torch.cat([places, small_places], 1).flatten(0, 1)
         count = self.large + self.small
-        return Views(self._changed(torch.cat(drawn, 1)), count, self.large or count)
+        return Views(
+            self._changed(torch.cat(drawn, 1)), count, self.large or count, boxes=boxes
+        )
 
-    def _crops(self, images: Tensor, crop: CropFlip, times: int) -> Tensor | None:
-        """Draw ``times`` crops of each image, (B, times, C, s, s); None for none."""
+    def _crops(
+        self, images: Tensor, crop: CropFlip, times: int
+    ) -> tuple[Tensor | None, Tensor]:
+        """Draw ``times`` crops of each image, (B, times, C, s, s), None for none; and their boxes
+        (B, times, 4), as ``Views`` has them."""
+        several = images.repeat_interleave(times, 0)
         if not times:
-            return None
-        if self.same_place:
-            return crop(images)[:, None].expand(-1, times, -1, -1, -1)
-        return crop(images.repeat_interleave(times, 0)).unflatten(0, (len(images), times))
+            return None, torch.zeros(len(images), 0, 4, device=images.device)
+        boxes, mirror = crop.draw(several)
+        boxes = boxes.unflatten(0, (len(images), times))
+        if self.near is not None:
+            boxes = near_boxes(boxes, images.shape[-2:], near=self.near)
+        crops = crop_resize(several, boxes.flatten(0, 1), out=crop.image_size, mirror=mirror)
+        return crops.unflatten(0, (len(images), times)), facing(boxes, mirror.view(-1, times))
 
     def _changed(self, crops: Tensor) -> Tensor:
         """Change the colours of (B, V, C, s, s), each crop by its own draw -> (B * V, C, s, s)."""
         return self.operations(as_float(crops.flatten(0, 1).contiguous()))
+
+
+def facing(boxes: Tensor, mirror: Tensor) -> Tensor:
+    """Begin the boxes (..., 4) y, x, h, w of mirrored crops at their right edge: x + w, width -w.
+
+    ``mirror`` (...) bool. A share u of the way along the crop is then at x + u * w for both.
+    """
+    y, x, h, w = boxes.unbind(-1)
+    return torch.stack([y, torch.where(mirror, x + w, x), h, torch.where(mirror, -w, w)], -1)
