@@ -161,14 +161,18 @@ class PatchSampler(nn.Module):
         All cells in raster order, all placed. Of ``Views`` the small crops are cut on a smaller
         grid of the same tiles. ValueError where small crops are no whole tiles."""
         if isinstance(images, Views):
-            alone = images.images.shape[-1] != self.image_size  # small crops without large ones
-            cut = self._small(images.images) if alone else self(images.images)
             few = None
             if images.small is not None:
                 few = replace(self._small(images.small), views=images.small_count, large=0)
             return replace(
-                cut, views=images.count, large=images.large, small=few, crops=images.boxes
+                self(images.images),
+                views=images.count,
+                large=images.large,
+                small=few,
+                crops=images.boxes,
             )
+        if images.shape[-1] != self.image_size:  # small crops without large ones
+            return self._small(images)
         boxes = self.boxes(len(images), images.device)
         return self._cut(images, boxes, self.grid, self.image_size)
 

@@ -15,12 +15,14 @@ how agreement is measured:
 Small crops of their own side (``views.small_size``) are compared with the same centre and stay as
 cheap as they are.
 
+Trap: with crops and flips alone colour histograms answer the question; take views that change
+colours, or ``subsets``.
+
 With ``positions`` the features of single positions are compared instead of each view's mean: those
 that show one place of an image shall be equal, and all positions of a batch spread out, as the part
-of VICRegL (Bardes et al. 2022, arXiv 2210.01571) that matches positions by their place. Trap: two
-crops of exactly one place can be told by how far a position is from the edge; they have to be moved
-against each other (``views.near``), and then gave 5 points where equal ones gave nothing. Trap: with crops and flips alone colour histograms answer the question; take
-views that change colours, or ``subsets``.
+of VICRegL (Bardes et al. 2022, arXiv 2210.01571) that matches positions by their place. Trap: in
+two crops of exactly one place a position is told by how far it is from the edge, and nothing else
+is learned; they have to be moved against each other (``views.near``; experiments/camvid_maps).
 """
 
 from __future__ import annotations
@@ -178,9 +180,7 @@ def same_places(features: Tensor, patches: PatchBatch) -> Tensor:
     )  # (B, V, rows, cols, 2), x first as grid_sample wants it
     shown = ((at >= 0) & (at <= 1)).all(-1).all(1)  # (B, rows, cols)
     maps = features.transpose(1, 2).unflatten(2, (rows, cols))
-    read = F.grid_sample(
-        maps, at.flatten(0, 1) * 2 - 1, padding_mode="border", align_corners=False
-    )
+    read = F.grid_sample(maps, at.flatten(0, 1) * 2 - 1, padding_mode="border", align_corners=False)
     return read.movedim(1, -1).unflatten(0, (-1, views)).movedim(1, 3)[shown]
 
 

@@ -71,8 +71,8 @@ class MultiCrop(Augment):
             )
         if near is not None and not 0 <= near <= 1:
             raise ValueError(
-                f"views.near={near}: a share of the side of a crop from 0 to 1; set views.near=0.25,"
-                " or null for crops anywhere"
+                f"views.near={near}: a share of the side of a crop from 0 to 1; set"
+                " views.near=0.25, or null for crops anywhere"
             )
         if small_size is not None:
             fits = 0 < small_size <= image_size
@@ -117,13 +117,9 @@ class MultiCrop(Augment):
         drawn = [crops for crops in (large, small) if crops is not None]
         boxes = torch.cat([places, small_places], 1).flatten(0, 1)
         count = self.large + self.small
-        return Views(
-            self._changed(torch.cat(drawn, 1)), count, self.large or count, boxes=boxes
-        )
+        return Views(self._changed(torch.cat(drawn, 1)), count, self.large or count, boxes=boxes)
 
-    def _crops(
-        self, images: Tensor, crop: CropFlip, times: int
-    ) -> tuple[Tensor | None, Tensor]:
+    def _crops(self, images: Tensor, crop: CropFlip, times: int) -> tuple[Tensor | None, Tensor]:
         """Draw ``times`` crops of each image, (B, times, C, s, s), None for none; and their boxes
         (B, times, 4), as ``Views`` has them."""
         several = images.repeat_interleave(times, 0)
