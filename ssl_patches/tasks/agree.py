@@ -57,8 +57,8 @@ class Agree(PretextTask):
     ``hidden``: width of the two hidden layers of the projector. Why: half of it did as well at 1e13
     FLOPs; wider heads cost little beside the encoder (experiments/recipes). ``out``: width of what
     is compared. Why: narrow is best for LeJEPA (64 of 16 to 1024).
-    ``positions``: compare the features of single positions, for maps and segmentation. Why: no, most
-    want one feature for an image.
+    ``positions``: compare the features of single positions, for maps and segmentation. Why: no,
+    most want one feature for an image.
 
     ValueError where a knob is out of range.
     """
