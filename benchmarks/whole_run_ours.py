@@ -30,7 +30,7 @@ PARTS = (
     ("ssl_patches.training.finish", "_export", "export"),
     ("ssl_patches.training.finish", "add_results", "export"),
     ("ssl_patches.training.finish", "evaluate_run", "evaluation: reading images, probes"),
-    ("ssl_patches.evaluation.command", "_untrained", "evaluation: floors"),
+    ("ssl_patches.evaluation.one_model", "untrained_of", "evaluation: floors"),
 )
 MODELS = "evaluation: features of "
 

@@ -15,7 +15,6 @@ apart, with the ``data=windows`` that reads them.
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
 from collections import Counter, defaultdict
@@ -27,12 +26,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ssl_patches.config.machine import cores
 from ssl_patches.data import arrays
 from ssl_patches.data.advice import lines_of
 from ssl_patches.data.doctor_report import Report, choices, settings
+from ssl_patches.data.doctor_request import check_request, quarantine_file
+from ssl_patches.data.enough import enough
 from ssl_patches.data.examine import Examination, Examined
-from ssl_patches.data.files import QUARANTINE_COLUMNS, Extent, Reading, write_quarantine
+from ssl_patches.data.files import Extent, Reading, write_quarantine
 from ssl_patches.data.layout import Selection, select
 from ssl_patches.data.module import ordered_items
 from ssl_patches.data.remarks import of_extents, of_traits
@@ -94,8 +94,8 @@ def doctor_command(cfg: Mapping[str, Any]) -> dict[str, Any]:
 
     ValueError for a bad request.
     """
-    root, target = os.path.expanduser(cfg["data"]["root"]), _target(cfg["quarantine"])
-    workers = _checked(cfg, root, target)
+    root, target = os.path.expanduser(cfg["data"]["root"]), quarantine_file(cfg["quarantine"])
+    workers = check_request(cfg, root, target)
     survey = look(
         root,
         channels=cfg["data"]["channels"],
@@ -119,17 +119,14 @@ def doctor_command(cfg: Mapping[str, Any]) -> dict[str, Any]:
     chosen = (
         lines_of(choices(report, channels=survey.reading.channels)) if report.mostly_plain else []
     )
-    return asdict(report) | {"settings": suggested, "chosen": chosen}
+    known = enough(report.train) if report.mostly_plain else ""
+    return asdict(report) | {"settings": suggested, "chosen": chosen, "known": known}
 
 
 def _corrupt(survey: Survey) -> float:
     """Return the share of damaged files, of the side that has more of them."""
     sides = [[file.path for file in part.files] for part in survey.chosen.values()]
     return max(sum(path in survey.damaged for path in side) / max(1, len(side)) for side in sides)
-
-
-def _target(quarantine: str | None) -> Path | None:
-    return None if quarantine is None else Path(quarantine).expanduser()
 
 
 def look(
@@ -238,51 +235,10 @@ def _report(
         duplicates_across_classes=_mixed(groups, survey.class_of),
         images_per_second_per_core=_rate(survey.examined),
         quarantine=str(target) if listed and target is not None else None,
+        known="",
         chosen=[],
         settings="",
     )
-
-
-def _checked(cfg: Mapping[str, Any], root: str, target: Path | None) -> int:
-    """Check a request before anything is read, and return the number of worker processes.
-
-    ValueError for what cannot be done.
-    """
-    if not os.path.isdir(root):
-        what = (
-            "is a file; unpack it and name the folder" if os.path.isfile(root) else "does not exist"
-        )
-        raise ValueError(
-            f"data.root={root}: must be a folder of images, but {what}; set data.root=DIR"
-        )
-    if target is None:
-        pass
-    elif target.exists():
-        ours = target.is_file() and _first_row(target) == list(QUARANTINE_COLUMNS)
-        if not (ours and cfg["overwrite"]):
-            remedy = "set overwrite=true to replace it, or " if ours else ""
-            raise ValueError(
-                f"quarantine={target}: exists already; {remedy}set quarantine=FILE to a new file"
-            )
-    elif not target.absolute().parent.is_dir():
-        raise ValueError(
-            f"quarantine={target}: there is no folder {target.absolute().parent}; make it, or set"
-            " quarantine=FILE"
-        )
-    workers = cfg["num_workers"]
-    if workers is not None and workers < 0:
-        raise ValueError(
-            f"num_workers={workers}: must be 0 (no process of its own) or more; leave it out for"
-            " one per core"
-        )
-    if workers is None:  # where the system does not tell its cores: no process of its own
-        return cores() or 0
-    return int(workers)
-
-
-def _first_row(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        return next(csv.reader(file), [])
 
 
 def _headers(

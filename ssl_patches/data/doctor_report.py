@@ -43,6 +43,7 @@ class Report:
     duplicates_across_classes: int
     images_per_second_per_core: float
     quarantine: str | None
+    known: str  # of training on so many images
     chosen: list[str]  # settings and the reason for each
     settings: str
 
@@ -157,6 +158,8 @@ def report_text(report: Mapping[str, Any]) -> str:
         )
     elif damaged or groups:
         lines.append("quarantine quarantine=FILE makes a list of them, for data.skip=FILE")
+    for at, known in enumerate(filter(None, report["known"].split("; "))):
+        lines.append(f"{'' if at else 'enough?':10} {known}")
     return "\n".join([*lines, "", *report["chosen"], "", report["settings"]])
 
 

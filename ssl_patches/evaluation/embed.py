@@ -34,10 +34,10 @@ from ssl_patches.data.build import data_name
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.exported import Subject, open_model
-from ssl_patches.evaluation.command import chosen_data, range_told, say_images
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.features.reader import Reader, image_name
 from ssl_patches.evaluation.floors import digest
+from ssl_patches.evaluation.images import chosen_data, range_told, say_images
 from ssl_patches.evaluation.parquet import METADATA, Chunks
 from ssl_patches.evaluation.request import embed_request
 from ssl_patches.types import ImageBatch

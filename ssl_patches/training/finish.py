@@ -27,7 +27,7 @@ from ssl_patches.data.live import Datasets
 from ssl_patches.data.module import items_of
 from ssl_patches.data.source import ImageSource
 from ssl_patches.data.training_stream import PatchDataModule
-from ssl_patches.evaluation.command import evaluate_run
+from ssl_patches.evaluation.of_run import evaluate_run
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.export import Proof, add_results, export_encoder
 from ssl_patches.export.command import commit

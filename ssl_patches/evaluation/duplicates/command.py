@@ -18,7 +18,6 @@ from ssl_patches.data import build as build_data
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.exported import open_model
-from ssl_patches.evaluation.command import chosen_data, range_told, say_images
 from ssl_patches.evaluation.duplicates.findings import (
     Findings,
     Image,
@@ -31,6 +30,7 @@ from ssl_patches.evaluation.duplicates.neighbours import VectorFile, groups_of, 
 from ssl_patches.evaluation.duplicates.page import MARK, findings_page
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.features.reader import Reader, image_name
+from ssl_patches.evaluation.images import chosen_data, range_told, say_images
 from ssl_patches.evaluation.request import duplicates_request, of_folder
 
 

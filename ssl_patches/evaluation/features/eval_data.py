@@ -29,10 +29,14 @@ class EvalData:
     limit_test: int | None = None
     device: str = "cpu"
     precision: Precision = "fp32"
-    large: tuple[ImageSource, ImageSource] | None = (
-        None  # the same at their own size, for probes that cut; None: as above
-    )
+    large: tuple[ImageSource, ImageSource] | None = None
 
     def __post_init__(self) -> None:
         for name in ("train", "test"):  # of somebody else's class: with defaults
             object.__setattr__(self, name, as_source(vars(self)[name]))
+
+    @property
+    def images(self) -> int:
+        """Return how many images are read, of train and test together."""
+        both = (self.train, self.limit_train), (self.test, self.limit_test)
+        return sum(min(len(source), limit or len(source)) for source, limit in both)

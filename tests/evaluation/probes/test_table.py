@@ -8,7 +8,7 @@ from ssl_patches import config
 from ssl_patches.cli import main
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.evaluation import PROBES, Record
-from ssl_patches.evaluation.command import evaluate_run
+from ssl_patches.evaluation.of_run import evaluate_run
 from ssl_patches.evaluation.probes import table
 from ssl_patches.evaluation.probes.base import Probe
 from ssl_patches.export import read_card
