@@ -41,6 +41,7 @@ COMMANDS = {
     "embed": "EMBED",
     "duplicates": "DUPLICATES",
     "export": "EXPORT",
+    "push": "PUSH",
     "doctor": "DOCTOR",
     "pack": "PACK",
 }

@@ -12,11 +12,12 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from ssl_patches.cli.exports import run_export, run_push, run_verify
 from ssl_patches.cli.failures import of_the_machine, own_words
-from ssl_patches.cli.help import ALLOWED_FLAGS, HELP, MAIN_HELP
+from ssl_patches.cli.help import HELP, MAIN_HELP
+from ssl_patches.cli.typed import Typed, divided, told_aside
 from ssl_patches.config.messages import BadRequest, Failed, Say
 from ssl_patches.config.plain_text import escape_what_cannot_be_encoded, tell
 from ssl_patches.training.process import before_torch
@@ -31,27 +32,6 @@ GROUPS = {
     "experiments": "experiment",
     "probes": "probe",
 }
-COMPLETION = """\
-_ssl_patches() {{
-    COMPREPLY=($(ssl-patches completion words "${{COMP_WORDS[@]:1:COMP_CWORD}}"))
-    [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace
-}}
-COMP_WORDBREAKS=${{COMP_WORDBREAKS//=/}}
-{before}complete -o default -F _ssl_patches ssl-patches
-"""
-
-
-@dataclass(frozen=True)
-class Typed:
-    """What was typed after the command."""
-
-    words: list[str]  # KEY=VALUE and plain words
-    config_dirs: list[Path]
-    flags: dict[str, str]  # "" where the flag takes no value
-
-    def value(self, flag: str) -> str | None:
-        """Return the value of a flag; None where it was not given."""
-        return self.flags.get(flag)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(HELP[command], end="")
         return 0
     try:
-        return COMMANDS[command](_request(command, rest))
+        return COMMANDS[command](divided(command, rest))
     except ValueError as error:  # raised by whoever knows the rule, BadRequest among them
         return _refuse(own_words(error))
     except Failed as error:
@@ -102,34 +82,6 @@ def _refuse(message: str, *, code: int = 2) -> int:
     return code
 
 
-def _request(command: str, rest: Sequence[str]) -> Typed:
-    """Divide what was typed. BadRequest with everything that is wrong with the flags."""
-    words: list[str] = []
-    folders: list[Path] = []
-    flags: dict[str, str] = {}
-    wrong: list[str] = []
-    allowed = ALLOWED_FLAGS[command]
-    waiting = iter(rest)
-    for word in waiting:
-        word = {"-m": "--multirun"}.get(word, word)
-        flag, sign, value = word.partition("=")
-        if not word.startswith("--"):
-            words.append(word)
-        elif flag not in allowed:
-            near = difflib.get_close_matches(flag, allowed, n=1)
-            remedy = f"did you mean {near[0]}?" if near else "see --help"
-            wrong.append(f"{word}: unknown flag of {command}; {remedy}")
-        elif allowed[flag] and not (value := value if sign else next(waiting, "")):
-            wrong.append(f"{flag}: needs a value; give {flag} VALUE")
-        elif flag == "--config-dir":
-            folders.append(Path(value))
-        else:
-            flags[flag] = value
-    if wrong:
-        raise BadRequest(wrong)
-    return Typed(words, folders, flags)
-
-
 def _pretrain(request: Typed) -> int:
     dry_run = "--dry-run" in request.flags
     if "--cfg" in request.flags:
@@ -148,7 +100,7 @@ def _pretrain(request: Typed) -> int:
         from ssl_patches.studies.command import sweep_command
 
         return sweep_command(
-            request.words, config_dirs=request.config_dirs, dry_run=dry_run, say=_say
+            request.words, config_dirs=request.config_dirs, dry_run=dry_run, say=told_aside
         )
     from ssl_patches.training.request import request_run as with_choices
 
@@ -166,7 +118,7 @@ def _pretrain(request: Typed) -> int:
     from ssl_patches.training.run import pretrain
 
     words = [*request.words, *(f"--config-dir={folder}" for folder in request.config_dirs)]
-    say: Say = (lambda _: None) if is_follower() else _say
+    say: Say = (lambda _: None) if is_follower() else told_aside
     if chosen:
         say(chosen)
     run_dir = pretrain(cfg, say=say, words=words)
@@ -181,11 +133,13 @@ def _evaluate(request: Typed) -> int:
     evaluate_request(request.words, config_dirs=request.config_dirs)  # refused before torch loads
     from ssl_patches.evaluation.command import evaluate_command
 
-    rows, pairs, report = evaluate_command(request.words, config_dirs=request.config_dirs, say=_say)
+    rows, pairs, report = evaluate_command(
+        request.words, config_dirs=request.config_dirs, say=told_aside
+    )
     if "--json" in request.flags:
         print(json.dumps([row.as_dict() for row in rows]))
         for line in report:
-            _say(line)
+            told_aside(line)
         return 0
     from ssl_patches.evaluation.record import paired_table
     from ssl_patches.evaluation.rows import DIFFERENCE, table
@@ -201,48 +155,6 @@ def _evaluate(request: Typed) -> int:
     return 0
 
 
-def _export(request: Typed) -> int:
-    from ssl_patches import config
-
-    words, changes = config.without_data_keys(request.words)
-    from ssl_patches.export.command import export_command, export_request
-
-    cfg = export_request(words)
-
-    found = export_command(cfg, say=_say, changes=changes, config_dirs=request.config_dirs)
-    if "--json" in request.flags:
-        print(json.dumps(found))
-    return 0
-
-
-def _verify(request: Typed) -> int:
-    if len(request.words) != 1:
-        raise BadRequest(
-            [f"verify {' '.join(request.words)}: takes one folder; give ssl-patches verify DIR"]
-        )
-    from dataclasses import asdict
-
-    from ssl_patches.export import verify
-
-    folder = Path(request.words[0].removeprefix("model="))
-    proof = verify(folder)
-    if "--json" in request.flags:
-        print(json.dumps({"export": str(folder), **asdict(proof)}))
-    else:
-        tell(
-            "\n".join(
-                [
-                    (
-                        f"{folder}: files unchanged; loaded in processes that cannot import"
-                        " ssl_patches"
-                    ),
-                    *proof.lines(),
-                ]
-            )
-        )
-    return 0
-
-
 def _embed(request: Typed) -> int:
     import importlib.util
 
@@ -253,7 +165,7 @@ def _embed(request: Typed) -> int:
     embed_request(request.words, config_dirs=request.config_dirs)  # refused before torch loads
     from ssl_patches.evaluation.embed import embed_command
 
-    found = embed_command(request.words, config_dirs=request.config_dirs, say=_say)
+    found = embed_command(request.words, config_dirs=request.config_dirs, say=told_aside)
     if "--json" in request.flags:
         print(json.dumps(found))
     return 0
@@ -265,7 +177,7 @@ def _duplicates(request: Typed) -> int:
     duplicates_request(request.words, config_dirs=request.config_dirs)  # before torch loads
     from ssl_patches.evaluation.duplicates.command import duplicates_command
 
-    found = duplicates_command(request.words, config_dirs=request.config_dirs, say=_say)
+    found = duplicates_command(request.words, config_dirs=request.config_dirs, say=told_aside)
     if "--json" in request.flags:
         print(json.dumps(found))
     return 0
@@ -275,7 +187,9 @@ def _study(request: Typed) -> int:
     from ssl_patches.studies.command import study_command
 
     dry_run = "--dry-run" in request.flags
-    return study_command(request.words, config_dirs=request.config_dirs, dry_run=dry_run, say=_say)
+    return study_command(
+        request.words, config_dirs=request.config_dirs, dry_run=dry_run, say=told_aside
+    )
 
 
 def _runs(request: Typed) -> int:
@@ -323,7 +237,7 @@ def _pack(request: Typed) -> int:
     cfg = config.request("pack", request.words, schema=PACK)
     from ssl_patches.data.shards.pack import pack_command
 
-    found = pack_command(cfg, say=_say)
+    found = pack_command(cfg, say=told_aside)
     if "--json" in request.flags:
         print(json.dumps(found))
     return 0
@@ -345,11 +259,6 @@ def _list(request: Typed) -> int:
     return 0
 
 
-def _say(text: str) -> None:
-    """Print progress to standard error: standard output is for results."""
-    tell(text, sys.stderr)
-
-
 def _version() -> int:
     from ssl_patches import __version__
 
@@ -358,37 +267,24 @@ def _version() -> int:
 
 
 def _completion(rest: Sequence[str]) -> int:
-    if rest[:1] == ["words"]:
-        from ssl_patches.cli.completion import complete
-        from ssl_patches.config.files import conf_dir
+    from ssl_patches.cli.completion import SHELLS, answers
 
-        typed = list(rest[1:])
-        if len(typed) <= 1:
-            print("\n".join(name for name in COMMANDS if name.startswith("".join(typed))))
-        elif typed[-1].startswith("-"):
-            flags = [*ALLOWED_FLAGS.get(typed[0], ()), "--help"]
-            print("\n".join(flag for flag in flags if flag.startswith(typed[-1])))
-        elif (conf_dir() / f"{typed[0]}.yaml").is_file():  # takes settings
-            print("\n".join(complete(typed)))
-        elif typed[0] == "list":
-            print("\n".join(name for name in GROUPS if name.startswith(typed[-1])))
+    if rest[:1] == ["words"]:
+        if found := answers(rest[1:], commands=list(COMMANDS), groups=list(GROUPS)):
+            print("\n".join(found))
         return 0
-    if rest[:1] not in (["bash"], ["zsh"]):
+    if len(rest) != 1 or rest[0] not in SHELLS:
         return _refuse("completion: give a shell, bash or zsh")
-    print(
-        COMPLETION.format(
-            before="autoload -Uz bashcompinit && bashcompinit\n" if rest[0] == "zsh" else ""
-        ),
-        end="",
-    )
+    print(SHELLS[rest[0]], end="")
     return 0
 
 
 COMMANDS: dict[str, Callable[[Typed], int]] = {
     "pretrain": _pretrain,
     "evaluate": _evaluate,
-    "export": _export,
-    "verify": _verify,
+    "export": run_export,
+    "verify": run_verify,
+    "push": run_push,
     "embed": _embed,
     "duplicates": _duplicates,
     "study": _study,

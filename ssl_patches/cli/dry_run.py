@@ -30,6 +30,7 @@ from ssl_patches.training.prepare import Prepared, prepare, resolve_run_dir
 from ssl_patches.training.pretrainer import step_seed
 from ssl_patches.training.process import before_training
 from ssl_patches.training.statistics import with_statistics
+from ssl_patches.training.weights import with_pinned_weights
 
 PICTURE = "dry_run.png"
 ROWS = 4  # images in the picture
@@ -39,7 +40,7 @@ def dry_run(cfg: Mapping[str, Any]) -> str:
     """Describe what a checked configuration would do and cost, in lines for a person. ValueError
     where ``pretrain`` would refuse."""
     before_training()
-    cfg, told = with_statistics(cfg)
+    cfg, told = with_statistics(with_pinned_weights(cfg))
     run = prepare(cfg)
     run_dir, checkpoint = resolve_run_dir(cfg, run)
     refuse_used(run_dir, resume=cfg["resume"], overwrite=cfg["overwrite"])

@@ -10,6 +10,7 @@ ssl-patches: self-supervised pretraining on image patches.
   ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME   probes of a frozen encoder, floors beside it
   ssl-patches export   model=RUN output=DIR         the encoder for timm or ONNX, proven equal
   ssl-patches verify   EXPORT                       prove an export again, in other processes
+  ssl-patches push     EXPORT hub=USER/NAME         an export to the Hugging Face hub
   ssl-patches embed    model=... output=FILE        features of a folder of images as a Parquet file
   ssl-patches duplicates data.root=DIR model=...    near-copies and odd images of a folder
   ssl-patches study    STUDY [KEY=VALUE ...]        make what is missing of a study
@@ -120,6 +121,23 @@ and dense features of the trained encoder.
   ssl-patches verify runs/a/encoder --json
 """
     ),
+    "push": (
+        """\
+ssl-patches push EXPORT|RUN hub=USER/NAME [private=false] [license=apache-2.0] [overwrite=true]
+                 [--dry-run] [--json]
+
+Sends an export to the Hugging Face hub as one commit, where timm, transformers and
+encoder.pretrained read it: private unless you say otherwise, with a README that names results,
+licence, data and how to load it. Its files are compared with their hashes first. Settings that
+are about this machine (folders, loggers, ...) stay here. --dry-run shows what would be sent, and
+needs neither a network nor an account. Log in before: hf auth login, or HF_TOKEN.
+Another encoder under that name is replaced with overwrite=true only.
+
+  ssl-patches push runs/a hub=me/my-encoder --dry-run
+  ssl-patches push encoder_a hub=me/my-encoder license=apache-2.0 private=false
+  ssl-patches pretrain encoder.pretrained=hf-hub:me/my-encoder    go on from it, here or elsewhere
+"""
+    ),
     "embed": (
         """\
 ssl-patches embed model=RUN|EXPORT|TIMM_NAME output=FILE.parquet [KEY=VALUE ...] [--json]
@@ -162,13 +180,13 @@ how long it takes.
   ssl-patches study experiments/tasks_cifar10 data.root=DIR task=masked,jigsaw seed=0   a part
   ssl-patches study my_study.yaml out=runs/mine launcher=slurm workers=4 slurm.timeout_min=600
 
-out=DIR (runs/NAME), workers=N (processes, or tasks of the Slurm array), launcher=local|slurm
-and slurm.SETTING are about the study; a key of an axis replaces its values; all others are
-settings of each run, as in `pretrain`. Several values are typed in Hydra's syntax: 0,1,
-'range(0,3)', 'choice(a,b)', 'glob(*)'. Below tune, lists are a grid, and Optuna chooses from
-ranges (extra [tune]). What failed leaves its traceback in error.txt of the
-run, and is tried again by the next command. Ctrl-C saves the step in progress; a second one
-does not.
+out=DIR (runs/NAME), workers=N (processes, tasks of the Slurm array, or most tasks of Ray at
+once), launcher=local|slurm|ray, slurm.SETTING and ray.SETTING are about the study; a key of an
+axis replaces its values; all others are settings of each run, as in `pretrain`. Several values
+are typed in Hydra's syntax: 0,1, 'range(0,3)', 'choice(a,b)', 'glob(*)'. Below tune, lists are a
+grid, and Optuna chooses from ranges (extra [tune]). What failed leaves its traceback in error.txt
+of the run, and is tried again by the next command. Ctrl-C saves the step in progress; a second
+one does not.
 """
     ),
     "runs": (
@@ -249,6 +267,7 @@ ALLOWED_FLAGS = {
     "evaluate": {"--json": False, "--config-dir": True},
     "export": {"--json": False, "--config-dir": True},
     "verify": {"--json": False},
+    "push": {"--dry-run": False, "--json": False},
     "embed": {"--json": False, "--config-dir": True},
     "duplicates": {"--json": False, "--config-dir": True},
     "study": {"--dry-run": False, "--config-dir": True},

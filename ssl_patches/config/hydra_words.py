@@ -15,8 +15,8 @@ WHERE = "of `pretrain -m` and `study`"
 LAUNCHERS = {
     "basic": "take it out, runs follow each other anyway",
     "joblib": f"processes of this machine are workers=N {WHERE}",
-    "ray": f"processes of this machine are workers=N, a cluster is launcher=slurm {WHERE}",
-    "ray_aws": f"a cluster is launcher=slurm {WHERE}; or start the same command on each machine",
+    "ray": f"a cluster of Ray, or this machine, is launcher=ray {WHERE}",
+    "ray_aws": f"start the cluster with `ray up`, then launcher=ray ray.address=auto {WHERE}",
     "rq": f"processes of this machine are workers=N {WHERE}",
     "submitit_local": f"processes of this machine are workers=N {WHERE}",
     "submitit_slurm": f"a Slurm array is launcher=slurm workers=N {WHERE}",

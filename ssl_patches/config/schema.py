@@ -141,6 +141,14 @@ EXPORT = {
     "overwrite": bool,
 }
 
+PUSH = {
+    "model": str,
+    "hub": str,
+    "private": bool,
+    "license": str | None,
+    "overwrite": bool,
+}
+
 STUDY = {
     "name": str,
     "base": dict[str, Any] | list[str],

@@ -49,10 +49,10 @@ def create(
     tokens. ``output_stride``: pixels per position of a CNN's last map, 8, 16 or 32; None: 8 below
     an image_size of 64, else 32 (ConvNeXt: 16 below 224).
     ``options``: further arguments of timm's model, such as ``{depth: 6}``; None: none.
-    ``pretrained``: true for timm's weights, or a file, a run or an export to go on from (see
-    ``pretrained``). Why: the task alone is to have taught what is measured. What was loaded is told
-    by the attribute ``loaded``. ValueError for an unknown or unfit name, and for weights that do
-    not fit.
+    ``pretrained``: true for timm's weights, or a file, a run, an export or a repository of the hub
+    (``hf-hub:USER/NAME``) to go on from (see ``pretrained``). Why: the task alone is to have taught
+    what is measured. What was loaded is told by the attribute ``loaded``. ValueError for an unknown
+    or unfit name, and for weights that do not fit.
     """
     sizes = {"patch_size": patch_size, "output_stride": output_stride}
     encoder = _create(name=name, image_size=image_size, channels=channels, options=options, **sizes)

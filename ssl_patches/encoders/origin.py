@@ -17,8 +17,12 @@ from typing import Any
 
 import timm
 
+from ssl_patches.config.hub_names import is_on_hub
+from ssl_patches.encoders.exported import CARD, WEIGHTS
+from ssl_patches.encoders.hub import fetched
 from ssl_patches.encoders.layouts import layout_of
-from ssl_patches.encoders.pretrained import HEADS, state_of_file
+from ssl_patches.encoders.pretrained import HEADS
+from ssl_patches.encoders.weight_files import state_of_file
 
 WORDS = {"dino": "DINO", "clip": "CLIP", "mae": "MAE"}
 """What a name of weights holds -> what taught them."""
@@ -39,9 +43,16 @@ def taught_by(weights: str | bool, name: str) -> str | None:
         tag = "" if known is None else f"{known.tag} {known.hf_hub_id or ''} {name}"
         return _named(tag) or (LABELS if tag else None)
     place = Path(str(weights)).expanduser()
-    if not place.is_file():
+    if is_on_hub(weights):
+        folder = fetched(weights)
+        if (folder / CARD).is_file():  # of ours
+            return None
+        place, title = folder / WEIGHTS, weights
+    elif not place.is_file():
         return None
-    if (named := _named(place.name)) is not None:
+    else:
+        title = place.name
+    if (named := _named(title)) is not None:
         return named
     try:
         names = state_of_file(place)

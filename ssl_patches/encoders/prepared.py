@@ -15,9 +15,11 @@ from typing import Any
 
 import timm
 
+from ssl_patches.config.hub_names import is_on_hub
 from ssl_patches.encoders.exported import CARD, CONFIG, WEIGHTS, stored_range_of
+from ssl_patches.encoders.hub import fetched
 from ssl_patches.encoders.layouts import Layout, layout_of
-from ssl_patches.encoders.pretrained import state_of_file
+from ssl_patches.encoders.weight_files import state_of_file
 
 
 @dataclass(frozen=True)
@@ -41,20 +43,21 @@ def prepared_for(weights: str | bool, name: str) -> PreparedFor | None:
     """Return how images were prepared for ``encoder.pretrained=weights``; None where nobody says.
 
     ``name``: of the encoder, for timm's own weights (true). ExportMismatch for a card that states
-    no range where one is due.
+    no range where one is due; ValueError where a repository of the hub cannot be had.
     """
     if weights is True:
         known: Any = timm.get_pretrained_cfg(name)
         return None if known is None else PreparedFor(tuple(known.mean), tuple(known.std))
-    place = Path(str(weights)).expanduser()
+    place = fetched(weights) if is_on_hub(weights) else Path(str(weights)).expanduser()
     folders = (place.parent,) if place.name == WEIGHTS else (place / "encoder", place)
     for folder in folders:
-        traits = _read(folder / CONFIG).get("pretrained_cfg")
+        config = _read(folder / CONFIG)
+        traits = config.get("pretrained_cfg", config)  # older files of timm have one level
         if isinstance(traits, Mapping):
             try:
                 mean, std = (tuple(map(float, traits[key])) for key in ("mean", "std"))
             except (KeyError, TypeError, ValueError):  # told when the weights are loaded
-                return None
+                continue
             return PreparedFor(mean, std, stored_range_of(_read(folder / CARD))) if mean else None
     layout = layout_of_file(place)
     return None if layout is None else PreparedFor(tuple(layout.mean), tuple(layout.std))

@@ -1,7 +1,7 @@
 """Write the model card: what a stranger needs to use the folder, in the order of need.
 
 Trap: a path of the machine that wrote it. The folder is moved and uploaded, so the lines name a
-placeholder.
+placeholder, or the repository of the hub that it is pushed to.
 """
 
 from __future__ import annotations
@@ -10,121 +10,29 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ssl_patches.data.build import data_name
+from ssl_patches.export.readme_code import (
+    AT_HOME,
+    BANDS,
+    ON_THE_HUB,
+    ONNX,
+    PICTURES,
+    PREPARED,
+    TIMM,
+    TORCH_EXPORT,
+    TRANSFORM,
+)
+
 COLUMNS = ("model", "data", "metric", "value", "low", "high", "n")
-
-PICTURES = """\
-```python
-import numpy as np
-from PIL import Image, ImageOps
-
-
-def opened(file):  # as it was trained on: upright, transparency on white, 256 levels
-    if str(file).endswith(".npy"):
-        return shown(np.load(file))
-    if str(file).lower().endswith((".tif", ".tiff")):
-        import tifffile
-
-        if (stored := tifffile.imread(file)).dtype != "uint8":
-            return shown(stored)
-    image = Image.open(file)
-    if ";16" in str(image.tile) and image.mode[0] not in "IF":
-        raise ValueError("Pillow keeps 8 of its 16 bits: read it otherwise, and call shown(stored)")
-    image = ImageOps.exif_transpose(image)
-    if image.mode[0] in "IF":
-        return shown(np.asarray(image))
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    return image.convert("RGB" if image.mode in ("P", "CMYK") else "{mode}").convert("{mode}")
-
-
-def shown(stored):  # of values as stored, (H, W) or (H, W, 3)
-    if stored.dtype != "uint8":
-        black, white = {range}
-        share = (stored.astype("float64") - black) / (white - black)
-        stored = np.rint(share.clip(0, 1) * 255).astype("uint8")
-    return Image.fromarray(stored).convert("{mode}")
-```
-"""
-
-BANDS = """\
-```python
-import numpy as np
-import torch
-
-
-def prepared(stored):  # of values as stored, ({channels}, H, W), such as tifffile.imread(FILE)
-    black, white = (0, 255) if stored.dtype == "uint8" else {range}
-    share = ((stored.astype("float64") - black) / (white - black)).clip(0, 1)
-    side = min(share.shape[1:])
-    top, left = (share.shape[1] - side) // 2, (share.shape[2] - side) // 2
-    middle = torch.from_numpy(share[:, top : top + side, left : left + side]).float()
-    pixels = torch.nn.functional.interpolate(
-        middle[None], ({height}, {width}), mode="bilinear", antialias=True
-    )[0]
-    mean, std = torch.tensor({mean}), torch.tensor({std})
-    return (pixels - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
-```
-"""
-
-TIMM = """\
-## timm
-
-```python
-import timm
-
-model = timm.create_model("local-dir:path/to/this/folder", pretrained=True).eval()
-{transform}
-features = model(pixels.unsqueeze(0))  # (1, {features})
-dense = model.forward_intermediates(pixels.unsqueeze(0), indices=1, \
-intermediates_only=True)[0]  # (1, {features}, h, w)
-```
-
-Without `pretrained=True` timm gives random weights. Add `num_classes=10` for a new classifier on \
-the same encoder.
-With transformers: `AutoModel.from_pretrained("path/to/this/folder")`, then `.pooler_output`. \
-After an upload to the Hugging
-Face hub the name is `hf-hub:USER/NAME` instead of `local-dir:...`.
-"""
-
-ONNX = """\
-## ONNX
-
-```python
-import onnxruntime
-
-session = onnxruntime.InferenceSession("encoder.onnx")
-pooled, dense = session.run(["pooled", "dense"], {{"image": images}})  # (B, {features}), (B, \
-{features}, h, w)
-```
-
-`images`: {input}.
-"""
-
-TORCH_EXPORT = """\
-## torch.export
-
-```python
-import torch
-
-model = torch.export.load("encoder.pt2").module()
-pooled, dense = model(images)  # (B, {features}), (B, {features}, h, w)
-```
-
-`images`: {input}.
-"""
-
-TRANSFORM = """\
-transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), \
-is_training=False)
-pixels = transform(opened("image.png"))  # opened: see Images"""
-PREPARED = "pixels = prepared(stored)  # see Images"
 
 PARTS = {"timm": TIMM, "onnx": ONNX, "torch_export": TORCH_EXPORT}
 
 
-def readme(card: Mapping[str, Any]) -> str:
-    """Write Markdown with a YAML head from the card of ``export_model``."""
+def readme(card: Mapping[str, Any], hub: str | None = None) -> str:
+    """Write Markdown with a YAML head from the card of ``export_model``.
+
+    ``hub``: USER/NAME of the repository that it is for; None: a folder anywhere.
+    """
     images = card["preprocessing"]
     channels, height, width = images["channels"], images["height"], images["width"]
     pictured = channels in (1, 3)
@@ -133,6 +41,9 @@ def readme(card: Mapping[str, Any]) -> str:
             features=card["features"],
             input=_graph_input(images),
             transform=TRANSFORM if pictured else PREPARED,
+            source=f"hf-hub:{hub}" if hub else "local-dir:path/to/this/folder",
+            place=hub or "path/to/this/folder",
+            further=ON_THE_HUB.format(source=f"hf-hub:{hub}") if hub else AT_HOME,
         )
         for name in card["formats"]
     )
@@ -175,7 +86,7 @@ Other image sizes: {_other_sizes(card)}.
 ## How it was trained
 
 * Pretext task: {_said(card.get("task"))}{_settings(card)}
-* Data fingerprint: {_said(card.get("data_fingerprint"))}
+* Data: {_data(card)}; fingerprint {_said(card.get("data_fingerprint"))}
 * Images seen: {_said(card.get("images"))}; step {_said(card.get("step"))}, \
 {_said(card.get("weights"))} weights
 * Commit of ssl_patches: {_said(card.get("commit"))}
@@ -186,7 +97,7 @@ Other image sizes: {_other_sizes(card)}.
 
 {_proof(card)}
 
-`ssl_patches.json` holds the whole configuration, versions and the sha256 of each file. \
+`ssl_patches.json` holds the configuration, versions and the sha256 of each file. \
 `ssl-patches verify DIR` repeats the
 proof.
 """
@@ -253,6 +164,12 @@ def _settings(card: Mapping[str, Any]) -> str:
         if task
         else ""
     )
+
+
+def _data(card: Mapping[str, Any]) -> str:
+    """Name the images as tables do."""
+    node = (card.get("config") or {}).get("data")
+    return data_name(node) if node and isinstance(node.get("_target_"), str) else _said(None)
 
 
 def _proof(card: Mapping[str, Any]) -> str:

@@ -15,14 +15,14 @@ from ssl_patches.config.hydra_words import of_hydra, our_word
 from ssl_patches.config.messages import BadRequest, Say
 from ssl_patches.config.plain_text import tell
 from ssl_patches.config.run_dir import stamp
-from ssl_patches.studies import design, planning, slurm
+from ssl_patches.studies import design, planning, ray_tasks, slurm
 from ssl_patches.studies.jobs import Job, Plan
 
 if TYPE_CHECKING:  # both load torch
     from ssl_patches.studies.estimate import Estimator, RunCost
     from ssl_patches.studies.worker import JobStatus
 
-LAUNCHERS = ("local", "slurm")
+LAUNCHERS = ("local", "slurm", "ray")
 
 
 @dataclass
@@ -31,9 +31,10 @@ class Settings:
     runs."""
 
     out: Path | None = None
-    workers: int = 1
+    workers: int | None = None
     launcher: str = "local"
     slurm: dict[str, Any] = field(default_factory=dict)
+    ray: dict[str, Any] = field(default_factory=dict)
 
 
 def study_command(
@@ -116,6 +117,8 @@ def settings_of(words: Sequence[str]) -> tuple[Settings, list[str], list[str]]:
         value = yaml.safe_load(raw) if raw else None
         if key.startswith("slurm."):
             settings.slurm[key.removeprefix("slurm.")] = value
+        elif key.startswith("ray."):
+            settings.ray[key.removeprefix("ray.")] = value
         elif key == "out" and raw:
             settings.out = Path(raw)
         elif key == "workers" and isinstance(value, int) and value >= 1:
@@ -130,11 +133,14 @@ def settings_of(words: Sequence[str]) -> tuple[Settings, list[str], list[str]]:
             problems.append(
                 f"{key}={raw}: must be {rules.get(key, 'a folder; give out=runs/NAME')}"
             )
-    if settings.slurm and settings.launcher != "slurm":
-        problems.append(
-            f"slurm.{next(iter(settings.slurm))}: has no effect without launcher=slurm; give"
-            " that too"
-        )
+    problems += ray_tasks.problems_of_ray(settings.ray)
+    problems += ray_tasks.what_ray_needs() if settings.launcher == "ray" else []
+    for launcher, given in (("slurm", settings.slurm), ("ray", settings.ray)):
+        if given and settings.launcher != launcher:
+            problems.append(
+                f"{launcher}.{next(iter(given))}: has no effect without launcher={launcher}; give"
+                " that too"
+            )
     return settings, rest, problems
 
 
@@ -157,6 +163,9 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
     out = Path(plan.out)
     if settings.launcher == "slurm":
         slurm.check_slurm()
+    told = ""
+    if settings.launcher == "ray":
+        told = ray_tasks.begin_ray(settings.ray)
     from ssl_patches.studies import launchers
     from ssl_patches.studies.worker import clear_errors, job_statuses
 
@@ -169,13 +178,17 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
     clear_errors(plan)
     say(f"{plan.name}: {len(plan.runs)} runs, {_trials(plan)} -> {out}")
     if settings.launcher == "slurm":
-        job_id = slurm.submit(plan, workers=settings.workers, settings=settings.slurm)
+        workers = settings.workers or 1
+        job_id = slurm.submit(plan, workers=workers, settings=settings.slurm)
         say(
-            f"Slurm job {job_id}, {settings.workers} workers; it goes on without this process,"
+            f"Slurm job {job_id}, {workers} workers; it goes on without this process,"
             f" `scancel {job_id}` ends it"
         )
         launchers.watch(plan, alive=lambda: slurm.in_queue(job_id), say=say)
-    elif settings.workers > 1:
+    elif settings.launcher == "ray":
+        say(f"{told}; what runs say is in {out / 'logs'}")
+        ray_tasks.run_on_ray(plan, workers=settings.workers, settings=settings.ray, say=say)
+    elif settings.workers and settings.workers > 1:
         launchers.processes(plan, workers=settings.workers, say=say)
     else:
         launchers.here(plan, say=say)

@@ -17,6 +17,7 @@ from ssl_patches.training.callbacks.nonfinite import NonFinite
 from ssl_patches.training.prepare import prepare
 from ssl_patches.training.run import execute
 from ssl_patches.training.statistics import with_statistics
+from ssl_patches.training.weights import with_pinned_weights
 
 Lags = Callable[[Mapping[int, float]], bool]
 """Tells of the values of a trial so far, resource -> percent, whether it is to end."""
@@ -27,7 +28,8 @@ def run_trial(job: Job, directory: Path, *, say: Say, lags: Lags | None = None) 
 
     Trap: processes of one run would have to end together, so a run of several is not ended early.
     """
-    cfg, told = with_statistics({**job.cfg, "run_dir": str(directory), "resume": True})
+    asked = {**job.cfg, "run_dir": str(directory), "resume": True}
+    cfg, told = with_statistics(with_pinned_weights(asked))
     for line in told:
         say(line)
     cfg |= {"callbacks": {}}  # observers look at held-out images, and a trial sees none

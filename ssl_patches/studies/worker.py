@@ -36,6 +36,7 @@ from ssl_patches.training.prepare import prepare
 from ssl_patches.training.process import before_training
 from ssl_patches.training.run import execute
 from ssl_patches.training.statistics import with_statistics
+from ssl_patches.training.weights import with_pinned_weights
 
 ALL_DIVERGED = "all its trials diverged; give other tune.values"
 POLL = 2.0  # seconds between looks at what others do
@@ -145,6 +146,21 @@ def work(plan: Plan, *, say: Say, wait: bool) -> None:
             time.sleep(POLL)
 
 
+def work_on(plan: Plan, name: str, *, say: Say) -> None:
+    """Run one trial, search or run of a plan, in this process, until it is finished or has failed.
+
+    While another process has it, this one waits, and takes over where that one dies. Raises as
+    ``work``.
+    """
+    before_training()
+    while True:
+        (status,) = (each for each in job_statuses(plan) if each.name == name)
+        if status.state.kind in ("finished", "failed"):
+            return
+        if not _attempt(plan, status, say):
+            time.sleep(POLL)
+
+
 def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
     """Run it unless another worker has it. True when it was run, well or not."""
     if status.work is None:
@@ -181,7 +197,8 @@ def run_job(job: Job, directory: Path, *, trial: bool, say: Say) -> None:
     if trial:
         run_trial(job, directory, say=say)
         return
-    cfg, told = with_statistics({**job.cfg, "run_dir": str(directory), "resume": True})
+    asked = {**job.cfg, "run_dir": str(directory), "resume": True}
+    cfg, told = with_statistics(with_pinned_weights(asked))
     for line in told:
         say(line)
     began = time.monotonic()

@@ -37,6 +37,7 @@ from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.training.process import before_training
 from ssl_patches.training.statistics import with_statistics
 from ssl_patches.training.trackers.tracked import RunFacts, followed, loggers_of
+from ssl_patches.training.weights import with_pinned_weights
 
 
 class OnFinished(Protocol):
@@ -72,7 +73,7 @@ def pretrain(
     """
     began = time.monotonic()
     before_training()
-    cfg, told = with_statistics(cfg, sources=sources)
+    cfg, told = with_statistics(with_pinned_weights(cfg), sources=sources)
     on_finished = partial(finish, words=words, sources=sources)
     run = prepare(cfg, sources=sources)
     if told and not processes.is_follower():

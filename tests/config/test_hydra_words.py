@@ -15,7 +15,7 @@ from ssl_patches.config.hydra_words import our_word
         ("hydra/launcher=joblib", "workers=N"),
         ("hydra/launcher=submitit_slurm", "launcher=slurm workers=N"),
         ("hydra/launcher=submitit_local", "workers=N"),
-        ("hydra/launcher=ray", "workers=N"),
+        ("hydra/launcher=ray", "launcher=ray"),
         ("hydra/launcher=mine", "launcher=slurm"),
         ("+hydra/launcher=basic", "take it out"),
         ("hydra/sweeper=optuna", "`tune:` with trials: N"),

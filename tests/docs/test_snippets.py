@@ -27,6 +27,11 @@ NOT_RUN = {
         "downloads weights, and needs a checkpoint of MAE; tests/encoders/test_pretrained.py has"
         " files of each kind"
     ],
+    "sharing.md": [
+        "needs an account; tests/export/test_push.py pushes to a stub of the hub",
+        "needs a network; tests/export/test_push.py loads from a stub of the hub",
+        "needs a network; tests/training/test_weights.py trains from a stub of the hub",
+    ],
     "trackers.md": [
         "MLflow is an extra of its own, see tests/training/trackers/test_mlflow_run.py",
         "needs the run of a store",

@@ -20,7 +20,7 @@ from torchvision.models import resnet18
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.vision_transformer import VisionTransformer
 
-from ssl_patches.encoders import Encoder, create, pretrained
+from ssl_patches.encoders import Encoder, create, hub, pretrained
 from ssl_patches.types import PatchBatch
 
 VIT = {"depth": 2, "embed_dim": 32, "num_heads": 2, "class_token": True}
@@ -238,7 +238,7 @@ def test_weights_of_timm_that_cannot_be_reached_are_a_bad_request(monkeypatch):
             raise OSError("no route to host")
         return make(*names, pretrained=pretrained, **given)
 
-    monkeypatch.setattr(pretrained, "_ask_hub", lambda: None)
+    monkeypatch.setattr(hub, "ask_hub", lambda: None)
     monkeypatch.setattr(pretrained.timm, "create_model", unreachable)
     with pytest.raises(
         ValueError,
@@ -282,5 +282,5 @@ def test_a_hub_that_answers_anything_is_left_to_its_client(answer, monkeypatch):
     def answered(*_: object, **__: object) -> None:
         raise answer
 
-    monkeypatch.setattr(pretrained, "urlopen", answered)
-    pretrained._ask_hub()
+    monkeypatch.setattr(hub, "urlopen", answered)
+    hub.ask_hub()

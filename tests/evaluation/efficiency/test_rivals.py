@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import mobilenet_v2
 
-from ssl_patches.encoders import pretrained
+from ssl_patches.encoders import hub
 from ssl_patches.evaluation.efficiency import rivals
 from ssl_patches.evaluation.efficiency.rivals import open_rivals
 
@@ -71,8 +71,8 @@ def test_what_cannot_be_a_rival_is_refused_with_what_to_type(
 
 
 def test_no_network_is_told_in_seconds(monkeypatch):
-    monkeypatch.setattr(pretrained, "_in_cache", lambda name: None)
-    monkeypatch.setattr(pretrained.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(pretrained.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(hub, "in_cache", lambda name: None)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(ValueError, match="timm's weights cannot be had"):
         open_rivals(["resnet18"], **OPTIONS)
