@@ -40,6 +40,7 @@ COMMANDS = {
     "evaluate": "EVALUATE",
     "embed": "EMBED",
     "duplicates": "DUPLICATES",
+    "view": "VIEW",
     "export": "EXPORT",
     "push": "PUSH",
     "doctor": "DOCTOR",

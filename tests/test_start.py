@@ -38,6 +38,7 @@ MISTAKES = [
     "embed modl=x",
     "doctor data.rot=x",
     "study nowhere",
+    "view nowhere prot=1",
     "study nowhere workers=abc",
 ]
 

@@ -183,6 +183,15 @@ def _duplicates(request: Typed) -> int:
     return 0
 
 
+def _view(request: Typed) -> int:
+    from ssl_patches.studies.view.request import view_request
+
+    asked = view_request(request.words, config_dirs=request.config_dirs)  # before torch loads
+    from ssl_patches.studies.view.command import view_command
+
+    return view_command(asked, say=told_aside)
+
+
 def _study(request: Typed) -> int:
     from ssl_patches.studies.command import study_command
 
@@ -290,6 +299,7 @@ COMMANDS: dict[str, Callable[[Typed], int]] = {
     "study": _study,
     "runs": _runs,
     "compare": _compare,
+    "view": _view,
     "doctor": _doctor,
     "pack": _pack,
     "list": _list,

@@ -16,6 +16,7 @@ ssl-patches: self-supervised pretraining on image patches.
   ssl-patches study    STUDY [KEY=VALUE ...]        make what is missing of a study
   ssl-patches runs     [list|diff|remove] ...       what is in a folder of runs
   ssl-patches compare  RUN_OR_DIR [...]             runs side by side: table, page, CSV
+  ssl-patches view     RUN_OR_DIR                   look at it in a browser: pictures, map, report
   ssl-patches doctor   data.root=DIR                what is in a folder of images, what is broken
   ssl-patches pack     data.root=DIR output=SHARDS  a folder of images as tar shards
   ssl-patches list     tasks|encoders|samplers|data|views|optimizers|experiments
@@ -225,6 +226,22 @@ are refused unless --mixed is given, and then marked and not tested against each
   ssl-patches compare runs --tensorboard     the same for TensorBoard, in runs/tensorboard
 """
     ),
+    "view": (
+        """\
+ssl-patches view RUN_OR_STUDY [port=N] [images=2000] [KEY=VALUE ...] [--config-dir DIR]
+
+Serves pages on this machine (127.0.0.1) until ctrl-C, from what is on disk, and prints their
+address. Of a run: results, alarms, health and pictures, and a map of its training images by
+features (t-SNE), coloured by class, cluster or folder; a click shows the nearest images, and so
+does an image that is dropped on the map. Of a study or a folder of runs also the comparison and
+its report (extra [report]). Nothing is written into runs; maps are kept in the user's cache.
+
+  ssl-patches view runs/a
+  ssl-patches view runs/a data.root=DIR      # its images have moved
+  ssl-patches view runs/tasks_cifar10 port=8800
+  ssh -L 8800:127.0.0.1:8800 MACHINE         # from another machine or a phone
+"""
+    ),
     "doctor": (
         """\
 ssl-patches doctor data.root=DIR [quarantine=FILE] [overwrite=true] [KEY=VALUE ...] [--json]
@@ -282,6 +299,7 @@ ALLOWED_FLAGS = {
         "--wandb": False,
         "--tensorboard": False,
     },
+    "view": {"--config-dir": True},
     "doctor": {"--json": False},
     "pack": {"--json": False},
     "list": {"--config-dir": True},

@@ -128,6 +128,8 @@ DUPLICATES = {
     "overwrite": bool,
 }
 
+VIEW = {"port": int, "seconds": float | None, "images": int}
+
 EXPORT = {
     "model": str,
     "output": str,

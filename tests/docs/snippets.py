@@ -45,6 +45,7 @@ TINY = {
     ),
     "embed": ("data.num_workers=0",),
     "duplicates": ("data.num_workers=0",),
+    "view": ("seconds=0.2",),
     "doctor": ("num_workers=0",),
 }
 """Command -> words appended to it."""

@@ -66,7 +66,7 @@ def compare(places: Sequence[Path], wanted: Wanted) -> int:
             )
         if file is not None and _is_foreign(file, PAGE if flag == "--report" else RESULTS):
             raise ValueError(f"{flag}={file}: is not one of ours and stays; give another FILE")
-    if wanted.page and not _can_draw():
+    if wanted.page and not can_draw():
         raise ValueError(
             f"--report={wanted.page}: needs altair and vl-convert-python; pip install"
             " 'ssl-patches[report]'"
@@ -92,10 +92,11 @@ def compare(places: Sequence[Path], wanted: Wanted) -> int:
     return 0
 
 
-def runs_of_study(place: Path) -> Path:
+def runs_of_study(place: Path, command: str = "compare") -> Path:
     """Return the folder of the runs of a study where ``place`` is one, or its study.yaml.
 
-    Any other place is returned as it is. ValueError where the study has made no runs.
+    Any other place is returned as it is. ``command``: who asks, for the error. ValueError where the
+    study has made no runs.
     """
     file = place / STUDY if place.is_dir() else place
     if file.name != STUDY and file.suffix not in (".yaml", ".yml"):
@@ -105,8 +106,8 @@ def runs_of_study(place: Path) -> Path:
     out = Path("runs") / design.name_of(file)
     if not out.is_dir():
         raise ValueError(
-            f"compare {place}: is a study, and its runs are not in {out}; give the folder that out="
-            " named, or run it first with ssl-patches study"
+            f"{command} {place}: is a study, and its runs are not in {out}; give the folder that"
+            " out= named, or run it first with ssl-patches study"
         )
     return out
 
@@ -131,7 +132,7 @@ def _files(places: Sequence[Path], wanted: Wanted) -> tuple[Path | None, Path | 
         None if _foreign(places[0] / name, name, f"{flag} FILE") else places[0] / name
         for name, flag in ((PAGE, "--report"), (RESULTS, "--csv"))
     )
-    if page is None and not _can_draw():
+    if page is None and not can_draw():
         _say(
             "no report.html: it needs altair and vl-convert-python; pip install"
             " 'ssl-patches[report]'"
@@ -156,7 +157,8 @@ def _is_foreign(file: Path, kind: str) -> bool:
         return MARKS[kind] not in opened.read(2000)
 
 
-def _can_draw() -> bool:
+def can_draw() -> bool:
+    """Tell whether the libraries of report.html are installed."""
     return all(importlib.util.find_spec(name) for name in ("altair", "vl_convert"))
 
 
