@@ -103,6 +103,9 @@ class Views:
     large: int
     small: Tensor | None = None  # (B * small_count, C, s, s)
     small_count: int = 0
+    # (B * count, 4) float: y, x, h, w of each crop in pixels of its image; a mirrored one begins at
+    # its right edge and has a negative w. None: not known
+    boxes: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class PatchBatch:
     large: int = 1  # how many of these are large crops
     small: PatchBatch | None = None  # small crops of the same images, on a grid of their own
     complete: bool = False  # every cell of a dense grid in raster order: the views themselves
+    crops: Tensor | None = None  # (B, 4) where each view lies in its image, as ``Views.boxes``
 
     def select(self, cells: Tensor) -> PatchBatch:
         """Select the tiles ``cells`` (B, M) int64: slot m of the result is tile ``cells[:, m]``."""

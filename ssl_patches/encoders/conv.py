@@ -154,6 +154,9 @@ class ConvEncoder(Encoder):
         """
         if patches.uniform is False:
             return self.alone(patches)
+        if patches.complete and patches.tiles.shape[-1] == self.unit:  # nothing is hidden
+            whole = self.model.forward_features(whole_view(patches))
+            return self._encoded(whole.flatten(2).transpose(1, 2))
         together = self._together(patches)
         if patches.uniform is None:
             together = torch.where(patches.placed[..., None], together, self.alone(patches).tiles)

@@ -161,8 +161,18 @@ class PatchSampler(nn.Module):
         All cells in raster order, all placed. Of ``Views`` the small crops are cut on a smaller
         grid of the same tiles. ValueError where small crops are no whole tiles."""
         if isinstance(images, Views):
-            several = replace(self(images.images), views=images.count, large=images.large)
-            return replace(several, small=self._small(images))
+            few = None
+            if images.small is not None:
+                few = replace(self._small(images.small), views=images.small_count, large=0)
+            return replace(
+                self(images.images),
+                views=images.count,
+                large=images.large,
+                small=few,
+                crops=images.boxes,
+            )
+        if images.shape[-1] != self.image_size:  # small crops without large ones
+            return self._small(images)
         boxes = self.boxes(len(images), images.device)
         return self._cut(images, boxes, self.grid, self.image_size)
 
@@ -172,18 +182,16 @@ class PatchSampler(nn.Module):
         tiles = self._tiles(images, boxes, grid)
         return PatchBatch(tiles, boxes, placed, (side, side), uniform=True, complete=grid.dense)
 
-    def _small(self, views: Views) -> PatchBatch | None:
-        """Cut the small crops on a dense grid of their own. ValueError where none fits."""
-        if views.small is None:
-            return None
-        side = views.small.shape[-1]
+    def _small(self, crops: Tensor) -> PatchBatch:
+        """Cut small crops (B, C, s, s) on a dense grid of their own. ValueError where none
+        fits."""
+        side = crops.shape[-1]
         tile = side if self.grid.cells == 1 else self.tile
         refuse_small(side, tile, dense=self.grid.dense, multiple=self.multiple)
         cells = side // tile
         grid = PatchGrid(cells, cells, tile, channels=self.grid.channels, dense=True)
-        boxes = raster_boxes(grid, views.small.device).expand(len(views.small), -1, -1)
-        patches = self._cut(views.small, boxes, grid, side)
-        return replace(patches, views=views.small_count, large=0)
+        boxes = raster_boxes(grid, crops.device).expand(len(crops), -1, -1)
+        return self._cut(crops, boxes, grid, side)
 
     def _tiles(self, images: Tensor, boxes: Tensor, grid: PatchGrid) -> Tensor:
         treated = self.colour if self.training else None

@@ -13,8 +13,16 @@ how agreement is measured:
 ``logdet``: squared distance and the log-det of the centres (SACReg of lambda-JEPA, 2026).
 
 Small crops of their own side (``views.small_size``) are compared with the same centre and stay as
-cheap as they are. Trap: with crops and flips alone colour histograms answer the question; take
-views that change colours, or ``subsets``.
+cheap as they are.
+
+Trap: with crops and flips alone colour histograms answer the question; take views that change
+colours, or ``subsets``.
+
+With ``positions`` the features of single positions are compared instead of each view's mean: those
+that show one place of an image shall be equal, and all positions of a batch spread out, as the part
+of VICRegL (Bardes et al. 2022, arXiv 2210.01571) that matches positions by their place. Trap: in
+two crops of exactly one place a position is told by how far it is from the edge, and nothing else
+is learned; they have to be moved against each other (``views.near``; experiments/camvid_maps).
 """
 
 from __future__ import annotations
@@ -36,6 +44,8 @@ WEIGHTS = {"sigreg": 10.0, "logdet": 1.0, "tcr": 0.005}
 """Spread -> its usual weight beside the agreement: eb_jepa's best, SACReg's on normed features,
 EMP-SSL's 1 / 200."""
 
+ASKED = 1024  # rows at most that look for their likes, a number to log
+
 
 class Agree(PretextTask):
     """Make the views of an image agree while images spread out.
@@ -47,6 +57,8 @@ class Agree(PretextTask):
     ``hidden``: width of the two hidden layers of the projector. Why: half of it did as well at 1e13
     FLOPs; wider heads cost little beside the encoder (experiments/recipes). ``out``: width of what
     is compared. Why: narrow is best for LeJEPA (64 of 16 to 1024).
+    ``positions``: compare the features of single positions, for maps and segmentation. Why: no,
+    most want one feature for an image.
 
     ValueError where a knob is out of range.
     """
@@ -63,8 +75,14 @@ class Agree(PretextTask):
         spread_weight: float | None = None,
         hidden: int = 512,
         out: int = 64,
+        positions: bool = False,
     ) -> None:
         super().__init__(dim=dim, grid=grid)
+        if positions and grid.cells < 2:
+            raise ValueError(
+                f"task.positions=true: a view is cut into {grid.cells} tile, which has one feature;"
+                " set sampler=tokens"
+            )
         if spread not in SPREADS:
             raise ValueError(
                 f"task.spread={spread}: must be tcr, sigreg or logdet; set task.spread=tcr"
@@ -75,29 +93,55 @@ class Agree(PretextTask):
             WEIGHTS[spread] if spread_weight is None else spread_weight,
         )
         self.projector = Projector(dim=dim, hidden=hidden, out=out)
+        self.overlap = positions
 
     def forward(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
         """Return the loss of B images of V views each (``patches.views``), with (B * V) rows.
 
-        ValueError where an image has one view only.
+        ValueError where an image has one view only, and for crops of two sides that are to be
+        compared by position.
         """
-        pooled = encoder.pooled(patches)  # (B * V, dim)
         small = patches.small
         if patches.views + (small.views if small else 0) < 2:
             raise ValueError(
                 "task=agree: compares views, and each image has one; set views=two_crops or"
                 " views=multi_crop"
             )
+        if self.overlap and small is not None:
+            raise ValueError(
+                "task.positions=true: compares crops of one side; set views.large=0 or"
+                " views.small=0"
+            )
+        if self.overlap:
+            return self._by_position(patches, encoder)
+        pooled = encoder.pooled(patches)  # (B * V, dim)
         projected = project(self.projector, pooled, patches.views, spread=self.spread)
         centre = projected[:, : patches.large].mean(1)
         if small is not None:
             few = project(self.projector, encoder.pooled(small), small.views, spread=self.spread)
             projected = torch.cat([projected, few], 1)
+        return self._output(projected, centre, pooled)
+
+    def _by_position(self, patches: PatchBatch, encoder: Encoder) -> TaskOutput:
+        """Compare the features of the K positions of each view."""
+        if patches.crops is None:
+            raise ValueError(
+                "task.positions=true: the views do not tell which place of an image they show; set"
+                " views=near_crops"
+            )
+        tiles = encoder(patches).tiles  # (B * V, K, dim)
+        projected = self.projector(tiles.flatten(0, 1)).float().unflatten(0, tiles.shape[:2])
+        matched = same_places(projected, patches)
+        if self.spread == "tcr":
+            matched = F.normalize(matched, dim=-1)
+        return self._output(matched, matched.mean(1), tiles.mean(1))
+
+    def _output(self, projected: Tensor, centre: Tensor, pooled: Tensor) -> TaskOutput:
         agreement, penalty = compare_views(projected, centre, spread=self.spread)
         metrics = {
             "agreement": agreement.detach(),
             "spread": penalty.detach(),
-            **retrieval(projected[:, 0].detach(), projected[:, 1].detach()),
+            **retrieval(*projected.detach()[:ASKED, :2].unbind(1)),
         }
         return TaskOutput(agreement + self.spread_weight * penalty, metrics, features=pooled)
 
@@ -116,6 +160,30 @@ def project(projector: nn.Module, pooled: Tensor, views: int, *, spread: Spread)
     projected = projector(pooled).float()
     projected = F.normalize(projected, dim=1) if spread == "tcr" else projected
     return projected.unflatten(0, (-1, views))
+
+
+def same_places(features: Tensor, patches: PatchBatch) -> Tensor:
+    """Read what each view of an image has at the places of its first view: (N, V, D).
+
+    ``features`` (B * V, K, D) of the K cells of a dense grid, in raster order. Between cells they
+    are blended; N counts the cells of first views that all views of their image show.
+    """
+    views, side = patches.views, patches.tiles.shape[-1]
+    rows, cols = (length // side for length in patches.size)
+    crops = patches.crops if patches.crops is not None else patches.boxes.new_empty(0)
+    y, x, h, w = crops.unflatten(0, (-1, views))[..., None].unbind(2)  # (B, V, 1) each
+    down, along = (
+        (torch.arange(count, device=features.device) + 0.5) / count for count in (rows, cols)
+    )
+    at_y = (y[:, :1] + down * h[:, :1] - y) / h  # (B, V, rows), shares of each view
+    at_x = (x[:, :1] + along * w[:, :1] - x) / w
+    at = torch.stack(
+        torch.broadcast_tensors(at_x[:, :, None, :], at_y[:, :, :, None]), -1
+    )  # (B, V, rows, cols, 2), x first as grid_sample wants it
+    shown = ((at >= 0) & (at <= 1)).all(-1).all(1)  # (B, rows, cols)
+    maps = features.transpose(1, 2).unflatten(2, (rows, cols))
+    read = F.grid_sample(maps, at.flatten(0, 1) * 2 - 1, padding_mode="border", align_corners=False)
+    return read.movedim(1, -1).unflatten(0, (-1, views)).movedim(1, 3)[shown]
 
 
 def compare_views(views: Tensor, centre: Tensor, *, spread: Spread) -> tuple[Tensor, Tensor]:

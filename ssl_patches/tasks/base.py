@@ -38,6 +38,9 @@ class PretextTask(nn.Module, ABC):
     compares: bool = False
     """Does the task compare several views of an image? (``views`` must then give two or more.)"""
 
+    overlap: bool = False
+    """Must these views overlap, because the task compares them position by position?"""
+
     def __init__(self, *, dim: int, grid: PatchGrid) -> None:
         super().__init__()
         if grid.cells < 2 and not self.compares:

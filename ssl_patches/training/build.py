@@ -26,7 +26,7 @@ from ssl_patches.encoders.build import next_encoder, seeded
 from ssl_patches.training.optim import OptimizerConfig
 from ssl_patches.training.pretrainer import Part
 from ssl_patches.training.spread import Spread
-from ssl_patches.views.module import crops_of, small_size_of
+from ssl_patches.views.module import crops_of, overlapping, small_size_of
 from ssl_patches.views.resample import BY_PRODUCTS
 
 
@@ -115,6 +115,11 @@ def _nothing_to_compare(views: nn.Module, parts: list[Part]) -> str | None:
             return (
                 f"task={part.name}: compares views, and each image has one; set views=two_crops,"
                 " or task=subsets, which compares parts of one view"
+            )
+        if part.task.overlap and not overlapping(views):
+            return (
+                "task.positions=true: compares views position by position, and they may show"
+                " different places; set views=near_crops, or views.near=0.25 of views=two_crops"
             )
     if small_size and not all(part.task.compares for part in parts):
         return (

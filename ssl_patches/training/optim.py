@@ -28,6 +28,8 @@ from timm.models import group_parameters
 from torch import nn
 
 from ssl_patches.encoders.base import Encoder
+from ssl_patches.training.settings import native_bf16
+from ssl_patches.training.timm_private import Fp32Muon
 
 
 @dataclass(kw_only=True, eq=False)
@@ -299,9 +301,13 @@ class Muon(OptimizerConfig):
         _check_momentum(self.momentum)
 
     def create(self, groups: list[dict[str, Any]], *, lr: float) -> torch.optim.Optimizer:
-        """Make timm's Muon, whose fallback for vectors is AdamW."""
+        """Make timm's Muon, whose fallback for vectors is AdamW; its products are in bf16 where the
+        hardware multiplies that natively."""
         groups = [{"use_fallback": True, **group} for group in groups if group["params"]]
-        return timm.optim.Muon(groups, lr=lr, momentum=self.momentum, nesterov=True)
+        on_cpu = all(each.device.type == "cpu" for group in groups for each in group["params"])
+        emulated = on_cpu and native_bf16("cpu") is None
+        kind = Fp32Muon if emulated else timm.optim.Muon
+        return kind(groups, lr=lr, momentum=self.momentum, nesterov=True)
 
 
 def _betas(betas: Sequence[float]) -> tuple[float, float]:

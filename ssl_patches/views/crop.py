@@ -76,13 +76,17 @@ class CropFlip(ViewModule):
         """
         if not self.training:
             return crop_resize(images, whole_boxes(images), out=self.image_size)
+        boxes, mirror = self.draw(images)
+        return crop_resize(images, boxes, out=self.image_size, mirror=mirror)
+
+    def draw(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw a crop for each of (B, C, H, W): boxes (B, 4) y, x, h, w in pixels, and whether it
+        is mirrored, (B,) bool."""
         count, device = len(images), images.device
         boxes = random_boxes(
             count, images.shape[-2:], scale=self.scale, ratio=self.ratio, device=device
         )
-        return crop_resize(
-            images, boxes, out=self.image_size, mirror=torch.rand(count, device=device) < self.flip
-        )
+        return boxes, torch.rand(count, device=device) < self.flip
 
 
 def check_range(key: str, pair: Sequence[float], *, top: float = math.inf) -> None:
@@ -129,3 +133,19 @@ def random_boxes(
     y = (draw[2] * (height - h + 1)).floor()
     x = (draw[3] * (width - w + 1)).floor()
     return torch.stack([y, x, h, w], -1)
+
+
+def near_boxes(boxes: Tensor, size: Sequence[int], *, near: float) -> Tensor:
+    """Move all crops of an image but the first close to the first: (B, V, 4) y, x, h, w in pixels.
+
+    ``size``: H, W of the images. Each is larger or smaller than the first by up to a factor
+    exp(``near``), its centre lies up to the share ``near`` of the first one's sides away, and it
+    stays inside the image.
+    """
+    corner, extent = boxes[:, :1].chunk(2, -1)
+    limits = torch.tensor(size, dtype=boxes.dtype, device=boxes.device)
+    draw = torch.rand(3, len(boxes), boxes.shape[1] - 1, device=boxes.device) * 2 - 1
+    sides = (extent * torch.exp(near * draw[0])[..., None]).round().minimum(limits).clamp(min=1)
+    moved = corner + (extent - sides) / 2 + near * extent * draw[1:].movedim(0, -1)
+    moved = moved.round().minimum(limits - sides).clamp(min=0)
+    return torch.cat([boxes[:, :1], torch.cat([moved, sides], -1)], 1)

@@ -17,6 +17,10 @@ class ViewModule(nn.Module):
     small_size: int | None = None
     """Side of small crops in pixels, where they have one of their own; None: all have one side."""
 
+    near: float | None = None
+    """How far the views of an image lie from its first one, as a share of that one's side; None:
+    anywhere."""
+
 
 def crops_of(views: nn.Module) -> int:
     """Count the views of each image that a view module makes in a step."""
@@ -26,3 +30,8 @@ def crops_of(views: nn.Module) -> int:
 def small_size_of(views: nn.Module) -> int | None:
     """Return the side of its small crops in pixels; None where all have one side."""
     return views.small_size if isinstance(views, ViewModule) else None
+
+
+def overlapping(views: nn.Module) -> bool:
+    """Tell whether the views of an image are crops that lie close to each other."""
+    return isinstance(views, ViewModule) and views.near is not None

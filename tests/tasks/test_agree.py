@@ -7,9 +7,10 @@ import torch
 
 from ssl_patches.encoders import create
 from ssl_patches.sampler import PatchSampler
-from ssl_patches.tasks.agree import Agree, compare_views, retrieval
+from ssl_patches.tasks.agree import Agree, compare_views, retrieval, same_places
 from ssl_patches.training.budget import count_flops
 from ssl_patches.types import Views
+from ssl_patches.views import MultiCrop
 
 VIT = {"depth": 1, "embed_dim": 48, "num_heads": 3}
 RESNET = {"channels": [8, 8, 16, 16], "layers": [1, 1, 1, 0], "stem_width": 8}
@@ -103,3 +104,57 @@ def test_one_view_of_an_image_cannot_be_compared():
 def test_knobs_that_cannot_be_meant_are_refused(knobs, said):
     with pytest.raises(ValueError, match=said):
         put_together("vit", **knobs)
+
+
+def test_features_are_read_at_the_place_that_the_first_view_shows():
+    """Features are the coordinates in the image themselves, so every view has to say the same."""
+    torch.manual_seed(0)
+    images = torch.rand(8, 3, 40, 40)
+    made = MultiCrop(image_size=32, small=0, large_scale=(0.2, 0.4), near=0.3)(images)
+    patches = PatchSampler(image_size=32, unit=4)(made)
+    y, x, h, w = made.boxes[:, None].unbind(-1)
+    down, along = (patches.boxes[..., :2] + 2).div(32).unbind(-1)
+    features = torch.stack([y + down * h, x + along * w], -1)
+    matched = same_places(features, patches)
+    assert matched.shape[0] > 8 * 8, "crops that are near overlap"
+    inner = (matched[:, 0] - matched[:, 1]).abs().amax(-1)
+    # within half a cell of its edge a view is read at its edge
+    assert inner.median() < 1e-3
+    assert inner.max() < 40 / 8
+
+
+@pytest.mark.parametrize("family", ["vit", "resnet"])
+def test_positions_are_compared_with_their_own_place_only(family):
+    torch.manual_seed(0)
+    net, cutter, task = put_together(family, positions=True)
+    net, task = net.eval(), task.eval()
+    images = torch.rand(3, 3, 32, 32).repeat_interleave(2, 0)
+    box = torch.tensor([0.0, 0.0, 32.0, 32.0])
+    alike = task(cutter(Views(images, 2, 2, boxes=box.expand(6, 4))), net)
+    assert alike.metrics["agreement"].abs() < 1e-5
+    images[1::2] = images[1::2].flip(-1)
+    wrong = task(cutter(Views(images, 2, 2, boxes=box.expand(6, 4))), net)
+    assert wrong.metrics["agreement"] > 1e-4
+    assert wrong.features is not None
+    assert wrong.features.shape == (6, net.dim)
+
+
+def test_positions_want_several_tiles_and_crops_of_one_side():
+    net = encoder("resnet")
+    whole = PatchSampler(image_size=32, rows=1, cols=1, tile=32, gap=0, multiple=net.multiple)
+    with pytest.raises(ValueError, match="sampler=tokens"):
+        Agree(dim=net.dim, grid=whole.grid, positions=True)
+    net, cutter, task = put_together("vit", positions=True)
+    both = Views(torch.rand(4, 3, 32, 32), 2, 2, torch.rand(4, 3, 16, 16), 2)
+    with pytest.raises(ValueError, match=r"views.large=0 or views.small=0"):
+        task(cutter(both), net)
+    with pytest.raises(ValueError, match="views=near_crops"):
+        task(cutter(Views(torch.rand(4, 3, 32, 32), 2, 2)), net)
+
+
+def test_small_crops_without_large_ones_are_cut_on_a_grid_of_their_own():
+    net, cutter, task = put_together("vit", positions=True)
+    box = torch.tensor([0.0, 0.0, 16.0, 16.0]).expand(4, 4)
+    patches = cutter(Views(torch.rand(4, 3, 16, 16), 2, 2, boxes=box))
+    assert (patches.size, patches.tiles.shape[:2], patches.complete) == ((16, 16), (4, 4), True)
+    assert torch.isfinite(task(patches, net).loss)

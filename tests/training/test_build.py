@@ -37,3 +37,11 @@ def test_training_reads_from_a_cache_where_it_is_asked_for(tmp_path) -> None:
     assert type(cached).__name__ == "CachedSource"
     assert len(cached) == len(plain)
     assert cached.fingerprint() == plain.fingerprint()
+
+
+def test_positions_are_compared_in_views_that_overlap_only() -> None:
+    by_position = ("task=agree", "task.positions=true", "sampler=tokens")
+    with pytest.raises(ValueError, match=r"set views=near_crops, or views.near=0.25"):
+        build_run.components(asked(*by_position))
+    for said in (["views=near_crops"], ["views=two_crops", "views.near=0.25"]):
+        assert build_run.components(asked(*by_position, *said)).parts[0].task.overlap

@@ -7,7 +7,7 @@ from torch import nn
 
 from ssl_patches.types import Views
 from ssl_patches.views import CropFlip, MultiCrop
-from ssl_patches.views.module import crops_of, small_size_of
+from ssl_patches.views.module import crops_of, overlapping, small_size_of
 
 
 def test_a_view_module_says_how_many_views_it_makes():
@@ -16,6 +16,8 @@ def test_a_view_module_says_how_many_views_it_makes():
     assert isinstance(made, Views)
     assert crops_of(several) == made.count + made.small_count == 5
     assert small_size_of(several) == 8
+    assert not overlapping(several)
+    assert overlapping(MultiCrop(image_size=16, near=0.1))
     assert (crops_of(CropFlip(image_size=16)), small_size_of(CropFlip(image_size=16))) == (1, None)
 
 

@@ -58,7 +58,7 @@ def test_crops_that_cannot_be_drawn_are_refused(given: dict[str, object], said: 
 @pytest.mark.parametrize("large", [0, 2])
 def test_what_is_said_of_small_crops_makes_them(large: int, small: int, side: int):
     given = {"large": large, "small": small, "small_size": side}
-    if large and small and side == 8:
+    if small and side == 8:
         MultiCrop(image_size=16, **given)
     elif large or small:
         with pytest.raises(ValueError, match=f"views.small_size={side}") as refusal:
@@ -67,3 +67,29 @@ def test_what_is_said_of_small_crops_makes_them(large: int, small: int, side: in
         said = re.findall(r"views\.(\w+)=(\d+)", remedies)
         MultiCrop(image_size=16, **given | {key: int(value) for key, value in said})
         MultiCrop(image_size=16, **given | {"small_size": None})
+
+
+@pytest.mark.parametrize("flip", [0.0, 0.5])
+def test_the_boxes_of_crops_say_where_their_pixels_are_from(flip: float):
+    torch.manual_seed(0)
+    images = coordinates(6, 64).contiguous() / 64
+    crop = MultiCrop(image_size=16, large=2, small=0, large_scale=(0.1, 0.3), near=0.3, flip=flip)
+    made = crop(images)
+    assert made.boxes is not None
+    y, x, h, w = made.boxes.unbind(-1)
+    assert torch.allclose(made.images[:, 0].mean((1, 2)) * 64 + 0.5, y + h / 2, atol=0.1)
+    edges = torch.stack([made.images[:, 1, :, 0], made.images[:, 1, :, -1]], -1).mean(1) * 64
+    assert torch.equal(edges[:, 1] > edges[:, 0], w > 0), "a mirrored crop has a negative width"
+    middle = (x + w / 2).view(6, 2)
+    assert ((middle[:, 1] - middle[:, 0]).abs() <= 0.3 * w.abs().view(6, 2)[:, 0] + 1).all()
+
+
+def test_small_crops_need_no_large_ones():
+    images = torch.rand(2, 3, 20, 20)
+    made = MultiCrop(image_size=16, large=0, small=2, small_size=8)(images)
+    assert (made.count, made.large, made.small, made.images.shape) == (2, 2, None, (4, 3, 8, 8))
+
+
+def test_a_distance_that_is_no_share_is_refused():
+    with pytest.raises(ValueError, match=re.escape("views.near=-0.1: a share")):
+        MultiCrop(image_size=16, near=-0.1)

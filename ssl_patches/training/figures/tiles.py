@@ -41,9 +41,12 @@ def draw_tiles(
         Column("view", displayed(seen).clamp(0, 1)),
     ]
     for name, sampler in samplers.items():
-        grid = sampler.grid
-        title_of = f"{name}: {grid.rows} x {grid.cols} tiles of {grid.tile} px"
-        columns.append(Column(title_of, laid_at_boxes(sampler(seen), sampler)))
+        grid, cut = sampler.grid, sampler(seen)
+        shape = (
+            f"{grid.rows} x {grid.cols}" if cut.tiles.shape[1] == grid.cells else len(cut.tiles[0])
+        )
+        title_of = f"{name}: {shape} tiles of {cut.tiles.shape[-1]} px"
+        columns.append(Column(title_of, laid_at_boxes(cut, sampler)))
     save_page(path, columns, title)
 
 
