@@ -21,7 +21,15 @@ def test_it_prints_the_address_and_ends_when_told(run, capsys):
     assert "ctrl-C ends it" in told.err
 
 
-def test_ctrl_c_is_how_it_ends(run, capsys):
+@pytest.fixture
+def terminal():
+    """Ctrl-C as in a terminal; what a script starts in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_is_how_it_ends(run, terminal, capsys):
     timer = Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     assert main(["view", str(run)]) == 0
