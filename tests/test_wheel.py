@@ -73,6 +73,7 @@ def test_the_wheel_holds_every_module_and_every_yaml_and_nothing_else(built):
     page = {
         f"ssl_patches/studies/compare/report/page.{kind}" for kind in ("css", "html.jinja", "js")
     }
+    page |= {f"ssl_patches/studies/view/{name}" for name in ("map.js", "view.css")}
     page.add("ssl_patches/py.typed")
     assert names == modules | page | {f"ssl_patches/conf/{name}" for name in NAMES}
 
