@@ -271,10 +271,13 @@ def serving() -> Iterator[Hub]:
 
 
 def use(hub: Hub, cache: Path, patch: pytest.MonkeyPatch, *, token: str | None = WRITER) -> None:
-    """Point the hub's client of this process to a stub, an own cache, and a token or none.
+    """Empty a stub, and point the hub's client of this process to it, an own cache, and a token or
+    none.
 
     Its environment variables are read once, when it is imported.
     """
+    hub.repositories.clear()
+    hub.asked.clear()
     template = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
     for name, value in {
         "ENDPOINT": hub.address,

@@ -35,8 +35,6 @@ def server() -> Iterator[Hub]:
 @pytest.fixture
 def hub(server, tmp_path, monkeypatch) -> Hub:
     """An empty hub that this process uses, and an empty cache; nobody is logged in."""
-    server.repositories.clear()
-    server.asked.clear()
     hub_server.use(server, tmp_path / "cache", monkeypatch, token=None)
     return server
 

@@ -65,8 +65,6 @@ def server() -> Iterator[Hub]:
 @pytest.fixture
 def hub(server, tmp_path, monkeypatch) -> Hub:
     """An empty hub that this process uses, with a token that may write to ``me``."""
-    server.repositories.clear()
-    server.asked.clear()
     hub_server.use(server, tmp_path / "cache", monkeypatch)
     return server
 
