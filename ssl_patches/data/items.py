@@ -13,7 +13,7 @@ program normalises.
 
 The trap: a Dataset that does not divide itself into splits. If its constructor takes ``split`` it
 gets "train" or "val"; any other is divided 80/20 by the hash of the number of an item
-(``layout.place``), never used for both.
+(``placed.place``), never used for both.
 """
 
 from __future__ import annotations

@@ -29,8 +29,9 @@ from ssl_patches.config.messages import nearest
 from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.files import FileSource, Reading, read_skip
 from ssl_patches.data.index.lists import listed_table
-from ssl_patches.data.layout import HELD_OUT, place
+from ssl_patches.data.layout import HELD_OUT
 from ssl_patches.data.lists import Columns, numbers_in, read_columns, with_slashes
+from ssl_patches.data.placed import place
 from ssl_patches.data.source import Request
 from ssl_patches.data.splits import SIDES, Side, held_of, side_of
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_patches.data.index.table import FileTable
-from ssl_patches.data.layout import below_of, place
+from ssl_patches.data.placed import below_of, place
 
 
 class TableImages:
@@ -32,7 +32,7 @@ class TableImages:
         return found
 
     def places(self, chosen: NDArray[np.int64], *, below: bool) -> NDArray[np.uint8]:
-        """Return ``layout.place`` of some paths, (M,).
+        """Return ``placed.place`` of some paths, (M,).
 
         Those of paths without the folder of a split are kept; where it counts, they are counted.
         """

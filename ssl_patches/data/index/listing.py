@@ -34,7 +34,6 @@ from ssl_patches.data.formats import unreadable_suffixes
 from ssl_patches.data.index.extents import PART, extents_of, pool, results_in_order
 from ssl_patches.data.index.kept import keep, open_kept, place_of
 from ssl_patches.data.index.table import CORRUPT, HUGE, FileTable, Paths, laid, suffixes_of
-from ssl_patches.data.layout import below_of
 from ssl_patches.data.look import (
     CHANGED,
     DEVICE,
@@ -45,6 +44,7 @@ from ssl_patches.data.look import (
     is_as_it_was,
     numbers_of,
 )
+from ssl_patches.data.placed import below_of
 from ssl_patches.data.tiff import has_tifffile
 from ssl_patches.data.walk import (
     MASKS,
@@ -215,7 +215,7 @@ def _joined(parts: Sequence[NDArray[np.int64]], shape: tuple[int, ...]) -> NDArr
 
 
 def _places(below: str, names: Sequence[bytes]) -> NDArray[np.uint8]:
-    """Return ``layout.place`` of the files of one folder, (N,)."""
+    """Return ``placed.place`` of the files of one folder, (N,)."""
     before = hashlib.sha256(os.fsencode(below))
     digests = []
     for name in names:

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from ssl_patches.config.atomic import replacing
 from ssl_patches.config.outside import parse_json
-from ssl_patches.data.layout import place
 from ssl_patches.data.opening import PARSING
+from ssl_patches.data.placed import place
 from ssl_patches.data.shards.listing import Shard
 from ssl_patches.data.walk import SUFFIXES as IMAGES
 
