@@ -10,14 +10,14 @@ from ssl_patches.data.walk import LeftOut
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ClassReading:
     """The classes that some paths name, and what does not fit them."""
 
     classes: list[str]
     left: list[LeftOut]
 
 
-def read_classes(placed: Sequence[Placed]) -> Reading:
+def read_classes(placed: Sequence[Placed]) -> ClassReading:
     """Read classes out of paths: those of CLASS/file, where there are two or more.
 
     All but a few images have to lie so. What does not is told.
@@ -26,21 +26,21 @@ def read_classes(placed: Sequence[Placed]) -> Reading:
     names = sorted({each.name for each in regular})
     odd = [each for each in placed if each.depth != 1]
     if len(names) >= 2 and count_of(odd) <= max(1, count_of(placed) // FEW):
-        return Reading(names, _odd(odd))
+        return ClassReading(names, _odd(odd))
     if len(names) >= 2:
         why = (
             f"not at CLASS/file as the {count_of(regular):,} others in {len(names)} folders are, so"
             " that no image has a label"
         )
-        return Reading([], [_unlabelled(odd, why)])
+        return ClassReading([], [_unlabelled(odd, why)])
     deep = [each for each in odd if each.depth]
     if deep and len({each.below for each in deep}) > 1:
         why = (
             "deeper than CLASS/file, so that no image has a label; set data.root to the folder"
             " of the classes if there are any"
         )
-        return Reading([], [_unlabelled(deep, why)])
-    return Reading([], [])
+        return ClassReading([], [_unlabelled(deep, why)])
+    return ClassReading([], [])
 
 
 def _unlabelled(placed: Sequence[Placed], why: str) -> LeftOut:

@@ -145,6 +145,7 @@ def read_folders(images: Images, *, plain: bool) -> list[Placed]:
 
 
 def count_of(placed: Iterable[Placed]) -> int:
+    """Count the images of some folders."""
     return sum(each.count for each in placed)
 
 

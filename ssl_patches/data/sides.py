@@ -109,7 +109,7 @@ def _two_ways(some: Sequence[Placed], rest: Sequence[Placed], question: str) -> 
 
 
 def without_both(images: Images, sides: Sides, held: Sequence[Placed], most: int) -> Sides:
-    """Take out of train what lies on both sides by links; refuse more of it than ``most``."""
+    """Take out of train what lies on both sides by links; ValueError for more than ``most``."""
     others, own = in_folders(images, held), in_folders(images, sides.train)
     twins = images.twins(own, others)
     if not twins:

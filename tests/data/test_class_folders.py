@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ssl_patches.data.class_folders import Reading, read_classes
+from ssl_patches.data.class_folders import ClassReading, read_classes
 from ssl_patches.data.placed import ListedImages, read_folders
 from ssl_patches.data.walk import ImageFile
 
 
-def read(*paths: str) -> Reading:
+def read(*paths: str) -> ClassReading:
     images = ListedImages([ImageFile(path, 1) for path in sorted(paths)])
     return read_classes(read_folders(images, plain=False))
 
