@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ssl_patches.data.layout import select
-from ssl_patches.data.walk import ImageFile, LeftOut
+from ssl_patches.data.left_out import LeftOut
+from ssl_patches.data.walk import ImageFile
 
 
 def of(folder: str, count: int, first: int = 0) -> list[str]:

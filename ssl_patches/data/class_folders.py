@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ssl_patches.data.left_out import LeftOut
 from ssl_patches.data.placed import FEW, Placed, count_of
-from ssl_patches.data.walk import LeftOut
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,9 @@ from ssl_patches.data.layout import Selection, select
 from ssl_patches.data.module import ordered_items
 from ssl_patches.data.remarks import of_extents, of_traits
 from ssl_patches.data.source import choose_load_size
+from ssl_patches.data.suffixes import HUGE, ZARR
 from ssl_patches.data.traits import Traits, traits_of
-from ssl_patches.data.walk import HUGE, ZARR, Found, find_images
+from ssl_patches.data.walk import Found, find_images
 
 HUGE_PIXELS = 2**26  # 8192 x 8192: a view of 224 px shows a thousandth of it, or a thumbnail
 VIEW_SIZES = (32, 48, 64, 96, 128, 160, 224)

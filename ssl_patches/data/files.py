@@ -33,7 +33,7 @@ from ssl_patches.data.index.extents import PART, extents_of
 from ssl_patches.data.index.table import CORRUPT, HUGE, OK, SOME, FileTable, Paths
 from ssl_patches.data.remarks import MANY_FRAMES, of_listed
 from ssl_patches.data.source import Request, StoredSource
-from ssl_patches.data.walk import SUFFIXES
+from ssl_patches.data.suffixes import SUFFIXES
 
 Extent = tuple[int, int]  # width, height in pixels
 SEVERAL = [at for at, suffix in enumerate(SUFFIXES) if suffix in MANY_FRAMES]

@@ -20,8 +20,9 @@ from ssl_patches.data.index.images import TableImages
 from ssl_patches.data.index.listing import list_folder
 from ssl_patches.data.index.table import Paths
 from ssl_patches.data.layout import divide
+from ssl_patches.data.left_out import said
 from ssl_patches.data.source import Request
-from ssl_patches.data.walk import SUFFIXES, said
+from ssl_patches.data.suffixes import SUFFIXES
 
 
 class FolderSource(FileSource):

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_patches.data.class_folders import ODD, read_classes
+from ssl_patches.data.left_out import LeftOut
 from ssl_patches.data.placed import (
     Images,
     ListedImages,
@@ -37,7 +38,7 @@ from ssl_patches.data.placed import (
     read_folders,
 )
 from ssl_patches.data.sides import Sides, decide_sides, train_without, without_both
-from ssl_patches.data.walk import ImageFile, LeftOut
+from ssl_patches.data.walk import ImageFile
 
 HELD_OUT = {True: 20, False: 5}  # percent, with labels or without
 

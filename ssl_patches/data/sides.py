@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ssl_patches.data.class_folders import read_classes
+from ssl_patches.data.left_out import LeftOut
 from ssl_patches.data.placed import FEW, Images, Placed, count_of, in_folders
 from ssl_patches.data.splits import held_of
-from ssl_patches.data.walk import LeftOut
 
 SHOWN = 4  # names in a message
 

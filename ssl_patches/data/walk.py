@@ -17,19 +17,17 @@ Folders are walked through symlinks, and a broken symlink is an image that canno
 from __future__ import annotations
 
 import os
-import re
 from array import array
 from bisect import bisect_left as bisect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ssl_patches.config.run_dir import CONFIG, LAST
-from ssl_patches.data.arrays import NPY
-from ssl_patches.data.formats import READERS, unreadable_suffixes
+from ssl_patches.data.beside import arrays_or_pictures, masks_in
+from ssl_patches.data.formats import unreadable_suffixes
+from ssl_patches.data.left_out import Aside, LeftOut
 from ssl_patches.data.look import (
     DEVICE,
     MASK,
@@ -41,47 +39,19 @@ from ssl_patches.data.look import (
     circle,
     look_into,
 )
+from ssl_patches.data.no_images import (
+    DRAWN,
+    HIDDEN_LEAVINGS,
+    MASKS,
+    OWN,
+    drawn_by_us,
+    made_by_us,
+    no_images_in,
+)
+from ssl_patches.data.suffixes import ARRAYS, HUGE, SUFFIXES, UNREAD, ZARR
 
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff"),
-    *(".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".npy"),
-    *(suffix for reader in READERS for suffix in reader.suffixes),  # DICOM, HEIC, npz
-)
-SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide")
-BIG_TIFF, ZARR = (".btf", ".tf8"), ".zarr"  # the latter is a folder
-HUGE = (*SLIDES, *BIG_TIFF)
-"""What only ``data=windows`` reads, beside ``SUFFIXES``."""
-UNREAD = (
-    *HUGE,
-    *(".jxl", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw"),
-    *(".orf", ".rw2", ".raf", ".pef", ".srw", ".x3f", ".raw", ".3fr", ".erf", ".iiq", ".kdc"),
-    *(".psd", ".psb", ".xcf", ".svg", ".svgz", ".eps", ".ai", ".ico", ".icns", ".dds", ".exr"),
-    *(".hdr", ".pfm", ".pcx", ".sgi", ".ras", ".xbm", ".xpm", ".wmf", ".emf", ".djvu", ".mng"),
-    *(".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mrc"),
-    *(".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".vsi"),
-    *(".ims", ".stk", ".dm3", ".dm4", ".fits", ".fit", ".fts", ".ecw", ".sid", ".jpx", ".j2k"),
-    *(".j2c", ".jpf", ".jls", ".webm", ".mp4", ".mov", ".avi", ".mkv", ".m4v", ".wmv", ".mpg"),
-    *(".h5", ".hdf5", ".tfrecord"),
-)
-MASKS = ("masks", "annotations", "labels")
-LEAVINGS = {
-    *("__macosx", "@eadir", "#recycle", "$recycle.bin", "recycler", "lost+found", "__pycache__"),
-    *("system volume information", "#snapshot", "@recycle", "@tmp", "thumbnails.db"),
-}
-HIDDEN_LEAVINGS = {
-    *(".ipynb_checkpoints", ".git", ".hg", ".svn", ".dvc", ".idea", ".vscode", ".cache"),
-    *(".thumbnails", ".trashes", ".trash", ".spotlight-v100", ".fseventsd", ".appledouble"),
-    *(".temporaryitems", ".documentrevisions-v100", ".snapshot", ".snapshots", ".zfs", ".venv"),
-    *(".picasaoriginals", ".comments", ".floors", ".pytest_cache", ".mypy_cache", ".ruff_cache"),
-}
 NOT_READ = "{} is no format that is read here"
-ARRAYS = (*NPY, ".npz")
 IN_WINDOWS = "{} is a huge image, which data=windows reads"
-OWN = "written by ssl-patches"
-OWN_PICTURE = re.compile(r"dry_run(-\d+)?\.png")
-DRAWN = {"segmentation.png", "health.png", "neighbours.png", "patches.png"}
-PICTURE_MARK = {"Software": "ssl-patches"}
-"""What a figure of ours says about itself, as metadata of PNG: it is nobody's image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +66,6 @@ class ImageFile:
     file: tuple[int, int] | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """Images, or what may be some, that are not used as the others are, and why."""
-
-    count: int
-    what: str  # "images", "files", "hidden folders"
-    example: str  # the first of them
-    why: str
-    fate: str = "not used"
-
-    def __str__(self) -> str:
-        some = self.example if self.count == 1 else f"{self.example}, ..."
-        what = self.what.removesuffix("s") if self.count == 1 else self.what
-        return f"{self.count:,} {what} ({some}) {self.fate}: {self.why}"
-
-
 @dataclass(frozen=True)
 class Found:
     """The files below a folder.
@@ -123,22 +77,6 @@ class Found:
     images: list[ImageFile]
     others: int
     left: list[LeftOut]
-
-
-class _Aside:
-    """Counts paths by the reason for which they are not used, and knows the first of each."""
-
-    def __init__(self) -> None:
-        self.found: dict[tuple[str, str], tuple[int, str]] = {}
-
-    def add(self, path: str, why: str, what: str = "images", *, count: int = 1) -> None:
-        before, least = self.found.get((what, why), (0, path))
-        self.found[what, why] = before + count, min(least, path)
-
-    def told(self) -> list[LeftOut]:
-        return [
-            LeftOut(count, what, least, why) for (what, why), (count, least) in self.found.items()
-        ]
 
 
 @dataclass(slots=True)
@@ -176,7 +114,7 @@ class Walk:
 
     def __init__(self, root: str, *, huge: bool = False) -> None:
         self.root, self.huge = root, huge
-        self.others, self.aside = 0, _Aside()
+        self.others, self.aside = 0, Aside()
         self.looked: dict[str, tuple[bytes, int]] = {}
         self._without = unreadable_suffixes()
         self._known = frozenset((*SUFFIXES, *HUGE) if huge else SUFFIXES)
@@ -214,14 +152,14 @@ class Walk:
         names = {*seen.files, *seen.folders, *seen.special}
         if why is None:
             self._note_hidden(seen, below)
-            if below and _is_ours(names):
+            if below and made_by_us(names):
                 why = OWN
         self.others += len(seen.special) * (why is None)
         inside: list[tuple[str, _Folder]] = []
         zarr: list[str] = []
         for name in seen.folders:
             if not name.lower().endswith(ZARR):
-                why_there = why or _no_images_in(name, names)
+                why_there = why or no_images_in(name, names)
                 there = _Folder(f"{below}{name}/", folder.above | {identity}, why_there)
                 inside.append((f"{name}/", there))
             elif why is not None or not self.huge:
@@ -242,7 +180,7 @@ class Walk:
             if suffix in known and why is None:
                 if name in DRAWN or "dry_run" in name:
                     missing = seen.values[at * VALUES] < 0
-                    if _drawn_by_us(name, os.path.join(self.root, below, name), missing):
+                    if drawn_by_us(name, os.path.join(self.root, below, name), missing):
                         self.aside.add(below + name, OWN)
                         continue
                 if suffix in self._without:
@@ -331,69 +269,11 @@ def find_images(root: str, *, most: int | None = None, huge: bool = False) -> Fo
     return Found(images[:most], walk.others + computed, left)
 
 
-def _is_ours(names: set[str]) -> bool:
-    """Tell by what lies in a folder whether this program made it: a run, an export, a cache."""
-    return (
-        {CONFIG, LAST.parts[0]} <= names
-        or "ssl_patches.json" in names
-        or {"about.json", "images.npy"} <= names
-    )
-
-
-def _no_images_in(name: str, beside: set[str]) -> str | None:
-    """Say why a folder ``name`` holds no images; None where it may."""
-    if name.lower() in LEAVINGS:
-        return "left by another program"
-    if name.lower() in MASKS and any(other.lower() == "images" for other in beside):
-        return f"{name}/ beside images/ holds masks; data=camvid reads pairs"
-    return None
-
-
-def _drawn_by_us(name: str, path: str, missing: bool) -> bool:
-    """Tell whether a PNG is a figure of this program: by its name and the mark in it."""
-    if OWN_PICTURE.fullmatch(name):
-        return True
-    if name not in DRAWN or missing:
-        return False
-    try:
-        with open(path, "rb") as file:
-            return b"Software\0" + PICTURE_MARK["Software"].encode() in file.read(256)
-    except OSError:
-        return False
-
-
-def _without_computed(images: list[ImageFile], aside: _Aside) -> tuple[list[ImageFile], int]:
+def _without_computed(images: list[ImageFile], aside: Aside) -> tuple[list[ImageFile], int]:
     """Keep the pictures or the arrays, where both are there, and count the others that go."""
     ends = np.array([file.path.lower().endswith(ARRAYS) for file in images], bool)
-    rows, gone = _beside(ends, lambda at: images[at].path, aside)
+    rows, gone = arrays_or_pictures(ends, lambda at: images[at].path, aside)
     return (images if rows is None else [images[at] for at in rows.tolist()]), gone
-
-
-def beside_arrays(
-    suffixes: NDArray[np.uint8], name: Callable[[int], str], aside: _Aside
-) -> tuple[NDArray[np.int64] | None, int]:
-    """Return which images stay where there are pictures and arrays, None for all, and how many go.
-
-    ``suffixes`` (N,): of images in the order of their paths, as numbers in ``SUFFIXES``. ``name``:
-    of an image. What goes is added to ``aside``.
-    """
-    arrays = [at for at, suffix in enumerate(SUFFIXES) if suffix in ARRAYS]
-    return _beside(np.isin(suffixes, arrays), name, aside)
-
-
-def _beside(
-    array: NDArray[np.bool_], name: Callable[[int], str], aside: _Aside
-) -> tuple[NDArray[np.int64] | None, int]:
-    arrays, pictures = int(array.sum()), int((~array).sum())
-    if not arrays or not pictures:
-        return None, 0
-    if pictures <= max(1, arrays // 10) and arrays > 2 * pictures:
-        why, gone = f"pictures beside {arrays:,} .npy files, which are the images", ~array
-        what = "images"
-    else:
-        why, gone, what = "made from the pictures beside them, as it seems", array, ".npy files"
-    aside.add(name(int(gone.argmax())), why, what, count=int(gone.sum()))
-    return np.flatnonzero(~gone), int(gone.sum())
 
 
 def _maybe_masks(images: Sequence[ImageFile]) -> list[LeftOut]:
@@ -407,30 +287,5 @@ def _maybe_masks(images: Sequence[ImageFile]) -> list[LeftOut]:
     return masks_in(inside, elsewhere) if inside else []
 
 
-def masks_in(inside: Mapping[str, Sequence[str]], elsewhere: Iterable[str]) -> list[LeftOut]:
-    """Say which folders hold what may be masks of images that lie elsewhere.
-
-    ``inside``: folders that are called like masks, and the paths of what they hold.
-    """
-    others = {_stem(path) for path in elsewhere}
-    why = "called like images elsewhere; if they are masks, give the folder a leading dot"
-    return [
-        LeftOut(len(paths), "images", min(paths), why, "used as images")
-        for paths in inside.values()
-        if 10 * sum(_stem(path) in others for path in paths) >= 9 * len(paths)
-    ]
-
-
-def _stem(path: str) -> str:
-    return path.rpartition("/")[2].partition(".")[0]
-
-
 def _suffix(name: str, among: Sequence[str] = UNREAD) -> str:
     return next(end for end in sorted(among, key=len, reverse=True) if name.lower().endswith(end))
-
-
-def said(left: Iterable[object], *, most: int = 12) -> list[str]:
-    """Return a line for each, and how many more there are beyond ``most``."""
-    lines = [str(each) for each in left]
-    more = [f"and {len(lines) - most} more remarks; `ssl-patches doctor` has them"]
-    return lines[:most] + more * (len(lines) > most)

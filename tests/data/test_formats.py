@@ -12,7 +12,8 @@ from ssl_patches.data.dicom import DicomReader
 from ssl_patches.data.formats import READERS, reader_in
 from ssl_patches.data.headers import header
 from ssl_patches.data.heif import HeicReader
-from ssl_patches.data.walk import UNREAD, find_images
+from ssl_patches.data.suffixes import UNREAD
+from ssl_patches.data.walk import find_images
 
 
 @pytest.mark.parametrize("kind", [DicomReader, HeicReader])

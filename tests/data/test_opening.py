@@ -19,7 +19,7 @@ from ssl_patches.data.headers import header
 from ssl_patches.data.huge.flat import FlatImage
 from ssl_patches.data.opening import FORMATS, check_bytes, check_extent, open_image
 from ssl_patches.data.shards.members import Members, keep_members, read_members
-from ssl_patches.data.walk import SUFFIXES
+from ssl_patches.data.suffixes import SUFFIXES
 
 ANOTHERS = {suffix for reader in READERS for suffix in reader.suffixes}  # have tests of their own
 NOT_READ = ("EPS", "PDF", "ICO", "PCX", "SGI", "XBM", "IM")

@@ -21,7 +21,7 @@ from ssl_patches.data.huge.slide import SlideImage
 from ssl_patches.data.huge.tiff import TiffImage, is_geo
 from ssl_patches.data.huge.zarr import ZarrImage
 from ssl_patches.data.stored import Stored
-from ssl_patches.data.walk import BIG_TIFF, SLIDES, ZARR
+from ssl_patches.data.suffixes import BIG_TIFF, SLIDES, ZARR
 
 JPEG2000 = ".jp2"
 EXTRAS = {

@@ -26,7 +26,7 @@ from ssl_patches.config.keys import key_of
 from ssl_patches.config.machine import cache_folder
 from ssl_patches.config.outside import read_json
 from ssl_patches.data.index.table import COLUMNS, FileTable
-from ssl_patches.data.walk import LeftOut
+from ssl_patches.data.left_out import LeftOut
 
 MAGIC = b"ssl-patches index 1\n"
 SUFFIX = ".index"

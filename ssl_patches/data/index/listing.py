@@ -29,11 +29,13 @@ from tqdm import tqdm
 
 from ssl_patches.config import locks
 from ssl_patches.config.keys import key_of
+from ssl_patches.data.beside import beside_arrays, masks_in
 from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.formats import unreadable_suffixes
 from ssl_patches.data.index.extents import PART, extents_of, pool, results_in_order
 from ssl_patches.data.index.kept import keep, open_kept, place_of
 from ssl_patches.data.index.table import CORRUPT, HUGE, FileTable, Paths, laid, suffixes_of
+from ssl_patches.data.left_out import LeftOut
 from ssl_patches.data.look import (
     CHANGED,
     DEVICE,
@@ -44,17 +46,11 @@ from ssl_patches.data.look import (
     is_as_it_was,
     numbers_of,
 )
+from ssl_patches.data.no_images import MASKS
 from ssl_patches.data.placed import below_of
+from ssl_patches.data.suffixes import SUFFIXES, UNREAD
 from ssl_patches.data.tiff import has_tifffile
-from ssl_patches.data.walk import (
-    MASKS,
-    SUFFIXES,
-    UNREAD,
-    LeftOut,
-    Walk,
-    beside_arrays,
-    masks_in,
-)
+from ssl_patches.data.walk import Walk
 
 LEAST = 1000  # images from which a table is kept
 RULES = 1  # of what a table holds; raise it when they change

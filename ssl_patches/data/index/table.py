@@ -17,7 +17,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_patches.data.walk import SUFFIXES, LeftOut
+from ssl_patches.data.left_out import LeftOut
+from ssl_patches.data.suffixes import SUFFIXES
 
 BLOCK = 64  # names between two places that are written down
 SOME = 4096  # names that are made at a time

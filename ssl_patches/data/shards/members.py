@@ -29,7 +29,7 @@ from ssl_patches.config.outside import parse_json
 from ssl_patches.data.opening import PARSING
 from ssl_patches.data.placed import place
 from ssl_patches.data.shards.listing import Shard
-from ssl_patches.data.walk import SUFFIXES as IMAGES
+from ssl_patches.data.suffixes import SUFFIXES as IMAGES
 
 END = 1024  # zero bytes that end a tar
 ROWS = 64  # of Parquet that are held in memory at a time

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl_patches.data.walk import PICTURE_MARK
+from ssl_patches.data.no_images import PICTURE_MARK
 
 UNLABELLED = (0.0, 0.0, 0.0)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_patches.config.outside import read_json
-from ssl_patches.data.walk import PICTURE_MARK
+from ssl_patches.data.no_images import PICTURE_MARK
 from ssl_patches.training.callbacks.alarms import PATIENCE_IMAGES
 from ssl_patches.training.rows import HELD_OUT, TRAIN, Rows, of_split
 from ssl_patches.types import ACCURACY, Metric, measured

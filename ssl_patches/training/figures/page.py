@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl_patches.data.walk import PICTURE_MARK
+from ssl_patches.data.no_images import PICTURE_MARK
 
 FRAME = {True: (0.11, 0.62, 0.35), False: (0.85, 0.16, 0.12)}
 """Green: right. Red: wrong."""

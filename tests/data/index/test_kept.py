@@ -11,7 +11,7 @@ import pytest
 from ssl_patches.data.index.kept import keep, open_kept, remember, remembered
 from ssl_patches.data.index.lists import listed_table
 from ssl_patches.data.index.table import COLUMNS, FileTable
-from ssl_patches.data.walk import LeftOut
+from ssl_patches.data.left_out import LeftOut
 
 
 def table(root: Path, names: list[str], **known: object) -> FileTable:

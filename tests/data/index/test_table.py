@@ -10,7 +10,7 @@ import pytest
 
 from ssl_patches.data.index.lists import listed_table
 from ssl_patches.data.index.table import Paths, suffixes_of
-from ssl_patches.data.walk import SUFFIXES
+from ssl_patches.data.suffixes import SUFFIXES
 
 
 def drawn(seed: int, count: int) -> list[str]:

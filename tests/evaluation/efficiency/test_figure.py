@@ -3,7 +3,7 @@
 from curves import curve
 from PIL import Image
 
-from ssl_patches.data.walk import PICTURE_MARK
+from ssl_patches.data.no_images import PICTURE_MARK
 from ssl_patches.evaluation.efficiency.figure import draw_curves
 
 

@@ -1,0 +1,55 @@
+"""Tell what looks like an image and is none of the user's: ours, other programs', masks."""
+
+from __future__ import annotations
+
+import re
+
+from ssl_patches.config.run_dir import CONFIG, LAST
+
+MASKS = ("masks", "annotations", "labels")
+LEAVINGS = {
+    *("__macosx", "@eadir", "#recycle", "$recycle.bin", "recycler", "lost+found", "__pycache__"),
+    *("system volume information", "#snapshot", "@recycle", "@tmp", "thumbnails.db"),
+}
+HIDDEN_LEAVINGS = {
+    *(".ipynb_checkpoints", ".git", ".hg", ".svn", ".dvc", ".idea", ".vscode", ".cache"),
+    *(".thumbnails", ".trashes", ".trash", ".spotlight-v100", ".fseventsd", ".appledouble"),
+    *(".temporaryitems", ".documentrevisions-v100", ".snapshot", ".snapshots", ".zfs", ".venv"),
+    *(".picasaoriginals", ".comments", ".floors", ".pytest_cache", ".mypy_cache", ".ruff_cache"),
+}
+OWN = "written by ssl-patches"
+OWN_PICTURE = re.compile(r"dry_run(-\d+)?\.png")
+DRAWN = {"segmentation.png", "health.png", "neighbours.png", "patches.png"}
+PICTURE_MARK = {"Software": "ssl-patches"}
+"""What a figure of ours says about itself, as metadata of PNG: it is nobody's image."""
+
+
+def made_by_us(names: set[str]) -> bool:
+    """Tell by what lies in a folder whether this program made it: a run, an export, a cache."""
+    return (
+        {CONFIG, LAST.parts[0]} <= names
+        or "ssl_patches.json" in names
+        or {"about.json", "images.npy"} <= names
+    )
+
+
+def no_images_in(name: str, beside: set[str]) -> str | None:
+    """Say why a folder ``name`` holds no images; None where it may."""
+    if name.lower() in LEAVINGS:
+        return "left by another program"
+    if name.lower() in MASKS and any(other.lower() == "images" for other in beside):
+        return f"{name}/ beside images/ holds masks; data=camvid reads pairs"
+    return None
+
+
+def drawn_by_us(name: str, path: str, missing: bool) -> bool:
+    """Tell whether a PNG is a figure of this program: by its name and the mark in it."""
+    if OWN_PICTURE.fullmatch(name):
+        return True
+    if name not in DRAWN or missing:
+        return False
+    try:
+        with open(path, "rb") as file:
+            return b"Software\0" + PICTURE_MARK["Software"].encode() in file.read(256)
+    except OSError:
+        return False

@@ -1,0 +1,35 @@
+"""What this program and others leave is nobody's image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from empty_files import names, put
+
+from ssl_patches.data.no_images import LEAVINGS, PICTURE_MARK
+from ssl_patches.data.walk import find_images
+from ssl_patches.training.figures.page import Column, save_page
+
+
+def test_what_we_and_others_leave_is_never_an_image(tmp_path: Path) -> None:
+    before = ["cat/1.png", "dog/2.png"]
+    put(tmp_path, *before)
+    put(tmp_path, "dry_run.png", "dry_run-2.png", *(f"cat/{name}/1.png" for name in LEAVINGS))
+    put(tmp_path, "runs/one/config.yaml", "runs/one/checkpoints/last.ckpt")
+    put(tmp_path, "runs/one/figures/jigsaw.png", "export/ssl_patches.json", "export/x.png")
+    put(tmp_path, "kept/about.json", "kept/images.npy", "cat/._1.png", ".git/logo.png")
+    assert names(tmp_path) == before
+    ours = next(each for each in find_images(str(tmp_path)).left if "ssl-patches" in each.why)
+    assert ours.count == 5
+
+
+def test_our_figures_say_that_they_are_ours_and_others_of_that_name_are_images(
+    tmp_path: Path,
+) -> None:
+    import torch
+
+    save_page(tmp_path / "health.png", [Column("x", torch.zeros(1, 3, 4, 4))], "title")
+    put(tmp_path, "a/health.png")
+    assert names(tmp_path) == ["a/health.png"]
+    assert b"Software\0ssl-patches" in (tmp_path / "health.png").read_bytes()[:256]
+    assert set(PICTURE_MARK) == {"Software"}
