@@ -13,7 +13,6 @@ second. Tests in ``tests/data/index`` change folders at random and compare.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import time
@@ -22,35 +21,22 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from ssl_patches.config import locks
 from ssl_patches.config.keys import key_of
-from ssl_patches.data.beside import beside_arrays, masks_in
 from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.formats import unreadable_suffixes
-from ssl_patches.data.index.extents import PART, extents_of, pool, results_in_order
+from ssl_patches.data.index.extents import PART, pool, results_in_order
 from ssl_patches.data.index.kept import keep, open_kept, place_of
-from ssl_patches.data.index.table import CORRUPT, HUGE, FileTable, Paths, laid, suffixes_of
-from ssl_patches.data.left_out import LeftOut
+from ssl_patches.data.index.known import with_headers
+from ssl_patches.data.index.table import FileTable
+from ssl_patches.data.index.walked import walked
 from ssl_patches.data.look import (
-    CHANGED,
-    DEVICE,
-    NUMBER,
-    RACY,
-    SIZE,
-    VALUES,
     is_as_it_was,
-    numbers_of,
 )
-from ssl_patches.data.no_images import MASKS
-from ssl_patches.data.placed import below_of
 from ssl_patches.data.suffixes import SUFFIXES, UNREAD
 from ssl_patches.data.tiff import has_tifffile
-from ssl_patches.data.walk import Walk
 
 LEAST = 1000  # images from which a table is kept
 RULES = 1  # of what a table holds; raise it when they change
@@ -102,12 +88,12 @@ def _listed(root: str, key: str, channels: int) -> FileTable:
     if before is not None and unchanged(root, before.looked, images=len(before)):
         return before
     started = time.time_ns()
-    table, stamps = _walked(root)
+    table, stamps = walked(root)
     if file is None or len(table) < LEAST:
         if file is not None and before is not None:
             with suppress(OSError):
                 file.unlink(missing_ok=True)
-        return _with_headers(table, stamps, None, channels, started)
+        return with_headers(table, stamps, None, channels, started)
     told = False
     while True:
         with _alone(file) as ours:
@@ -116,7 +102,7 @@ def _listed(root: str, key: str, channels: int) -> FileTable:
             if newer and other is not None and unchanged(root, other.looked, images=len(other)):
                 return other
             if ours:
-                full = _with_headers(table, stamps, other, channels, started)
+                full = with_headers(table, stamps, other, channels, started)
                 return keep(full, file, key) or full
         if not told:
             print(f"{root}: {locks.owner(file)} lists it; waiting for it", file=sys.stderr)
@@ -157,193 +143,3 @@ def unchanged(root: str, looked: dict[str, str], *, images: int) -> bool:
 
 def _as_they_were(folders: Sequence[tuple[str, str]]) -> bool:
     return all(is_as_it_was(folder, bytes.fromhex(digest)) for folder, digest in folders)
-
-
-def _walked(root: str) -> tuple[FileTable, NDArray[np.int64]]:
-    """Walk through a folder; return its images, without headers, and the times of their changes."""
-    walk, folders = Walk(root), dict[str, int]()
-    names: list[bytes] = []
-    parts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in _PARTS}
-    places: list[NDArray[np.uint8]] = []
-    suffixes: list[NDArray[np.uint8]] = []
-    bar = tqdm(desc=f"listing {root}", unit="file", delay=2, disable=not sys.stderr.isatty())
-    with bar:
-        for run in walk.runs():
-            encoded = [os.fsencode(name) for name in run.names]
-            names.append(b"".join(encoded))
-            values = numbers_of(run.values)
-            parts["length"].append(np.fromiter(map(len, encoded), np.int64, len(encoded)))
-            number = folders.setdefault(run.below, len(folders))
-            parts["folder"].append(np.full(len(encoded), number, np.int64))
-            parts["values"].append(values)
-            places.append(_places(below_of(run.below)[2], encoded))
-            suffixes.append(suffixes_of(run.names))
-            bar.update(len(encoded))
-    values = _joined(parts["values"], (0, VALUES))
-    lengths, folder_of = _joined(parts["length"], (0,)), _joined(parts["folder"], (0,))
-    columns = laid(np.frombuffer(b"".join(names), np.uint8), lengths, folder_of)
-    columns |= {
-        "sizes": np.maximum(values[:, SIZE], 0),
-        "numbers": values[:, NUMBER].copy(),
-        "devices": values[:, DEVICE].copy(),
-        "stamps": _stamps(values),
-        "places": np.concatenate(places) if places else np.zeros(0, np.uint8),
-        "suffixes": np.concatenate(suffixes) if suffixes else np.zeros(0, np.uint8),
-        "states": np.zeros(len(values), np.uint8),
-        "extents": np.zeros((len(values), 2), np.uint32),
-    }
-    looked = {below: f"{digest.hex()} {newest}" for below, (digest, newest) in walk.looked.items()}
-    table = FileTable(root, columns, list(folders), looked=looked)
-    changed = values[:, CHANGED].copy()
-    rows, computed = beside_arrays(columns["suffixes"], table.name, walk.aside)
-    if rows is not None:
-        table, changed = table.take(rows), changed[rows]
-    table.others = walk.others + computed
-    table.left = [*walk.aside.told(), *_masks(table)]
-    return table, changed
-
-
-_PARTS = ("length", "folder", "values")
-
-
-def _joined(parts: Sequence[NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.int64]:
-    return np.concatenate(parts) if parts else np.zeros(shape, np.int64)
-
-
-def _places(below: str, names: Sequence[bytes]) -> NDArray[np.uint8]:
-    """Return ``placed.place`` of the files of one folder, (N,)."""
-    before = hashlib.sha256(os.fsencode(below))
-    digests = []
-    for name in names:
-        content = before.copy()
-        content.update(name)
-        digests.append(content.digest()[:4])
-    return (np.frombuffer(b"".join(digests), ">u4") % 100).astype(np.uint8)
-
-
-def _stamps(values: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Mix what is known of each file, (N, VALUES), into one number that differs where it does."""
-    found = np.full(len(values), 0x9E3779B97F4A7C15, np.uint64)
-    for column in values[:, :DEVICE].T.astype(
-        np.uint64
-    ):  # the finaliser of splitmix64 (Steele et al., 2014)
-        found = (found ^ column) + np.uint64(0x9E3779B97F4A7C15)
-        found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        found ^= found >> np.uint64(31)
-    return np.maximum(found, np.uint64(1))  # 0: not to be believed
-
-
-def _masks(table: FileTable) -> list[LeftOut]:
-    """Say which folders may hold masks of images that lie elsewhere."""
-    like = {
-        folder
-        for folder in table.folders
-        if folder.rstrip("/").rpartition("/")[2].lower() in (*MASKS, "mask")
-    }
-    if not like:
-        return []
-    inside: dict[str, list[str]] = {}
-    elsewhere: list[str] = []
-    for folder, begin, end in table.runs(0, len(table)):
-        names = [folder + name for name in table.base_names(begin, end)]
-        (inside.setdefault(folder, []) if folder in like else elsewhere).extend(names)
-    return masks_in(inside, elsewhere)
-
-
-def _with_headers(
-    table: FileTable,
-    changed: NDArray[np.int64],
-    before: FileTable | None,
-    channels: int,
-    started: int,
-) -> FileTable:
-    """Fill in what headers say, read only where ``before`` does not know it."""
-    columns = dict(table.columns)
-    stamps = np.array(columns["stamps"])
-    reasons: dict[int, str] = {}
-    unknown = np.ones(len(table), bool)
-    if before is not None:
-        _known(table, before, unknown, columns, reasons)
-    rows = np.flatnonzero(unknown)
-    passing: list[int] = []
-    for begin, looked in zip(
-        range(0, len(rows), PART),
-        extents_of(
-            _paths(table, rows),
-            count=len(rows),
-            channels=channels,
-            where=table.root,
-            ordinary=True,
-        ),
-        strict=True,
-    ):
-        part = rows[begin : begin + PART]
-        columns["extents"][part] = looked.extents
-        for at, damaged in looked.damaged.items():
-            row = int(part[at])
-            columns["states"][row] = HUGE if damaged.huge else CORRUPT
-            reasons[row] = damaged.reason
-            if damaged.passing and columns["numbers"][row] >= 0:
-                passing.append(row)
-    stamps[changed > started - RACY] = 0
-    stamps[passing] = 0
-    columns["stamps"] = stamps
-    looked_at = _believed(table, started, passing)
-    state = ""
-    if all(looked_at.values()):
-        state = key_of(root=os.path.abspath(table.root), looked=sorted(looked_at.items()))
-    return FileTable(
-        table.root, columns, table.folders, reasons, looked_at, table.others, table.left, state
-    )
-
-
-def _believed(table: FileTable, started: int, passing: Sequence[int]) -> dict[str, str]:
-    """Return the digests of folders, "" where a file was changed just before the walk."""
-    found = {}
-    for below, said in table.looked.items():
-        digest, newest = said.split(" ")
-        found[below] = "" if int(newest) > started - RACY else digest
-    folder_of = table.folder_of
-    for row in passing:
-        found[table.folders[int(folder_of[row])]] = ""
-    return found
-
-
-def _known(
-    table: FileTable,
-    before: FileTable,
-    unknown: NDArray[np.bool_],
-    columns: dict[str, NDArray[np.generic]],
-    reasons: dict[int, str],
-) -> None:
-    """Take over what the headers of files said that were not written since."""
-    there: dict[str, list[tuple[int, int]]] = {}
-    for folder, begin, end in before.runs(0, len(before)):
-        there.setdefault(folder, []).append((begin, end))
-    old_stamps, stamps = np.asarray(before.columns["stamps"]), columns["stamps"]
-    folder, rows = "", dict[str, int]()
-    for each, begin, end in table.runs(0, len(table)):
-        if each != folder or not rows:
-            folder = each
-            rows = {
-                name: one + at
-                for one, two in there.get(each, ())
-                for at, name in enumerate(before.base_names(one, two))
-            }
-        new = np.arange(begin, end)
-        old = np.array([rows.get(name, -1) for name in table.base_names(begin, end)], np.int64)
-        same = old >= 0
-        same[same] = old_stamps[old[same]] == stamps[new[same]]
-        new, old = new[same], old[same]
-        unknown[new] = False
-        columns["extents"][new] = before.columns["extents"][old]
-        columns["states"][new] = before.columns["states"][old]
-        for at in np.flatnonzero(before.columns["states"][old]).tolist():
-            reasons[int(new[at])] = before.reasons[int(old[at])]
-
-
-def _paths(table: FileTable, rows: NDArray[np.int64]) -> Iterator[list[str]]:
-    paths = Paths(table, rows, whole=True)
-    for begin in range(0, len(rows), PART):
-        yield paths.some(begin, begin + PART)

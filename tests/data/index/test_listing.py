@@ -11,17 +11,18 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plain_files import FILES
 
 from ssl_patches.data import FolderSource
-from ssl_patches.data.index import kept, listing
+from ssl_patches.data.index import kept, known, listing
 from ssl_patches.data.index.kept import KeptTable
+from ssl_patches.data.index.known import with_headers
 from ssl_patches.data.index.listing import list_folder, one_look
 from ssl_patches.data.index.table import CORRUPT, FileTable
+from ssl_patches.data.index.walked import walked
 from ssl_patches.data.walk import find_images
 
 NAMES = ["a.png", "b.jpg", "c.npy", "d.PNG", "notes.txt", ".h.png", "e\udcff.png", "ä.png"]
@@ -34,16 +35,16 @@ def small(monkeypatch, tmp_path_factory):
     """Tables of small folders are kept too, in a cache of the test, and files are at rest."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(listing, "LEAST", 1)
-    monkeypatch.setattr(listing, "RACY", 0)
+    monkeypatch.setattr(known, "RACY", 0)
 
 
 def what(table: FileTable) -> list[object]:
     """All that a source takes from a table."""
-    known = ("sizes", "extents", "states", "suffixes", "places")
+    columns = ("sizes", "extents", "states", "suffixes", "places")
     return [
         table.names_between(0, len(table)),
         [table.name(at) for at in range(len(table))],
-        *(table.columns[name].tolist() for name in known),
+        *(table.columns[name].tolist() for name in columns),
         table.reasons,
         table.others,
         table.left,
@@ -52,8 +53,8 @@ def what(table: FileTable) -> list[object]:
 
 def fresh(root: str) -> list[object]:
     """What a table says that knows of no other."""
-    table, changed = listing._walked(root)
-    return what(listing._with_headers(table, changed, None, 3, time.time_ns()))
+    table, changed = walked(root)
+    return what(with_headers(table, changed, None, 3, time.time_ns()))
 
 
 def put(root: Path, path: str, content: bytes) -> None:
@@ -132,7 +133,7 @@ def root(tmp_path) -> Path:
 
 def test_nothing_is_opened_where_nothing_changed_and_else_what_changed(root, monkeypatch) -> None:
     opened: list[str] = []
-    reads = listing.extents_of
+    reads = known.extents_of
 
     def counted(parts, **options):
         def told():
@@ -142,7 +143,7 @@ def test_nothing_is_opened_where_nothing_changed_and_else_what_changed(root, mon
 
         return reads(told(), **options)
 
-    monkeypatch.setattr(listing, "extents_of", counted)
+    monkeypatch.setattr(known, "extents_of", counted)
     assert isinstance(list_folder(str(root), channels=3), KeptTable)
     assert len(opened) == 6
     list_folder(str(root), channels=3)
@@ -154,7 +155,7 @@ def test_nothing_is_opened_where_nothing_changed_and_else_what_changed(root, mon
 
 
 def test_files_that_were_just_written_are_not_believed(root, monkeypatch) -> None:
-    monkeypatch.setattr(listing, "RACY", 10**12)
+    monkeypatch.setattr(known, "RACY", 10**12)
     assert list_folder(str(root), channels=3).state == ""
     assert not any(list_folder(str(root), channels=3).columns["stamps"])
 
@@ -177,8 +178,8 @@ def test_damage_that_the_system_tells_is_not_kept_and_other_damage_is(root, monk
     with monkeypatch.context() as broken:
         broken.setattr("builtins.open", failing(open))
         broken.setattr(os, "open", failing(os.open))
-        table, changed = listing._walked(str(root))
-        seen = listing._with_headers(table, changed, None, 3, time.time_ns())
+        table, changed = walked(str(root))
+        seen = with_headers(table, changed, None, 3, time.time_ns())
     assert (seen.columns["states"] == CORRUPT).sum() == 2
     assert seen.state == ""
     assert what(list_folder(str(root), channels=3)) == fresh(str(root))
@@ -227,15 +228,15 @@ def _refused(*_: object, **__: object) -> None:
 
 BUILD = """
 import sys, time
-from ssl_patches.data.index import extents, listing
-listing.LEAST, listing.RACY, extents.PART = 1, 0, 1
-look_at = listing.extents_of
+from ssl_patches.data.index import extents, known, listing
+listing.LEAST, known.RACY, extents.PART = 1, 0, 1
+look_at = known.extents_of
 def slow(*args, **options):
     print("reads", flush=True)
     for each in look_at(*args, **options):
         time.sleep(float(sys.argv[2]))
         yield each
-listing.extents_of = slow
+known.extents_of = slow
 print(len(listing.list_folder(sys.argv[1], channels=3)))
 """
 
@@ -259,12 +260,3 @@ def test_of_two_at_once_one_reads_and_a_killed_one_leaves_nothing_that_is_believ
     assert [out for out, _ in said] == ["6\n", "6\n"], said
     assert ["lists it; waiting for it" in err for _, err in said] == [False, True]
     assert what(list_folder(str(root), channels=3)) == fresh(str(root))
-
-
-def test_stamps_differ_where_anything_does() -> None:
-    draw = np.random.default_rng(0).integers(0, 2**62, (4000, 5))
-    other = draw.copy()
-    other[np.arange(4000), np.arange(4000) % 4] += 1
-    both = np.concatenate([listing._stamps(draw), listing._stamps(other)])
-    assert len(np.unique(both)) == 8000
-    assert both.min() > 0

@@ -1,0 +1,112 @@
+"""Fill in what the headers of files say: from the table of before, or by reading them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_patches.config.keys import key_of
+from ssl_patches.data.index.extents import PART, extents_of
+from ssl_patches.data.index.table import CORRUPT, HUGE, FileTable, Paths
+from ssl_patches.data.look import RACY
+
+
+def with_headers(
+    table: FileTable,
+    changed: NDArray[np.int64],
+    before: FileTable | None,
+    channels: int,
+    started: int,
+) -> FileTable:
+    """Fill in what headers say, read only where ``before`` does not know it."""
+    columns = dict(table.columns)
+    stamps = np.array(columns["stamps"])
+    reasons: dict[int, str] = {}
+    unknown = np.ones(len(table), bool)
+    if before is not None:
+        _known(table, before, unknown, columns, reasons)
+    rows = np.flatnonzero(unknown)
+    passing: list[int] = []
+    for begin, looked in zip(
+        range(0, len(rows), PART),
+        extents_of(
+            _paths(table, rows),
+            count=len(rows),
+            channels=channels,
+            where=table.root,
+            ordinary=True,
+        ),
+        strict=True,
+    ):
+        part = rows[begin : begin + PART]
+        columns["extents"][part] = looked.extents
+        for at, damaged in looked.damaged.items():
+            row = int(part[at])
+            columns["states"][row] = HUGE if damaged.huge else CORRUPT
+            reasons[row] = damaged.reason
+            if damaged.passing and columns["numbers"][row] >= 0:
+                passing.append(row)
+    stamps[changed > started - RACY] = 0
+    stamps[passing] = 0
+    columns["stamps"] = stamps
+    looked_at = _believed(table, started, passing)
+    state = ""
+    if all(looked_at.values()):
+        state = key_of(root=os.path.abspath(table.root), looked=sorted(looked_at.items()))
+    return FileTable(
+        table.root, columns, table.folders, reasons, looked_at, table.others, table.left, state
+    )
+
+
+def _believed(table: FileTable, started: int, passing: Sequence[int]) -> dict[str, str]:
+    """Return the digests of folders, "" where a file was changed just before the walk."""
+    found = {}
+    for below, said in table.looked.items():
+        digest, newest = said.split(" ")
+        found[below] = "" if int(newest) > started - RACY else digest
+    folder_of = table.folder_of
+    for row in passing:
+        found[table.folders[int(folder_of[row])]] = ""
+    return found
+
+
+def _known(
+    table: FileTable,
+    before: FileTable,
+    unknown: NDArray[np.bool_],
+    columns: dict[str, NDArray[np.generic]],
+    reasons: dict[int, str],
+) -> None:
+    """Take over what the headers of files said that were not written since."""
+    there: dict[str, list[tuple[int, int]]] = {}
+    for folder, begin, end in before.runs(0, len(before)):
+        there.setdefault(folder, []).append((begin, end))
+    old_stamps, stamps = np.asarray(before.columns["stamps"]), columns["stamps"]
+    folder, rows = "", dict[str, int]()
+    for each, begin, end in table.runs(0, len(table)):
+        if each != folder or not rows:
+            folder = each
+            rows = {
+                name: one + at
+                for one, two in there.get(each, ())
+                for at, name in enumerate(before.base_names(one, two))
+            }
+        new = np.arange(begin, end)
+        old = np.array([rows.get(name, -1) for name in table.base_names(begin, end)], np.int64)
+        same = old >= 0
+        same[same] = old_stamps[old[same]] == stamps[new[same]]
+        new, old = new[same], old[same]
+        unknown[new] = False
+        columns["extents"][new] = before.columns["extents"][old]
+        columns["states"][new] = before.columns["states"][old]
+        for at in np.flatnonzero(before.columns["states"][old]).tolist():
+            reasons[int(new[at])] = before.reasons[int(old[at])]
+
+
+def _paths(table: FileTable, rows: NDArray[np.int64]) -> Iterator[list[str]]:
+    paths = Paths(table, rows, whole=True)
+    for begin in range(0, len(rows), PART):
+        yield paths.some(begin, begin + PART)

@@ -1,0 +1,112 @@
+"""Walk through a folder into a table: names, sizes, times of change; nothing is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ssl_patches.data.beside import beside_arrays, masks_in
+from ssl_patches.data.index.table import FileTable, laid, suffixes_of
+from ssl_patches.data.left_out import LeftOut
+from ssl_patches.data.look import CHANGED, DEVICE, NUMBER, SIZE, VALUES, numbers_of
+from ssl_patches.data.no_images import MASKS
+from ssl_patches.data.placed import below_of
+from ssl_patches.data.walk import Walk
+
+
+def walked(root: str) -> tuple[FileTable, NDArray[np.int64]]:
+    """Walk through a folder; return its images, without headers, and the times of their changes."""
+    walk, folders = Walk(root), dict[str, int]()
+    names: list[bytes] = []
+    parts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in _PARTS}
+    places: list[NDArray[np.uint8]] = []
+    suffixes: list[NDArray[np.uint8]] = []
+    bar = tqdm(desc=f"listing {root}", unit="file", delay=2, disable=not sys.stderr.isatty())
+    with bar:
+        for run in walk.runs():
+            encoded = [os.fsencode(name) for name in run.names]
+            names.append(b"".join(encoded))
+            values = numbers_of(run.values)
+            parts["length"].append(np.fromiter(map(len, encoded), np.int64, len(encoded)))
+            number = folders.setdefault(run.below, len(folders))
+            parts["folder"].append(np.full(len(encoded), number, np.int64))
+            parts["values"].append(values)
+            places.append(_places(below_of(run.below)[2], encoded))
+            suffixes.append(suffixes_of(run.names))
+            bar.update(len(encoded))
+    values = _joined(parts["values"], (0, VALUES))
+    lengths, folder_of = _joined(parts["length"], (0,)), _joined(parts["folder"], (0,))
+    columns = laid(np.frombuffer(b"".join(names), np.uint8), lengths, folder_of)
+    columns |= {
+        "sizes": np.maximum(values[:, SIZE], 0),
+        "numbers": values[:, NUMBER].copy(),
+        "devices": values[:, DEVICE].copy(),
+        "stamps": _stamps(values),
+        "places": np.concatenate(places) if places else np.zeros(0, np.uint8),
+        "suffixes": np.concatenate(suffixes) if suffixes else np.zeros(0, np.uint8),
+        "states": np.zeros(len(values), np.uint8),
+        "extents": np.zeros((len(values), 2), np.uint32),
+    }
+    looked = {below: f"{digest.hex()} {newest}" for below, (digest, newest) in walk.looked.items()}
+    table = FileTable(root, columns, list(folders), looked=looked)
+    changed = values[:, CHANGED].copy()
+    rows, computed = beside_arrays(columns["suffixes"], table.name, walk.aside)
+    if rows is not None:
+        table, changed = table.take(rows), changed[rows]
+    table.others = walk.others + computed
+    table.left = [*walk.aside.told(), *_masks(table)]
+    return table, changed
+
+
+_PARTS = ("length", "folder", "values")
+
+
+def _joined(parts: Sequence[NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    return np.concatenate(parts) if parts else np.zeros(shape, np.int64)
+
+
+def _places(below: str, names: Sequence[bytes]) -> NDArray[np.uint8]:
+    """Return ``placed.place`` of the files of one folder, (N,)."""
+    before = hashlib.sha256(os.fsencode(below))
+    digests = []
+    for name in names:
+        content = before.copy()
+        content.update(name)
+        digests.append(content.digest()[:4])
+    return (np.frombuffer(b"".join(digests), ">u4") % 100).astype(np.uint8)
+
+
+def _stamps(values: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Mix what is known of each file, (N, VALUES), into one number that differs where it does."""
+    found = np.full(len(values), 0x9E3779B97F4A7C15, np.uint64)
+    for column in values[:, :DEVICE].T.astype(
+        np.uint64
+    ):  # the finaliser of splitmix64 (Steele et al., 2014)
+        found = (found ^ column) + np.uint64(0x9E3779B97F4A7C15)
+        found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        found ^= found >> np.uint64(31)
+    return np.maximum(found, np.uint64(1))  # 0: not to be believed
+
+
+def _masks(table: FileTable) -> list[LeftOut]:
+    """Say which folders may hold masks of images that lie elsewhere."""
+    like = {
+        folder
+        for folder in table.folders
+        if folder.rstrip("/").rpartition("/")[2].lower() in (*MASKS, "mask")
+    }
+    if not like:
+        return []
+    inside: dict[str, list[str]] = {}
+    elsewhere: list[str] = []
+    for folder, begin, end in table.runs(0, len(table)):
+        names = [folder + name for name in table.base_names(begin, end)]
+        (inside.setdefault(folder, []) if folder in like else elsewhere).extend(names)
+    return masks_in(inside, elsewhere)
