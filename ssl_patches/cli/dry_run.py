@@ -106,6 +106,7 @@ def _course(run: Prepared) -> list[tuple[str, str]]:
         f"{recipe.peak_lr(module.batch_size):.3g} at its peak (base_lr {recipe.base_lr:g} x"
         f" {module.batch_size} / 256)"
     )
+    fall = f", cool-down over the last {recipe.cooldown:.0%}" if recipe.cooldown else ""
     return [
         ("step", f"{module.batch_size} images{divided}"),
         ("precision", f"{precision}, {why}"),
@@ -113,7 +114,7 @@ def _course(run: Prepared) -> list[tuple[str, str]]:
             "optimizer",
             (
                 f"{type(recipe).__name__}, learning rate {rate}, warm-up over {recipe.warmup:.0%}"
-                " of the budget"
+                f" of the budget{fall}"
             ),
         ),
     ]

@@ -2,8 +2,8 @@
 
 Weight decay is for matrices only: not for biases, norms, positions or tokens (He et al. 2022,
 Appendix A). The learning rate is ``base_lr * batch / 256`` (Goyal et al. 2017), rises linearly over
-the share ``warmup`` of the budget and falls to zero along a half cosine: a function of progress
-alone, so a resumed or longer run needs no scheduler state.
+the share ``warmup`` of the budget and falls to zero along a half cosine, or stays at its peak and
+falls in the last share ``cooldown`` (schedule.py).
 
 ``layer_decay`` below 1 is for going on from pretrained weights: every layer of the encoder learns
 that much slower than the one after it (Clark et al. 2020; 0.75 in He et al. 2022, Table 9), up to
@@ -24,10 +24,10 @@ from typing import Any, ClassVar
 
 import timm.optim
 import torch
-from timm.models import group_parameters
 from torch import nn
 
-from ssl_patches.encoders.base import Encoder
+from ssl_patches.training.layer_rates import layer_scales
+from ssl_patches.training.schedule import warmup_cosine, warmup_stable_decay
 from ssl_patches.training.settings import native_bf16
 from ssl_patches.training.timm_private import Fp32Muon
 
@@ -44,6 +44,9 @@ class OptimizerConfig:
     and square.
     ``momentum``: share of the last step in the next one.
     ``warmup``: share of the budget in which the rate rises. Why: MAE's 40 of 800 epochs.
+    ``cooldown``: share of the budget, at its end, in which the rate falls from its peak; 0: it
+    falls all the time after the warm-up, along half a cosine. Why: a budget that is known needs no
+    more; see experiments/recipes.
     ``clip``: largest gradient norm, 0 for none. Why: the papers do not clip; 1 costs nothing and
     saves short runs.
     ``layer_decay``: what each layer learns slower than the one after it. Why: 1 (none) is for
@@ -60,6 +63,7 @@ class OptimizerConfig:
     base_lr: float
     weight_decay: float
     warmup: float = 0.05
+    cooldown: float = 0.0
     clip: float = 0.0
     layer_decay: float = 1.0
     frozen_layers: int = 0
@@ -80,6 +84,11 @@ class OptimizerConfig:
             raise ValueError(
                 f"optimizer.warmup={self.warmup}: a share of the budget from 0 to below 1; set"
                 " optimizer.warmup=0.05"
+            )
+        if not 0 <= self.cooldown <= 1 - self.warmup:
+            raise ValueError(
+                f"optimizer.cooldown={self.cooldown}: a share of the budget from 0 to"
+                f" {1 - self.warmup:g}, what the warm-up leaves; set optimizer.cooldown=0.2"
             )
         if not 0 < self.layer_decay <= 1:
             raise ValueError(
@@ -109,11 +118,9 @@ class OptimizerConfig:
 
         ``progress``: share of the budget that is used, 0..1.
         """
-        if progress < self.warmup:
-            return progress / self.warmup
-        return 0.5 * (
-            1 + math.cos(math.pi * min(1.0, (progress - self.warmup) / (1 - self.warmup)))
-        )
+        if self.cooldown > 0:
+            return warmup_stable_decay(progress, self.warmup, self.cooldown)
+        return warmup_cosine(progress, self.warmup)
 
     peak, factor = peak_lr, lr_multiplier  # former names, for scripts
 
@@ -145,30 +152,6 @@ class OptimizerConfig:
 
 Recipe = OptimizerConfig
 """The former name, for scripts."""
-
-
-def layer_scales(module: nn.Module, decay: float, frozen: int = 0) -> dict[str, float]:
-    """Return the share of the learning rate for each parameter of an encoder; {} for a task.
-
-    By timm's own division into layers; ``decay``: share from one layer to the one before it.
-    A head would have 1, so the last block (a ViT's with its final norm) has ``decay``, the one
-    before it its square, and so on; what lies outside the timm module is part of the embedding.
-    ``frozen``: layers from the input that have 0. ValueError where these are all.
-    """
-    if not isinstance(module, Encoder):
-        return {}
-    model: Any = module.model  # timm's, whose methods torch's types do not know
-    layers = group_parameters(model, model.group_matcher(), reverse=True)
-    head = max(layers.values()) + 1
-    if frozen >= head:
-        raise ValueError(
-            f"optimizer.frozen_layers={frozen}: {module.architecture} has {head} layers, and some"
-            f" must learn; set optimizer.frozen_layers={head // 3}"
-        )
-    scales: list[float] = [0.0] * frozen
-    scales += [decay ** (head - layer) for layer in range(frozen, head)]
-    inside: dict[str, float] = {f"model.{name}": scales[layer] for name, layer in layers.items()}
-    return {name: inside.get(name, scales[0]) for name, _ in module.named_parameters()}
 
 
 @dataclass(kw_only=True, eq=False)

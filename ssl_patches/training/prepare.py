@@ -26,8 +26,8 @@ from ssl_patches.evaluation.probes.table import check_probes
 from ssl_patches.training import build as build_run
 from ssl_patches.training import processes, supervised
 from ssl_patches.training.budget import Budget, count_flops, count_update_flops
+from ssl_patches.training.layer_rates import layer_scales
 from ssl_patches.training.memory import check_batch
-from ssl_patches.training.optim import layer_scales
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.training.settings import TrainerSettings
 

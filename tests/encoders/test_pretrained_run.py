@@ -7,8 +7,6 @@ import torch
 
 from ssl_patches.cli import main
 from ssl_patches.config.run_dir import LAST
-from ssl_patches.encoders import create
-from ssl_patches.training.optim import layer_scales
 
 WORDS = [
     "encoder.options={depth:2,embed_dim:48,num_heads:3,class_token:true}",
@@ -33,16 +31,3 @@ def test_a_run_begins_from_a_file_and_is_restored_without_it(only_training, tmp_
     capsys.readouterr()
     assert main(["pretrain", *words, "image_size=32", f"run_dir={tmp_path / 'other'}"]) == 2
     assert "no such file" in capsys.readouterr().err
-
-
-def test_layer_decay_knows_the_layers_of_each_family():
-    for name, first, last in [
-        ("convnextv2_atto", "model.stem.0.weight", "model.norm_pre.weight"),
-        ("test_efficientnet", "model.conv_stem.weight", "model.bn2.weight"),
-        ("deit_tiny_patch16_224", "model.patch_embed.proj.weight", "model.norm.weight"),
-    ]:
-        encoder = create(name=name, image_size=32)
-        scales = layer_scales(encoder, 0.5)
-        assert set(scales) == {key for key, _ in encoder.named_parameters()}
-        assert scales[last] == 0.5 == max(scales.values())
-        assert scales[first] == min(scales.values()) < 0.1
