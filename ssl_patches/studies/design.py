@@ -29,15 +29,10 @@ runs it; ``--dry-run`` does not."""
 
 from __future__ import annotations
 
-import importlib.util
-import itertools
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from ssl_patches import config
 from ssl_patches.config.check import check
@@ -46,6 +41,9 @@ from ssl_patches.config.schema import STUDY, TUNE
 from ssl_patches.config.sweeps import Interval, read_sweep, respelled
 from ssl_patches.config.words import spelled
 from ssl_patches.studies import space
+from ssl_patches.studies.clashes import clashes
+from ssl_patches.studies.records import Design, Value
+from ssl_patches.studies.tune_section import above_zero, read_tuning, retuned
 
 FILE = "study.yaml"
 BUDGETS = ("images", "epochs", "flops", "seconds")
@@ -57,56 +55,6 @@ DEFAULTS: dict[str, Any] = {
     "tune": None,
 }
 TUNE_DEFAULTS: dict[str, Any] = {"trials": None, "flops": None, "prune": True}
-
-
-@dataclass(frozen=True)
-class Value:
-    """One value of an axis: its label, and the overrides that it stands for."""
-
-    label: str
-    words: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """Which overrides are tried for each combination of axes but ``seed``, at which share of the
-    budget.
-
-    ``trials``: those of the grid. Where Optuna chooses there are none, and ``space`` is what it
-    chooses from: ``count`` trials, or as many as fit into ``flops``; ``prune``: ends early what
-    lags behind.
-    """
-
-    trials: tuple[Value, ...]
-    share: float
-    seed: int
-    space: tuple[space.Tuned, ...] = ()
-    count: int | None = None
-    flops: float | None = None
-    prune: bool = True
-
-
-@dataclass(frozen=True)
-class Design:
-    """A study as it is asked for. ``budget``: (key, amount), None where the overrides say it."""
-
-    name: str
-    base: tuple[str, ...]
-    axes: Mapping[str, tuple[Value, ...]]
-    budget: tuple[str, float] | None = None
-    supervised: bool = False
-    tuning: Tuning | None = None
-    without: tuple[Mapping[str, str], ...] = ()  # axis -> label; what fits all of one is left out
-
-    def combinations(self, *, but: str | None = None) -> Iterator[dict[str, Value]]:
-        """Yield each combination, axis -> value, in the order of the file, the last axis changing
-        fastest. ``but``: an axis that is not used."""
-        axes = {key: values for key, values in self.axes.items() if key != but}
-        for values in itertools.product(*axes.values()):
-            chosen = dict(zip(axes, values, strict=True))
-            labels = {key: value.label for key, value in chosen.items()}
-            if not any(left_out.items() <= labels.items() for left_out in self.without):
-                yield chosen
 
 
 def read_study(
@@ -121,7 +69,7 @@ def read_study(
         )
     given = {"name": _usual_name(file), **DEFAULTS, **config.load(file, aliases=True)}
     problems: list[str] = []
-    words, given["tune"] = _retuned(words, given["tune"], problems)
+    words, given["tune"] = retuned(words, given["tune"], problems)
     given = _checked(given, problems, file)
     axes = {
         key: tuple(_values(key, values, problems, config_dirs))
@@ -138,29 +86,15 @@ def read_study(
             for pair in wrong
         ]
     budget = _budget(given["budget"], problems)
-    tuning = _tuning(given["tune"], problems, config_dirs)
+    tuning = read_tuning(given["tune"], problems, config_dirs)
     design = Design(
         given["name"], _words(given["base"]), axes, budget, given["supervised"], tuning, without
     )
     design = changed(design, words, config_dirs=config_dirs)
-    problems += _clashes(design)
+    problems += clashes(design)
     if problems:
         raise BadRequest([f"{file}: {problem}" for problem in problems])
     return design
-
-
-def _retuned(words: Sequence[str], tune: Any, problems: list[str]) -> tuple[list[str], Any]:
-    """Change ``tune`` by words such as ``tune.trials=4``; return the other words, and ``tune``."""
-    own = [word for word in words if word.startswith("tune.")]
-    if own and not isinstance(tune, Mapping):
-        problems += [f"{word}: the study tunes nothing; add tune: to its YAML" for word in own]
-        own = []
-    changes = {}
-    for word in own:
-        key, _, raw = word.removeprefix("tune.").partition("=")
-        changes[key] = amount if (amount := _above_zero(raw)) else yaml.safe_load(raw)
-    others = [word for word in words if not word.startswith("tune.")]
-    return others, {**tune, **changes} if changes else tune
 
 
 def _checked(given: dict[str, Any], problems: list[str], file: Path) -> dict[str, Any]:
@@ -198,7 +132,7 @@ def sweep(words: Sequence[str], *, name: str, config_dirs: Sequence[Path | str] 
     """Make a study of ``pretrain -m WORDS``: each override with several values is an axis.
     BadRequest with all problems."""
     design = changed(Design(name, (), {}), words, config_dirs=config_dirs)
-    if problems := _clashes(design):
+    if problems := clashes(design):
         raise BadRequest(problems)
     return design
 
@@ -217,7 +151,7 @@ def changed(
             )
         elif text in ("supervised=true", "supervised=false"):
             design = replace(design, supervised=text.endswith("true"))
-        elif key == "budget" and (flops := _above_zero(raw)):  # as study.yaml says it
+        elif key == "budget" and (flops := above_zero(raw)):  # as study.yaml says it
             budget = ("flops", flops)
             base = [word for word in base if not word.startswith("budget.")]
         elif key.startswith("budget.") and raw != "null":
@@ -228,15 +162,6 @@ def changed(
         else:
             base.append(text)
     return replace(design, base=tuple(base), axes=axes, budget=budget)
-
-
-def _above_zero(text: str) -> float | None:
-    """Read a finite number above 0; None where it is none."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if 0 < number < math.inf else None
 
 
 def budget_words(design: Design, share: float = 1.0) -> list[str]:
@@ -309,115 +234,3 @@ def _budget(
         )
         return None
     return key, float(amount)
-
-
-def _tuning(
-    given: Mapping[str, Any] | None, problems: list[str], config_dirs: Sequence[Path | str]
-) -> Tuning | None:
-    if given is None:
-        return None
-    chosen = space.read_space(given["values"], problems, config_dirs=config_dirs)
-    ranges = [tuned.key for tuned in chosen if tuned.is_range]
-    if given["trials"] is None and given["flops"] is None:
-        problems += [
-            f"tune.values.{key}: a range has no end of values; give tune.trials: 8 too, or list"
-            " the values"
-            for key in ranges
-        ]
-        points = space.listed(chosen) if chosen and not ranges else ()
-        words = [
-            tuple(tuned.word(value) for tuned, value in zip(chosen, point, strict=True))
-            for point in points
-        ]
-        trials = tuple(Value(" ".join(some), some) for some in words)
-        return Tuning(trials, given["share"], given["seed"], chosen if ranges else ())
-    problems += _wrong_search(given)
-    return Tuning(
-        (),
-        given["share"],
-        given["seed"],
-        chosen,
-        given["trials"],
-        given["flops"],
-        given["prune"],
-    )
-
-
-def _wrong_search(given: Mapping[str, Any]) -> list[str]:
-    """List what is wrong with how many trials Optuna shall make."""
-    problems = []
-    count, flops = given["trials"], given["flops"]
-    if count is not None and flops is not None:
-        problems.append(
-            f"tune.trials={count}, tune.flops={shown(flops)}: only one can be set; take the other"
-            " out"
-        )
-    if count is not None and count < 1:
-        problems.append(f"tune.trials={count}: must be at least 1; give tune.trials: 8")
-    if flops is not None and not flops > 0:
-        problems.append(f"tune.flops={shown(flops)}: must be above 0; give tune.flops: 1e13")
-    if importlib.util.find_spec("optuna") is None:
-        key = "trials" if flops is None else "flops"
-        problems.append(f"tune.{key}: needs optuna; pip install 'ssl-patches[tune]'")
-    return problems
-
-
-def _clashes(design: Design) -> list[str]:
-    """List what cannot be meant: an axis without values or one twice, a key set twice."""
-    problems, set_by = [], {_key(word): "base" for word in design.base}
-    for key, values in design.axes.items():
-        labels = [value.label for value in values]
-        if not values:
-            problems.append(f"axes.{key}: is empty; give it a value, or take it out")
-        problems += [
-            f"axes.{key}: {label} stands there twice"
-            for label in sorted({x for x in labels if labels.count(x) > 1})
-        ]
-        for word in sorted({_key(word) for value in values for word in value.words}):
-            if word in set_by:
-                problems.append(
-                    f"axes.{key}: {word} is set by {set_by[word]} too; take one of them out"
-                )
-            set_by[word] = f"axes.{key}"
-    if design.budget and (twice := sorted(key for key in set_by if key.startswith("budget."))):
-        problems.append(
-            f"budget.{design.budget[0]}: {twice[0]} is set by {set_by[twice[0]]} too; take one of"
-            " them out"
-        )
-    return problems + (_clashes_of_tuning(design, design.tuning, set_by) if design.tuning else [])
-
-
-def _clashes_of_tuning(design: Design, tuning: Tuning, set_by: Mapping[str, str]) -> list[str]:
-    problems = []
-    keys = {_key(word) for trial in tuning.trials for word in trial.words}
-    keys |= {tuned.key for tuned in tuning.space}
-    for key in sorted(keys & {*set_by}):
-        problems.append(f"tune.values.{key}: is set by {set_by[key]} too; take one of them out")
-    if not keys:
-        problems.append(
-            "tune.values: is empty; give values, such as optimizer.base_lr: [1e-3, 2e-3]"
-        )
-    if not 0 < tuning.share <= 1:
-        problems.append(
-            f"tune.share={tuning.share}: must be above 0 and at most 1; give share: 0.2"
-        )
-    if design.budget and design.budget[0] == "flops" and tuning.flops is not None:
-        one = tuning.share * design.budget[1]
-        if tuning.flops < one:
-            problems.append(
-                f"tune.flops={shown(tuning.flops)}: is less than one trial takes (share x budget ="
-                f" {one:g}); give tune.flops: {8 * one:g}"
-            )
-    if design.budget is None:
-        problems.append("tune.share: is a share of budget, which is missing; give budget: 1e13")
-    if f"seed={tuning.seed}" in {
-        word for value in design.axes.get("seed", ()) for word in value.words
-    }:
-        problems.append(
-            f"tune.seed={tuning.seed}: is a seed of the study, which would favour it; give another"
-        )
-    return problems
-
-
-def _key(word: str) -> str:
-    return word.lstrip("+~").partition("=")[0]

@@ -3,15 +3,12 @@ anything is written."""
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from small import REPOSITORY, SMALL
 
-from ssl_patches.data import build as build_data
 from ssl_patches.studies import design, jobs, planning
 
 
@@ -81,27 +78,6 @@ def test_combinations_can_be_left_out(tiny_study):
     assert [run.name for run in plan.runs] == ["jigsaw-seed0", "jigsaw-seed1", "masked-seed0"]
 
 
-def test_images_that_lie_elsewhere_are_the_same_cell_and_other_images_are_not(tmp_path, tiny_study):
-    import numpy as np
-    from PIL import Image
-
-    def images(place: Path, count: int) -> Path:
-        for split in ("train", "val"):
-            for index in range(count):
-                file = place / split / f"class{index % 2}" / f"{index}.png"
-                file.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(np.full((32, 32, 3), 8 * index, np.uint8)).save(file)
-        return place
-
-    base = [word for word in SMALL if not word.startswith(("budget", "data.count"))]
-    folder = tiny_study(base=[*base, "data=folder", "data.batch_size=4"], axes={"seed": [0]})
-    keys = [
-        planned(folder, f"data.root={images(tmp_path / name, count)}").runs[0].choices[0].key
-        for name, count in (("here", 8), ("there", 8), ("more", 10))
-    ]
-    assert keys[0] == keys[1] != keys[2]
-
-
 def test_tuning_tries_the_same_values_for_every_group_with_its_own_seed_and_share(tiny_study):
     tune = {"values": {"optimizer.base_lr": [1e-3, 2e-3]}, "share": 0.5, "seed": 100}
     plan = planned(tiny_study(axes={"task": ["jigsaw", "masked"], "seed": [0, 1, 2]}, tune=tune))
@@ -125,16 +101,6 @@ def test_the_supervised_baseline_is_one_more_task_without_tiles(tiny_study):
     assert cfg["task"]["_target_"].endswith("Supervised")
     assert "sampler" not in cfg
     assert len(planned(tiny_study(), "supervised=true").runs) == 4  # two seeds of each
-
-
-def test_seeds_and_budgets_that_are_filled_in_are_those_that_composing_gives(
-    tiny_study, monkeypatch
-):
-    tune = {"values": {"optimizer.base_lr": [1e-3, 2e-3]}, "share": 0.3, "seed": 100}
-    folder = tiny_study(axes={"task": ["jigsaw"], "seed": [1, 2]}, tune=tune, budget=1e9)
-    quick = planned(folder)
-    monkeypatch.setattr(planning, "PLAIN", re.compile("nothing"))
-    assert planned(folder) == quick
 
 
 @pytest.mark.parametrize(
@@ -227,7 +193,6 @@ def test_all_problems_of_all_cells_are_told_together_each_once(tiny_study):
     ],
 )
 def test_the_studies_that_come_with_the_package_can_be_planned(name, runs, trials, tmp_path):
-    import numpy as np
     from PIL import Image
 
     own_batch = name == "tasks_cifar10_1e14"  # of up to 256 images, each task its own
@@ -247,35 +212,3 @@ def test_the_studies_that_come_with_the_package_can_be_planned(name, runs, trial
     assert (len(plan.runs), len(plan.trials)) == (runs, trials)
     assert {"jigsaw", "masked"} <= tasks
     assert not (tmp_path / "out").exists()
-
-
-def test_a_run_of_before_is_found_and_images_that_changed_are_run_anew(tmp_path, tiny_study):
-    """Names and sizes stay the same."""
-    images = tmp_path / "images"
-    images.mkdir()
-    for at in range(40):
-        np.save(images / f"{at}.npy", np.random.default_rng(at).integers(0, 99, (40, 40, 3)))
-    data = [f"data.root={images}", "data=folder", "data.batch_size=8", "image_size=32"]
-    data += ["data.value_range=[0,99]", "encoder.patch_size=8"]
-    folder = tiny_study(base=data, axes={"task": ["jigsaw"], "seed": [0]})
-    job = planned(folder).runs[0].choices[0]
-    for at in range(40):
-        path = images / f"{at}.npy"
-        np.save(path, 99 - np.load(path))
-    other = planned(folder).runs[0].choices[0]
-    assert job.place != other.place
-    assert not other.former
-    cfg = other.cfg
-    prints = [
-        build_data.source(cfg, split, whole=False).former_fingerprint()
-        for split in ("train", "val")
-    ]
-    before = jobs.run_key(cfg, " ".join(prints))
-    at = folder / "out" / "cells" / f"{other.name}-{before[:8]}"
-    at.mkdir(parents=True)
-    (at / "summary.json").write_text(json.dumps({"data_fingerprint": prints[0]}))
-    found = planned(folder).runs[0].choices[0]
-    assert (found.key, found.former) == (before, True)
-    told = {"data_fingerprint": "another", "former_fingerprint": prints[0]}
-    (at / "summary.json").write_text(json.dumps(told))
-    assert planned(folder).runs[0].choices[0] == other

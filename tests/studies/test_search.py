@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from ssl_patches.config.atomic import write_json
-from ssl_patches.studies import design, jobs, planning, rungs, search, tuning, worker
+from ssl_patches.studies import (
+    design,
+    jobs,
+    planning,
+    rungs,
+    search,
+    tune_section,
+    tuning,
+    worker,
+)
 
 pytest.importorskip("optuna")
 
@@ -232,6 +241,6 @@ def test_words_about_tune_are_refused_where_nothing_is_tuned_or_there_is_no_such
 
 
 def test_without_optuna_the_refusal_says_what_to_install(planned, tmp_path, monkeypatch):
-    monkeypatch.setattr(design.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(tune_section.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"needs optuna; pip install 'ssl-patches\[tune\]'"):
         planned(tmp_path, trials=4)

@@ -1,0 +1,88 @@
+"""Words of a study become runs with keys, and what is filled in is what composing gives."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import SMALL
+
+from ssl_patches.data import build as build_data
+from ssl_patches.studies import design, jobs, jobs_of_words, planning
+
+
+def planned(folder: Path, *words: str) -> jobs.Plan:
+    return planning.plan(design.read_study(folder, words), folder / "out")
+
+
+def refusals(folder: Path, *words: str) -> str:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        planned(folder, *words)
+    assert not (folder / "out").exists()
+    return str(caught.value).replace(f"{folder}/study.yaml: ", "")
+
+
+def test_images_that_lie_elsewhere_are_the_same_cell_and_other_images_are_not(tmp_path, tiny_study):
+    import numpy as np
+    from PIL import Image
+
+    def images(place: Path, count: int) -> Path:
+        for split in ("train", "val"):
+            for index in range(count):
+                file = place / split / f"class{index % 2}" / f"{index}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(np.full((32, 32, 3), 8 * index, np.uint8)).save(file)
+        return place
+
+    base = [word for word in SMALL if not word.startswith(("budget", "data.count"))]
+    folder = tiny_study(base=[*base, "data=folder", "data.batch_size=4"], axes={"seed": [0]})
+    keys = [
+        planned(folder, f"data.root={images(tmp_path / name, count)}").runs[0].choices[0].key
+        for name, count in (("here", 8), ("there", 8), ("more", 10))
+    ]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_seeds_and_budgets_that_are_filled_in_are_those_that_composing_gives(
+    tiny_study, monkeypatch
+):
+    tune = {"values": {"optimizer.base_lr": [1e-3, 2e-3]}, "share": 0.3, "seed": 100}
+    folder = tiny_study(axes={"task": ["jigsaw"], "seed": [1, 2]}, tune=tune, budget=1e9)
+    quick = planned(folder)
+    monkeypatch.setattr(jobs_of_words, "PLAIN", re.compile("nothing"))
+    assert planned(folder) == quick
+
+
+def test_a_run_of_before_is_found_and_images_that_changed_are_run_anew(tmp_path, tiny_study):
+    """Names and sizes stay the same."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for at in range(40):
+        np.save(images / f"{at}.npy", np.random.default_rng(at).integers(0, 99, (40, 40, 3)))
+    data = [f"data.root={images}", "data=folder", "data.batch_size=8", "image_size=32"]
+    data += ["data.value_range=[0,99]", "encoder.patch_size=8"]
+    folder = tiny_study(base=data, axes={"task": ["jigsaw"], "seed": [0]})
+    job = planned(folder).runs[0].choices[0]
+    for at in range(40):
+        path = images / f"{at}.npy"
+        np.save(path, 99 - np.load(path))
+    other = planned(folder).runs[0].choices[0]
+    assert job.place != other.place
+    assert not other.former
+    cfg = other.cfg
+    prints = [
+        build_data.source(cfg, split, whole=False).former_fingerprint()
+        for split in ("train", "val")
+    ]
+    before = jobs.run_key(cfg, " ".join(prints))
+    at = folder / "out" / "cells" / f"{other.name}-{before[:8]}"
+    at.mkdir(parents=True)
+    (at / "summary.json").write_text(json.dumps({"data_fingerprint": prints[0]}))
+    found = planned(folder).runs[0].choices[0]
+    assert (found.key, found.former) == (before, True)
+    told = {"data_fingerprint": "another", "former_fingerprint": prints[0]}
+    (at / "summary.json").write_text(json.dumps(told))
+    assert planned(folder).runs[0].choices[0] == other
