@@ -17,30 +17,20 @@ tiles between its entries get what lies between.
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterable
 from typing import Any
 
 import timm
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from ssl_patches.encoders.base import Encoder
-from ssl_patches.encoders.positions import sincos, sincos_table
+from ssl_patches.encoders.positions import looked_up, sincos, sincos_table, token_centres
+from ssl_patches.encoders.vit_rules import check_family, check_sizes, usual_patch
 from ssl_patches.types import Encoded, Features, PatchBatch, PatchGrid, channels_last
 
 SHOWN = ("nothing", "blind", "places")
-RESERVED = (
-    "img_size",
-    "in_chans",
-    "num_classes",
-    "global_pool",
-    "fc_norm",
-    "pretrained",
-    "features_only",
-)
 
 
 class TokenEncoder(Encoder):
@@ -71,7 +61,7 @@ class TokenEncoder(Encoder):
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        _check_sizes(image_size, patch_size, options or {})
+        check_sizes(image_size, patch_size, options or {})
         arguments = {
             "img_size": image_size,
             "patch_size": patch_size or usual_patch(name, image_size),
@@ -95,7 +85,7 @@ class TokenEncoder(Encoder):
                 f"encoder.options={options}: {name} does not take them ({reason}); set others or"
                 " remove them"
             ) from error
-        self._refuse_other_families()
+        check_family(name, self.model)
         self.patch = self.model.patch_embed.patch_size[0]
         self.unit = self.multiple = self.patch
         if image_size % self.patch:
@@ -236,35 +226,10 @@ class TokenEncoder(Encoder):
         return tokens + positions
 
     def _positions(self, boxes: Tensor, rows: int, cols: int, size: tuple[int, int]) -> Tensor:
-        """Give each token the position of its own centre: boxes (B, K, 4) -> (B, K, n, dim).
-
-        Whole tokens of the view fall on the table.
-        """
-        y, x, h, w = boxes[..., None].unbind(2)
-        step_y, step_x = (torch.arange(n, device=boxes.device) + 0.5 for n in (rows, cols))
-        centre_y = (y + step_y * h / rows) / self.patch - 0.5
-        centre_x = (x + step_x * w / cols) / self.patch - 0.5
-        centre_y, centre_x = torch.broadcast_tensors(centre_y[..., :, None], centre_x[..., None, :])
-        rows, cols = self.model.patch_embed.grid_size
-        if size != (rows * self.patch, cols * self.patch):  # a small crop spans the whole table
-            centre_y = (centre_y + 0.5) * (rows * self.patch / size[0]) - 0.5
-            centre_x = (centre_x + 0.5) * (cols * self.patch / size[1]) - 0.5
-        if self.learned:
-            return self._looked_up(centre_y.flatten(2), centre_x.flatten(2))
-        return sincos(centre_y.flatten(2), centre_x.flatten(2), self.dim)
-
-    def _looked_up(self, y: Tensor, x: Tensor) -> Tensor:
-        """Look (B, K, n) places in tokens up in the table -> (B, K, n, dim).
-
-        Linear between its entries, flat beyond them.
-        """
-        rows, cols = self.model.patch_embed.grid_size
-        table = self.table.to(y.device).T.reshape(1, self.dim, rows, cols)
-        at = torch.stack([(2 * x + 1) / cols - 1, (2 * y + 1) / rows - 1], -1).reshape(1, -1, 1, 2)
-        found = nn.functional.grid_sample(
-            table, at, mode="bilinear", padding_mode="border", align_corners=False
-        )
-        return found[0, :, :, 0].T.reshape(*y.shape, self.dim)
+        """Give each token the position of its own centre: boxes (B, K, 4) -> (B, K, n, dim)."""
+        grid = self.model.patch_embed.grid_size
+        y, x = token_centres(boxes, (rows, cols), view=size, patch=self.patch, grid=grid)
+        return looked_up(self.table, y, x, grid) if self.learned else sincos(y, x, self.dim)
 
     def _blocks(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Run tokens (N, n, dim) through the blocks -> prefix (N, P, dim), tokens (N, n, dim).
@@ -291,7 +256,6 @@ class TokenEncoder(Encoder):
                 nn.init.normal_(part, std=0.02)
 
     @torch.no_grad()
-    @torch.no_grad()
     def _exported_table(self) -> Tensor:
         """Return (1, P + rows * cols, dim): the positions that whole images are given.
 
@@ -301,19 +265,6 @@ class TokenEncoder(Encoder):
         table = torch.zeros_like(self.model.pos_embed)
         table[:, table.shape[1] - len(rows) :] = rows
         return table
-
-    def _refuse_other_families(self) -> None:
-        reason = None
-        if type(self.model) is not VisionTransformer:
-            reason = f"it is a {type(self.model).__name__}"
-        elif self.model.pos_embed is None:
-            reason = "it has no absolute position table"
-        if reason:
-            raise ValueError(
-                f"encoder.name={self.architecture}: not supported, {reason}; choose a plain"
-                " VisionTransformer or ResNet of timm, e.g. encoder.name=vit_tiny_patch16_224 or"
-                " resnet18"
-            )
 
 
 class _Layers(nn.Module):
@@ -337,33 +288,6 @@ def _take_facts(encoder: TokenEncoder, incompatible: object) -> None:
     """Read what a checkpoint knows, after its tensors were loaded."""
     shown, learned = encoder.facts.tolist()
     encoder.shown, encoder.learned = SHOWN[shown], bool(learned)
-
-
-def _check_sizes(image_size: int, patch_size: int | None, options: dict[str, Any]) -> None:
-    if image_size < 1:
-        raise ValueError(f"image_size={image_size}: must be at least 1 pixel; set image_size=64")
-    if patch_size is not None and patch_size < 1:
-        raise ValueError(
-            f"encoder.patch_size={patch_size}: must be at least 1 pixel; set encoder.patch_size=8,"
-            " or null"
-        )
-    for key in RESERVED:
-        if key in options:
-            raise ValueError(
-                f"encoder.options.{key}={options[key]}: is set by the encoder itself; remove it"
-            )
-
-
-def usual_patch(name: str, image_size: int) -> int:
-    """Read the patch in the name of a model (16 in vit_tiny_patch16_224), in pixels.
-
-    It is halved until an image has 8 x 8 tokens or more.
-    """
-    found = re.search(r"patch(\d+)", name)
-    patch = int(found[1]) if found else 16
-    while patch > 1 and patch * 8 > image_size:
-        patch //= 2
-    return patch
 
 
 def _features(dense: Tensor, prefix: Tensor | None) -> Features:

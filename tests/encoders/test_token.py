@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from ssl_patches.encoders import create
-from ssl_patches.encoders.token import usual_patch
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.training.budget import count_flops
 
@@ -83,8 +82,3 @@ def test_a_checkpoint_that_holds_the_blind_table_gives_the_same_features():
     state = net.state_dict() | {"model.pos_embed": net.export(32).pos_embed}
     again.load_state_dict(state)
     assert torch.equal(again.features(images)[0].pooled, net.features(images)[0].pooled)
-
-
-@pytest.mark.parametrize(("side", "patch"), [(224, 16), (64, 8), (32, 4)])
-def test_the_usual_patch_leaves_eight_by_eight_tokens(side, patch):
-    assert usual_patch("vit_tiny_patch16_224", side) == patch
