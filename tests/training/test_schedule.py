@@ -39,6 +39,15 @@ def test_a_cooldown_takes_the_place_of_the_cosine_and_none_leaves_it():
     assert AdamW().lr_multiplier(0.5) == warmup_cosine(0.5, 0.05) < 1
 
 
+@given(images=st.floats(0.1, 0.7), cooldown=st.floats(0.05, 0.3))
+def test_a_copy_of_a_long_run_cools_down_from_the_rate_that_it_had(images, cooldown):
+    """At ``images`` of the long budget's share the copy's smaller budget begins to fall."""
+    assert warmup_stable_decay(images, 0.05, cooldown) == pytest.approx(1)
+    smaller = images / (1 - cooldown)
+    assert warmup_stable_decay(images / smaller, 0.05, cooldown) == pytest.approx(1, abs=1e-6)
+    assert warmup_stable_decay(1.0, 0.05, cooldown) == pytest.approx(0, abs=1e-6)
+
+
 @pytest.mark.parametrize("cooldown", [-0.1, 0.96, float("nan")])
 def test_a_cooldown_that_the_warm_up_leaves_no_room_for_is_refused(cooldown):
     with pytest.raises(ValueError, match=r"optimizer.cooldown=.*from 0 to 0.95.*set"):
