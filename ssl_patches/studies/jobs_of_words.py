@@ -168,7 +168,8 @@ class JobComposer:
     def check(self, cfg: Mapping[str, Any]) -> tuple[str, str]:
         """Return the fingerprint of the data, and that by the rule of before.
 
-        Before, make sure that the parts of the run fit each other and the data.
+        Before, make sure that the parts of the run fit each other and the data. ValueError where
+        they do not.
         """
         from ssl_patches.config.instantiate import build
         from ssl_patches.data import build as build_data

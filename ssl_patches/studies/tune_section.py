@@ -32,6 +32,7 @@ def retuned(words: Sequence[str], tune: Any, problems: list[str]) -> tuple[list[
 def read_tuning(
     given: Mapping[str, Any] | None, problems: list[str], config_dirs: Sequence[Path | str]
 ) -> Tuning | None:
+    """Read ``tune:`` of a study; None where nothing is tuned. ``problems`` grows."""
     if given is None:
         return None
     chosen = space.read_space(given["values"], problems, config_dirs=config_dirs)

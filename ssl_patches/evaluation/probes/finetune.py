@@ -27,17 +27,15 @@ import torch
 import torch.nn.functional as F
 from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
-from ssl_patches.data.module import Item, ordered_loader, permutation
-from ssl_patches.data.source import as_source
+from ssl_patches.config.schedule import warmup_cosine
 from ssl_patches.data.training_stream import PatchDataModule
-from ssl_patches.evaluation.features.eval_data import EvalData
-from ssl_patches.evaluation.features.extract import Precision, extract
-from ssl_patches.evaluation.labels import Kind, check_targets, kind_of, labelled, targets
+from ssl_patches.evaluation.features.extract import Precision
+from ssl_patches.evaluation.labels import Kind, check_targets, labelled, targets
 from ssl_patches.evaluation.metrics import rows_of
 from ssl_patches.evaluation.probes.base import Probe
 from ssl_patches.evaluation.probes.inputs import ProbeInputs
+from ssl_patches.evaluation.probes.labelled_images import Labelled, predictions_of
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.rows import RANDOM_INIT, Row
 from ssl_patches.views import CropFlip
@@ -168,64 +166,11 @@ def optimizer_of(
     return torch.optim.AdamW(groups, lr=lr, betas=tuple(recipe["betas"]))
 
 
-def warmup_cosine(progress: float, warmup: float) -> float:
-    """Compute the share of the peak learning rate at ``progress`` 0..1.
-
-    It rises linearly over the share ``warmup`` and falls by half a cosine to zero.
-    """
-    if progress < warmup:
-        return progress / warmup
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
-
-
 def steps_of(images: int, *, epochs: int, batch_size: int) -> int:
     """Count the steps of ``epochs`` passes, rounded up. ValueError for fewer than one."""
     if epochs < 1:
         raise ValueError(f"epochs={epochs}: must be at least 1; set epochs={RECIPE['epochs']}")
     return math.ceil(epochs * images / batch_size)
-
-
-class Labelled(Dataset[Item]):
-    """The images of ``source`` that have a label.
-
-    At most ``limit``, the first of a fixed permutation, in their order; or those of ``only``,
-    indices into ``source`` (M,) of images with a label.
-    An item's index is its place here, or -1 where the source shows another image because it cannot
-    read this one: so ``ordered_loader`` leaves it out. ValueError where no image has a label of
-    this ``kind``.
-    """
-
-    def __init__(
-        self,
-        source: Any,
-        *,
-        kind: Kind = "class",
-        limit: int | None = None,
-        only: Tensor | None = None,
-    ) -> None:
-        labels = source.labels
-        chosen = labelled(labels, kind_of(labels, kind)).nonzero().flatten()
-        if only is not None:
-            chosen = only
-        if not len(chosen):
-            raise ValueError(
-                "data.root: fine-tuning needs images with labels; name a folder of"
-                " DIR/train/CLASS/file and DIR/val/CLASS/file, or DIR/CLASS/file"
-            )
-        if limit is not None and limit < len(chosen):
-            chosen = (
-                chosen[torch.from_numpy(permutation(len(chosen), 0, 0)[:limit].copy())]
-                .sort()
-                .values
-            )
-        self.source, self.indices, self.labels = source, chosen.tolist(), labels[chosen]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Item:
-        image, label, shown = self.source[self.indices[index]]
-        return image, label, index if shown == self.indices[index] else -1
 
 
 class Finetune(Probe):
@@ -274,26 +219,6 @@ class Finetune(Probe):
             model=inputs.model,
             data=inputs.data,
         )
-
-
-def predictions_of(
-    net: nn.Module, images: Labelled, eval_data: EvalData, *, kind: Kind
-) -> tuple[Tensor, Tensor]:
-    """Predict classes (N,), scores (N, L) or values (N, D) by a fine-tuned network.
-
-    Returns them and the targets (N, ...) of the images that can be read, in their order.
-    """
-    predicted, labels = extract(
-        net,
-        ordered_loader(
-            as_source(images), batch_size=eval_data.batch_size, num_workers=eval_data.num_workers
-        ),
-        mean=eval_data.mean,
-        std=eval_data.std,
-        device=eval_data.device,
-        precision=eval_data.precision,
-    )
-    return predicted.argmax(1) if kind == "class" else predicted, targets(labels, kind)
 
 
 def _step(

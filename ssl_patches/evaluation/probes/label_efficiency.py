@@ -27,15 +27,9 @@ from ssl_patches.evaluation.efficiency.cells import Cell, Cells
 from ssl_patches.evaluation.efficiency.cost import STEP, forward_flops
 from ssl_patches.evaluation.efficiency.curve import Curve, Point, curve_point
 from ssl_patches.evaluation.efficiency.draws import KEY
-from ssl_patches.evaluation.efficiency.learners import (
-    FROZEN,
-    SETTINGS,
-    TUNED,
-    LabelLearner,
-    Learner,
-    eval_key,
-    learner_of,
-)
+from ssl_patches.evaluation.efficiency.label_learner import SETTINGS, LabelLearner
+from ssl_patches.evaluation.efficiency.learner import FROZEN, TUNED, Learner
+from ssl_patches.evaluation.efficiency.learners import eval_key, learner_of
 from ssl_patches.evaluation.metrics import resamples
 from ssl_patches.evaluation.probes.base import Probe
 from ssl_patches.evaluation.probes.inputs import ProbeInputs

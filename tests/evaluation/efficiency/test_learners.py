@@ -1,33 +1,44 @@
-"""Few labels are fine-tuned on for more epochs, so that there are steps."""
+"""Labels are learned where there are some, masks where there are none."""
 
+import pytest
 import torch
 
 from ssl_patches.evaluation.efficiency import learners
-from ssl_patches.evaluation.efficiency.learners import LEAST_STEPS, SETTINGS, LabelLearner
-from ssl_patches.evaluation.probes.finetune import RECIPE, steps_of
 
 
-def test_any_number_of_images_has_a_hundred_steps_and_many_have_ten_epochs():
-    learner = object.__new__(LabelLearner)
-    for count in (1, 2, 10, 100, 5000):
-        batch = min(RECIPE["batch_size"], count)
-        steps = steps_of(count, epochs=learner.epochs_of(count), batch_size=batch)
-        assert steps >= LEAST_STEPS
-    assert learner.epochs_of(5000) == RECIPE["epochs"]
+class Source:
+    def __init__(self, labels, masks):
+        self.labels = labels
+        if masks:
+            self.mask, self.mask_classes, self.objects = (lambda at: at), ["a", "b"], []
+
+    def __len__(self):
+        return 2
 
 
-def test_settings_of_trials_differ_and_begin_with_that_of_the_probe():
-    assert len(set(SETTINGS)) == len(SETTINGS)
-    assert SETTINGS[0] == (RECIPE["optimizer"]["base_lr"], RECIPE["layer_decay"])
+class Inputs:
+    def __init__(self, source):
+        self.source = source
+
+    def images(self):
+        return type("Data", (), {"train": self.source, "test": self.source})
 
 
-def test_labels_that_will_be_read_are_those_of_the_limit(monkeypatch):
-    class Source:
-        labels = torch.tensor([0, 1, -1, 1, 0, 1])
+SOME, NONE = torch.tensor([0, 1]), torch.tensor([-1, -1])
 
-        def __len__(self):
-            return 6
 
-    assert learners._labels_of(Source(), "class", None).tolist() == [0, 1, 1, 0, 1]
-    few = learners._labels_of(Source(), "class", 3)
-    assert len(few) <= 3
+@pytest.mark.parametrize(
+    ("labels", "masks", "of", "expected"),
+    [
+        (SOME, False, "auto", "labels"),
+        (SOME, True, "auto", "labels"),
+        (NONE, True, "auto", "masks"),
+        (SOME, True, "masks", "masks"),
+        (SOME, True, "labels", "labels"),
+        (None, True, "auto", "labels"),  # one that does not say is asked when it is read
+    ],
+)
+def test_what_is_learned(monkeypatch, labels, masks, of, expected):
+    monkeypatch.setattr(learners, "LabelLearner", lambda inputs: "labels")
+    monkeypatch.setattr(learners, "MaskLearner", lambda inputs: "masks")
+    assert learners.learner_of(Inputs(Source(labels, masks)), of=of) == expected

@@ -10,7 +10,6 @@ from ssl_patches.evaluation.probes import finetune as module
 from ssl_patches.evaluation.probes.finetune import (
     RECIPE,
     Finetune,
-    Labelled,
     classifier,
     finetune,
     optimizer_of,
@@ -208,18 +207,6 @@ def test_every_test_image_with_a_class_is_tested_once_and_one_that_is_replaced_i
         lambda self, index: shown(self, 21 if self is test and index == 20 else index),
     )
     assert figure(vit(), train, test).n == 29
-
-
-def test_images_without_a_class_are_left_out_and_a_smaller_part_lies_in_a_larger():
-    source = Bright(40, 0)
-    source.labels[::4] = -1
-    assert len(Labelled(source)) == 30
-    some, more = (set(Labelled(source, limit=limit).indices) for limit in (5, 20))
-    assert some < more
-    assert all(source.labels[at] >= 0 for at in more)
-    source.labels[:] = -1
-    with pytest.raises(ValueError, match="needs images with labels"):
-        Labelled(source)
 
 
 def test_one_class_only_and_values_out_of_range_are_refused():

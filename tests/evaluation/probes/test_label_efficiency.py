@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ssl_patches.data.source import ImageSource
-from ssl_patches.evaluation.efficiency import learners
+from ssl_patches.evaluation.efficiency import label_learner
 from ssl_patches.evaluation.evaluate import evaluate_model
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.probes import label_efficiency as module
@@ -144,8 +144,8 @@ def test_fine_tuned_columns_try_the_same_settings_on_training_images_only(monkey
         right = images.labels.long()
         return (right if net.setting == 5e-4 else 1 - right), right
 
-    monkeypatch.setattr(learners, "finetune", finetune)
-    monkeypatch.setattr(learners, "predictions_of", predictions_of)
+    monkeypatch.setattr(label_learner, "finetune", finetune)
+    monkeypatch.setattr(label_learner, "predictions_of", predictions_of)
     probe = LabelEfficiency(
         labels=[1, 10], draws=1, columns=["linear", "finetune", "scratch"], trials=2, tuned_draws=2
     )

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ssl_patches.config.schedule import warmup_cosine, warmup_stable_decay
 from ssl_patches.training.optim import AdamW
-from ssl_patches.training.schedule import warmup_cosine, warmup_stable_decay
 
 SHARES = st.floats(0.0, 0.5)
 

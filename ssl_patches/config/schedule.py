@@ -24,9 +24,9 @@ def warmup_stable_decay(progress: float, warmup: float, cooldown: float) -> floa
     """Return the share of the peak rate, 0..1: a linear rise, the peak, and a fall at the end.
 
     Between the two the rate does not depend on the budget, so that copies of one run can be cooled
-    down at several budgets. ``progress``: share of the budget that is used, 0..1. ``warmup``, ``cooldown``:
-    shares in which the rate rises and falls. The fall is one minus a square root, which Hägele et
-    al. 2024 found to be the best of those that they tried.
+    down at several budgets. ``progress``: share of the budget that is used, 0..1. ``warmup``,
+    ``cooldown``: shares in which the rate rises and falls. The fall is one minus a square root,
+    which Hägele et al. 2024 found to be the best of those that they tried.
     """
     if progress < warmup:
         return progress / warmup

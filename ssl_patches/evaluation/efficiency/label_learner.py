@@ -1,0 +1,216 @@
+"""Learn classes, yes/no labels or values of images from some labelled ones.
+
+Fine-tuning tries ``trials`` settings, the same ones for every model, on held-out *labelled
+training* images of the first draw; where a class has one image nothing can be held out, and the
+first setting is taken. Settings chosen by test images would be the trap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ssl_patches.data.module import items_of, permutation
+from ssl_patches.data.source import ImageSource
+from ssl_patches.evaluation.efficiency.draws import (
+    draws_of,
+    numbers_of_classes,
+    numbers_of_images,
+)
+from ssl_patches.evaluation.efficiency.learner import FROZEN, TUNED, Learner, Progress
+from ssl_patches.evaluation.features.passes import Split, kind_of_sources, read_features
+from ssl_patches.evaluation.labels import Kind, check_targets, labelled, targets
+from ssl_patches.evaluation.metrics import MAIN, metrics_of
+from ssl_patches.evaluation.probes.finetune import RECIPE, Labelled, finetune, predictions_of
+from ssl_patches.evaluation.probes.inputs import ProbeInputs
+from ssl_patches.evaluation.probes.knn import knn_classes, knn_means
+from ssl_patches.evaluation.probes.linear import shuffled_part, stratified
+from ssl_patches.evaluation.protocol import HELD_OUT, PROTOCOL
+
+SETTINGS = ((2e-3, 0.75), (5e-4, 0.75), (2e-3, 1.0), (8e-3, 0.75), (5e-4, 1.0), (8e-3, 1.0))
+"""Base learning rate and layer decay of each trial of fine-tuning, in this order."""
+LEAST_STEPS = 100
+"""Steps of fine-tuning where ten epochs of few labels are fewer."""
+
+
+class LabelLearner(Learner):
+    """Learns classes, yes/no labels or values of images."""
+
+    def __init__(self, inputs: ProbeInputs) -> None:
+        super().__init__(inputs)
+        self.kind: Kind = kind_of_sources(self.eval_data, inputs.kind)
+        self.metric, self.fit = MAIN[self.kind], 0.05
+        self.key = {"labels": self.kind, "finetune": [SETTINGS, LEAST_STEPS]}
+        self.columns = FROZEN if inputs.encoder is None else (*FROZEN, *TUNED)
+        self.splits: tuple[Split, Split] | None = None
+        train = self.eval_data.train
+        self.train_y = _labels_of(train, self.kind, self.eval_data.limit_train)
+        test_y = _labels_of(self.eval_data.test, self.kind, self.eval_data.limit_test)
+        check_targets(self.train_y, test_y, self.kind)
+
+    def numbers(self, wanted: Sequence[int] | None) -> list[int | None]:
+        """Return the numbers of labels to learn from, None for all. ValueError for too many."""
+        if self.kind == "class":
+            return numbers_of_classes(self.train_y, wanted)
+        return numbers_of_images(len(self.train_y), wanted, least=2)
+
+    def draws(self, number: int | None, count: int) -> list[Tensor]:
+        """Draw labelled images ``count`` times: positions (m,) among the labelled ones."""
+        return draws_of(self.train_y, kind=self.kind, number=number, draws=count)
+
+    def size(self, some: Tensor) -> float:
+        """Return images per class of a draw (m,), or images where labels are no classes."""
+        if self.kind != "class":
+            return float(len(some))
+        return len(some) / len(self.train_y.unique())
+
+    def read(self, progress: Progress | None = None) -> None:
+        """Read the pooled feature of every image with a label, once."""
+        if self.splits is not None:
+            return
+        model = self.inputs.model
+        models = {model: self.inputs.encoder}
+        self.splits = read_features(
+            models, {model: {"pooled"}}, self.eval_data, self.kind, progress
+        )
+        train, test = self.splits
+        self.train_y = targets(train.labels, self.kind)  # of those that can be read
+        check_targets(self.train_y, targets(test.labels, self.kind), self.kind)
+
+    @property
+    def taught(self) -> ProbeInputs:
+        """Return the features as probes take them."""
+        self.read()
+        assert self.splits is not None
+        train, test = self.splits
+        test_y, one = targets(test.labels, self.kind), (self.inputs.model, "pooled")
+        count = (
+            int(torch.cat([self.train_y, test_y]).max()) + 1
+            if self.kind == "class"
+            else test_y.shape[1]
+        )
+        return ProbeInputs(
+            model=self.inputs.model,
+            data=self.inputs.data,
+            kind=self.kind,
+            count=count,
+            train={"pooled": train.features[one]},
+            train_y=self.train_y,
+            test={"pooled": test.features[one]},
+            test_y=test_y,
+            device=self.inputs.device,
+        )
+
+    def frozen(self, some: Tensor) -> dict[str, Tensor]:
+        """Answer (N, ...) by the linear probe and by neighbours, from the images ``some`` (m,)."""
+        of = self.taught
+        train, test = of.train["pooled"], of.test["pooled"]
+        predicted, _ = of.linear(train, test, some)
+        bank, queries = train[some].to(of.device), test.to(of.device)
+        knn: dict[str, Any] = {
+            "ks": (PROTOCOL["knn"]["k"],),
+            "temperature": PROTOCOL["knn"]["temperature"],
+        }
+        if self.kind == "class":
+            near = knn_classes(bank, of.train_y[some], queries, classes=of.count, **knn)
+        else:
+            near = knn_means(bank, of.train_y[some], queries, **knn)
+        (neighbours,) = near.values()
+        return {"linear": predicted.cpu(), "knn": neighbours.cpu()}
+
+    def choose(
+        self, some: Tensor, trials: int, progress: Progress | None = None
+    ) -> tuple[tuple[float, float], dict[str, float]]:
+        """Choose the setting of fine-tuning on held-out images of ``some`` (m,); tell the scores.
+
+        The first setting where nothing can be held out, or of one trial.
+        """
+        y = self.taught.train_y[some]
+        held = (
+            stratified(y, share=HELD_OUT, seed=0)
+            if self.kind == "class"
+            else shuffled_part(len(y), share=HELD_OUT, seed=0)
+        )
+        if trials == 1 or not held.any():
+            return SETTINGS[0], {}
+        scores = {}
+        for setting in SETTINGS[:trials]:
+            predicted, found = self._finetuned(
+                some[~held], self._train_images(some[held]), setting, progress
+            )
+            value = metrics_of(predicted, found, kind=self.kind)[self.metric].item()
+            scores[f"{setting[0]:g}, {setting[1]:g}"] = value
+        known = [value if value == value else float("-inf") for value in scores.values()]
+        return SETTINGS[known.index(max(known))], scores
+
+    def finetuned(
+        self, some: Tensor, setting: tuple[float, float], progress: Progress | None = None
+    ) -> Tensor:
+        """Answer (N, ...) by a copy that was trained on the images ``some`` (m,)."""
+        self.read()
+        assert self.splits is not None
+        test = Labelled(self.eval_data.test, kind=self.kind, only=self.splits[1].index)
+        return self._finetuned(some, test, setting, progress)[0]
+
+    def epochs_of(self, some: int) -> int:
+        """Return the epochs of fine-tuning on so many images: ten, or more where they are few."""
+        batch = min(RECIPE["batch_size"], some)
+        return max(RECIPE["epochs"], ceil(LEAST_STEPS * batch / some))
+
+    def right(self) -> Tensor:
+        """Return the targets of the test images, (N, ...)."""
+        return self.taught.test_y
+
+    def values(self, answers: Tensor, right: Tensor, counts: Tensor) -> Tensor:
+        """Compute the metric (R,) in percent."""
+        return metrics_of(answers, right, kind=self.kind, counts=counts)[self.metric]
+
+    def _train_images(self, some: Tensor) -> Labelled:
+        assert self.splits is not None
+        return Labelled(self.eval_data.train, kind=self.kind, only=self.splits[0].index[some])
+
+    def _finetuned(
+        self,
+        some: Tensor,
+        asked: Labelled,
+        setting: tuple[float, float],
+        progress: Progress | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Train a copy on ``some``; returns predictions and targets of the images ``asked``."""
+        of, data = self.taught, self.eval_data
+        assert self.splits is not None
+        source = data.large[0] if data.large else data.train
+        net = finetune(
+            self.inputs.network(),
+            Labelled(source, kind=self.kind, only=self.splits[0].index[some]),
+            count=of.count,
+            kind=self.kind,
+            image_size=data.image_size,
+            mean=data.mean,
+            std=data.std,
+            epochs=self.epochs_of(len(some)),
+            base_lr=setting[0],
+            layer_decay=setting[1],
+            num_workers=data.num_workers,
+            device=data.device,
+            precision=data.precision,
+            progress=progress,
+        )
+        return predictions_of(net, asked, data, kind=self.kind)
+
+
+def _labels_of(source: ImageSource, kind: Kind, limit: int | None) -> Tensor:
+    """Return the targets (M, ...) of the images with a label that will be read."""
+    chosen = torch.arange(len(source))
+    if limit is not None:
+        chosen = torch.from_numpy(permutation(len(source), 0, 0)[:limit].copy()).sort().values
+    if source.labels is None:
+        items = items_of(source, chosen.tolist())
+        labels = torch.stack([torch.as_tensor(label) for _, label, _ in items])
+    else:
+        labels = source.labels[chosen]
+    return targets(labels[labelled(labels, kind)], kind)
