@@ -43,9 +43,11 @@ SETS = {
     },
     "camvid": {
         "ours": ["experiment=street_maps"],
-        "on": ["views=near_crops", "sampler=tokens", "task.positions=true", "views.large=0"]
-        + ["views.small=2", "views.small_size=64", "views.small_scale=[0.06,0.25]"]
-        + ["data.batch_size=32"],
+        "on": [
+            *("views=near_crops", "views.large=0", "views.small=2", "views.small_size=64"),
+            *("views.small_scale=[0.06,0.25]", "sampler=tokens", "task.positions=true"),
+            "data.batch_size=32",
+        ],
         "data": ["data=camvid", "data.root={data}/camvid"],
         "size": 128,
         "rival_size": 512,  # its stride is 32: as many positions as ours have at 128 px
