@@ -74,7 +74,6 @@ def test_a_run_is_resumed_to_a_larger_budget(before, quick_end) -> None:
 
 def test_a_run_is_exported_and_evaluated(before, capsys) -> None:
     assert main(["export", "model=run", "output=again"]) == 0
-    assert main(["verify", "again"]) == 0
     assert main(["evaluate", "model=again", "probes=[knn]", "--json"]) == 0
     assert "knn1_top1" in capsys.readouterr().out
 

@@ -69,6 +69,7 @@ def burning(seconds: float) -> list[Contender]:
     return [Contender("burns", burn, 5)]
 
 
+@pytest.mark.slow  # a process that imports the peers
 def test_a_contender_elsewhere_is_timed_in_its_own_process_and_only_when_it_is_asked():
     other = Elsewhere(burning, 0.05)
     began = time.process_time()

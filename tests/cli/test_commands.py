@@ -201,9 +201,7 @@ def test_evaluate_takes_a_name_of_timm(here, capsys):
         "train_images=16",
         "test_images=8",
     ]
-    assert (
-        main(["evaluate", "model=vit_tiny_patch16_224", "pretrained=false", *words, "--json"]) == 0
-    )
+    assert main(["evaluate", "model=test_vit", "pretrained=false", *words, "--json"]) == 0
     assert {row["model"] for row in json.loads(capsys.readouterr().out)} == MODELS
 
 

@@ -268,6 +268,7 @@ def test_sweeps_of_pretrain_run_each_combination_and_again_only_what_failed(
         *SMALL,
         "task=jigsaw,masked",
         "seed=0,1",
+        "export=none",
         f"run_dir={tmp_path / 'sweep'}",
     ]
     assert main(words) == 1
