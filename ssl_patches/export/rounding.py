@@ -21,6 +21,8 @@ DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
 TOLERANCES: Mapping[str, float] = MappingProxyType({"fp32": 1e-5, "fp16": 5e-3, "bf16": 5e-2})
 """Largest difference that is allowed, relative to the largest feature. fp16 rounds each weight by
 2^-11, bf16 by 2^-8."""
+MOST = 10.0
+"""How many times that may be allowed, where float32 itself is no more exact for a network."""
 
 
 def is_rounded(tensor: Tensor) -> bool:

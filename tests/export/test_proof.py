@@ -9,9 +9,10 @@ import pytest
 from networks import write
 from small import REPOSITORY
 
-from ssl_patches.encoders.exported import ExportMismatch
+from ssl_patches.encoders.exported import ExportMismatch, read_card
 from ssl_patches.export import proof, reload, verify
-from ssl_patches.export.proof import Proof, _largest
+from ssl_patches.export import write as writing
+from ssl_patches.export.proof import Proof, _allowed, _largest
 from ssl_patches.export.rounding import TOLERANCES
 
 EXPORT = REPOSITORY / "tests" / "fixtures" / "before_move" / "export"
@@ -78,6 +79,25 @@ def test_export_and_verify_hold_every_format_to_the_tolerance_of_its_precision(
             with pytest.raises(ExportMismatch, match="reloaded features differ"):
                 ask()
             assert not (tmp_path / "fp16").exists()
+
+
+def test_only_a_network_that_float32_computes_less_exactly_may_differ_by_more(
+    tmp_path, monkeypatch
+):
+    """And verify holds it to the same; a card may not ask for more than ten times the usual."""
+    usual = TOLERANCES["fp32"]
+    monkeypatch.setattr(proof, "_in_another_process", lambda *_: found(3 * usual * 2.0))
+    monkeypatch.setattr(writing, "tolerance_of", lambda *_: 4 * usual)
+    made = write("vit", tmp_path / "made")
+    assert made.largest_relative_difference == pytest.approx(3 * usual)
+    assert verify(tmp_path / "made").formats == made.formats
+    assert _allowed(read_card(tmp_path / "made")) == 4 * usual
+    assert _allowed({"proof": {"tolerance": 1.0}}) == pytest.approx(10 * usual)
+    for odd in ({}, {"proof": 3}, {"proof": {"tolerance": "x"}}, {"proof": {"tolerance": 0.0}}):
+        assert _allowed(odd) == usual
+    monkeypatch.setattr(writing, "tolerance_of", lambda *_: 2 * usual)
+    with pytest.raises(ExportMismatch, match="reloaded features differ"):
+        write("vit", tmp_path / "not")
 
 
 @pytest.mark.parametrize("values", [[0.0, float("nan")], [float("nan"), 0.0], [float("inf")]])
