@@ -253,6 +253,6 @@ class Alarms:
             if isinstance(logger, TakesText):
                 data: list[list[Any]] = [[alarm.step, says, alarm.remedy]]
                 columns = ["step", "says", "try"]
-                logger.log_text(key=f"alarm/{name}", columns=columns, data=data)
+                logger.log_text(key=f"alarm/{name}/says", columns=columns, data=data)
             if isinstance(logger, TakesAlerts):
                 logger.alert(f"{name} at step {alarm.step}", f"{says}. Try: {alarm.remedy}")
