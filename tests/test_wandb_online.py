@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
+import wandb
 import wandb_server
 from networks import proven_in_this_process
 from runs import rows
 from small import SMALL
+from wandb_files import Written
 from wandb_server import Run, Server
 
 from ssl_patches import config
 from ssl_patches.cli import main
 from ssl_patches.training.loggers import run_id
+from ssl_patches.training.trackers import wandb_account
 
 WORDS = ("logger=wandb", "logger.offline=false", "logger.group=mine", "trainer.log_every=1")
 TOUCHING = ("sampler.gap=0", "sampler.jitter=2")
@@ -29,9 +34,9 @@ def home(tmp_path_factory) -> Path:
 def sent(tmp_path_factory, home) -> tuple[Server, Path]:
     """A run with an alarm, as the server has it; never change it."""
     run_dir = tmp_path_factory.mktemp("runs") / "sent"
-    with wandb_server.serving() as server, wandb_server.met_here(server, home):
-        with proven_in_this_process():
-            assert main(["pretrain", *SMALL, *WORDS, *TOUCHING, f"run_dir={run_dir}"]) == 0
+    here = wandb_server.serving()
+    with here as server, wandb_server.met_here(server, home), proven_in_this_process():
+        assert main(["pretrain", *SMALL, *WORDS, *TOUCHING, f"run_dir={run_dir}"]) == 0
     return server, run_dir
 
 
@@ -118,3 +123,85 @@ def test_an_alarm_is_an_alert(run, sent):
         "data": [[0, alarm["says"], alarm["remedy"]]],
     }
     assert run.summary["alarm/touching"] == 1  # a key has one kind of value
+
+
+def break_off(server: Server, how: str) -> None:
+    """Let a server fail from now on."""
+    if how == "gone":
+        os.environ["WANDB_BASE_URL"] = "http://127.0.0.1:1"
+    elif how == "silent":
+        server.silent = True
+    else:
+        server.status = {"broken": 500, "forbidden": 401}[how]
+
+
+@pytest.fixture
+def server(tmp_path_factory, home, monkeypatch):
+    """A server of which the client of this process waits a second for an answer."""
+    monkeypatch.setattr(wandb_account, "WAIT", 1.0)
+    with wandb_server.serving() as held, wandb_server.met_here(held, home):
+        monkeypatch.setenv("WANDB_HTTP_TIMEOUT", "1")
+        yield held
+
+
+def pretrained(run_dir: Path, *words: str) -> int:
+    return main(["pretrain", *SMALL, *WORDS, "callbacks=none", *words, f"run_dir={run_dir}"])
+
+
+def test_a_resumed_run_goes_on_under_the_same_id(server, tmp_path, quick_end):
+    assert pretrained(tmp_path / "run") == 0
+    (run,) = server.runs.values()
+    before = list(run.rows)
+    assert pretrained(tmp_path / "run", "resume=true", "budget.images=96") == 0
+    assert list(server.runs) == [run.name]
+    assert run.rows[: len(before)] == before
+    assert [row["trainer/global_step"] for row in run.rows] == [1, 2, 3, 4, 5, 6]
+    assert [row["_step"] for row in run.rows] == list(range(6))
+    assert run.exits == [0, 0]
+
+
+def test_a_user_whom_the_server_does_not_know_is_told_before_anything_is_written(
+    server, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    assert pretrained(tmp_path / "run") == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "logger=wandb" in line]
+    assert line.endswith(
+        "user is not logged in; log in with: wandb login, or put WANDB_MODE=offline before the"
+        " command, which keeps the run in files that wandb sync sends later"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("fails", ["broken", "silent", "gone"])
+def test_without_an_answer_at_the_beginning_the_run_is_kept_in_files(
+    fails, server, tmp_path, quick_end, monkeypatch, capsys
+):
+    break_off(server, fails)
+    assert pretrained(tmp_path / "run") == 0
+    said = capsys.readouterr().err
+    assert f"logger=wandb: no answer from {os.environ['WANDB_BASE_URL']}: " in said
+    assert f"wandb sync {tmp_path}/run/wandb/offline-run-*" in said
+    assert not server.runs
+    wandb.teardown()  # the file is written to its end
+    written = Written(tmp_path / "run")
+    assert [row["trainer/global_step"] for row in written.history()] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("fails", ["broken", "silent", "forbidden"])
+def test_a_server_that_fails_later_is_not_the_end_of_a_run(
+    fails, server, tmp_path, quick_end, capsys
+):
+    server.after["ArtifactByID"] = lambda: break_off(server, fails)
+    began = time.monotonic()
+    assert pretrained(tmp_path / "run", "logger.finish_timeout=2") == 0
+    assert time.monotonic() - began < 20
+    assert (tmp_path / "run" / "summary.json").is_file()
+    said = capsys.readouterr().err
+    if fails == "forbidden":  # the client gives up, and says so itself
+        assert "Some run data will not be synced" in said
+        assert "logger=wandb" not in said
+        return
+    (line,) = [line for line in said.splitlines() if "logger=wandb" in line]
+    (folder,) = (tmp_path / "run" / "wandb").glob("run-*")
+    assert f"take all of it within 2 s; send the rest with: wandb sync {folder}; " in line

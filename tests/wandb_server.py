@@ -64,7 +64,7 @@ class Run:
             "eventsLineCount": 0,
             "historyTail": tail,
             "eventsTail": "[]",
-            "wandbConfig": None,
+            "wandbConfig": json.dumps({"t": self.config["_wandb"]["t"]}),  # of one that has begun
         }
 
 
@@ -90,7 +90,8 @@ class Artifact:
 class Server:
     """What the server holds, and how it fails: ``status`` for every answer, or none (``silent``).
 
-    ``asked``: names of operations and other requests, in order.
+    ``asked``: names of operations and other requests, in order. ``after``: what happens once one
+    was answered.
     """
 
     def __init__(self) -> None:
@@ -100,6 +101,7 @@ class Server:
         self.asked: list[str] = []
         self.unknown: list[str] = []
         self.places: dict[str, Callable[[bytes], None]] = {}
+        self.after: dict[str, Callable[[], None]] = {}
         self.status = 200
         self.silent = False
         self.let_go = threading.Event()
@@ -148,19 +150,28 @@ class Handler(BaseHTTPRequestHandler):
         known = "Basic " + base64.b64encode(f"api:{KEY}".encode()).decode()
         if self.headers.get("authorization") != known:
             return self.json({"errors": [{"message": "user is not logged in"}]}, 401)
-        if found := re.fullmatch("/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path):
+        if found := re.fullmatch("/files/[^/]+/[^/]+/([^/]+)/(file_stream)", self.path):
             stream(held.runs[found[1]], json.loads(body))
-            return self.json({"exitcode": None, "limits": {}})
-        if self.path != "/graphql":
+            name = found[2]
+            self.json({"exitcode": None, "limits": {}})
+        elif self.path == "/graphql" and body:
+            asked = json.loads(body)
+            (name,) = re.search(r"(?:query|mutation)\s+(\w+)", asked["query"]).groups()  # type: ignore[union-attr]
+            self.json(self.told(name, asked.get("variables") or {}))
+        else:
             return self.json({}, 404)
-        asked = json.loads(body)
-        name = re.search(r"(?:query|mutation)\s+(\w+)", asked["query"])[1]  # type: ignore[index]
         held.asked.append(name)
+        if happens := held.after.get(name):
+            happens()
+        return None
+
+    def told(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a question of GraphQL."""
+        held: Server = self.server.held  # type: ignore[attr-defined]
         if name not in ANSWERS:
             held.unknown.append(name)
-            return self.json({"data": None, "errors": [{"message": f"cannot answer {name}"}]})
-        given = asked.get("variables") or {}
-        return self.json({"data": ANSWERS[name](held, given.get("input", given))})
+            return {"data": None, "errors": [{"message": f"cannot answer {name}"}]}
+        return {"data": ANSWERS[name](held, given.get("input", given))}
 
     def json(self, content: Any, status: int = 200) -> None:
         body = json.dumps(content).encode()

@@ -12,7 +12,7 @@ import yaml
 
 @dataclass
 class Sweep:
-    """A sweep as its YAML file says it; ``given``: the arguments of each run that was handed out."""
+    """A sweep as its YAML file says it; ``given``: the arguments of each run, by its id."""
 
     name: str
     config: dict[str, Any]

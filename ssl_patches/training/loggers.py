@@ -10,8 +10,10 @@ from pathlib import Path
 
 from lightning.pytorch.loggers import Logger
 
+from ssl_patches.training.rows import report
 from ssl_patches.training.trackers.tensorboard_run import TensorBoardRun
 from ssl_patches.training.trackers.tracked import study_of
+from ssl_patches.training.trackers.wandb_account import taken_by_server
 from ssl_patches.training.trackers.wandb_run import WandbRun, in_sweep
 
 
@@ -26,6 +28,7 @@ def wandb_logger(
     tags: list[str] | None = None,
     job_type: str = "pretrain",
     artifacts: bool = True,
+    finish_timeout: float = 600,
 ) -> WandbRun:
     """Make a logger for Weights & Biases. A resumed run goes on: the id comes from ``run_dir``.
 
@@ -37,9 +40,24 @@ def wandb_logger(
     encoder and data; null: none. ``job_type``: what kind of run it is. Why: tables of ``compare``
     have their own kind. ``artifacts``: keep the exported encoder as an artifact, with the
     fingerprint of its data. Why: an encoder is what a run is for; its files are named, not copied.
+    ``finish_timeout``: seconds that the end of a run waits for W&B's server, above 0; files that it
+    does not get in time stay, and ``wandb sync`` sends them. Why: ten minutes send the encoder over
+    a slow line; W&B itself waits for a server that is gone without an end. ValueError where the
+    server does not take the user.
     """
     path, swept = run_dir.resolve(), in_sweep()
+    if finish_timeout <= 0:
+        raise ValueError(
+            f"logger.finish_timeout={finish_timeout:g}: must be above 0; the default is"
+            " logger.finish_timeout=600"
+        )
     alone = not swept if offline is None else offline
+    if not alone and not taken_by_server():
+        report(
+            f"logger=wandb: {path / 'wandb'} keeps the run in files; send them with: wandb sync"
+            f" {path}/wandb/offline-run-*"
+        )
+        alone = True
     return WandbRun(
         save_dir=run_dir,
         project=project,
@@ -52,6 +70,7 @@ def wandb_logger(
         resume=None if swept else "allow",
         mode="offline" if alone else None,
         artifacts=artifacts,
+        finish_timeout=finish_timeout,
     )
 
 
