@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -42,15 +44,18 @@ def sent(tmp_path_factory, home) -> tuple[Server, Path]:
 
 @pytest.fixture
 def run(sent) -> Run:
+    """That run on the server."""
     server, run_dir = sent
     assert list(server.runs) == [run_id(run_dir)]
     return server.runs[run_id(run_dir)]
 
 
+@pytest.mark.slow
 def test_the_client_asks_for_nothing_that_the_stub_should_know(sent):
     assert set(sent[0].unknown) <= wandb_server.NEWER
 
 
+@pytest.mark.slow
 def test_a_run_has_name_group_job_type_and_tags(run, sent):
     said = {key: run.said[key] for key in ("displayName", "groupName", "jobType", "project")}
     assert list(said.values()) == ["sent", "mine", "pretrain", "ssl_patches"]
@@ -58,12 +63,14 @@ def test_a_run_has_name_group_job_type_and_tags(run, sent):
     assert run.exits == [0]
 
 
+@pytest.mark.slow
 def test_settings_are_nested_config(run, sent):
     saved = json.loads(json.dumps(config.load(sent[1] / "config.yaml")))
     kept = {key: value for key, value in saved.items() if value not in (None, {})}  # W&B's rule
     assert {key: run.config[key] for key in kept} == kept
 
 
+@pytest.mark.slow
 def test_images_seen_are_the_x_axis_and_rows_are_those_of_the_run(run, sent):
     defined = run.config["_wandb"]["m"]  # 1: name, 2: pattern, 5: which of them is the axis
     (every,) = [each for each in defined if each.get("2") == "*"]
@@ -74,6 +81,7 @@ def test_images_seen_are_the_x_axis_and_rows_are_those_of_the_run(run, sent):
     assert all(row["images"] == 16 * row.get("trainer/global_step", 0) for row in run.rows)
 
 
+@pytest.mark.slow
 def test_results_floors_and_health_are_the_summary(run, sent):
     summary = json.loads((sent[1] / "summary.json").read_text())
     for row in summary["results"]:
@@ -83,6 +91,7 @@ def test_results_floors_and_health_are_the_summary(run, sent):
     assert run.summary["data_fingerprint"] == summary["data_fingerprint"]
 
 
+@pytest.mark.slow
 def test_pictures_are_uploaded_under_the_names_that_rows_give(run):
     shown = {key: row[key] for row in run.rows for key in row if key.startswith("previews/")}
     assert {"previews/jigsaw", "previews/patches", "previews/neighbours"} <= shown.keys()
@@ -91,6 +100,7 @@ def test_pictures_are_uploaded_under_the_names_that_rows_give(run):
             assert run.files[file].startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_encoder_is_uploaded_with_its_card_and_comes_from_the_data(run, sent):
     server, run_dir = sent
     (data,), (encoder,) = server.of_type("dataset"), server.of_type("model")
@@ -110,6 +120,7 @@ def test_the_encoder_is_uploaded_with_its_card_and_comes_from_the_data(run, sent
     assert listed.keys() == files.keys()
 
 
+@pytest.mark.slow
 def test_an_alarm_is_an_alert(run, sent):
     (alarm,) = json.loads((sent[1] / "alarms.json").read_text())
     (alert,) = run.alerts
@@ -135,6 +146,18 @@ def break_off(server: Server, how: str) -> None:
         server.status = {"broken": 500, "forbidden": 401}[how]
 
 
+def sync(server: Server, home: Path, folder: Path) -> None:
+    """Send what was not sent, as a user does it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "wandb", "sync", "--include-online", str(folder)],
+        env={**os.environ, **wandb_server.environment(server, home)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.fixture
 def server(tmp_path_factory, home, monkeypatch):
     """A server of which the client of this process waits a second for an answer."""
@@ -151,6 +174,9 @@ def pretrained(run_dir: Path, *words: str) -> int:
 def test_a_resumed_run_goes_on_under_the_same_id(server, tmp_path, quick_end):
     assert pretrained(tmp_path / "run") == 0
     (run,) = server.runs.values()
+    assert (run.name, run.said["displayName"]) == (run_id(tmp_path / "run"), "run")
+    assert run.said["tags"] == ["jigsaw", "vit_tiny_patch16_224", "embedded"]
+    assert run.used == [data.name for data in server.of_type("dataset")]
     before = list(run.rows)
     assert pretrained(tmp_path / "run", "resume=true", "budget.images=96") == 0
     assert list(server.runs) == [run.name]
@@ -173,7 +199,9 @@ def test_a_user_whom_the_server_does_not_know_is_told_before_anything_is_written
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("fails", ["broken", "silent", "gone"])
+@pytest.mark.parametrize(
+    "fails", ["broken", "gone", pytest.param("silent", marks=pytest.mark.slow)]
+)
 def test_without_an_answer_at_the_beginning_the_run_is_kept_in_files(
     fails, server, tmp_path, quick_end, monkeypatch, capsys
 ):
@@ -188,7 +216,9 @@ def test_without_an_answer_at_the_beginning_the_run_is_kept_in_files(
     assert [row["trainer/global_step"] for row in written.history()] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("fails", ["broken", "silent", "forbidden"])
+@pytest.mark.parametrize(
+    "fails", ["broken", "forbidden", pytest.param("silent", marks=pytest.mark.slow)]
+)
 def test_a_server_that_fails_later_is_not_the_end_of_a_run(
     fails, server, tmp_path, quick_end, capsys
 ):
@@ -204,4 +234,25 @@ def test_a_server_that_fails_later_is_not_the_end_of_a_run(
         return
     (line,) = [line for line in said.splitlines() if "logger=wandb" in line]
     (folder,) = (tmp_path / "run" / "wandb").glob("run-*")
-    assert f"take all of it within 2 s; send the rest with: wandb sync {folder}; " in line
+    assert (
+        f"take all of it within 2 s; send the rest with: wandb sync --include-online {folder}; "
+        in line
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["at once", "ArtifactByID"])
+def test_what_was_not_sent_is_sent_later(when, server, tmp_path, quick_end, home):
+    if when == "at once":
+        break_off(server, "broken")
+    server.after[when] = lambda: break_off(server, "broken")
+    assert pretrained(tmp_path / "run", "logger.finish_timeout=2") == 0
+    assert not any(run.rows for run in server.runs.values())
+    server.status, server.after = 200, {}
+    (folder,) = (tmp_path / "run" / "wandb").glob("*run-*")
+    wandb.teardown()
+    sync(server, home, folder)
+    (run,) = server.runs.values()
+    assert run.name == run_id(tmp_path / "run")
+    assert [row["trainer/global_step"] for row in run.rows] == [1, 2, 3, 4]
+    assert run.exits[-1] == 0

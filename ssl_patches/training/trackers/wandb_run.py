@@ -136,7 +136,7 @@ class WandbRun(WandbLogger):
         except TimeoutError as error:
             raise TimeoutError(
                 f"the server did not take all of it within {self.finish_timeout:g} s; send the rest"
-                f" with: wandb sync {folder}"
+                f" with: wandb sync --include-online {folder}"
             ) from error
 
 
