@@ -15,8 +15,8 @@ import wandb_server
 from networks import proven_in_this_process
 from runs import rows
 from small import SMALL
+from wandb_answers import Run, Server
 from wandb_files import Written
-from wandb_server import Run, Server
 
 from ssl_patches import config
 from ssl_patches.cli import main

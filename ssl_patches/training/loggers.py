@@ -32,7 +32,8 @@ def wandb_logger(
 ) -> WandbRun:
     """Make a logger for Weights & Biases. A resumed run goes on: the id comes from ``run_dir``.
 
-    ``project``: where runs are sorted in. Why: the package's name. ``entity``: the user or team
+    ``project``: where runs are sorted in; in a sweep of W&B its own. Why: the package's name.
+    ``entity``: the user or team
     that owns the project; null: who is logged in. ``offline``: files only, no account; null: true,
     but in a sweep of W&B, whose server must hear of its runs, what WANDB_MODE says. Why: nothing
     leaves the machine unasked. ``name``: of the run; null: that of its directory. ``group``: runs
