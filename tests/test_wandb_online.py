@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import wandb
+import wandb_answers
 import wandb_server
 from networks import proven_in_this_process
 from runs import rows
@@ -240,6 +242,17 @@ def test_a_server_that_fails_later_is_not_the_end_of_a_run(
     )
 
 
+def test_a_server_that_takes_no_artifacts_is_told_before_training(
+    server, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.delitem(wandb_answers.ANSWERS, "CreateArtifact")
+    assert pretrained(tmp_path / "run") == 1
+    said = capsys.readouterr().err
+    assert "logger=wandb cannot begin: ArtifactSaver.createArtifact: " in said
+    assert "; logger.artifacts=false leaves artifacts out; " in said
+    assert not (tmp_path / "run" / "metrics.csv").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["at once", "ArtifactByID"])
 def test_what_was_not_sent_is_sent_later(when, server, tmp_path, quick_end, home):
@@ -256,3 +269,29 @@ def test_what_was_not_sent_is_sent_later(when, server, tmp_path, quick_end, home
     assert run.name == run_id(tmp_path / "run")
     assert [row["trainer/global_step"] for row in run.rows] == [1, 2, 3, 4]
     assert run.exits[-1] == 0
+
+
+@pytest.mark.slow
+def test_a_run_outlives_the_process_of_the_client(tmp_path, home):
+    """It is the first that is killed where memory is short."""
+    words = [*SMALL, *WORDS, "callbacks=none", "budget.images=4800", f"run_dir={tmp_path / 'run'}"]
+    with wandb_server.serving() as server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ssl_patches", "pretrain", *words],
+            env={**os.environ, **wandb_server.environment(server, home)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        rows_of = tmp_path / "run" / "metrics.csv"
+        while not (rows_of.is_file() and rows_of.stat().st_size):
+            assert process.poll() is None
+            time.sleep(0.1)
+        children = Path(f"/proc/{process.pid}/task").glob("*/children")
+        (core,) = {int(child) for file in children for child in file.read_text().split()}
+        os.kill(core, signal.SIGKILL)
+        _, said = process.communicate(timeout=300)
+    assert process.returncode == 0
+    (line,) = [line for line in said.splitlines() if "logger=wandb" in line]
+    assert "the run is unharmed, all results stand in its own directory" in line
+    assert len(rows(tmp_path / "run")) == 300
+    assert (tmp_path / "run" / "summary.json").is_file()

@@ -33,18 +33,17 @@ def wandb_logger(
     """Make a logger for Weights & Biases. A resumed run goes on: the id comes from ``run_dir``.
 
     ``project``: where runs are sorted in; in a sweep of W&B its own. Why: the package's name.
-    ``entity``: the user or team
-    that owns the project; null: who is logged in. ``offline``: files only, no account; null: true,
-    but in a sweep of W&B, whose server must hear of its runs, what WANDB_MODE says. Why: nothing
-    leaves the machine unasked. ``name``: of the run; null: that of its directory. ``group``: runs
-    that belong together; null: the study or the sweep of the run. ``tags``: more tags than task,
-    encoder and data; null: none. ``job_type``: what kind of run it is. Why: tables of ``compare``
-    have their own kind. ``artifacts``: keep the exported encoder as an artifact, with the
-    fingerprint of its data. Why: an encoder is what a run is for; its files are named, not copied.
-    ``finish_timeout``: seconds that the end of a run waits for W&B's server, above 0; files that it
-    does not get in time stay, and ``wandb sync`` sends them. Why: ten minutes send the encoder over
-    a slow line; W&B itself waits for a server that is gone without an end. ValueError where the
-    server does not take the user.
+    ``entity``: the user or team that owns the project; null: who is logged in. ``offline``: files
+    only, no account; null: true, but in a sweep of W&B, whose server must hear of its runs, what
+    WANDB_MODE says. Why: nothing leaves the machine unasked. ``name``: of the run; null: that of
+    its directory. ``group``: runs that belong together; null: the study or the sweep of the run.
+    ``tags``: more tags than task, encoder and data; null: none. ``job_type``: what kind of run it
+    is. Why: tables of ``compare`` have their own kind. ``artifacts``: keep the exported encoder as
+    an artifact, with the fingerprint of its data. Why: an encoder is what a run is for; its files
+    are named, not copied. ``finish_timeout``: seconds that the end of a run waits for W&B's server,
+    above 0; what it does not get in time stays in files, which ``wandb sync`` sends. Why: ten
+    minutes send an encoder over a slow line; W&B itself waits without an end for a server that is
+    gone. ValueError where the server does not take the user.
     """
     path, swept = run_dir.resolve(), in_sweep()
     if finish_timeout <= 0:

@@ -127,8 +127,12 @@ def tell(logger: Any, act: Callable[[Any], None], *, what: str = "cannot go on")
 
 def refused(logger: Any, what: str, error: Exception) -> str:
     """Say in one line what a logger does not do, and what its library says to that."""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return f"logger={type(logger).__name__.removesuffix('Run').lower()} {what}: {first}"
+    return f"logger={type(logger).__name__.removesuffix('Run').lower()} {what}: {first_line(error)}"
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library says, without a full stop."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def report(line: str) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 
-from ssl_patches.training.rows import report
+from ssl_patches.training.rows import first_line, report
 
 WAIT = 10.0
 """Seconds for an answer, as the client waits for one."""
@@ -35,9 +35,8 @@ def taken_by_server() -> bool:
     except Error as error:
         missing = unanswered(settings.base_url) if isinstance(error, AuthenticationError) else None
         if missing is None:
-            said = str(error).strip().splitlines()[0].rstrip(".")
             raise ValueError(
-                f"logger=wandb: {said}; log in with: wandb login, or put WANDB_MODE=offline before"
+                f"logger=wandb: {first_line(error)}; log in with: wandb login, or put WANDB_MODE=offline before"
                 " the command, which keeps the run in files that wandb sync sends later"
             ) from error
     report(f"logger=wandb: no answer from {settings.base_url}: {missing}")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import WandbLogger
 
+from ssl_patches.training.rows import first_line
 from ssl_patches.training.trackers.tracked import RunFacts, found_in
 
 if TYPE_CHECKING:
@@ -71,7 +72,18 @@ class WandbRun(WandbLogger):
         run.config.update(dict(facts.config), allow_val_change=True)
         run.config.update({"data_fingerprint": facts.fingerprint}, allow_val_change=True)
         if self.artifacts and not run.offline:
-            run.use_artifact(data_of(facts))
+            self._use(data_of(facts))
+
+    def _use(self, data: Artifact) -> None:
+        """Declare what the run learns from. CommError where the server takes no artifacts."""
+        from wandb.errors import CommError
+
+        try:
+            self.experiment.use_artifact(data)
+        except ValueError as error:
+            raise CommError(
+                f"{first_line(error)}; logger.artifacts=false leaves artifacts out"
+            ) from error
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log a row, and beside it the images that were seen by then."""
