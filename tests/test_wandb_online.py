@@ -254,6 +254,17 @@ def test_a_server_that_takes_no_artifacts_is_told_before_training(
 
 
 @pytest.mark.slow
+def test_training_does_not_wait_for_a_slow_server(server, tmp_path, quick_end):
+    server.delay = 0.5
+    assert pretrained(tmp_path / "run", "budget.images=640") == 0
+    (run,) = server.runs.values()
+    assert [row["trainer/global_step"] for row in run.rows] == list(range(1, 41))
+    assert run.exits == [0]
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["budget_used"]["seconds"] < 40 * server.delay / 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["at once", "ArtifactByID"])
 def test_what_was_not_sent_is_sent_later(when, server, tmp_path, quick_end, home):
     if when == "at once":

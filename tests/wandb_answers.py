@@ -91,6 +91,7 @@ class Server:
         self.after: dict[str, Callable[[], None]] = {}
         self.status = 200
         self.silent = False
+        self.delay = 0.0  # seconds before each answer
         self.let_go = threading.Event()
         self.address = ""
 

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,6 +50,7 @@ class Handler(BaseHTTPRequestHandler):
             held.let_go.wait()
             self.close_connection = True
             return None
+        time.sleep(held.delay)
         if held.status != 200:
             return self.json({"errors": [{"message": "made up"}]}, held.status)
         if keep := held.places.get(self.path):

@@ -36,8 +36,9 @@ def taken_by_server() -> bool:
         missing = unanswered(settings.base_url) if isinstance(error, AuthenticationError) else None
         if missing is None:
             raise ValueError(
-                f"logger=wandb: {first_line(error)}; log in with: wandb login, or put WANDB_MODE=offline before"
-                " the command, which keeps the run in files that wandb sync sends later"
+                f"logger=wandb: {first_line(error)}; log in with: wandb login, or put"
+                " WANDB_MODE=offline before the command, which keeps the run in files that wandb"
+                " sync sends later"
             ) from error
     report(f"logger=wandb: no answer from {settings.base_url}: {missing}")
     return False
