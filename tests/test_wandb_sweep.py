@@ -1,12 +1,15 @@
-"""The example sweeps, as an agent of W&B runs them: no account, the client's own words."""
+"""The example sweeps, as an agent of W&B runs them: no account, and a stub for the server."""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import wandb_server
 import yaml
 from small import REPOSITORY, SMALL
 from wandb_files import Written
@@ -60,8 +63,6 @@ def test_every_way_of_sweeping_is_shown_and_the_clients_schema_takes_it():
 
 @pytest.mark.slow
 def test_runs_of_an_agent_are_runs_that_compare_reads(tmp_path):
-    import os
-
     sweep = yaml.safe_load(SWEEPS[1].read_text(encoding="utf-8"))
     for end, run in ((0, "first"), (-1, "last")):
         env = {**os.environ, "WANDB_SWEEP_ID": "s7", "WANDB_RUN_ID": run, "WANDB_MODE": "offline"}
@@ -83,3 +84,47 @@ def test_runs_of_an_agent_are_runs_that_compare_reads(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_sweep_and_agent_work_as_they_are(tmp_path):
+    """The client's own commands: a sweep is made, and an agent starts our command for each run."""
+    sweep = yaml.safe_load((SWEEPS[1].parent / "grid.yaml").read_text(encoding="utf-8"))
+    sweep["command"][-1:-1] = [*SMALL, "budget.flops=null"]
+    sweep["parameters"]["seed"]["values"] = [0]
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(sweep))
+    program = tmp_path / "bin" / "ssl-patches"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m ssl_patches "$@"\n')
+    program.chmod(0o755)
+    with wandb_server.serving() as server:
+        env = {**os.environ, **wandb_server.environment(server, tmp_path / "home")}
+        env["PATH"] = f"{program.parent}:{env['PATH']}"
+        for words in (["sweep", "grid.yaml"], ["agent", "me/ssl_patches/sweep0"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "wandb", *words],
+                env=env,
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+    given = server.sweeps["sweep0"].given
+    assert [args["task"] for args in given.values()] == ["jigsaw", "masked"]
+    assert list(server.runs) == list(given)
+    for name, run in server.runs.items():
+        said = {key: run.said[key] for key in ("sweep", "groupName", "project")}
+        assert said == {"sweep": "sweep0", "groupName": "sweep0", "project": "ssl_patches"}
+        assert run.exits == [0]
+        assert any(key.startswith("results/") for key in run.summary)
+        kept = yaml.safe_load((tmp_path / f"runs/wandb_sweep/{name}/config.yaml").read_text())
+        assert kept["task"]["_target_"].lower().endswith(given[name]["task"])
+    done = subprocess.run(
+        [sys.executable, "-m", "ssl_patches", "compare", "runs/wandb_sweep", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {"jigsaw", "masked"} <= set(re.findall(r"jigsaw|masked", done.stdout))

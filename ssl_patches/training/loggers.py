@@ -10,8 +10,10 @@ from pathlib import Path
 
 from lightning.pytorch.loggers import Logger
 
+from ssl_patches.training.rows import report
 from ssl_patches.training.trackers.tensorboard_run import TensorBoardRun
 from ssl_patches.training.trackers.tracked import study_of
+from ssl_patches.training.trackers.wandb_account import taken_by_server
 from ssl_patches.training.trackers.wandb_run import WandbRun, in_sweep
 
 
@@ -26,20 +28,36 @@ def wandb_logger(
     tags: list[str] | None = None,
     job_type: str = "pretrain",
     artifacts: bool = True,
+    finish_timeout: float = 600,
 ) -> WandbRun:
     """Make a logger for Weights & Biases. A resumed run goes on: the id comes from ``run_dir``.
 
-    ``project``: where runs are sorted in. Why: the package's name. ``entity``: the user or team
-    that owns the project; null: who is logged in. ``offline``: files only, no account; null: true,
-    but in a sweep of W&B, whose server must hear of its runs, what WANDB_MODE says. Why: nothing
-    leaves the machine unasked. ``name``: of the run; null: that of its directory. ``group``: runs
-    that belong together; null: the study or the sweep of the run. ``tags``: more tags than task,
-    encoder and data; null: none. ``job_type``: what kind of run it is. Why: tables of ``compare``
-    have their own kind. ``artifacts``: keep the exported encoder as an artifact, with the
-    fingerprint of its data. Why: an encoder is what a run is for; its files are named, not copied.
+    ``project``: where runs are sorted in; in a sweep of W&B its own. Why: the package's name.
+    ``entity``: the user or team that owns the project; null: who is logged in. ``offline``: files
+    only, no account; null: true, but in a sweep of W&B, whose server must hear of its runs, what
+    WANDB_MODE says. Why: nothing leaves the machine unasked. ``name``: of the run; null: that of
+    its directory. ``group``: runs that belong together; null: the study or the sweep of the run.
+    ``tags``: more tags than task, encoder and data; null: none. ``job_type``: what kind of run it
+    is. Why: tables of ``compare`` have their own kind. ``artifacts``: keep the exported encoder as
+    an artifact, with the fingerprint of its data. Why: an encoder is what a run is for; its files
+    are named, not copied. ``finish_timeout``: seconds that the end of a run waits for W&B's server,
+    above 0; what it does not get in time stays in files, which ``wandb sync`` sends. Why: ten
+    minutes send an encoder over a slow line; W&B itself waits without an end for a server that is
+    gone. ValueError where the server does not take the user.
     """
     path, swept = run_dir.resolve(), in_sweep()
+    if finish_timeout <= 0:
+        raise ValueError(
+            f"logger.finish_timeout={finish_timeout:g}: must be above 0; the default is"
+            " logger.finish_timeout=600"
+        )
     alone = not swept if offline is None else offline
+    if not alone and not taken_by_server():
+        report(
+            f"logger=wandb: {path / 'wandb'} keeps the run in files; send them with: wandb sync"
+            f" {path}/wandb/offline-run-*"
+        )
+        alone = True
     return WandbRun(
         save_dir=run_dir,
         project=project,
@@ -52,6 +70,7 @@ def wandb_logger(
         resume=None if swept else "allow",
         mode="offline" if alone else None,
         artifacts=artifacts,
+        finish_timeout=finish_timeout,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -45,11 +45,9 @@ class Rows:
     def log(self, trainer: L.Trainer, row: Mapping[str, float], *, prefix: str = "") -> None:
         """Write a row to the file and, with ``prefix`` before its names, to the loggers."""
         self.append(row)
+        named = {f"{prefix}{key}": value for key, value in row.items() if key != "step"}
         for logger in trainer.loggers:
-            logger.log_metrics(
-                {f"{prefix}{key}": value for key, value in row.items() if key != "step"},
-                step=int(row["step"]),
-            )
+            tell(logger, lambda each: each.log_metrics(named, step=int(row["step"])))
 
     def drop_after(self, step: int) -> None:
         """Drop the rows after ``step``: a resumed run writes them again."""
@@ -93,6 +91,48 @@ class TakesAlerts(Protocol):
 
     def alert(self, title: str, text: str) -> None:
         """Send a message."""
+
+
+@runtime_checkable
+class MayBeLost(Protocol):
+    """A logger that a run can go on without: its library may fail, or its server be gone.
+
+    ``lost``: it has failed, and is told nothing more.
+    """
+
+    lost: bool
+
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """Return what its library raises where it cannot go on."""
+
+
+def tell(logger: Any, act: Callable[[Any], None], *, what: str = "cannot go on") -> None:
+    """Call ``act`` with a logger. A run does not end with its record.
+
+    One that may be lost is lost with the first refusal of its library, which is said once; ``what``
+    it is that fails.
+    """
+    if not isinstance(logger, MayBeLost):
+        act(logger)
+    elif not logger.lost:
+        try:
+            act(logger)
+        except logger.refusals() as error:
+            logger.lost = True
+            report(
+                f"{refused(logger, what, error)}; the run is unharmed, all results stand in its own"
+                " directory"
+            )
+
+
+def refused(logger: Any, what: str, error: Exception) -> str:
+    """Say in one line what a logger does not do, and what its library says to that."""
+    return f"logger={type(logger).__name__.removesuffix('Run').lower()} {what}: {first_line(error)}"
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library says, without a full stop."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def report(line: str) -> None:

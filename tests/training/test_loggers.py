@@ -59,6 +59,7 @@ def begun(monkeypatch, run_dir, **settings) -> dict:
 
     asked: dict = {}
     monkeypatch.setattr(wandb, "run", None)
+    monkeypatch.setattr(loggers, "taken_by_server", lambda: True)
     monkeypatch.setattr(wandb, "init", lambda **given: asked.update(given))
     _ = loggers.wandb_logger(run_dir=run_dir, **settings).experiment
     return asked
@@ -107,3 +108,10 @@ def test_what_is_wrong_with_one_of_several_loggers_is_told(words, told):
     with pytest.raises(BadRequest) as caught:
         config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN)
     assert told in str(caught.value)
+
+
+def test_the_end_of_a_run_waits_for_wandb_some_time(no_sweep, monkeypatch, tmp_path):
+    asked = begun(monkeypatch, tmp_path, finish_timeout=5)
+    assert asked["settings"] == {"finish_timeout": 5, "finish_timeout_raises": True}
+    with pytest.raises(ValueError, match="finish_timeout=0: must be above 0"):
+        loggers.wandb_logger(run_dir=tmp_path, finish_timeout=0)

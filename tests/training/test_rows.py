@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from ssl_patches.training.rows import Rows, TakesImages, TakesText, report
+import pytest
+
+from ssl_patches.training.rows import Rows, TakesImages, TakesText, report, tell
 
 
 def test_rows_are_read_back_and_dropped_after_a_step(tmp_path) -> None:
@@ -43,3 +45,38 @@ def test_a_logger_is_asked_for_what_it_takes() -> None:
 def test_a_line_is_reported_on_standard_error(capsys) -> None:
     report("a line")
     assert capsys.readouterr().err == "a line\n"
+
+
+class Lossy:
+    """A logger whose library refuses everything."""
+
+    lost = False
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def refusals(self) -> tuple[type[Exception], ...]:
+        return (OSError,)
+
+    def log_metrics(self, metrics, step=None) -> None:
+        self.asked += 1
+        raise OSError("connection lost\nmore")
+
+
+def test_a_logger_that_refuses_is_told_once_and_left_alone(tmp_path, capsys) -> None:
+    lossy, got = Lossy(), []
+    other = SimpleNamespace(log_metrics=lambda values, step: got.append(step))
+    for step in (1, 2, 3):
+        Rows(tmp_path / "a.csv").log(
+            SimpleNamespace(loggers=[lossy, other]), {"step": step, "x": 1}
+        )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("logger=lossy cannot go on: connection lost; ")
+    assert (lossy.asked, lossy.lost, got) == (1, True, [1, 2, 3])
+
+
+def test_what_is_no_refusal_of_its_library_is_raised() -> None:
+    lossy = Lossy()
+    with pytest.raises(ZeroDivisionError):
+        tell(lossy, lambda _: 1 / 0)
+    assert not lossy.lost

@@ -17,11 +17,20 @@ from statistics import median
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.loggers import Logger
 
 from ssl_patches.config.atomic import write_json
 from ssl_patches.sampler import PatchSampler
 from ssl_patches.tasks.base import PretextTask
-from ssl_patches.training.rows import HELD_OUT, TRAIN, TakesAlerts, TakesText, of_split, report
+from ssl_patches.training.rows import (
+    HELD_OUT,
+    TRAIN,
+    TakesAlerts,
+    TakesText,
+    of_split,
+    report,
+    tell,
+)
 from ssl_patches.types import Metric, accuracies
 
 FILE = "alarms.json"
@@ -94,6 +103,16 @@ class Alarm:
 
     def __str__(self) -> str:
         return f"ALARM {self.name} at step {self.step}: {self.says}. Try: {self.remedy}"
+
+    def log(self, logger: Logger) -> None:
+        """Write it to a logger: a number, and words where it takes them."""
+        logger.log_metrics({f"alarm/{self.name}": 1.0}, step=self.step)
+        if isinstance(logger, TakesText):
+            data: list[list[Any]] = [[self.step, self.says, self.remedy]]
+            columns = ["step", "says", "try"]
+            logger.log_text(key=f"alarm/{self.name}/says", columns=columns, data=data)
+        if isinstance(logger, TakesAlerts):
+            logger.alert(f"{self.name} at step {self.step}", f"{self.says}. Try: {self.remedy}")
 
 
 def of_geometry(task: PretextTask, sampler: PatchSampler) -> Iterator[tuple[str, str]]:
@@ -249,10 +268,4 @@ class Alarms:
         self.save()
         report(str(alarm))
         for logger in trainer.loggers:
-            logger.log_metrics({f"alarm/{name}": 1.0}, step=trainer.global_step)
-            if isinstance(logger, TakesText):
-                data: list[list[Any]] = [[alarm.step, says, alarm.remedy]]
-                columns = ["step", "says", "try"]
-                logger.log_text(key=f"alarm/{name}", columns=columns, data=data)
-            if isinstance(logger, TakesAlerts):
-                logger.alert(f"{name} at step {alarm.step}", f"{says}. Try: {alarm.remedy}")
+            tell(logger, alarm.log)

@@ -22,7 +22,7 @@ from ssl_patches.training.callbacks.health import FEWEST, Health
 from ssl_patches.training.callbacks.observer import Observer, data_of
 from ssl_patches.training.figures import draw_neighbours, draw_patches, draw_task
 from ssl_patches.training.pretrainer import Pretrainer
-from ssl_patches.training.rows import TakesImages
+from ssl_patches.training.rows import TakesImages, tell
 from ssl_patches.types import Features, ImageBatch
 
 EPOCHS, APART = 10.0, 120.0
@@ -180,10 +180,10 @@ def _after(trainer: L.Trainer, module: Pretrainer) -> str:
 
 def _log(trainer: L.Trainer, file: Path) -> None:
     """To the loggers that take images; a task without pictures has left no file."""
+    key, step = f"previews/{file.stem}", trainer.global_step
     for logger in trainer.loggers if file.exists() else ():
-        key, step = f"previews/{file.stem}", trainer.global_step
         if isinstance(logger, TakesImages):
-            logger.log_image(key=key, images=[str(file)], step=step)
+            tell(logger, lambda each: each.log_image(key=key, images=[str(file)], step=step))
 
 
 def fine_map(encoder: Encoder, images: torch.Tensor) -> Features:

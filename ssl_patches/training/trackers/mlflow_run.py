@@ -48,7 +48,8 @@ class MlflowRun(Logger):
 
     ``store``: the address that is tracked to, and of artifacts, None: what the store has for them.
     ``experiment``: where runs are sorted in. ``identity``: of the run directory; a record that
-    carries it goes on. ``model``: keep the exported encoder as a model.
+    carries it goes on. ``model``: keep the exported encoder as a model. ``lost``: it takes nothing
+    more.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class MlflowRun(Logger):
         self.store, self.experiment, self.identity, self.model = store, experiment, identity, model
         self.tags = {"mlflow.runName": run_name, **tags, IDENTITY: identity}
         self.client: Any = None
+        self.lost = False
         self.run_id = ""
 
     @property

@@ -16,7 +16,12 @@ NO_SETTINGS = {"run_dir", "resume", "overwrite", "logger", "callbacks"}
 
 
 class TensorBoardRun(TensorBoardLogger):
-    """A run as TensorBoard keeps it; settings as for Lightning's TensorBoardLogger."""
+    """A run as TensorBoard keeps it; settings as for Lightning's TensorBoardLogger.
+
+    ``lost``: it takes nothing more.
+    """
+
+    lost = False
 
     def refusals(self) -> tuple[type[Exception], ...]:
         """Return the errors of the disk."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -19,7 +19,7 @@ from ssl_patches.config.instantiate import build
 from ssl_patches.config.messages import Failed
 from ssl_patches.config.outside import read_json
 from ssl_patches.config.run_dir import CELL, SUMMARY
-from ssl_patches.training.rows import Rows
+from ssl_patches.training.rows import MayBeLost, Rows, refused, tell
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,8 @@ class RunFacts:
 
 
 @runtime_checkable
-class Tracker(Protocol):
+class Tracker(MayBeLost, Protocol):
     """A logger that is told what a run is and what came of it."""
-
-    def refusals(self) -> tuple[type[Exception], ...]:
-        """Return what its library raises where it cannot go on."""
 
     def begin(self, facts: RunFacts) -> None:
         """Take what a run is, before its first step."""
@@ -58,7 +55,8 @@ class Tracker(Protocol):
         """Take ``summary.json`` of a run that is finished; its directory holds the rest."""
 
     def close(self, *, failed: bool) -> None:
-        """End the record; ``failed``: the run was stopped or broke off."""
+        """End the record; ``failed``: the run was stopped or broke off, or its record is not
+        whole."""
 
 
 def loggers_of(node: Mapping[str, Any] | None, run_dir: Path) -> list[Logger]:
@@ -76,42 +74,49 @@ def loggers_of(node: Mapping[str, Any] | None, run_dir: Path) -> list[Logger]:
 def followed(loggers: Sequence[Logger], facts: RunFacts) -> Iterator[None]:
     """Tell all trackers of a run that begins, what came of it, and its end, however it ends.
 
-    Failed where a tracker cannot begin, or where it takes no results: the run itself is whole then.
+    Failed where a tracker cannot begin, when nothing is lost yet. Later the run goes on without it.
     """
     trackers = [logger for logger in loggers if isinstance(logger, Tracker)]
     failed = True
     try:
         for tracker in trackers:
-            with refusals_told(tracker, "cannot begin", facts.run_dir):
-                tracker.begin(facts)
+            _begin(tracker, facts)
         yield
         if (facts.run_dir / SUMMARY).is_file():
             summary = json.loads((facts.run_dir / SUMMARY).read_text(encoding="utf-8"))
             for tracker in trackers:
-                with refusals_told(tracker, "did not take the results", None):
-                    tracker.conclude(facts, summary)
+                tell(
+                    tracker,
+                    lambda each: each.conclude(facts, summary),
+                    what="did not take the results",
+                )
         failed = False
     finally:
         for logger in loggers:
             if isinstance(logger, Tracker):
-                logger.close(failed=failed)
+                _close(logger, failed=failed)
             elif isinstance(logger, WandbLogger):
                 logger.experiment.finish()
 
 
-@contextmanager
-def refusals_told(tracker: Tracker, what: str, run_dir: Path | None) -> Iterator[None]:
-    """Turn what a tracker's library refuses inside into one line. Failed in its place."""
+def _begin(tracker: Tracker, facts: RunFacts) -> None:
     try:
-        yield
+        tracker.begin(facts)
     except tracker.refusals() as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        whose = type(tracker).__name__.removesuffix("Run")
         raise Failed(
-            f"{whose} {what}: {first}; all results of a run stand in its own directory, with"
-            " logger=csv nothing else is written",
-            run_dir,
+            f"{refused(tracker, 'cannot begin', error)}; all results of a run stand in its own"
+            " directory, with logger=csv nothing else is written",
+            facts.run_dir,
         ) from error
+
+
+def _close(tracker: Tracker, *, failed: bool) -> None:
+    """End a record; of one that is lost the refusals have been told."""
+    if not tracker.lost:
+        tell(tracker, lambda each: each.close(failed=failed), what="has not the whole record")
+        return
+    with suppress(*tracker.refusals()):
+        tracker.close(failed=True)
 
 
 def study_of(run_dir: Path) -> str | None:

@@ -13,11 +13,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import WandbLogger
 
+from ssl_patches.training.rows import first_line
 from ssl_patches.training.trackers.tracked import RunFacts, found_in
+
+if TYPE_CHECKING:
+    from wandb import Artifact
 
 LONGEST_TITLE = 63
 LONGEST_NAME = 100
@@ -32,12 +37,16 @@ class WandbRun(WandbLogger):
     """A run as W&B keeps it.
 
     ``artifacts``: keep the exported encoder and the identity of its data as artifacts.
-    ``settings``: as for Lightning's WandbLogger.
+    ``finish_timeout``: seconds that its end waits for the server. ``settings``: as for Lightning's
+    WandbLogger. ``lost``: it takes nothing more.
     """
 
-    def __init__(self, *, artifacts: bool, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.artifacts = artifacts
+    lost = False
+
+    def __init__(self, *, artifacts: bool, finish_timeout: float, **settings: Any) -> None:
+        ends = {"finish_timeout": finish_timeout, "finish_timeout_raises": True}
+        super().__init__(**settings, settings=ends)
+        self.artifacts, self.finish_timeout = artifacts, finish_timeout
         self.batch_size = 0
         self.began = False
         self.shown: set[str] = set()
@@ -49,7 +58,11 @@ class WandbRun(WandbLogger):
         return Error, OSError
 
     def begin(self, facts: RunFacts) -> None:
-        """Begin the run: tags, settings, and images seen as the x axis of every chart."""
+        """Begin the run: tags, settings, images seen as the x axis of every chart, and its data.
+
+        Online the run uses the data's artifact. That waits for the server, which has just answered;
+        at the end of a training it may be gone.
+        """
         self.batch_size = facts.batch_size
         run = self.experiment
         self.began = True
@@ -58,6 +71,19 @@ class WandbRun(WandbLogger):
         run.define_metric("*", step_metric="images", step_sync=True)
         run.config.update(dict(facts.config), allow_val_change=True)
         run.config.update({"data_fingerprint": facts.fingerprint}, allow_val_change=True)
+        if self.artifacts and not run.offline:
+            self._use(data_of(facts))
+
+    def _use(self, data: Artifact) -> None:
+        """Declare what the run learns from. CommError where the server takes no artifacts."""
+        from wandb.errors import CommError
+
+        try:
+            self.experiment.use_artifact(data)
+        except ValueError as error:
+            raise CommError(
+                f"{first_line(error)}; logger.artifacts=false leaves artifacts out"
+            ) from error
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log a row, and beside it the images that were seen by then."""
@@ -85,29 +111,18 @@ class WandbRun(WandbLogger):
             self._keep_encoder(facts, summary)
 
     def _keep_encoder(self, facts: RunFacts, summary: Mapping[str, Any]) -> None:
-        """Record data fingerprint -> run -> encoder."""
+        """Keep the export as an artifact that names the fingerprint of its data."""
         import wandb
 
-        identity = {"data": facts.data, "data_fingerprint": facts.fingerprint}
-        data = wandb.Artifact(
-            artifact_name(f"{facts.data}-{facts.fingerprint[:8]}"),
-            type="dataset",
-            description="Which images a run learned from; the images themselves are not here.",
-            metadata=identity,
-        )
-        with data.new_file("fingerprint.txt") as note:
-            note.write(f"{facts.data} {facts.fingerprint}\n")
         run = self.experiment
         if run.offline:  # what a run uses can be declared to a server only
-            run.log_artifact(data)
-        else:
-            run.use_artifact(data)
+            run.log_artifact(data_of(facts))
         encoder = wandb.Artifact(
             artifact_name(f"encoder-{run.id}"),
             type="model",
             description=f"{facts.encoder}, pretrained by {facts.task}; load it with timm.",
             metadata={
-                **identity,
+                **identity_of(facts),
                 "task": facts.task,
                 "encoder": facts.encoder,
                 "images": summary["budget_used"]["images"],
@@ -124,9 +139,37 @@ class WandbRun(WandbLogger):
         run.log_artifact(encoder)
 
     def close(self, *, failed: bool) -> None:
-        """Finish the run."""
-        if self.began:
+        """Finish the run. TimeoutError where the server did not take all of it in time."""
+        if not self.began:
+            return
+        folder = Path(self.experiment.dir).parent
+        try:
             self.experiment.finish(exit_code=int(failed))
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"the server did not take all of it within {self.finish_timeout:g} s; send the rest"
+                f" with: wandb sync --include-online {folder}"
+            ) from error
+
+
+def identity_of(facts: RunFacts) -> dict[str, str]:
+    """Return which images a run learned from, for the metadata of an artifact."""
+    return {"data": facts.data, "data_fingerprint": facts.fingerprint}
+
+
+def data_of(facts: RunFacts) -> Artifact:
+    """Make the artifact that stands for the images of a run, and holds none."""
+    import wandb
+
+    data = wandb.Artifact(
+        artifact_name(f"{facts.data}-{facts.fingerprint[:8]}"),
+        type="dataset",
+        description="Which images a run learned from; the images themselves are not here.",
+        metadata=identity_of(facts),
+    )
+    with data.new_file("fingerprint.txt") as note:
+        note.write(f"{facts.data} {facts.fingerprint}\n")
+    return data
 
 
 def artifact_name(text: str) -> str:

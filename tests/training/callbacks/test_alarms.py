@@ -175,7 +175,7 @@ def test_an_alarm_goes_once_to_terminal_file_and_logger(tmp_path, capsys):
     (kept,) = json.loads((tmp_path / "alarms.json").read_text())
     assert kept == {"name": "collapse", "step": 7, "says": "all alike", "remedy": TRY["collapse"]}
     assert logger.metrics == [({"alarm/collapse": 1.0}, 7)]
-    assert logger.texts == [("alarm/collapse", [[7, "all alike", TRY["collapse"]]])]
+    assert logger.texts == [("alarm/collapse/says", [[7, "all alike", TRY["collapse"]]])]
 
 
 def test_a_resumed_run_remembers_what_it_said_before_its_checkpoint(tmp_path):

@@ -31,17 +31,19 @@ SUMMARY = {
 class Recorder:
     """What a tracker is told, in order; ``breaks``: where its library refuses to go on."""
 
+    lost = False
+
     def __init__(self, breaks: str = "") -> None:
         self.told: list[object] = []
         self.breaks = breaks
 
     def refusals(self) -> tuple[type[Exception], ...]:
-        return (KeyError,)
+        return (ConnectionError,)
 
     def tell(self, what: str) -> None:
         self.told.append(what)
         if what == self.breaks:
-            raise KeyError("no such server\nmore")
+            raise ConnectionError("no such server\nmore")
 
     def begin(self, facts: RunFacts) -> None:
         self.tell("begin")
@@ -51,6 +53,8 @@ class Recorder:
 
     def close(self, *, failed: bool) -> None:
         self.told.append(("close", failed))
+        if self.breaks == "close":
+            raise ConnectionError("no such server")
 
 
 def facts(run_dir: Path) -> RunFacts:
@@ -78,14 +82,27 @@ def test_a_run_that_breaks_off_is_recorded_as_failed(tmp_path):
     assert one.told == ["begin", ("close", True)]
 
 
-@pytest.mark.parametrize(("breaks", "says"), [("begin", "begin"), ("conclude", "take the results")])
-def test_what_a_tracker_refuses_is_one_line_and_all_are_closed(tmp_path, breaks, says):
-    one, other = Recorder(breaks), Recorder()
-    (tmp_path / "summary.json").write_text(json.dumps(SUMMARY))
-    with pytest.raises(Failed, match=says) as caught, followed([one, other], facts(tmp_path)):
+def test_a_tracker_that_cannot_begin_is_one_line_and_all_are_closed(tmp_path):
+    one, other = Recorder("begin"), Recorder()
+    with (
+        pytest.raises(Failed, match="cannot begin: ") as caught,
+        followed([one, other], facts(tmp_path)),
+    ):
         pass
     assert "\n" not in str(caught.value)
     assert one.told[-1] == other.told[-1] == ("close", True)
+
+
+@pytest.mark.parametrize("breaks", ["conclude", "close"])
+def test_a_run_does_not_end_with_its_record(tmp_path, capsys, breaks):
+    one, other = Recorder(breaks), Recorder()
+    (tmp_path / "summary.json").write_text(json.dumps(SUMMARY))
+    with followed([one, other], facts(tmp_path)):
+        pass
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no such server; the run is unharmed, all results stand in its own directory" in line
+    assert other.told == ["begin", "conclude", ("close", False)]
+    assert one.told[-1] == ("close", breaks == "conclude")  # a record without results has failed
 
 
 def test_numbers_of_a_run_have_a_name_each(tmp_path):
