@@ -12,7 +12,6 @@ bank's size makes the difference.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +29,10 @@ from ssl_patches.evaluation.labels import Kind, check_targets, kind_of, targets
 from ssl_patches.evaluation.probes.base import Probe
 from ssl_patches.evaluation.probes.frozen import Knn, Linear
 from ssl_patches.evaluation.probes.inputs import ProbeInputs
-from ssl_patches.evaluation.probes.table import DEFAULT, check_names, probes_named
+from ssl_patches.evaluation.probes.table import DEFAULT, check_names, own_numbers, probes_named
 from ssl_patches.evaluation.protocol import PROTOCOL
 from ssl_patches.evaluation.record import Record
 from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS, TRAINED, Row
-
-Keys = dict[tuple[str, str], dict[str, Any]]
-"""Of (floor, probe)."""
-Rows = dict[tuple[str, str], list[Row]]
-FLOORS = {RANDOM_INIT, RAW_PIXELS}
 
 
 def score(
@@ -158,10 +152,10 @@ def evaluate_model(
         name: [probe for probe in probes if model is not None or probes[probe].pixels]
         for name, model in models.items()
     }
-    keys = _floor_keys(models, eval_data, kind, probes, fitting) if floors else {}
+    keys = kept.floor_keys(models, eval_data, kind, probes, fitting) if floors else {}
     if floors_cache is not None and not kept.make_folder(floors_cache):
         floors_cache = None
-    known = _recall(floors_cache, keys, data_name)
+    known = kept.recalled(floors_cache, keys, data_name)
     missing = {
         name: [probe for probe in some if (name, probe) not in known]
         for name, some in fitting.items()
@@ -208,7 +202,7 @@ def evaluate_model(
         labels=targets(test.labels, kind),
         predictions=predictions,
         chosen=chosen,
-        protocol=PROTOCOL | _own_numbers(probes),
+        protocol=PROTOCOL | own_numbers(probes),
         data=data | {"fingerprints": _fingerprints(eval_data)},
         classes=eval_data.test.classes if kind == "class" else (),
     )
@@ -218,11 +212,6 @@ def _taken(split: Split, model: str) -> tuple[dict[str, Tensor], Tensor]:
     """Take the features of a model out of a split, which frees them afterwards, and its labels."""
     features = {name: split.features.pop((model, name)) for name in split.names(model)}
     return features, split.labels
-
-
-def _own_numbers(probes: Mapping[str, Probe]) -> dict[str, Any]:
-    """Return the numbers of the probes that the protocol does not hold, by probe."""
-    return {name: dict(probe.protocol) for name, probe in probes.items() if probe.protocol}
 
 
 def _inputs(
@@ -276,48 +265,3 @@ def _fingerprints(eval_data: EvalData) -> list[str] | None:
     """Return the fingerprints of train and test, or None if either has none."""
     found = [source.fingerprint() for source in (eval_data.train, eval_data.test)]
     return found if all(found) else None
-
-
-def _floor_keys(
-    models: Mapping[str, nn.Module | None],
-    eval_data: EvalData,
-    kind: Kind,
-    probes: Mapping[str, Probe],
-    fitting: Mapping[str, Sequence[str]],
-) -> Keys:
-    """Return what the metrics of each floor depend on; nothing where data cannot be recognised."""
-    images = [source.kept_key() for source in (eval_data.train, eval_data.test)]
-    if not all(images):
-        return {}
-    seen = {
-        "mean": list(eval_data.mean),
-        "std": list(eval_data.std),
-        "image_size": eval_data.image_size,
-    }
-    common = {
-        "data": images,
-        "labels": kind,
-        "limits": [eval_data.limit_train, eval_data.limit_test],
-        **seen,
-    }
-    keys: Keys = {}
-    for floor in FLOORS & models.keys():
-        own: dict[str, Any] = {"floor": floor}
-        if (model := models[floor]) is not None:
-            own |= {"precision": eval_data.precision, "weights": kept.digest(model)}
-        for probe in (name for name in fitting[floor] if not probes[name].keeps):
-            numbers = PROTOCOL | _own_numbers({probe: probes[probe]})
-            keys[floor, probe] = common | own | {"probe": probe, "protocol": numbers}
-    return keys
-
-
-def _recall(folder: Path | None, keys: Keys, data_name: str) -> Rows:
-    """Read the rows of the floors that are kept, under today's name of the data."""
-    if folder is None:
-        return {}
-    found = {which: kept.read_floors(folder, key) for which, key in keys.items()}
-    return {
-        which: [replace(row, data=data_name) for row in rows]
-        for which, rows in found.items()
-        if rows is not None
-    }

@@ -14,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,17 @@ from torch import nn
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.keys import key_of
 from ssl_patches.config.outside import read_json
-from ssl_patches.evaluation.rows import Row
+from ssl_patches.evaluation.features.eval_data import EvalData
+from ssl_patches.evaluation.labels import Kind
+from ssl_patches.evaluation.probes.base import Probe
+from ssl_patches.evaluation.probes.table import own_numbers
+from ssl_patches.evaluation.protocol import PROTOCOL
+from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS, Row
+
+Keys = dict[tuple[str, str], dict[str, Any]]
+"""Of (floor, probe)."""
+Rows = dict[tuple[str, str], list[Row]]
+FLOORS = {RANDOM_INIT, RAW_PIXELS}
 
 
 def digest(model: nn.Module) -> str:
@@ -69,3 +80,48 @@ def make_folder(folder: Path) -> bool:
 
 def _file(folder: Path, key: Mapping[str, Any]) -> Path:
     return folder / f"{key_of(**key)[:24]}.json"
+
+
+def floor_keys(
+    models: Mapping[str, nn.Module | None],
+    eval_data: EvalData,
+    kind: Kind,
+    probes: Mapping[str, Probe],
+    fitting: Mapping[str, Sequence[str]],
+) -> Keys:
+    """Return what the metrics of each floor depend on; nothing where data cannot be recognised."""
+    images = [source.kept_key() for source in (eval_data.train, eval_data.test)]
+    if not all(images):
+        return {}
+    seen = {
+        "mean": list(eval_data.mean),
+        "std": list(eval_data.std),
+        "image_size": eval_data.image_size,
+    }
+    common = {
+        "data": images,
+        "labels": kind,
+        "limits": [eval_data.limit_train, eval_data.limit_test],
+        **seen,
+    }
+    keys: Keys = {}
+    for floor in FLOORS & models.keys():
+        own: dict[str, Any] = {"floor": floor}
+        if (model := models[floor]) is not None:
+            own |= {"precision": eval_data.precision, "weights": digest(model)}
+        for probe in (name for name in fitting[floor] if not probes[name].keeps):
+            numbers = PROTOCOL | own_numbers({probe: probes[probe]})
+            keys[floor, probe] = common | own | {"probe": probe, "protocol": numbers}
+    return keys
+
+
+def recalled(folder: Path | None, keys: Keys, data_name: str) -> Rows:
+    """Read the rows of the floors that are kept, under today's name of the data."""
+    if folder is None:
+        return {}
+    found = {which: read_floors(folder, key) for which, key in keys.items()}
+    return {
+        which: [replace(row, data=data_name) for row in rows]
+        for which, rows in found.items()
+        if rows is not None
+    }

@@ -31,3 +31,11 @@ def test_a_folder_that_cannot_be_made_is_done_without(tmp_path):
     (tmp_path / "file").write_text("")
     assert not floors.make_folder(tmp_path / "file" / "folder")
     assert floors.make_folder(tmp_path / "folder")
+
+
+def test_kept_rows_are_given_under_todays_name_of_the_data(tmp_path):
+    floors.keep_floors(tmp_path, {"data": "a"}, ROWS)
+    keys = {("random_init", "knn"): {"data": "a"}, ("raw_pixels", "knn"): {"data": "b"}}
+    ((which, (row,)),) = floors.recalled(tmp_path, keys, "renamed").items()
+    assert (which, row.data, row.value) == (("random_init", "knn"), "renamed", 10.0)
+    assert floors.recalled(None, keys, "renamed") == {}

@@ -74,3 +74,8 @@ def check_probes(settings: Mapping[str, Any], prefix: str = "") -> None:
     own = settings.get(GROUP) or {}
     check_names(settings["probes"], f"{prefix}probes", own)
     probes_named(settings["probes"], own)
+
+
+def own_numbers(probes: Mapping[str, Probe]) -> dict[str, Any]:
+    """Return the numbers of the probes that the protocol does not hold, by probe."""
+    return {name: dict(probe.protocol) for name, probe in probes.items() if probe.protocol}

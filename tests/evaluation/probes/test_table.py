@@ -108,3 +108,9 @@ def test_a_run_remembers_the_probe_of_a_folder_and_its_knobs_are_checked(own, ru
 def test_a_target_that_is_no_probe_is_refused():
     with pytest.raises(ValueError, match=r"probes=\[x\]: builtins\.dict is no Probe"):
         table.probes_named(["x"], {"x": {"_target_": "builtins.dict"}})
+
+
+def test_only_probes_with_numbers_of_their_own_say_them():
+    plain, own = Probe(), Probe()
+    own.protocol = {"k": 3}
+    assert table.own_numbers({"plain": plain, "own": own}) == {"own": {"k": 3}}
