@@ -47,7 +47,7 @@ class Rows:
         self.append(row)
         named = {f"{prefix}{key}": value for key, value in row.items() if key != "step"}
         for logger in trainer.loggers:
-            tell(logger, lambda each: each.log_metrics(named, step=int(row["step"])))
+            tell_logger(logger, lambda each: each.log_metrics(named, step=int(row["step"])))
 
     def drop_after(self, step: int) -> None:
         """Drop the rows after ``step``: a resumed run writes them again."""
@@ -106,7 +106,7 @@ class MayBeLost(Protocol):
         """Return what its library raises where it cannot go on."""
 
 
-def tell(logger: Any, act: Callable[[Any], None], *, what: str = "cannot go on") -> None:
+def tell_logger(logger: Any, act: Callable[[Any], None], *, what: str = "cannot go on") -> None:
     """Call ``act`` with a logger. A run does not end with its record.
 
     One that may be lost is lost with the first refusal of its library, which is said once; ``what``
@@ -120,12 +120,12 @@ def tell(logger: Any, act: Callable[[Any], None], *, what: str = "cannot go on")
         except logger.refusals() as error:
             logger.lost = True
             report(
-                f"{refused(logger, what, error)}; the run is unharmed, all results stand in its own"
-                " directory"
+                f"{refusal_of(logger, what, error)}; the run is unharmed, all results stand in its"
+                " own directory"
             )
 
 
-def refused(logger: Any, what: str, error: Exception) -> str:
+def refusal_of(logger: Any, what: str, error: Exception) -> str:
     """Say in one line what a logger does not do, and what its library says to that."""
     return f"logger={type(logger).__name__.removesuffix('Run').lower()} {what}: {first_line(error)}"
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ssl_patches.training.rows import Rows, TakesImages, TakesText, report, tell
+from ssl_patches.training.rows import Rows, TakesImages, TakesText, report, tell_logger
 
 
 def test_rows_are_read_back_and_dropped_after_a_step(tmp_path) -> None:
@@ -78,5 +78,5 @@ def test_a_logger_that_refuses_is_told_once_and_left_alone(tmp_path, capsys) -> 
 def test_what_is_no_refusal_of_its_library_is_raised() -> None:
     lossy = Lossy()
     with pytest.raises(ZeroDivisionError):
-        tell(lossy, lambda _: 1 / 0)
+        tell_logger(lossy, lambda _: 1 / 0)
     assert not lossy.lost

@@ -29,7 +29,7 @@ from ssl_patches.training.rows import (
     TakesText,
     of_split,
     report,
-    tell,
+    tell_logger,
 )
 from ssl_patches.types import Metric, accuracies
 
@@ -268,4 +268,4 @@ class Alarms:
         self.save()
         report(str(alarm))
         for logger in trainer.loggers:
-            tell(logger, alarm.log)
+            tell_logger(logger, alarm.log)

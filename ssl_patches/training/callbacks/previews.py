@@ -22,7 +22,7 @@ from ssl_patches.training.callbacks.health import FEWEST, Health
 from ssl_patches.training.callbacks.observer import Observer, data_of
 from ssl_patches.training.figures import draw_neighbours, draw_patches, draw_task
 from ssl_patches.training.pretrainer import Pretrainer
-from ssl_patches.training.rows import TakesImages, tell
+from ssl_patches.training.rows import TakesImages, tell_logger
 from ssl_patches.types import Features, ImageBatch
 
 EPOCHS, APART = 10.0, 120.0
@@ -183,7 +183,7 @@ def _log(trainer: L.Trainer, file: Path) -> None:
     key, step = f"previews/{file.stem}", trainer.global_step
     for logger in trainer.loggers if file.exists() else ():
         if isinstance(logger, TakesImages):
-            tell(logger, lambda each: each.log_image(key=key, images=[str(file)], step=step))
+            tell_logger(logger, lambda each: each.log_image(key=key, images=[str(file)], step=step))
 
 
 def fine_map(encoder: Encoder, images: torch.Tensor) -> Features:

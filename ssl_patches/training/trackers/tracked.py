@@ -19,7 +19,7 @@ from ssl_patches.config.instantiate import build
 from ssl_patches.config.messages import Failed
 from ssl_patches.config.outside import read_json
 from ssl_patches.config.run_dir import CELL, SUMMARY
-from ssl_patches.training.rows import MayBeLost, Rows, refused, tell
+from ssl_patches.training.rows import MayBeLost, Rows, refusal_of, tell_logger
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def followed(loggers: Sequence[Logger], facts: RunFacts) -> Iterator[None]:
         if (facts.run_dir / SUMMARY).is_file():
             summary = json.loads((facts.run_dir / SUMMARY).read_text(encoding="utf-8"))
             for tracker in trackers:
-                tell(
+                tell_logger(
                     tracker,
                     lambda each: each.conclude(facts, summary),
                     what="did not take the results",
@@ -104,7 +104,7 @@ def _begin(tracker: Tracker, facts: RunFacts) -> None:
         tracker.begin(facts)
     except tracker.refusals() as error:
         raise Failed(
-            f"{refused(tracker, 'cannot begin', error)}; all results of a run stand in its own"
+            f"{refusal_of(tracker, 'cannot begin', error)}; all results of a run stand in its own"
             " directory, with logger=csv nothing else is written",
             facts.run_dir,
         ) from error
@@ -113,7 +113,9 @@ def _begin(tracker: Tracker, facts: RunFacts) -> None:
 def _close(tracker: Tracker, *, failed: bool) -> None:
     """End a record; of one that is lost the refusals have been told."""
     if not tracker.lost:
-        tell(tracker, lambda each: each.close(failed=failed), what="has not the whole record")
+        tell_logger(
+            tracker, lambda each: each.close(failed=failed), what="has not the whole record"
+        )
         return
     with suppress(*tracker.refusals()):
         tracker.close(failed=True)

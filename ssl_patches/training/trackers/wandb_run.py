@@ -44,8 +44,10 @@ class WandbRun(WandbLogger):
     lost = False
 
     def __init__(self, *, artifacts: bool, finish_timeout: float, **settings: Any) -> None:
+        # Trap: with a limit the end of an offline run does not wait until its file is written.
+        offline = "offline" in (settings.get("mode"), os.environ.get("WANDB_MODE"))
         ends = {"finish_timeout": finish_timeout, "finish_timeout_raises": True}
-        super().__init__(**settings, settings=ends)
+        super().__init__(**settings, settings={} if offline else ends)
         self.artifacts, self.finish_timeout = artifacts, finish_timeout
         self.batch_size = 0
         self.began = False
@@ -72,7 +74,7 @@ class WandbRun(WandbLogger):
         run.config.update(dict(facts.config), allow_val_change=True)
         run.config.update({"data_fingerprint": facts.fingerprint}, allow_val_change=True)
         if self.artifacts and not run.offline:
-            self._use(data_of(facts))
+            self._use(data_artifact(facts))
 
     def _use(self, data: Artifact) -> None:
         """Declare what the run learns from. CommError where the server takes no artifacts."""
@@ -116,7 +118,7 @@ class WandbRun(WandbLogger):
 
         run = self.experiment
         if run.offline:  # what a run uses can be declared to a server only
-            run.log_artifact(data_of(facts))
+            run.log_artifact(data_artifact(facts))
         encoder = wandb.Artifact(
             artifact_name(f"encoder-{run.id}"),
             type="model",
@@ -157,7 +159,7 @@ def identity_of(facts: RunFacts) -> dict[str, str]:
     return {"data": facts.data, "data_fingerprint": facts.fingerprint}
 
 
-def data_of(facts: RunFacts) -> Artifact:
+def data_artifact(facts: RunFacts) -> Artifact:
     """Make the artifact that stands for the images of a run, and holds none."""
     import wandb
 
