@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,14 +32,25 @@ def chunks(data: bytes) -> Iterator[bytes]:
             kept = b""
 
 
+def written_out(file: Path, seconds: float = 60) -> list[Any]:
+    """The records of a run that has ended: W&B's process writes them out a moment after that."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    until = time.monotonic() + seconds
+    while True:
+        records = [Record.FromString(chunk) for chunk in chunks(file.read_bytes())]
+        if any(record.WhichOneof("record_type") == "exit" for record in records):
+            return records
+        assert time.monotonic() < until, f"{file} has no end after {seconds} s"
+        time.sleep(0.05)
+
+
 class Written:
     """What one offline run holds."""
 
     def __init__(self, run_dir: Path) -> None:
-        from wandb.proto.wandb_internal_pb2 import Record
-
         (self.file,) = (run_dir / "wandb").glob("offline-run-*/run-*.wandb")
-        self.records = [Record.FromString(chunk) for chunk in chunks(self.file.read_bytes())]
+        self.records = written_out(self.file)
         self.kinds = Counter(record.WhichOneof("record_type") for record in self.records)
         (self.run, *_) = self.of("run")
 

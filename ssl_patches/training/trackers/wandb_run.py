@@ -44,10 +44,8 @@ class WandbRun(WandbLogger):
     lost = False
 
     def __init__(self, *, artifacts: bool, finish_timeout: float, **settings: Any) -> None:
-        # Trap: with a limit the end of an offline run does not wait until its file is written.
-        offline = "offline" in (settings.get("mode"), os.environ.get("WANDB_MODE"))
         ends = {"finish_timeout": finish_timeout, "finish_timeout_raises": True}
-        super().__init__(**settings, settings={} if offline else ends)
+        super().__init__(**settings, settings=ends)
         self.artifacts, self.finish_timeout = artifacts, finish_timeout
         self.batch_size = 0
         self.began = False
