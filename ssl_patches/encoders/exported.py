@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from ssl_patches.config.check import LARGEST_SIDE
+from ssl_patches.config.hub_names import is_on_hub
 from ssl_patches.config.messages import Failed, closest
 from ssl_patches.config.outside import read_json
 from ssl_patches.config.run_dir import CONFIG as RUN
@@ -187,11 +188,30 @@ class Subject:
     stored_range: Sequence[float] | None = None
 
 
+def of_export(folder: Path) -> Subject:
+    """Open the folder of an export. ExportMismatch where it is not what was written."""
+    net, traits = load_timm_folder(folder)
+    card = read_card(folder)
+    return Subject(
+        net,
+        traits["input_size"][1],
+        traits["mean"],
+        traits["std"],
+        card.get("config"),
+        card.get("data_fingerprint"),
+        stored_range=stored_range_of(card),
+    )
+
+
 def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
-    """Open the model that a word names: a run, an export, or one of timm's.
+    """Open the model that a word names: a run, an export, one of the hub or one of timm's.
 
     ValueError when it is none of them.
     """
+    if is_on_hub(model):
+        from ssl_patches.encoders.hub_model import open_on_hub
+
+        return open_on_hub(model, key)
     place = Path(model)
     if place.is_dir():
         folder = place if (place / CARD).is_file() else place / "encoder"
@@ -200,20 +220,11 @@ def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
                 f"{key}={model}: is a run without an encoder, not finished or with export=none;"
                 f" give it one: ssl-patches export model={model} output={folder}"
             )
-        net, traits = load_timm_folder(folder)
-        card = read_card(folder)
-        return Subject(
-            net,
-            traits["input_size"][1],
-            traits["mean"],
-            traits["std"],
-            card.get("config"),
-            card.get("data_fingerprint"),
-            stored_range=stored_range_of(card),
-        )
+        return of_export(folder)
     if not timm.is_model(model):
         near = closest(model, timm.list_models())
-        hint = f"did you mean '{near}'?" if near else "give a run, an export or a timm name"
+        others = "give a run, an export, hf-hub:USER/NAME or a timm name"
+        hint = f"did you mean '{near}'?" if near else others
         raise ValueError(f"{key}={model}: no such folder, and timm has no such model; {hint}")
     try:
         net = timm.create_model(model, pretrained=pretrained, num_classes=0).eval()
