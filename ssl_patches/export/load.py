@@ -9,7 +9,7 @@ from torch import nn
 
 from ssl_patches.config.words import Place
 from ssl_patches.data.preprocess import Preprocess
-from ssl_patches.encoders.exported import open_model
+from ssl_patches.encoders.subject import open_model
 
 
 class Loaded(NamedTuple):

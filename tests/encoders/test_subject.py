@@ -1,8 +1,9 @@
-"""Models of the hub are opened as they are, by what a stub on loopback serves."""
+"""Opening an encoder: an export, a run, a name of timm, and models of the hub, which is a stub."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import hub_server
@@ -12,10 +13,12 @@ import torch
 from hub_server import Hub
 from networks import proven_in_this_process, write
 from safetensors.torch import save
+from small import REPOSITORY
 
 from ssl_patches import load_encoder
-from ssl_patches.encoders.exported import open_model
+from ssl_patches.encoders.subject import open_model
 
+EXPORT = REPOSITORY / "tests" / "fixtures" / "before_move" / "export"
 NAME = "vit_tiny_patch16_224"
 SIZES = {"img_size": 32, "patch_size": 8, "class_token": False, "global_pool": "avg"}
 SIZES |= {"depth": 1, "embed_dim": 24, "num_heads": 2, "fc_norm": False}
@@ -38,6 +41,24 @@ def of_timm(**config: object) -> dict[str, bytes]:
         "config.json": json.dumps(said | config).encode(),
         "model.safetensors": save(model.state_dict()),
     }
+
+
+def test_an_export_opens_with_its_preprocessing():
+    found = open_model(str(EXPORT), pretrained=True)
+    assert (found.image_size, len(found.mean), found.model.training) == (32, 3, False)
+    assert found.cfg is not None
+
+
+def test_a_name_that_timm_does_not_know_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"model=resnet81: .* did you mean 'resnet"):
+        open_model("resnet81", pretrained=False)
+
+
+def test_a_run_without_an_encoder_says_how_to_give_it_one(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    remedy = f"ssl-patches export model={tmp_path} output={tmp_path / 'encoder'}"
+    with pytest.raises(ValueError, match=re.escape(remedy)):
+        open_model(str(tmp_path), pretrained=True)
 
 
 def test_an_export_that_was_pushed_is_that_export(hub, tmp_path):
