@@ -19,7 +19,7 @@ from PIL import Image, ImageEnhance
 
 from ssl_patches.data.folder import FolderSource
 from ssl_patches.data.walk import find_images
-from ssl_patches.encoders.exported import open_model
+from ssl_patches.encoders.subject import open_model
 from ssl_patches.evaluation.duplicates.command import read_vectors
 from ssl_patches.evaluation.duplicates.findings import Image as Named
 from ssl_patches.evaluation.duplicates.findings import findings

@@ -52,7 +52,8 @@ memory and time, and a picture of the tiles, dry_run.png here.
     ),
     "evaluate": (
         """\
-ssl-patches evaluate model=RUN|EXPORT|TIMM_NAME [data=... KEY=VALUE ...] [--json] [--config-dir DIR]
+ssl-patches evaluate model=RUN|EXPORT|hf-hub:USER/NAME|TIMM_NAME [data=... KEY=VALUE ...] [--json]
+                     [--config-dir DIR]
 
 Probes of the frozen encoder, beside random initialisation and raw pixels, with 95 % intervals.
 The data are those of the run unless given. probes=[knn,linear] unless others are named:
@@ -87,6 +88,7 @@ and McNemar's test.
   ssl-patches evaluate model=runs/a probes=[label_efficiency] rivals=[resnet18,runs/b]
   ssl-patches evaluate model=runs/a/encoder data=folder data.root=labelled_images output=a.npz
   ssl-patches evaluate model=resnet18 data=embedded --json
+  ssl-patches evaluate model=hf-hub:me/my-encoder data=folder data.root=labelled_images
 """
     ),
     "export": (
@@ -141,8 +143,8 @@ Another encoder under that name is replaced with overwrite=true only.
     ),
     "embed": (
         """\
-ssl-patches embed model=RUN|EXPORT|TIMM_NAME output=FILE.parquet [KEY=VALUE ...] [--json]
-                  [--config-dir DIR]
+ssl-patches embed model=RUN|EXPORT|hf-hub:USER/NAME|TIMM_NAME output=FILE.parquet [KEY=VALUE ...]
+                  [--json] [--config-dir DIR]
 
 One row per image: path, split, label, vector. With tiles=N one row for each of N x N tiles, and
 its box (y, x, h, w in pixels of the prepared image). Killed, the same command goes on where it
@@ -154,8 +156,8 @@ was; the file appears when it is whole.
     ),
     "duplicates": (
         """\
-ssl-patches duplicates data.root=DIR model=RUN|EXPORT|TIMM_NAME [output=FILE.csv] [KEY=VALUE ...]
-                       [--json] [--config-dir DIR]
+ssl-patches duplicates data.root=DIR model=RUN|EXPORT|hf-hub:USER/NAME|TIMM_NAME
+                       [output=FILE.csv] [KEY=VALUE ...] [--json] [--config-dir DIR]
 
 Compares the features of all images with each other, whitened over the folder: copies have a
 cosine of similarity=0.6 or more, odd images lie outlier=4 robust deviations further from their

@@ -50,7 +50,7 @@ def hub_name(word: str, key: str = KEY) -> HubName:
     parts = repository.split("/")
     fits = len(parts) == 2 and all(map(PART.fullmatch, parts))
     if not fits or re.search(r"--|\.\.|\.git$", repository):
-        begin = PREFIX if key == KEY else ""
+        begin = "" if key == "hub" else PREFIX
         raise ValueError(
             f"{key}={word}: must be USER/NAME of the hub, of letters, digits, '-', '_' and '.';"
             f" give {key}={begin}USER/NAME"

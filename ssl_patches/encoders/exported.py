@@ -1,4 +1,4 @@
-"""Read an encoder: from an export, a run, or by its timm name."""
+"""Read the folder of an export, and check that it is what was written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,8 @@ from safetensors import SafetensorError
 from torch import nn
 
 from ssl_patches.config.check import LARGEST_SIDE
-from ssl_patches.config.messages import Failed, closest
+from ssl_patches.config.messages import Failed
 from ssl_patches.config.outside import read_json
-from ssl_patches.config.run_dir import CONFIG as RUN
 from ssl_patches.encoders.families import check_arguments
 
 CARD, README = "ssl_patches.json", "README.md"
@@ -171,57 +169,3 @@ def stored_range_of(card: Mapping[str, Any]) -> Sequence[float] | None:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ExportMismatch(f"{CARD}: stored_range is {said!r}, no two numbers; export again")
     return low, high
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model to evaluate, and how it wants its images."""
-
-    model: nn.Module
-    image_size: int
-    mean: Sequence[float]
-    std: Sequence[float]
-    cfg: Mapping[str, Any] | None  # of the run it comes from
-    fingerprint: str | None = None  # of the images it was trained on
-    # stored values that are black and white in images of more than 8 bits; None: by their type
-    stored_range: Sequence[float] | None = None
-
-
-def open_model(model: str, *, pretrained: bool, key: str = "model") -> Subject:
-    """Open the model that a word names: a run, an export, or one of timm's.
-
-    ValueError when it is none of them.
-    """
-    place = Path(model)
-    if place.is_dir():
-        folder = place if (place / CARD).is_file() else place / "encoder"
-        if (place / RUN).is_file() and not folder.is_dir():
-            raise ValueError(
-                f"{key}={model}: is a run without an encoder, not finished or with export=none;"
-                f" give it one: ssl-patches export model={model} output={folder}"
-            )
-        net, traits = load_timm_folder(folder)
-        card = read_card(folder)
-        return Subject(
-            net,
-            traits["input_size"][1],
-            traits["mean"],
-            traits["std"],
-            card.get("config"),
-            card.get("data_fingerprint"),
-            stored_range=stored_range_of(card),
-        )
-    if not timm.is_model(model):
-        near = closest(model, timm.list_models())
-        hint = f"did you mean '{near}'?" if near else "give a run, an export or a timm name"
-        raise ValueError(f"{key}={model}: no such folder, and timm has no such model; {hint}")
-    try:
-        net = timm.create_model(model, pretrained=pretrained, num_classes=0).eval()
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise ValueError(
-            f"{key}={model}: timm's weights cannot be loaded ({reason}); set pretrained=false, or"
-            " name a folder"
-        ) from None
-    own: Any = net.pretrained_cfg
-    return Subject(net, own["input_size"][1], own["mean"], own["std"], None)

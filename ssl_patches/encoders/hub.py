@@ -123,7 +123,7 @@ def _check(folder: Path, said: str) -> None:
     except (ExportMismatch, OSError, ValueError) as error:
         reason = str(error).removeprefix(f"{folder}: ").removesuffix("; export again")
         raise ValueError(
-            f"{said}: cannot be gone on from ({reason}); name a repository that timm or ssl-patches"
+            f"{said}: cannot be read ({reason}); name a repository that timm or ssl-patches"
             " push wrote, or an earlier commit of it"
         ) from None
 

@@ -17,7 +17,7 @@ from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name, other_images
 from ssl_patches.data.index.listing import one_look
 from ssl_patches.data.live import Datasets
-from ssl_patches.encoders.exported import Subject, open_model
+from ssl_patches.encoders.subject import Subject, open_model
 from ssl_patches.evaluation.efficiency.report import leave_report
 from ssl_patches.evaluation.efficiency.rivals import Rival, open_rivals
 from ssl_patches.evaluation.images import check_channels, chosen_data, range_told, say_images

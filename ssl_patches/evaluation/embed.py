@@ -34,7 +34,7 @@ from ssl_patches.data.build import data_name
 from ssl_patches.data.index.listing import one_look
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import ImageSource
-from ssl_patches.encoders.exported import Subject, open_model
+from ssl_patches.encoders.subject import Subject, open_model
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.features.reader import Reader, image_name
 from ssl_patches.evaluation.floors import digest

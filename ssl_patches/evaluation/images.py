@@ -12,7 +12,7 @@ from ssl_patches.config.messages import Say
 from ssl_patches.config.schema import channels_of
 from ssl_patches.data import build as build_data
 from ssl_patches.data.source import ImageSource
-from ssl_patches.encoders.exported import Subject
+from ssl_patches.encoders.subject import Subject
 
 
 def say_images(say: Say, subject: Subject, sources: Sequence[ImageSource], *, of_run: bool) -> None:

@@ -10,7 +10,7 @@ from ssl_patches.config.messages import Say
 from ssl_patches.data import build as build_data
 from ssl_patches.data.live import Datasets
 from ssl_patches.data.masks import HasMasks
-from ssl_patches.encoders.exported import open_model
+from ssl_patches.encoders.subject import open_model
 from ssl_patches.evaluation.labels import kind_of, labelled
 from ssl_patches.evaluation.one_model import record_of
 from ssl_patches.evaluation.probes.table import GROUP, probes_named

@@ -21,7 +21,7 @@ from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders import build as build_encoders
 from ssl_patches.encoders import create
 from ssl_patches.encoders.attention import choose_attention
-from ssl_patches.encoders.exported import Subject
+from ssl_patches.encoders.subject import Subject
 from ssl_patches.evaluation.evaluate import evaluate_model
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.labels import counts, described

@@ -9,7 +9,7 @@ from torch import nn
 
 from ssl_patches.config.words import Place
 from ssl_patches.data.preprocess import Preprocess
-from ssl_patches.encoders.exported import open_model
+from ssl_patches.encoders.subject import open_model
 
 
 class Loaded(NamedTuple):
@@ -23,7 +23,8 @@ class Loaded(NamedTuple):
 
 
 def load_encoder(model: Place, *, pretrained: bool = True) -> Loaded:
-    """Load the encoder of a run directory, an export or a name of timm, as a plain ``nn.Module``.
+    """Load the encoder of a run directory, an export, a repository of the hub
+    (``hf-hub:USER/NAME``) or a name of timm, as a plain ``nn.Module``.
 
     Called on images (B, C, S, S) it gives pooled features (B, dim). ``pretrained`` is about timm
     names only: False gives random weights. ValueError when ``model`` is none of these, or its files

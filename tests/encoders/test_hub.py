@@ -119,7 +119,7 @@ def test_what_cannot_be_had_is_one_line_with_the_remedy(hub):
         "hf-hub:timm/small@v2": "there is no v2 in it; give a branch",
         "hf-hub:timm/small@" + "0" * 40: "there is no 0+ in it",
         "hf-hub:timm/bert": "its config.json names no network of timm",
-        "hf-hub:timm/torn": r"cannot be gone on from \(",
+        "hf-hub:timm/torn": r"cannot be read \(",
     }.items():
         with pytest.raises(ValueError, match=rf"^encoder\.pretrained={word}.*{said}") as error:
             fetched(word)

@@ -22,7 +22,7 @@ from PIL import Image
 from ssl_patches.cli import main
 from ssl_patches.data import FolderSource, ItemSource, ManifestSource
 from ssl_patches.data.decode import decode
-from ssl_patches.encoders import exported
+from ssl_patches.encoders.subject import open_model
 from ssl_patches.evaluation.features.reader import image_name
 
 WORDS = (
@@ -264,7 +264,7 @@ def test_it_runs_at_the_speed_of_the_encoder(here):
         )
         given = given.resized(128)
         export_model(given, here / "big", wanted=Wanted(), card={})
-    model = exported.open_model(str(here / "big"), pretrained=True).model.to(
+    model = open_model(str(here / "big"), pretrained=True).model.to(
         memory_format=torch.channels_last
     )
     images = torch.rand(8, 3, 128, 128).to(memory_format=torch.channels_last)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ssl_patches import config
 from ssl_patches.data import FolderSource
-from ssl_patches.encoders.exported import Subject
+from ssl_patches.encoders.subject import Subject
 from ssl_patches.evaluation.images import chosen_data, range_told, say_images
 
 RUN_DATA = {

@@ -2,7 +2,7 @@
 
 import torch
 
-from ssl_patches.encoders.exported import open_model
+from ssl_patches.encoders.subject import open_model
 from ssl_patches.evaluation.one_model import untrained_of
 
 

@@ -18,7 +18,7 @@ from ssl_patches.data import build as build_data
 from ssl_patches.data.index.listing import one_look
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import ImageSource
-from ssl_patches.encoders.exported import open_model
+from ssl_patches.encoders.subject import open_model
 from ssl_patches.evaluation.duplicates.findings import (
     Findings,
     Image,

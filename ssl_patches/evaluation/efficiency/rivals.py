@@ -18,9 +18,9 @@ import timm
 import torch
 
 from ssl_patches.encoders import create
-from ssl_patches.encoders.exported import Subject, open_model
 from ssl_patches.encoders.hub import check_reachable
 from ssl_patches.encoders.prepared import layout_of_file, prepared_for
+from ssl_patches.encoders.subject import Subject, open_model
 from ssl_patches.evaluation.rows import AGAINST, DIFFERENCE, RANDOM_INIT, RAW_PIXELS, TRAINED
 
 KEY = "rivals"

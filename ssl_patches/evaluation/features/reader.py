@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from ssl_patches.config.plain_text import as_utf8
 from ssl_patches.data.source import ImageSource
 from ssl_patches.encoders.attention import choose_attention
-from ssl_patches.encoders.exported import Subject
 from ssl_patches.encoders.network import Network, Preprocessing
+from ssl_patches.encoders.subject import Subject
 
 
 class Reader:

@@ -24,7 +24,7 @@ from ssl_patches.data import build as build_data
 from ssl_patches.data.decode import decode
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.source import ImageSource
-from ssl_patches.encoders.exported import Subject, open_model
+from ssl_patches.encoders.subject import Subject, open_model
 from ssl_patches.evaluation.duplicates.thumbnails import webp
 from ssl_patches.evaluation.features.extract import frozen
 from ssl_patches.evaluation.features.reader import Reader, image_name

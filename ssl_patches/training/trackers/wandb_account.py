@@ -24,8 +24,9 @@ def taken_by_server() -> bool:
     True also where ``WANDB_MODE`` says that nothing is to be sent. ValueError for a user whom the
     server does not take.
     """
-    import wandb
     from wandb.errors import AuthenticationError, Error
+
+    import wandb
 
     settings = wandb.setup().settings
     if settings.mode not in ("online", "run", "shared"):
@@ -51,5 +52,7 @@ def unanswered(address: str) -> str | None:
             return None
     except urllib.error.HTTPError as error:
         return f"{error.code} {error.reason}" if error.code >= 500 else None
+    except urllib.error.URLError as error:
+        return str(error.reason)
     except OSError as error:
-        return str(getattr(error, "reason", error))
+        return str(error)
