@@ -24,9 +24,8 @@ def taken_by_server() -> bool:
     True also where ``WANDB_MODE`` says that nothing is to be sent. ValueError for a user whom the
     server does not take.
     """
-    from wandb.errors import AuthenticationError, Error
-
     import wandb
+    from wandb.errors import AuthenticationError, Error
 
     settings = wandb.setup().settings
     if settings.mode not in ("online", "run", "shared"):
