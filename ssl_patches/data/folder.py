@@ -19,6 +19,7 @@ from ssl_patches.data.files import FileSource, Reading, read_skip
 from ssl_patches.data.index.images import TableImages
 from ssl_patches.data.index.listing import list_folder
 from ssl_patches.data.index.table import Paths
+from ssl_patches.data.labels import said_alike
 from ssl_patches.data.layout import divide
 from ssl_patches.data.left_out import said
 from ssl_patches.data.source import Request
@@ -101,5 +102,5 @@ class FolderSource(FileSource):
             split_rule=chosen.rule
             + (f"; {len(chosen.images) - len(rows)} skipped" if skipped else ""),
             max_corrupt=max_corrupt,
-            remarks=said([*found.left, *chosen.left]),
+            remarks=[*said([*found.left, *chosen.left]), *said_alike(chosen.classes)],
         )
