@@ -23,18 +23,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_patches.data.opening import load_npy
+from ssl_patches.data.opening import load_npy, npy_of_bytes
 
 NPY, TIFF = (".npy",), (".tif", ".tiff")
+NPY_BEGINS = b"\x93NUMPY"
 Range = tuple[float, float]
 
 
-def read_npy(path: str, *, channels: int) -> NDArray[Any]:
-    """Read an npy file as (C, H, W), values as stored.
+def read_npy(path: str, *, channels: int, data: bytes | None = None) -> NDArray[Any]:
+    """Read an npy file as (C, H, W), values as stored; ``data``: its content, where that is at
+    hand.
 
     Raises what its reader raises; ValueError for another number of channels.
     """
-    return channels_first(load_npy(path), channels=channels)
+    values = load_npy(path) if data is None else npy_of_bytes(data)
+    return channels_first(values, channels=channels)
 
 
 def npy_shape(path: str) -> tuple[int, ...]:

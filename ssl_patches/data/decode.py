@@ -66,8 +66,9 @@ def decode(
     ``data``: the file's content, where ``path`` only names it.
     """
     with reading(path):
-        if data is None and path.lower().endswith(arrays.NPY):
-            stored = Stored(values=arrays.read_npy(path, channels=channels))
+        named = data is None and path.lower().endswith(arrays.NPY)
+        if named or (data is not None and data.startswith(arrays.NPY_BEGINS)):
+            stored = Stored(values=arrays.read_npy(path, channels=channels, data=data))
             return _pixels(stored, channels=channels, size=size, value_range=value_range)
         content = _read_jpeg(path) if data is None else data
         pixels = None if content is None else _decoded(content, channels, size)
