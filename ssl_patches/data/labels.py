@@ -87,6 +87,13 @@ def class_order(labels: Sequence[str]) -> list[str]:
     return [name for _, name in sorted(zip(numbers, names, strict=True))]
 
 
+def one_order(named: Sequence[Sequence[str]]) -> list[str]:
+    """Return one order of the classes that several parts of the images name, each in its own."""
+    if all(list(names) == list(named[0]) for names in named):
+        return list(named[0])
+    return class_order([name for names in named for name in names])
+
+
 def said_alike(classes: Sequence[str]) -> list[str]:
     """Say which classes differ only in upper case or in the way that an accent is stored."""
     spelled: dict[str, list[str]] = {}

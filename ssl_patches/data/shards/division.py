@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_patches.data.labels import class_order, said_alike
+from ssl_patches.data.labels import one_order, said_alike
 from ssl_patches.data.layout import HELD_OUT
 from ssl_patches.data.left_out import LeftOut
 from ssl_patches.data.shards.listing import Shard
@@ -98,7 +98,7 @@ def named_labels(
             f"{where}: {bare:,} shards have numbers as labels and {len(known) - bare:,} have names;"
             " write them alike"
         )
-    classes = _one_order([table.classes for table in known], listed, where)
+    classes = _ordered([table.classes for table in known], listed, where)
     number = {name: at for at, name in enumerate(classes)}
     found = []
     for table in tables:
@@ -112,7 +112,7 @@ def named_labels(
     return found, classes
 
 
-def _one_order(named: Sequence[list[str]], listed: Sequence[str], where: str) -> list[str]:
+def _ordered(named: Sequence[list[str]], listed: Sequence[str], where: str) -> list[str]:
     """Return one order of the classes that shards name. ValueError for one that is not listed."""
     if listed:
         if unknown := sorted({name for names in named for name in names} - set(listed)):
@@ -121,9 +121,7 @@ def _one_order(named: Sequence[list[str]], listed: Sequence[str], where: str) ->
                 " such); add it there, or write the shards again"
             )
         return list(listed)
-    if all(names == named[0] for names in named):
-        return named[0]
-    return class_order([name for names in named for name in names])
+    return one_order(named)
 
 
 def said_of_labels(
