@@ -36,8 +36,8 @@ class HuggingFaceSource(StoredSource):
     ``path``: a folder that ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk`` wrote.
 
     ``image_column``: None takes ``image``, or the first column of images. ``label_column``: None:
-    no labels. The rest as for ``FolderSource``. Of several splits ``train`` and the first of validation and test
-    are taken; a single one is divided 80/20 by the number of a row.
+    no labels. The rest as for ``FolderSource``. Of several splits ``train`` and the first of
+    validation and test are taken; a single one is divided 80/20 by the number of a row.
     """
 
     labels: Tensor
