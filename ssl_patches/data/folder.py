@@ -88,8 +88,8 @@ class FolderSource(FileSource):
             raise ValueError(
                 f"{where}: must hold images for {split}, but has {len(found)} images"
                 f" ({' '.join(SUFFIXES)}) and {self.ignored} other files below it ({chosen.rule}),"
-                f" of which data.skip names {len(skipped)}; set data.root to the folder of the"
-                " images"
+                f" of which data.skip names {len(skipped)}; {_first(found.left)}set data.root to"
+                " the folder of the images"
             )
         super().__init__(
             found,
@@ -104,3 +104,8 @@ class FolderSource(FileSource):
             max_corrupt=max_corrupt,
             remarks=[*said([*found.left, *chosen.left]), *said_alike(chosen.classes)],
         )
+
+
+def _first(left: Sequence[object]) -> str:
+    """Return what is left out first, in words, where something is."""
+    return f"{left[0]}; " if left else ""
