@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 import time
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ssl_patches.config.atomic import replacing
 from ssl_patches.config.locks import exclusive, refuse_others
 from ssl_patches.config.ownership import LEFT, refuse_what_no_run_wrote, strange
 from ssl_patches.config.renamed import with_current_names
@@ -94,6 +96,28 @@ def claim(directory: Path, *, resume: bool, overwrite: bool) -> None:
     for folder, patterns in ((directory, LEFT), ((directory / LAST).parent, ("*.half",))):
         for left in [place for pattern in patterns for place in folder.glob(pattern)]:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
+    newest = newest_checkpoint(directory)
+    if newest.name != LAST.name and newest.is_file():
+        point_at(newest, directory / LAST)
+
+
+def newest_checkpoint(directory: Path) -> Path:
+    """Return ``last.ckpt``, or the newer ``step-N.ckpt`` of a run that was killed before that was
+    pointed at it."""
+    last = directory / LAST
+    newest = max(last.parent.glob("step-*.ckpt"), default=None)
+    if newest is None or not last.is_file():
+        return newest or last
+    return newest if newest.stat().st_mtime_ns > last.stat().st_mtime_ns else last
+
+
+def point_at(file: Path, link: Path) -> None:
+    """Give a file a second name at once; where the file system has no hard links, copy it."""
+    with replacing(link, durable=True) as aside:
+        try:
+            os.link(file, aside)
+        except OSError:
+            shutil.copyfile(file, aside)
 
 
 def delete(directory: Path) -> None:
@@ -120,7 +144,7 @@ def checkpoint_to_resume(
     overwrite: bool,
     former_fingerprint: str = "",
 ) -> dict[str, Any] | None:
-    """Return what ``last.ckpt`` holds, or None when there is nothing to resume.
+    """Return what the newest checkpoint holds, or None when there is nothing to resume.
 
     ``former_fingerprint``: of the images by the rule of before, which checkpoints of then hold.
     ValueError when another run wrote it, or when both keys are set.
@@ -132,14 +156,15 @@ def checkpoint_to_resume(
         )
     if not resume:
         return None
-    if not (directory / LAST).is_file():
+    newest = newest_checkpoint(directory)
+    if not newest.is_file():
         _refuse_lost(directory, origin)
         return None
-    checkpoint = read_checkpoint(directory / LAST)
+    checkpoint = read_checkpoint(newest)
     held = checkpoint["origin"]
     if former_fingerprint and held.get("data_fingerprint") == former_fingerprint:
         held = {**held, "data_fingerprint": origin["data_fingerprint"]}
-    _refuse_other(directory / LAST, held, origin)
+    _refuse_other(newest, held, origin)
     return checkpoint
 
 

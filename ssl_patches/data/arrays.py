@@ -17,24 +17,27 @@ first (C, H, W, and the pages of a TIFF); no channel axis (H, W) is one channel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_patches.data.opening import load_npy
+from ssl_patches.data.opening import load_npy, npy_of_bytes
 
 NPY, TIFF = (".npy",), (".tif", ".tiff")
+NPY_BEGINS = b"\x93NUMPY"
 Range = tuple[float, float]
 
 
-def read_npy(path: str, *, channels: int) -> NDArray[Any]:
-    """Read an npy file as (C, H, W), values as stored.
+def read_npy(path: str, *, channels: int, data: bytes | None = None) -> NDArray[Any]:
+    """Read an npy file as (C, H, W), values as stored; ``data``: its content, where that is at
+    hand.
 
     Raises what its reader raises; ValueError for another number of channels.
     """
-    return channels_first(load_npy(path), channels=channels)
+    values = load_npy(path) if data is None else npy_of_bytes(data)
+    return channels_first(values, channels=channels)
 
 
 def npy_shape(path: str) -> tuple[int, ...]:
@@ -133,3 +136,16 @@ def check_value_range(value_range: Sequence[float] | None) -> Range | None:
             " become black and white; e.g. data.value_range=[0,4095]"
         )
     return float(value_range[0]), float(value_range[1])
+
+
+def said_nearly_black(images: Iterable[object]) -> list[str]:
+    """Say where arrays of more than 8 bits end at a level of 8: without a range they are black."""
+    deep = [each for each in images if isinstance(each, np.ndarray) and each.dtype.kind in "iu"]
+    deep = [each for each in deep if each.dtype.itemsize > 1]
+    most = max((int(each.max(initial=0)) for each in deep), default=0)
+    if not 0 < most <= 255:
+        return []
+    return [
+        f"images of {deep[0].dtype} end at {most}, and 65535 is white without a range, so they are"
+        " nearly black; return uint8, or set data.value_range=[0,255]"
+    ]

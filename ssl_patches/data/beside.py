@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl_patches.data.left_out import Aside, LeftOut
+from ssl_patches.data.no_images import MASK_NAMES
 from ssl_patches.data.suffixes import ARRAYS, SUFFIXES
+
+LOOKED_AT = 64  # names of a folder
+MASKED = (
+    "called like images beside them; if they are masks, move them to a folder with a leading dot"
+)
+_MASK_END = re.compile(
+    r"[-_ ](mask|masks|seg|segmentation|gt|label|labels|labelids)$", re.IGNORECASE
+)
 
 
 def beside_arrays(
@@ -51,6 +61,32 @@ def masks_in(inside: Mapping[str, Sequence[str]], elsewhere: Iterable[str]) -> l
         for paths in inside.values()
         if 10 * sum(_stem(path) in others for path in paths) >= 9 * len(paths)
     ]
+
+
+def maybe_masks(paths: Iterable[str]) -> list[LeftOut]:
+    """Say where a folder is called like masks and its files are called like images elsewhere."""
+    inside: dict[str, list[str]] = {}
+    elsewhere: list[str] = []
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        masks = folder.rpartition("/")[2].lower() in MASK_NAMES
+        (inside.setdefault(folder, []) if masks else elsewhere).append(path)
+    return masks_in(inside, elsewhere) if inside else []
+
+
+def masks_by_name(names: Sequence[str]) -> tuple[int, str] | None:
+    """Return how many names of one folder are those of others with ``_mask`` or the like at their
+    end, and the first; None where there are none. A few names are looked at before all are."""
+    if not any(_MASK_END.search(_stem(name)) for name in names[:LOOKED_AT]):
+        return None
+    stems = {_stem(name) for name in names}
+    found = []
+    for name in names:
+        stem = _stem(name)
+        bare = _MASK_END.sub("", stem)
+        if bare != stem and bare in stems:
+            found.append(name)
+    return (len(found), found[0]) if found else None
 
 
 def _stem(path: str) -> str:

@@ -257,6 +257,11 @@ class CachedSource(WrappedSource):
         there = next(folder for folder in (place, *place.absolute().parents) if folder.exists())
         if not there.is_dir():
             raise ValueError(f"data.cache={place}: {there} is a file; set data.cache to a folder")
+        if not self.folder.exists() and not os.access(there, os.W_OK | os.X_OK):
+            raise ValueError(
+                f"data.cache={place}: {there} may not be written; set data.cache to another folder,"
+                " or data.cache=false"
+            )
         free = shutil.disk_usage(there).free / 1e9
         if not self.folder.exists() and gigabytes > free:
             raise ValueError(

@@ -22,7 +22,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from importlib import metadata
 from typing import IO, Any
 
 import numpy as np
@@ -45,7 +47,23 @@ from ssl_patches.data.stored import Stored, resized, square
 from ssl_patches.data.truncated import truncated_refused
 
 RULES = 2  # of how stored values become pixels; raise it when pixels change
-DECODERS = f"{RULES} {PIL.__version__} {simplejpeg.__version__}"
+OPTIONAL = (
+    *("tifffile", "imagecodecs", "pydicom", "pylibjpeg", "pillow-heif", "openslide-python"),
+    *("rasterio", "zarr"),
+)
+"""Packages that read images where they are installed."""
+
+
+def _versions() -> str:
+    """Return the versions of the libraries that read images."""
+    found = []
+    for name in OPTIONAL:
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    return " ".join([f"{RULES} {PIL.__version__} {simplejpeg.__version__}", *found])
+
+
+DECODERS = _versions()
 """What decides pixels beside the file: part of the key of everything that is kept."""
 JPEG = b"\xff\xd8\xff"  # how such a file begins
 # how what may state an orientation begins in it: EXIF, XMP
@@ -66,8 +84,9 @@ def decode(
     ``data``: the file's content, where ``path`` only names it.
     """
     with reading(path):
-        if data is None and path.lower().endswith(arrays.NPY):
-            stored = Stored(values=arrays.read_npy(path, channels=channels))
+        named = data is None and path.lower().endswith(arrays.NPY)
+        if named or (data is not None and data.startswith(arrays.NPY_BEGINS)):
+            stored = Stored(values=arrays.read_npy(path, channels=channels, data=data))
             return _pixels(stored, channels=channels, size=size, value_range=value_range)
         content = _read_jpeg(path) if data is None else data
         pixels = None if content is None else _decoded(content, channels, size)

@@ -118,9 +118,11 @@ def doctor_command(cfg: Mapping[str, Any]) -> dict[str, Any]:
         corrupt=0 if report.quarantine else _corrupt(survey),
     )
     chosen = (
-        lines_of(choices(report, channels=survey.reading.channels)) if report.mostly_plain else []
+        lines_of(choices(report, channels=survey.reading.channels))
+        if report.mostly_plain and suggested
+        else []
     )
-    known = enough(report.train) if report.mostly_plain else ""
+    known = enough(report.train) if report.mostly_plain and suggested else ""
     return asdict(report) | {"settings": suggested, "chosen": chosen, "known": known}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from ssl_patches.config.words import spelled
 from ssl_patches.data.advice import Choice, Facts, choose
 from ssl_patches.data.files import Reading
+from ssl_patches.data.source import share_above
 
 MAX_CORRUPT = 0.01  # the default of data.max_corrupt
 SHOWN = 5  # files named of each kind
@@ -76,8 +76,11 @@ def settings(
     """Return a command that trains on this folder, to be pasted.
 
     ``split_folders``: as doctor was told. ``corrupt``: the share of damaged files, 0..1, that no
-    list leaves out. Where most images are huge, it reads windows of them.
+    list leaves out. Where most images are huge, it reads windows of them. "" where no image of a
+    side can be read, as nothing would run.
     """
+    if report.mostly_plain and not (report.train and report.val):
+        return ""
     if not report.mostly_plain:
         return windows(report, reading=reading, workers=workers)
     words = [
@@ -98,7 +101,7 @@ def settings(
     if report.quarantine:
         words.append(shlex.quote(f"data.skip={spelled(report.quarantine)}"))
     elif corrupt > MAX_CORRUPT:
-        words.append(f"data.max_corrupt={min(0.99, math.ceil(1000 * corrupt) / 1000)}")
+        words.append(f"data.max_corrupt={share_above(corrupt)}")
     return " ".join(words)
 
 
@@ -160,7 +163,10 @@ def report_text(report: Mapping[str, Any]) -> str:
         lines.append("quarantine quarantine=FILE makes a list of them, for data.skip=FILE")
     for at, known in enumerate(filter(None, report["known"].split("; "))):
         lines.append(f"{'' if at else 'enough?':10} {known}")
-    return "\n".join([*lines, "", *report["chosen"], "", report["settings"]])
+    if not report["settings"]:
+        side = "train" if not report["train"] else "val"
+        lines += ["", f"nothing to run: no image of {side} can be read; repair or replace them"]
+    return "\n".join([*lines, "", *report["chosen"], "", report["settings"]]).rstrip()
 
 
 def images_per_class(labels: Mapping[str, int], most: int = 12) -> str:

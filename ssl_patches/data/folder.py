@@ -19,6 +19,7 @@ from ssl_patches.data.files import FileSource, Reading, read_skip
 from ssl_patches.data.index.images import TableImages
 from ssl_patches.data.index.listing import list_folder
 from ssl_patches.data.index.table import Paths
+from ssl_patches.data.labels import said_alike
 from ssl_patches.data.layout import divide
 from ssl_patches.data.left_out import said
 from ssl_patches.data.source import Request
@@ -87,8 +88,8 @@ class FolderSource(FileSource):
             raise ValueError(
                 f"{where}: must hold images for {split}, but has {len(found)} images"
                 f" ({' '.join(SUFFIXES)}) and {self.ignored} other files below it ({chosen.rule}),"
-                f" of which data.skip names {len(skipped)}; set data.root to the folder of the"
-                " images"
+                f" of which data.skip names {len(skipped)}; {_first(found.left)}set data.root to"
+                " the folder of the images"
             )
         super().__init__(
             found,
@@ -101,5 +102,10 @@ class FolderSource(FileSource):
             split_rule=chosen.rule
             + (f"; {len(chosen.images) - len(rows)} skipped" if skipped else ""),
             max_corrupt=max_corrupt,
-            remarks=said([*found.left, *chosen.left]),
+            remarks=[*said([*found.left, *chosen.left]), *said_alike(chosen.classes)],
         )
+
+
+def _first(left: Sequence[object]) -> str:
+    """Return what is left out first, in words, where something is."""
+    return f"{left[0]}; " if left else ""

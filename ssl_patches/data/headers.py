@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from ssl_patches.data import arrays, tiff
 from ssl_patches.data.damage import DAMAGE, UnreadableImage, reading
 from ssl_patches.data.formats import reader_in
-from ssl_patches.data.opening import open_binary, open_image
+from ssl_patches.data.opening import npy_of_bytes, open_binary, open_image
 from ssl_patches.data.stored import TRANSPOSE
 
 
@@ -52,8 +52,15 @@ def extent_of_bytes(content: bytes) -> tuple[int, int] | None:
     """Return width and height in pixels as a file's content states them; None where damaged."""
     file = io.BytesIO(content)
     try:
+        if content.startswith(arrays.NPY_BEGINS):
+            shape = npy_of_bytes(content).shape
+            held = 1 if len(shape) < 3 else min(shape[0], shape[-1])
+            return arrays.extent_of(shape, channels=held)
         if (reader := reader_in(file)) is not None:
             return reader.extent(file, None)
+        if tiff.is_tiff(content[:4]):
+            found = tiff.header_of(file)
+            return found.width, found.height
         with open_image(file) as image:
             return image.size
     except DAMAGE:

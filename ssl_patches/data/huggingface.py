@@ -20,11 +20,13 @@ from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.damage import UnreadableImage
 from ssl_patches.data.datasets_private import fingerprint
 from ssl_patches.data.decode import decode
+from ssl_patches.data.headers import extent_of_bytes, header
+from ssl_patches.data.labels import one_order
 from ssl_patches.data.layout import divide_numbers
-from ssl_patches.data.opening import open_image
 from ssl_patches.data.source import Request, StoredSource
 from ssl_patches.data.splits import held_of, side_of
 
+IMAGE_COLUMNS = ("image", "img")
 PROBED = 64  # images whose size decides the load size
 
 
@@ -33,9 +35,9 @@ class HuggingFaceSource(StoredSource):
 
     ``path``: a folder that ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk`` wrote.
 
-    ``image_column``: None takes the first column of images. ``label_column``: None: no labels. The
-    rest as for ``FolderSource``. Of several splits ``train`` and the first of validation and test
-    are taken; a single one is divided 80/20 by the number of a row.
+    ``image_column``: None takes ``image``, or the first column of images. ``label_column``: None:
+    no labels. The rest as for ``FolderSource``. Of several splits ``train`` and the first of
+    validation and test are taken; a single one is divided 80/20 by the number of a row.
     """
 
     labels: Tensor
@@ -61,11 +63,13 @@ class HuggingFaceSource(StoredSource):
                 f"data.channels={channels}: images in Arrow have 1 (grey) or 3 (RGB); set"
                 " data.channels=3"
             )
-        table, rule, numbers, self.remarks = _split(_open(path), split, path)
+        found = _open(path)
+        table, rule, numbers, self.remarks = _split(found, split, path)
         from datasets import Image
 
         columns = [name for name, feature in table.features.items() if isinstance(feature, Image)]
-        name = image_column or next(iter(columns), None)
+        usual = next((each for each in IMAGE_COLUMNS if each in columns), None)
+        name = image_column or usual or next(iter(columns), None)
         if name is None or name not in columns:
             hint = nearest(
                 str(name),
@@ -76,10 +80,17 @@ class HuggingFaceSource(StoredSource):
             raise ValueError(
                 f"data.image_column={name}: {path} has no such column of images; {hint}"
             )
+        if image_column is None and len(columns) > 1:
+            others = ", ".join(other for other in columns if other != name)
+            self.remarks.append(
+                f"images of the columns {others} are not used: data.image_column={name} where none"
+                " is said"
+            )
         self.rows = table.select_columns([name]).cast_column(name, Image(decode=False))
         self.image_column, self.channels = name, channels
         self.value_range = check_value_range(value_range)
-        labels, classes = _labels(table, label_column, path)
+        named = [each.features for each in _parts(found)]
+        labels, classes = _labels(table, label_column, path, named)
         probed = [self._extent(at) for at in range(0, len(table), max(1, len(table) // PROBED))]
         super().__init__(
             where=f"data.path={path}",
@@ -92,7 +103,7 @@ class HuggingFaceSource(StoredSource):
             ),
             corrupt=[],
             identity=[fingerprint(table), split, name],
-            files=[file["filename"] for file in table.cache_files],
+            files=[*(file["filename"] for file in table.cache_files), *self._outside()],
             read_as={
                 "channels": channels,
                 "value_range": value_range,
@@ -117,15 +128,28 @@ class HuggingFaceSource(StoredSource):
         )
         return image, int(self.labels[at])
 
-    def _extent(self, at: int) -> tuple[int, int] | None:
-        import io
+    def _outside(self) -> list[str]:
+        """Return the files that rows name instead of holding an image, as older datasets do."""
+        first = self.rows[0][self.image_column] if len(self.rows) else None
+        if not first or first["bytes"]:
+            return []
+        found: list[str] = []
+        for batch in self.rows.with_format("arrow").iter(1000):
+            found += filter(
+                None, batch[self.image_column].combine_chunks().field("path").to_pylist()
+            )
+        return found
 
+    def _extent(self, at: int) -> tuple[int, int] | None:
+        """Return the extent of an image; None where it is damaged, told when it is asked for."""
         stored = self.rows[at][self.image_column]
+        if stored is None or not (stored["bytes"] or stored["path"]):
+            return None
+        if stored["bytes"]:
+            return extent_of_bytes(stored["bytes"])
         try:
-            content = io.BytesIO(stored["bytes"]) if stored["bytes"] else stored["path"]
-            with open_image(content) as image:
-                return image.size
-        except (OSError, TypeError, ValueError):  # told when it is asked for
+            return header(stored["path"], channels=self.channels)
+        except UnreadableImage:
             return None
 
 
@@ -179,7 +203,17 @@ def _split(found: Any, split: str, path: str) -> tuple[Any, str, Sequence[int], 
     return found.select(chosen), f"{path} divided 80/20 by the number of a row", chosen, []
 
 
-def _labels(table: Any, column: str | None, path: str) -> tuple[Tensor, list[str]]:
+def _parts(found: Any) -> list[Any]:
+    return list(found.values()) if isinstance(found, Mapping) else [found]
+
+
+def _labels(
+    table: Any, column: str | None, path: str, parts: Sequence[Mapping[str, Any]]
+) -> tuple[Tensor, list[str]]:
+    """Return the labels (N,) of ``table``, -1 = none, and the names of their classes.
+
+    ``parts``: the features of all splits, which may name their classes in another order.
+    """
     if column is None:
         return torch.full((len(table),), -1, dtype=torch.int64), []
     if column not in table.features:
@@ -190,8 +224,15 @@ def _labels(table: Any, column: str | None, path: str) -> tuple[Tensor, list[str
             f"data.label_column={column}: must hold whole numbers, but is {table.features[column]};"
             f" encode it once with dataset.class_encode_column('{column}')"
         )
-    values = list(table[column])
-    names = getattr(table.features[column], "names", None) or []
-    return torch.tensor(
-        [-1 if value is None else value for value in values], dtype=torch.int64
-    ), list(names)
+    values = [-1 if value is None else value for value in table[column]]
+    own = getattr(table.features[column], "names", None) or []
+    named = [getattr(part[column], "names", None) or [] for part in parts if column in part]
+    classes = one_order(named)
+    if classes != own and min(map(len, named)) == 0:
+        raise ValueError(
+            f"data.label_column={column}: {path} has splits that name its classes and others that"
+            " number them; cast them all with datasets.ClassLabel"
+        )
+    if classes != own:
+        values = [value if value < 0 else classes.index(own[value]) for value in values]
+    return torch.tensor(values, dtype=torch.int64), classes

@@ -44,12 +44,13 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class _Probed:
-    """What a few items tell: number and label of the first; side to load at and hash of all."""
+    """What a few items tell: the label of each by its number; side to load at and hash of all;
+    what there is to say of them."""
 
-    first: int
-    label: int
+    labels: dict[int, int]
     side: int
     digest: str
+    remarks: list[str]
 
 
 class ItemSource(StoredSource):
@@ -104,7 +105,10 @@ class ItemSource(StoredSource):
         self.reads_apart = apart
         probed = self.look(lambda source: source._probe(request))
         known = _known_labels(dataset)
-        agree = known is not None and probed.label == int(known[probed.first])
+        agree = known is not None and all(
+            label == int(known[number]) for number, label in probed.labels.items()
+        )
+        self.remarks = probed.remarks
         how = "divided 80/20 by the number of an item" if divide else "split by the dataset itself"
         super().__init__(
             where=where,
@@ -171,10 +175,10 @@ class ItemSource(StoredSource):
         images = [self._image(at, item) for at, item in found.items()]
         first, item = next(iter(found.items()))
         probed = _Probed(
-            first,
-            self._item_label(first, item),
+            {at: self._item_label(at, item) for at, item in found.items()},
             request.side(map(_extent, images)),
             _digest(images),
+            arrays.said_nearly_black(images) if self.value_range is None else [],
         )
         self.load_size = probed.side
         self._square(first, item)

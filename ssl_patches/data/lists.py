@@ -1,7 +1,8 @@
 """Read lists of images: a path a line, CSV and TSV with a header, or Parquet, as columns of text.
 
 The separator of a CSV is the one that its header uses: comma, semicolon, tab or bar. Nothing is
-lost in reading: rows with too few or too many fields, and two columns of one name, are refused.
+lost in reading: rows with too few or too many fields, two columns of one name, and a table without
+a header are refused.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ssl_patches.config.outside import check_regular
+from ssl_patches.data.suffixes import SUFFIXES
 
 SEPARATORS = ",;\t|"
-NUMBER = re.compile(r"[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d+)?")
 Columns = dict[str, list[str]]
 
 
@@ -67,6 +68,12 @@ def _columns(
         raise ValueError(
             f"data.path={path}: its header names the column '{twice[0]}' twice; rename one"
         )
+    images = [name for name in header if name.lower().endswith(SUFFIXES)]
+    if images:
+        raise ValueError(
+            f"data.path={path}: its first line names the image {images[0]} where the names of"
+            " columns are due; write such a line above it, path,label for example"
+        )
     if not rows:
         raise ValueError(f"data.path={path}: has no rows below its header; list images, one a row")
     ragged = next((at for at, row in enumerate(rows) if len(row) != len(header)), None)
@@ -94,7 +101,13 @@ def _parquet(file: Path) -> Columns:
         raise ValueError(
             f"data.path={file}: cannot be read as Parquet ({error}); write it again"
         ) from None
-    return {name: list(map(_text, table[name].to_pylist())) for name in table.column_names}
+    from pyarrow.types import is_nested
+
+    return {
+        field.name: list(map(_text, table[field.name].to_pylist()))
+        for field in table.schema
+        if not is_nested(field.type)  # lists and records are neither a path nor a label
+    }
 
 
 def _text(field: Any) -> str:
@@ -104,18 +117,6 @@ def _text(field: Any) -> str:
     if isinstance(field, float) and field.is_integer() and abs(field) < 2**53:
         return str(int(field))
     return str(field)
-
-
-def numbers_in(fields: Sequence[str]) -> list[float] | None:
-    """Return the fields as numbers, NaN for an empty one; None where one is no number.
-
-    Commas of decimals count as points where every field then is a number.
-    """
-    commas = any("," in field for field in fields) and not any("." in field for field in fields)
-    plain = [field.replace(",", ".") if commas else field for field in fields]
-    if not any(plain) or not all(NUMBER.fullmatch(field) for field in plain if field):
-        return None
-    return [float(field) if field else math.nan for field in plain]
 
 
 def with_slashes(names: Sequence[str], base: str) -> tuple[list[str], int]:

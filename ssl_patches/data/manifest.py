@@ -4,21 +4,22 @@ with a header, or Parquet.
 Paths are relative to ``data.root``, or to the folder of the list where none is given. An empty
 label means none. Text, and numbers that are all whole, are classes, in sorted order (as numbers
 where all are numbers) over *both* splits; numbers with fractions stay the numbers that they are,
-and so do whole ones with ``labels=value``. A column of splits says train, val, test or another name
-that ``splits.py`` knows; without it rows are held out by the hash of their path, with the
-percentages of ``layout.py``.
+and so do whole ones with ``labels=value`` (``labels.py``). A column of splits says train, val, test
+or another name that ``splits.py`` knows; without it rows are held out by the hash of their path,
+with the percentages of ``layout.py``.
 
-An image counts once, however often and in whatever spelling it is listed. Rows that say the same of
-it are told; rows that contradict each other (two labels, or both trained on and put aside) are
-counted and refused above ``max_conflicts``. Below that nothing is decided by order: such an image
-has no label, or is held out only.
+An image counts once, however often and in whatever spelling it is listed, links included. Rows that
+say the same of it are told; rows that contradict each other (two labels, or both trained on and put
+aside) are counted and refused above ``max_conflicts``. Below that nothing is decided by order: such
+an image has no label, or is held out only.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,15 +27,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_patches.config.messages import nearest
+from ssl_patches.config.plain_text import printable
 from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.files import FileSource, Reading, read_skip
 from ssl_patches.data.index.lists import listed_table
+from ssl_patches.data.labels import read_labels
 from ssl_patches.data.layout import HELD_OUT
-from ssl_patches.data.lists import Columns, numbers_in, read_columns, with_slashes
+from ssl_patches.data.lists import Columns, read_columns, with_slashes
 from ssl_patches.data.placed import place
 from ssl_patches.data.source import Request
 from ssl_patches.data.splits import SIDES, Side, held_of, side_of
 
+MANY = 2000  # files that are asked for one after the other
 IMAGE_COLUMNS = ("image", "path", "file", "filename", "image_path", "file_name")
 
 
@@ -111,7 +115,9 @@ class ManifestSource(FileSource):
         remarks = [f"{turned:,} paths are written with backslashes"] if turned else []
         remarks += _remarks(listed, max_conflicts, where)
         fields = [only for each in listed for only in each.labels]
-        classes, numbers = _numbered(fields, label_kind, where)
+        read = read_labels(fields, label_kind, where)
+        classes, numbers = read.classes, read.numbers
+        remarks += read.remarks
         held, rule = _divide(listed, splits is not None, bool(fields))
         skipped = read_skip(skip, [each.name for each in listed], where=where)
         chosen = [each for each in listed if each.side(held) == split and each.name not in skipped]
@@ -125,9 +131,11 @@ class ManifestSource(FileSource):
             remarks.append(
                 f"{unused:,} images of test are not used, as there are some of val to evaluate on"
             )
+        remarks += _untaught(listed, held) if classes else []
         none = -1 if classes or not fields else math.nan
         numbered = [
-            numbers[next(iter(each.labels))] if len(each.labels) == 1 else none for each in chosen
+            numbers.get(next(iter(each.labels)), none) if len(each.labels) == 1 else none
+            for each in chosen
         ]
         super().__init__(
             listed_table([each.name for each in chosen], base, channels=channels),
@@ -157,21 +165,36 @@ def _listed(
     where: str,
 ) -> list[_Listed]:
     """Bring together the rows of each image, in the order in which images are listed first."""
-    found: dict[str, _Listed] = {}
-    folders: dict[str, str] = {}
+    found: dict[Hashable, _Listed] = {}
     for at, name in enumerate(names):
-        if not name:
-            raise ValueError(f"{where}: row {at + 2} names no image; name one or take it out")
-        folder, file = os.path.split(os.path.join(base, name))
-        if folder not in folders:
-            folders[folder] = os.path.realpath(folder)
-        each = found.setdefault(os.path.join(folders[folder], file), _Listed(name))
+        if not name or "\0" in name:
+            what = "no image" if not name else f"'{printable(name)}', which no file can be called"
+            raise ValueError(f"{where}: row {at + 2} names {what}; name one or take it out")
+    for at, (name, file) in enumerate(zip(names, _files(names, base), strict=True)):
+        each = found.setdefault(file, _Listed(name))
         each.rows += 1
         if labels is not None and labels[at]:
             each.labels.add(labels[at])
         if sides is not None:
             each.sides.add(sides[at])
     return list(found.values())
+
+
+def _files(names: Sequence[str], base: str) -> Iterable[Hashable]:
+    """Return what tells the file of each name from others: two names may be of one, by links."""
+    if len(names) < MANY:
+        return [_file(os.path.join(base, name)) for name in names]
+    with ThreadPoolExecutor(16) as pool:  # a network answers many at a time
+        paths = [os.path.join(base, name) for name in names]
+        return list(pool.map(_file, paths, chunksize=256))
+
+
+def _file(path: str) -> Hashable:
+    try:
+        found = os.stat(path)
+    except OSError:  # told when its header is read
+        return os.path.abspath(path)
+    return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
 
 
 def _remarks(listed: Sequence[_Listed], most: int, where: str) -> list[str]:
@@ -202,21 +225,17 @@ def _remarks(listed: Sequence[_Listed], most: int, where: str) -> list[str]:
     return lines
 
 
-def _numbered(
-    fields: Sequence[str], kind: str | None, where: str
-) -> tuple[list[str], dict[str, float]]:
-    """Return the classes, none where labels are amounts, and the number of each label."""
-    numbers = numbers_in(fields)
-    if kind == "value" and numbers is None and fields:
-        wrong = next(field for field in fields if numbers_in([field]) is None)
-        raise ValueError(
-            f"labels=value: {where} has the label '{wrong}', which is no number; set labels=class"
-        )
-    whole = numbers is None or all(number.is_integer() for number in numbers)
-    if numbers is not None and (kind == "value" or (kind is None and not whole)):
-        return [], dict(zip(fields, numbers, strict=True))
-    classes = class_order(fields)
-    return classes, {name: at for at, name in enumerate(classes)}
+def _untaught(listed: Sequence[_Listed], held: Side | None) -> list[str]:
+    """Say which images are evaluated on whose class no training image has."""
+    taught = {label for each in listed if each.side(held) == "train" for label in each.labels}
+    test = [each for each in listed if each.side(held) == "val" and each.labels]
+    other = [each for each in test if not each.labels & taught]
+    if not other or not taught:
+        return []
+    return [
+        f"{len(other):,} of {len(test):,} images to evaluate on ({other[0].name}) are of a class"
+        f" that no training image has ({', '.join(sorted(other[0].labels))})"
+    ]
 
 
 def _kind(classes: Sequence[str], fields: Sequence[str]) -> str:
@@ -250,18 +269,6 @@ def _image_column(name: str | None, columns: Columns, path: str) -> str:
             f" {', '.join(columns)}"
         )
     return found
-
-
-def class_order(labels: Sequence[str]) -> list[str]:
-    """Sort the classes: as numbers where all are numbers ("10" after "9").
-
-    An empty label is no class.
-    """
-    names = sorted(set(labels) - {""})
-    numbers = numbers_in(names)
-    if numbers is None:
-        return names
-    return [name for _, name in sorted(zip(numbers, names, strict=True))]
 
 
 def _sides(splits: Sequence[str] | None, where: str) -> list[Side] | None:

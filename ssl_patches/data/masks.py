@@ -38,6 +38,7 @@ from ssl_patches.data.damage import DAMAGE, UnreadableImage
 from ssl_patches.data.decode import DECODERS, decode
 from ssl_patches.data.files import Extent, read_headers
 from ssl_patches.data.headers import is_turned
+from ssl_patches.data.left_out import LeftOut
 from ssl_patches.data.opening import open_image
 from ssl_patches.data.source import HasMasks, ImageSource, WrappedSource, choose_load_size
 from ssl_patches.data.walk import find_images
@@ -133,12 +134,10 @@ class MaskFolder(ImageSource):
             )
         self.root, self.channels, self.void = os.path.expanduser(root), channels, sorted(void)
         self.value_range, self._content = check_value_range(value_range), ""
-        names = {"train": ("train",), "val": (held_out, *({"val", "test"} - {held_out}))}[split]
-        folders = [os.path.join(self.root, name) for name in names]
-        folder = next(
-            (each for each in folders if os.path.isdir(os.path.join(each, "images"))), folders[0]
-        )
+        held = _held(self.root, held_out)
+        folder = os.path.join(self.root, "train" if split == "train" else held)
         self.paths, self.mask_paths, self._lines = images_with_masks(folder)
+        self.remarks = _unused(self.root, {"train", held})
         extents, mask_extents = readable(self.paths), readable(self.mask_paths)
         for path, own, other in zip(self.mask_paths, mask_extents, extents, strict=True):
             _check_shape(path, own, other)
@@ -238,6 +237,29 @@ class MaskFolder(ImageSource):
                 " data.objects to some"
             )
         return True
+
+
+def _held(root: str, held_out: str) -> str:
+    """Return the name of the folder that is evaluated on."""
+    other = ({"val", "test"} - {held_out}).pop()
+    there = os.path.isdir(os.path.join(root, held_out, "images"))
+    return held_out if there or not os.path.isdir(os.path.join(root, other, "images")) else other
+
+
+def _unused(root: str, used: set[str]) -> list[str]:
+    """Say how many images lie in folders of splits that are neither trained nor evaluated on."""
+    lines = []
+    for name in sorted({"train", "val", "test"} - used):
+        folder = os.path.join(root, name, "images")
+        if os.path.isdir(folder) and (found := find_images(folder).images):
+            left = LeftOut(
+                len(found),
+                "images",
+                f"{name}/images/{found[0].path}",
+                f"data.held_out={name} evaluates on them",
+            )
+            lines.append(str(left))
+    return lines
 
 
 def images_with_masks(folder: str) -> tuple[list[str], list[str], str]:

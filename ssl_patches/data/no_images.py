@@ -18,6 +18,25 @@ HIDDEN_LEAVINGS = {
     *(".picasaoriginals", ".comments", ".floors", ".pytest_cache", ".mypy_cache", ".ruff_cache"),
 }
 OWN = "written by ssl-patches"
+UNNAMED = "begin as images do, and their names do not end so; rename them (to .jpg, .png, ...)"
+BEGINS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|....ftyp(avi|hei|mif|msf)"
+    rb"|BM....\0\0\0\0|\x93NUMPY|.{128}DICM",
+    re.DOTALL,
+)
+"""How files of images begin, whatever they are called."""
+MASK_NAMES = {
+    *(*MASKS, "mask", "label", "annotation", "gt", "gts", "groundtruth", "ground_truth", "seg"),
+    *(
+        "segs",
+        "segmentation",
+        "segmentations",
+        "segmentationclass",
+        "segmentationobject",
+        "labelids",
+    ),
+}
+"""Folders that may hold masks of images elsewhere, which are used as images and told."""
 OWN_PICTURE = re.compile(r"dry_run(-\d+)?\.png")
 DRAWN = {"segmentation.png", "health.png", "neighbours.png", "patches.png"}
 PICTURE_MARK = {"Software": "ssl-patches"}
@@ -51,5 +70,14 @@ def drawn_by_us(name: str, path: str, missing: bool) -> bool:
     try:
         with open(path, "rb") as file:
             return b"Software\0" + PICTURE_MARK["Software"].encode() in file.read(256)
+    except OSError:
+        return False
+
+
+def begins_as_image(path: str) -> bool:
+    """Tell whether an ordinary file begins as those of images do."""
+    try:
+        with open(path, "rb") as file:
+            return BEGINS.match(file.read(132)) is not None
     except OSError:
         return False

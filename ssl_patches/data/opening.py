@@ -7,6 +7,7 @@ picture of any size, so what it states is bounded before anything is decoded.
 
 from __future__ import annotations
 
+import io
 import struct
 from contextlib import suppress
 from math import prod
@@ -117,3 +118,11 @@ def map_npy(path: str) -> Any:
     check_regular(path)
     with PARSING:
         return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def npy_of_bytes(content: bytes) -> Any:
+    """Read the content of a .npy file, without pickles. Raises as numpy does."""
+    import numpy as np
+
+    with PARSING:
+        return np.load(io.BytesIO(content), allow_pickle=False)

@@ -25,19 +25,23 @@ import torch
 from torch import Tensor
 
 from ssl_patches.config.bounds import check_bounds
-from ssl_patches.config.keys import key_of
+from ssl_patches.config.keys import content_of, key_of
 from ssl_patches.config.machine import folder_for
 from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.damage import UnreadableImage
 from ssl_patches.data.decode import DECODERS, decode
 from ssl_patches.data.headers import extent_of_bytes
-from ssl_patches.data.layout import HELD_OUT
+from ssl_patches.data.shards.division import (
+    kept_of,
+    named_labels,
+    said_of_labels,
+    sides_of_shards,
+)
 from ssl_patches.data.shards.listing import Shard, list_shards
 from ssl_patches.data.shards.members import Members
 from ssl_patches.data.shards.patience import Patience
 from ssl_patches.data.shards.store import Store
 from ssl_patches.data.source import Request, StoredSource
-from ssl_patches.data.splits import held_of
 
 PROBED = 64  # images of the first shard whose size decides the load size
 OPEN = 64  # shards that a process keeps open
@@ -56,7 +60,9 @@ class ShardSource(StoredSource):
     slow store answers within it, and a silent one is noticed in minutes. ``retries``: how often it
     is tried again. Why: 5 with doubling pauses outlast 15 seconds. ``storage_options``: of fsspec's
     file system, such as ``{anon: true}``; None: its own defaults. The rest as for ``FolderSource``.
-    Labels are classes: ``.cls``, ``label`` of ``.json``, the column ``label``.
+    Labels are classes, numbers or text: ``.cls``, ``label`` of ``.json``, the column ``label``.
+    ``max_conflicts``: how many images may have two labels that differ; they count as unlabelled.
+    Why: such a shard has a mistake in it.
     """
 
     labels: Tensor
@@ -77,6 +83,7 @@ class ShardSource(StoredSource):
         retries: int = 5,
         storage_options: Mapping[str, Any] | None = None,
         max_corrupt: float = 0.01,
+        max_conflicts: int = 0,
     ) -> None:
         request = Request(
             split=split, image_size=image_size, channels=channels, load_size=load_size
@@ -87,11 +94,19 @@ class ShardSource(StoredSource):
         listing = list_shards(path, options, patience)
         folder = folder_for(shard_dir, "shards", "data.shard_dir")
         self.store = Store(folder, int(shard_gb * GB), options, patience)
-        shards, part, self.split_rule = _sides(listing.shards, split)
+        sides = sides_of_shards(listing.shards, split)
+        shards, self.split_rule = sides.shards, sides.rule
         self._refuse_small(shards, mixed, shard_gb)
-        with ThreadPoolExecutor(4) as pool:
-            tables = list(pool.map(self.store.members, shards))
-        kept = [_kept(table, part) for table in tables]
+        tables = self._tables_of(shards)
+        kept = [kept_of(table, sides.part) for table in tables]
+        named, classes = named_labels(
+            tables,
+            listing.classes,
+            lambda: self._tables_of([each for each in listing.shards if each not in shards]),
+            where,
+        )
+        self.remarks = [*map(str, (*listing.left, *sides.left))]
+        self.remarks += said_of_labels(tables, classes, max_conflicts, where)
         if not any(len(each) for each in kept):
             raise ValueError(
                 f"{where}: must hold images for {split}, but has {sum(map(len, tables))} images"
@@ -106,7 +121,7 @@ class ShardSource(StoredSource):
             for found in (
                 [table.offsets for table in tables],
                 [table.lengths for table in tables],
-                [table.labels for table in tables],
+                named,
             )
         )
         self._rows, self._names_of = kept, _Tables(self.store, shards)
@@ -119,11 +134,11 @@ class ShardSource(StoredSource):
             where=where,
             names=self.known_as,
             labels=torch.from_numpy(labels),
-            classes=_classes(listing.classes, tables, labels),
+            classes=classes,
             split_rule=self.split_rule,
             load_size=image_size,
             corrupt=[],
-            identity=[f"{shard.name}\0{shard.bytes}\0{part}\n" for shard in shards],
+            identity=[f"{shard.name}\0{shard.bytes}\0{sides.part}\n" for shard in shards],
             max_corrupt=max_corrupt,
         )
         self.load_size = request.side(self._extents() or [(image_size, image_size)])
@@ -147,7 +162,20 @@ class ShardSource(StoredSource):
         return image, int(self.labels[at])
 
     def fingerprint(self) -> str:
-        """Return a hash of the names and sizes of the shards, and of the sizes of the images."""
+        """Return a hash of the names, sizes and contents of the shards, and of the sizes of images.
+
+        Contents are those that ``shards.json`` says, or parts of the files. Shards that are remote
+        and have no such list are known by names and sizes.
+        """
+        digests: list[str | None] = [shard.sha256 for shard in self.shards]
+        if not all(digests):
+            local = [shard.url for shard in self.shards if not shard.remote]
+            digests = [content_of(local)] if len(local) == len(self.shards) else []
+        former = self.former_fingerprint()
+        return key_of(former=former, content=digests) if digests else former
+
+    def former_fingerprint(self) -> str:
+        """Return a hash of names and sizes alone, as runs of before hold it."""
         return key_of(shards=self._names, lengths=key_of(of=self._lengths.tolist()))
 
     def kept_key(self) -> str:
@@ -206,6 +234,10 @@ class ShardSource(StoredSource):
             f"{self.where}: {place} goes as soon as it is fetched; set data.shard_gb higher"
         )
 
+    def _tables_of(self, shards: Sequence[Shard]) -> list[Members]:
+        with ThreadPoolExecutor(4) as pool:
+            return list(pool.map(self.store.members, shards))
+
     def _extents(self) -> list[tuple[int, int]]:
         first = range(int(self._before[self._before > 0][0]))  # those of one shard
         found = []
@@ -253,42 +285,6 @@ class _Names(Sequence[str]):
         shard = int(np.searchsorted(self.source._before, index, "right")) - 1
         row = self.source._rows[shard][index - self.source._before[shard]]
         return self.source._names_of.names(shard)[int(row)]
-
-
-def _sides(shards: Sequence[Shard], split: str) -> tuple[list[Shard], tuple[int, int] | None, str]:
-    """Return the shards of a split, the hashes of the images that belong to it, and the rule."""
-    sides = {shard.side for shard in shards}
-    held = held_of(sides)
-    if held and "train" in sides:
-        wanted = "train" if split == "train" else held
-        chosen = [shard for shard in shards if shard.side == wanted]
-        return chosen, None, f"shards that are named train and {held}"
-    if held and None in sides:
-        chosen = [shard for shard in shards if shard.side == (None if split == "train" else held)]
-        return chosen, None, f"shards that are named {held}, and all else to train on"
-    if held:
-        raise ValueError(
-            f"data.path: all shards are put aside by their names ({shards[0].name}), and there are"
-            " none to train on; name those of train as well, or rename them"
-        )
-    least = HELD_OUT[True]
-    rule = f"held out where int(sha256(name).hexdigest()[:8], 16) % 100 < {least}"
-    return list(shards), (least, 100) if split == "train" else (0, least), rule
-
-
-def _kept(table: Members, part: tuple[int, int] | None) -> np.ndarray:
-    """Return the numbers of the images of a shard whose hash lies in ``part``; None: all."""
-    if part is None:
-        return np.arange(len(table), dtype=np.int32)
-    chosen = (table.places >= part[0]) & (table.places < part[1])
-    return np.flatnonzero(chosen).astype(np.int32)
-
-
-def _classes(listed: Sequence[str], tables: Sequence[Members], labels: np.ndarray) -> list[str]:
-    """Return the names of classes: of the list beside the shards, of Parquet, or numbers."""
-    named = listed or next((table.classes for table in tables if table.classes), [])
-    most = int(labels.max(initial=-1)) + 1
-    return [*named, *(str(at) for at in range(len(named), most))] if most else list(named)
 
 
 def _fetch(store: Store, shards: Sequence[Shard]) -> None:

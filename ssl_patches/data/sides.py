@@ -39,7 +39,8 @@ def decide_sides(placed: Sequence[Placed], *, told: bool) -> Sides:
         beside = _left(rest, f"in none of {_named(train + aside)}")
         return Sides(train, aside, left + beside, _named(train, aside))
     if held:
-        return _without_train(rest, aside, left, told=told)
+        put_aside = [each for each in placed if each.side is not None]
+        return _without_train(rest, aside, left, put_aside, told=told)
     if not train:
         return Sides(list(placed), None, [], "")
     return _train_alone(placed, rest, train, told=told)
@@ -49,10 +50,22 @@ _FOR_LATER = "test images are kept for later where there are validation images"
 
 
 def _without_train(
-    rest: list[Placed], aside: list[Placed], left: list[LeftOut], *, told: bool
+    rest: list[Placed],
+    aside: list[Placed],
+    left: list[LeftOut],
+    put_aside: list[Placed],
+    *,
+    told: bool,
 ) -> Sides:
-    """Train on what is not put aside."""
+    """Train on what is not put aside. ``put_aside``: ``aside``, and what is kept for later."""
     if not rest:
+        later = [each for each in put_aside if each not in aside]
+        if later:
+            raise ValueError(
+                f"data.root: all images lie in {_named(aside, later)}, which are put aside by their"
+                " names, and there are none to train on; call the folder to train on train/, or set"
+                " data.split_folders=false to take such names for any other"
+            )
         raise ValueError(
             f"data.root: all images lie in {_named(aside)}, which is put aside by its name, and"
             " there are none to train on; set data.root to that folder itself to divide it, or"

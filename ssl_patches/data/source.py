@@ -426,12 +426,21 @@ class StoredSource(ImageSource):
                 f" {self._key} to others"
             )
         if bad > self.max_corrupt * total:
-            share = math.ceil(1000 * bad / total) / 1000
+            share = share_above(bad / total)
             raise ValueError(
                 f"data.max_corrupt={self.max_corrupt}: {bad} of {total} images of {self.where}"
                 f" cannot be read ({said}); remove them, or set data.max_corrupt={share} to go on"
                 " without them"
             )
+
+
+def share_above(share: float) -> float:
+    """Return a number of few digits that is not below a share 0..1, and below 1 as the share is."""
+    for digits in range(3, 16):
+        found = math.ceil(share * 10**digits) / 10**digits
+        if share <= found < 1:
+            return found
+    return share
 
 
 def choose_load_size(extents: Iterable[tuple[int, int]], image_size: int) -> int:

@@ -7,7 +7,8 @@ What is no image of the user's is counted and told, never taken:
 * hidden files and folders. Hidden folders are not looked into;
 * ``masks``, ``labels`` or ``annotations`` beside a folder ``images``; beside other images they are
   used, and told where their files are called like those;
-* formats that are not read (raw files of cameras), or not without a library (``.dcm``);
+* formats that are not read (raw files of cameras), or not without a library (``.dcm``), and files
+  that begin as images do whatever they are called: one of each ending is looked at;
 * ``.npy`` and ``.npz`` files beside images: what somebody computed from them. Where pictures are
   the few (one in ten of those files, or one), the arrays are the images.
 
@@ -20,12 +21,12 @@ import os
 from array import array
 from bisect import bisect_left as bisect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 import numpy as np
 
-from ssl_patches.data.beside import arrays_or_pictures, masks_in
+from ssl_patches.data.beside import MASKED, arrays_or_pictures, masks_by_name, maybe_masks
 from ssl_patches.data.formats import unreadable_suffixes
 from ssl_patches.data.left_out import Aside, LeftOut
 from ssl_patches.data.look import (
@@ -42,14 +43,16 @@ from ssl_patches.data.look import (
 from ssl_patches.data.no_images import (
     DRAWN,
     HIDDEN_LEAVINGS,
-    MASKS,
     OWN,
+    UNNAMED,
+    begins_as_image,
     drawn_by_us,
     made_by_us,
     no_images_in,
 )
 from ssl_patches.data.suffixes import ARRAYS, HUGE, SUFFIXES, UNREAD, ZARR
 
+MOST_ENDINGS = 64  # of names that are none of images
 NOT_READ = "{} is no format that is read here"
 IN_WINDOWS = "{} is a huge image, which data=windows reads"
 
@@ -114,8 +117,9 @@ class Walk:
 
     def __init__(self, root: str, *, huge: bool = False) -> None:
         self.root, self.huge = root, huge
-        self.others, self.aside = 0, Aside()
+        self.others, self.aside, self.masked = 0, Aside(), Aside()
         self.looked: dict[str, tuple[bytes, int]] = {}
+        self._unknown: dict[str, tuple[int, str]] = {}
         self._without = unreadable_suffixes()
         self._known = frozenset((*SUFFIXES, *HUGE) if huge else SUFFIXES)
 
@@ -128,6 +132,15 @@ class Walk:
                 yield first
             else:
                 waiting.extend(reversed(self._inside(first)))
+        for count, example in list(self._unknown.values())[:MOST_ENDINGS]:
+            if begins_as_image(os.path.join(self.root, example)):
+                self.aside.add(example, UNNAMED, "files", count=count)
+        self._unknown.clear()
+
+    def told(self) -> list[LeftOut]:
+        """Return what might be taken for images and is not, and what is taken and may be none."""
+        masked = (replace(each, fate="used as images") for each in self.masked.told())
+        return [*self.aside.told(), *masked]
 
     def _inside(self, folder: _Folder) -> list[Stretch | _Folder]:
         """Return the images and folders in a folder, as their paths are sorted."""
@@ -176,7 +189,8 @@ class Walk:
         known, kept = self._known, []
         for at, name in enumerate(seen.files):
             lower = name.lower()
-            suffix = lower[max(lower.rfind("."), 0) :]
+            dot = lower.rfind(".")
+            suffix = lower[dot:] if dot >= 0 else ""
             if suffix in known and why is None:
                 if name in DRAWN or "dry_run" in name:
                     missing = seen.values[at * VALUES] < 0
@@ -189,6 +203,8 @@ class Walk:
                 kept.append(at)  # a broken symlink is an image that cannot be read
             else:
                 self._note_other(name, below, suffix, why)
+        if (found := masks_by_name([seen.files[at] for at in kept])) is not None:
+            self.masked.add(below + found[1], MASKED, count=found[0])
         if len(kept) == len(seen.files):
             return Stretch(below, seen.files, seen.values)
         values = array("q")
@@ -206,6 +222,9 @@ class Walk:
             unread = _suffix(name)
             said_so = IN_WINDOWS if unread in HUGE else NOT_READ
             self.aside.add(below + name, said_so.format(unread), "files")
+        elif why is None:
+            count, first = self._unknown.get(suffix, (0, below + name))
+            self._unknown[suffix] = count + 1, first
 
     def _note_hidden(self, seen: Seen, below: str) -> None:
         for name in seen.hidden_folders:
@@ -265,7 +284,7 @@ def find_images(root: str, *, most: int | None = None, huge: bool = False) -> Fo
         if most is not None and len(images) >= most:
             break
     images, computed = _without_computed(images, walk.aside)
-    left = [*walk.aside.told(), *_maybe_masks(images)]
+    left = [*walk.told(), *maybe_masks(file.path for file in images)]
     return Found(images[:most], walk.others + computed, left)
 
 
@@ -274,17 +293,6 @@ def _without_computed(images: list[ImageFile], aside: Aside) -> tuple[list[Image
     ends = np.array([file.path.lower().endswith(ARRAYS) for file in images], bool)
     rows, gone = arrays_or_pictures(ends, lambda at: images[at].path, aside)
     return (images if rows is None else [images[at] for at in rows.tolist()]), gone
-
-
-def _maybe_masks(images: Sequence[ImageFile]) -> list[LeftOut]:
-    """Say where a folder is called like masks and its files are called like images elsewhere."""
-    inside: dict[str, list[str]] = {}
-    elsewhere: list[str] = []
-    for file in images:
-        folder = file.path.rpartition("/")[0]
-        masks = folder.rpartition("/")[2].lower() in (*MASKS, "mask")
-        (inside.setdefault(folder, []) if masks else elsewhere).append(file.path)
-    return masks_in(inside, elsewhere) if inside else []
 
 
 def _suffix(name: str, among: Sequence[str] = UNREAD) -> str:

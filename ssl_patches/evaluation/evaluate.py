@@ -24,7 +24,13 @@ from ssl_patches.evaluation import floors as kept
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import Precision
 from ssl_patches.evaluation.features.parts import Family
-from ssl_patches.evaluation.features.passes import Split, kind_of_sources, read_features, with_label
+from ssl_patches.evaluation.features.passes import (
+    Split,
+    kind_of_sources,
+    read_features,
+    seen_in_training,
+    with_label,
+)
 from ssl_patches.evaluation.labels import Kind, check_targets, kind_of, targets
 from ssl_patches.evaluation.probes.base import Probe
 from ssl_patches.evaluation.probes.frozen import Knn, Linear
@@ -205,6 +211,7 @@ def evaluate_model(
         protocol=PROTOCOL | own_numbers(probes),
         data=data | {"fingerprints": _fingerprints(eval_data)},
         classes=eval_data.test.classes if kind == "class" else (),
+        seen=seen_in_training(train, test),
     )
 
 

@@ -109,6 +109,7 @@ def record_of(
             say(f"figures: {', '.join(map(str, drawn))}")
     if floors is not None:
         _say_labels(say, record, eval_data)
+        _say_seen(say, record, eval_data)
     return record
 
 
@@ -145,6 +146,24 @@ def _say_labels(say: Say, record: Record, data: EvalData) -> None:
         for source, name in ((data.train, "train"), (data.test, "test")):
             if source.labels is not None:
                 say(f"  {name:5}  {counts(source.labels, source.classes)}")
+
+
+def _say_seen(say: Say, record: Record, data: EvalData) -> None:
+    """Say how many test images training images show too: they are no test."""
+    if not record.seen:
+        return
+    first, twin = record.seen[0]
+    test, train = _known_name(data.test, first), _known_name(data.train, twin)
+    say(
+        f"images: {len(record.seen):,} of {len(record.index):,} test images have the same pixels as"
+        f" training images ({test} is {train}), so what they count for is memory; `ssl-patches"
+        " doctor` lists equal files, `duplicates` others"
+    )
+
+
+def _known_name(source: ImageSource, at: int) -> str:
+    """Return the name of an image that the user knows it by."""
+    return source.known_as[at] if len(source.known_as) else f"image {at}"
 
 
 def untrained_of(

@@ -42,7 +42,8 @@ class Record:
     float32 (N, D). ``predictions``: by the name of a probe ("knn20"), classes (N,), scores (N, L)
     or values (N, D). ``chosen``: settings that probes chose on train. ``data``: what the train and
     test images are: name, fingerprints, limits. ``classes``: names of the labels where the data
-    have them.
+    have them. ``seen``: numbers of test images, and of training images with the same pixels; it is
+    not kept in the file.
     """
 
     rows: list[Row]
@@ -54,6 +55,7 @@ class Record:
     protocol: dict[str, Any]
     data: dict[str, Any]
     classes: Sequence[str] = ()
+    seen: Sequence[tuple[int, int]] = ()
 
     @property
     def answers(self) -> dict[str, Tensor]:

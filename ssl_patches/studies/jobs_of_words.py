@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ class JobComposer:
         self.allowed = allowed
         self.problems: list[str] = []
         self.sources: dict[str, tuple[Any, Any]] = {}
+        self.there: dict[str, list[str]] = {}
         self.fitting: set[str] = set()
         self.composed: dict[tuple[str, ...], tuple[dict[str, str], dict[str, Any]]] = {}
         self.independent: set[tuple[tuple[str, ...], frozenset[str]]] = set()
@@ -103,7 +106,19 @@ class JobComposer:
         place = f"{below}/{name}-{before[:8]}"
         if before != key and _kept_before(Path(self.out, place), fingerprint):
             return [Job(name, words, cfg, before, place, former=True)]
-        return [Job(name, words, cfg, key, f"{below}/{name}-{key[:8]}")]
+        return [Job(name, words, cfg, key, self._place(name, key, below))]
+
+    def _place(self, name: str, key: str, below: str) -> str:
+        """Return where a run lies: where it was begun when the axes stood in another order."""
+        place = f"{below}/{name}-{key[:8]}"
+        if below not in self.there:
+            with suppress(OSError):
+                self.there[below] = os.listdir(Path(self.out, below))
+        known = self.there.get(below, ())
+        alike = [
+            each for each in known if each.endswith(f"-{key[:8]}") and _same_parts(each, place)
+        ]
+        return f"{below}/{alike[0]}" if len(alike) == 1 else place
 
     def choices(
         self, name: str, words: Sequence[str], space: Sequence[Tuned], *, below: str
@@ -215,6 +230,11 @@ class JobComposer:
             " ".join(filter(None, [*prints, train.label_key(), val.label_key()])),
             f"{train.former_fingerprint()} {val.former_fingerprint()}",
         )
+
+
+def _same_parts(name: str, place: str) -> bool:
+    """Tell whether two names of runs have the same parts, in any order."""
+    return sorted(name.split("-")) == sorted(place.rpartition("/")[2].split("-"))
 
 
 def _kept_before(directory: Path, fingerprint: str) -> bool:

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import Logger
 from ssl_patches.config.messages import Failed
 from ssl_patches.config.run_dir import (
     LAST,
+    newest_checkpoint,
     read_checkpoint,
 )
 from ssl_patches.encoders.attention import choose_attention
@@ -76,7 +77,7 @@ def fit(run_dir: Path, run: Prepared, *, resumed: bool, loggers: Sequence[Logger
             trainer.fit(
                 module,
                 datamodule=run.data,
-                ckpt_path=checkpoints.last if resumed else None,
+                ckpt_path=newest_checkpoint(run_dir) if resumed else None,
                 weights_only=True,
             )
         stopped = trainer.should_stop and module.progress() < 1

@@ -288,3 +288,34 @@ def test_what_a_kill_left_is_tidied_by_the_next_holder(tmp_path):
         pass
     assert {place.name for place in run.iterdir()} == {CONFIG, "checkpoints"}
     assert [place.name for place in (run / LAST).parent.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("pointed_at", [None, 5])
+def test_a_kill_between_a_checkpoint_and_its_second_name_costs_nothing(tmp_path, pointed_at):
+    """``step-N.ckpt`` is whole when it has its name; ``last.ckpt`` comes after it."""
+    run, origin = a_run(tmp_path / "run"), origin_of(CFG, "f")
+    (run / LAST).unlink()
+    for step in filter(None, (pointed_at, 10)):
+        torch.save(
+            {"origin": origin, "step": step}, (run / LAST).with_name(f"step-{step:08d}.ckpt")
+        )
+        os.utime((run / LAST).with_name(f"step-{step:08d}.ckpt"), (step, step))
+    if pointed_at:
+        os.link((run / LAST).with_name(f"step-{pointed_at:08d}.ckpt"), run / LAST)
+    found = checkpoint_to_resume(run, origin, resume=True, overwrite=False)
+    assert found is not None
+    assert found["step"] == 10
+    with claimed(run, resume=True, overwrite=False):
+        assert torch.load(run / LAST, weights_only=True)["step"] == 10
+    assert checkpoint_to_resume(run, origin, resume=True, overwrite=False) == found
+
+
+def test_a_last_checkpoint_that_was_put_there_later_counts(tmp_path):
+    """Whoever goes back to an older one copies it over ``last.ckpt``."""
+    run, origin = a_run(tmp_path / "run"), origin_of(CFG, "f")
+    torch.save({"origin": origin, "step": 10}, (run / LAST).with_name("step-00000010.ckpt"))
+    torch.save({"origin": origin, "step": 5}, run / LAST)
+    os.utime((run / LAST).with_name("step-00000010.ckpt"), (10, 10))
+    found = checkpoint_to_resume(run, origin, resume=True, overwrite=False)
+    assert found is not None
+    assert found["step"] == 5

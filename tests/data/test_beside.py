@@ -20,7 +20,7 @@ def test_one_odd_picture_does_not_take_the_place_of_many_arrays(
     assert sum(each.count for each in found.left) == pictures + arrays - kept
 
 
-@pytest.mark.parametrize("folder", ["masks", "Labels", "a/annotations"])
+@pytest.mark.parametrize("folder", ["masks", "Labels", "a/annotations", "gt", "Seg"])
 def test_a_folder_that_looks_like_masks_of_the_others_is_told(tmp_path: Path, folder: str) -> None:
     put(tmp_path, *(f"photos/{at}.jpg" for at in range(5)))
     put(tmp_path, *(f"{folder}/{at}.png" for at in range(5)))
@@ -31,3 +31,14 @@ def test_a_folder_that_looks_like_masks_of_the_others_is_told(tmp_path: Path, fo
     for at in range(5):
         (tmp_path / folder / f"{at}.png").rename(tmp_path / folder / f"other{at}.png")
     assert find_images(str(tmp_path)).left == []
+
+
+@pytest.mark.parametrize("end", ["_mask", "-seg", "_GT", " label"])
+def test_masks_beside_their_images_are_told_by_their_names(tmp_path: Path, end: str) -> None:
+    put(tmp_path, *(f"a/{at}.jpg" for at in range(5)), *(f"a/{at}{end}.png" for at in range(4)))
+    found = find_images(str(tmp_path))
+    assert len(found.images) == 9
+    (line,) = map(str, found.left)
+    assert line.startswith(f"4 images (a/0{end}.png, ...) used as images")
+    put(tmp_path / "b", *(f"{at}{end}.png" for at in range(4)))
+    assert find_images(str(tmp_path / "b")).left == []  # nothing that they are of

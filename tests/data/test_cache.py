@@ -242,6 +242,18 @@ def test_a_folder_that_cannot_be_one_and_a_full_disk_are_refused(
         cached(source, tmp_path)
 
 
+def test_a_folder_that_may_not_be_written_is_refused_before_anything_is_made(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache.os, "access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(ValueError, match=r"data.cache=.*may not be written; set data.cache to"):
+        cached(folder(pictures), tmp_path)
+    monkeypatch.undo()
+    filled(folder(pictures), tmp_path)
+    monkeypatch.setattr(cache.os, "access", lambda path, mode: False)
+    filled(folder(pictures), tmp_path)  # what is there is read
+
+
 def test_true_is_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert folder_of(True) == tmp_path / "ssl_patches" / "images"

@@ -105,3 +105,28 @@ def test_people_get_a_page_and_a_clean_folder_no_list(
     )
     assert "experiment=small_photographs  small images (40 px)" in said.out
     assert not (tmp_path / "quarantine.csv").exists()
+
+
+@pytest.mark.parametrize("sides", [(0, 0), (3, 1), (11, 0), (12, 0), (0, 4), (9, 3)])
+def test_the_line_works_however_much_is_damaged_and_there_is_none_where_nothing_is_left(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch, sides: tuple[int, int]
+) -> None:
+    """12 images of train and 4 of val, some of them damaged."""
+    monkeypatch.chdir(tmp_path)
+    for side, bad, count in (("train", sides[0], 12), ("val", sides[1], 4)):
+        for at in range(count):
+            path = put(tmp_path / "x" / side / f"{at}.png")
+            if at < bad:
+                path.write_bytes(path.read_bytes()[: 200 if at % 2 else 9])
+    found = doctor(capsys, "data.root=x")
+    if sides in {(12, 0), (0, 4)}:
+        assert (found["settings"], found["chosen"]) == ("", [])
+        assert main(["doctor", "data.root=x", "num_workers=0"]) == 0
+        side = "train" if sides[0] else "val"
+        assert f"nothing to run: no image of {side} can be read" in capsys.readouterr().out
+        return
+    words = shlex.split(found["settings"])[2:]
+    cfg = config.request("pretrain", words, supplied=SUPPLIED, schema=PRETRAIN)
+    for split, count in (("train", 12 - sides[0]), ("val", 4 - sides[1])):
+        source = build_data.source(cfg, split, whole=False)
+        assert len({source[at][2] for at in range(len(source))}) == count

@@ -93,3 +93,63 @@ def test_a_single_split_is_divided(arrow: Path) -> None:
 def test_wrong_values_for_arrow_are_refused_by_key(arrow: Path, options: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         HuggingFaceSource(**{"path": str(arrow / "saved"), **OPTIONS, **options})
+
+
+def saved(place: Path, names: dict[str, list[str]], labels: dict[str, list[int]]) -> str:
+    """Save splits that each name their classes as they like."""
+    from datasets import ClassLabel, Dataset, DatasetDict, Features
+    from datasets import Image as ImageFeature
+
+    parts = {}
+    for split, said in names.items():
+        kind = ClassLabel(names=said)
+        features = Features({"mask": ImageFeature(), "image": ImageFeature(), "label": kind})
+        count = range(len(labels[split]))
+        cells = [{"bytes": encoded(at), "path": None} for at in count]
+        masks = [{"bytes": encoded(200), "path": None}] * len(count)
+        rows = {"mask": masks, "image": cells, "label": labels[split]}
+        parts[split] = Dataset.from_dict(rows, features=features)
+    DatasetDict(parts).save_to_disk(place)
+    return str(place)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_label_keeps_its_name_whatever_the_order_in_its_split(tmp_path: Path, seed: int) -> None:
+    import random
+
+    draw = random.Random(seed)
+    names = {split: draw.sample(["ant", "bee", "cat"], 3) for split in ("train", "test")}
+    labels = {split: [draw.randrange(3) for _ in range(6)] for split in names}
+    path = saved(tmp_path / "d", names, labels)
+    sources = {
+        split: HuggingFaceSource(path=path, split=side, image_size=16, label_column="label")
+        for split, side in (("train", "train"), ("test", "val"))
+    }
+    assert sources["train"].classes == sources["test"].classes
+    for split, source in sources.items():
+        said = [source.classes[at] for at in source.labels.tolist()]
+        assert said == [names[split][at] for at in labels[split]]
+
+
+def test_the_column_called_image_counts_and_others_are_told(tmp_path: Path) -> None:
+    path = saved(tmp_path / "d", {"train": ["a"], "test": ["a"]}, {"train": [0] * 4, "test": [0]})
+    source = HuggingFaceSource(path=path, **OPTIONS)
+    assert int(source[3][0][0, 0, 0]) == 3
+    assert source.remarks[-1].startswith("images of the columns mask are not used")
+    other = HuggingFaceSource(path=path, image_column="mask", **OPTIONS)
+    assert int(other[3][0][0, 0, 0]) == 200
+    assert not other.remarks
+
+
+def test_images_that_rows_only_name_are_files_of_the_source(arrow: Path) -> None:
+    """As older versions of datasets saved them; newer ones put the content into the rows."""
+    from datasets import Dataset
+    from datasets import Image as ImageFeature
+
+    source = HuggingFaceSource(path=str(arrow / "single"), **OPTIONS)
+    assert source._outside() == []
+    source.image_column = "image"
+    source.rows = Dataset.from_dict({"image": ["/a.png", "/b.png"]}).cast_column(
+        "image", ImageFeature(decode=False)
+    )
+    assert source._outside() == ["/a.png", "/b.png"]

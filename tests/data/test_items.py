@@ -169,6 +169,25 @@ def test_listed_labels_are_used_only_where_they_agree_with_the_items() -> None:
         assert len(asked) == reads
 
 
+@pytest.mark.parametrize("odd", range(10))
+def test_a_list_that_disagrees_with_any_item_that_is_looked_at_is_not_believed(odd: int) -> None:
+    found = source(lambda at: (pixels(at), at % 3), apart=False)
+    listed = Made(lambda at: (pixels(at), at % 3))
+    listed.targets = [at % 3 if at != odd else 7 for at in range(10)]
+    given = {"where": "w", "split": "train", "image_size": 8, "divide": False, "apart": False}
+    assert ItemSource(listed, **given).labels.tolist() == found.labels.tolist()
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint16])
+def test_levels_of_8_bits_in_wider_numbers_are_told(kind: type) -> None:
+    """``torch.tensor(image)`` of a list is int64, and 255 of 65535 is black."""
+    wide = source(lambda at: pixels(at).astype(kind), apart=False)
+    assert f"images of {np.dtype(kind)} end at 200" in wide.remarks[0]
+    assert not source(lambda at: pixels(at).astype(kind), apart=False, value_range=[0, 255]).remarks
+    assert not source(lambda at: pixels(at).astype(kind) * 99, apart=False).remarks
+    assert not source(pixels, apart=False).remarks
+
+
 def test_the_fingerprint_is_of_the_pixels() -> None:
     one, same, other = (
         source(make).fingerprint() for make in (pixels, pixels, lambda at: pixels(at) + 1)

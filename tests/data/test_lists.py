@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import random
 from pathlib import Path
 
 import pytest
 
-from ssl_patches.data.lists import numbers_in, read_columns, with_slashes
+from ssl_patches.data.lists import read_columns, with_slashes
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -40,29 +39,14 @@ def test_any_separator_gives_the_same_columns(tmp_path: Path, seed: int) -> None
         (b"file,kind,kind\na,b,c\n", "names the column 'kind' twice"),
         (b"file;kind\na;b;c\n", "separates by semicolons"),
         (b"file,kind\n\xe4.png,b\n", "is no UTF-8 text"),
+        (b"0.png,a\n1.png,b\n", "its first line names the image 0.png where .* path,label"),
+        (b"0.png\n1.png\n", "its first line names the image 0.png"),
     ],
 )
 def test_what_would_be_lost_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "list.csv").write_bytes(content)
     with pytest.raises(ValueError, match=said):
         read_columns(str(tmp_path / "list.csv"))
-
-
-@pytest.mark.parametrize(
-    ("fields", "numbers"),
-    [
-        (["1", "20", "3"], [1, 20, 3]),
-        (["0.5", "1e3", "-2"], [0.5, 1000, -2]),
-        (["0,5", "1,25", "7"], [0.5, 1.25, 7]),
-        (["0.5", "", "1"], [0.5, math.nan, 1]),
-        (["1,5", "2.5"], None),
-        (["1", "cat"], None),
-        (["nan", "1"], None),
-        (["", ""], None),
-    ],
-)
-def test_numbers_are_told_from_text(fields: list[str], numbers: list[float] | None) -> None:
-    assert repr(numbers_in(fields)) == repr(numbers and [float(number) for number in numbers])
 
 
 def test_backslashes_turn_only_where_that_finds_a_file(tmp_path: Path) -> None:
@@ -73,3 +57,12 @@ def test_backslashes_turn_only_where_that_finds_a_file(tmp_path: Path) -> None:
         ["a/1.png", "b\\2.png", "c\\3.png"],
         1,
     )
+
+
+def test_columns_of_lists_and_records_are_no_fields(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = pa.table({"file": ["a.png"], "boxes": [[1, 2]], "about": [{"x": 1}], "kind": [3.0]})
+    parquet.write_table(table, tmp_path / "list.parquet")
+    assert read_columns(str(tmp_path / "list.parquet")) == {"file": ["a.png"], "kind": ["3"]}

@@ -207,3 +207,42 @@ def test_test_images_beside_val_are_told(images: Path) -> None:
     assert train.remarks == [
         "4 images of test are not used, as there are some of val to evaluate on"
     ]
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_link_is_another_name_of_its_image(images: Path, link: str) -> None:
+    """Trained on under one name and put aside under another, it would tell nothing."""
+    getattr(images / "pictures/link.png", link)(images / "pictures/1.png")
+    rows = [f"pictures/{at}.png,{'test' if at > 8 else 'train'},{at}" for at in range(12)]
+    table = ["file,part,kind", *rows, "pictures/link.png,test,1"]
+    with pytest.raises(ValueError, match="1 images are listed both for train and for val or test"):
+        listed(images, table, split_column="part", label_column="kind")
+    train, val = listed(images, table, split_column="part", max_conflicts=1)
+    assert (len(train), len(val)) == (8, 4)
+    with pytest.raises(ValueError, match=r"1 images have rows with different labels"):
+        listed(images, [*table[:-1], "pictures/link.png,train,9"], label_column="kind")
+
+
+def test_gaps_among_amounts_are_unlabelled_and_told(images: Path) -> None:
+    rows = [f"pictures/{at}.png,{at + 0.5 if at % 3 else 'NaN'}" for at in range(12)]
+    train, val = listed(images, ["file,dose", *rows], label_column="dose")
+    found = labels(train, val)
+    assert [name for name, label in found.items() if label != label] == [
+        name for name in found if int(Path(name).stem) % 3 == 0
+    ]
+    assert train.remarks == [
+        "4 images have 'NaN' among numbers for a label, and count as unlabelled"
+    ]
+    assert train.classes == []
+
+
+def test_a_name_that_no_file_can_have_is_refused_by_its_row(images: Path) -> None:
+    with pytest.raises(ValueError, match=r"row 3 names 'a\\x00.png', which no file can be called"):
+        listed(images, ["file,kind", "pictures/1.png,1", "a\0.png,1"])
+
+
+def test_a_class_that_training_has_not_is_told(images: Path) -> None:
+    rows = [f"pictures/{at}.png,{'test' if at > 8 else 'train'},{'ab'[at > 9]}" for at in range(12)]
+    train, val = listed(images, ["file,part,kind", *rows], split_column="part", label_column="kind")
+    told = "2 of 3 images to evaluate on (pictures/10.png) are of a class that no training image"
+    assert [line[: len(told)] for line in (*train.remarks, *val.remarks)] == [told, told]

@@ -195,3 +195,15 @@ def test_an_image_that_is_to_be_turned_is_refused_because_its_mask_would_not_be(
         image.save(path, exif=exif)
     with pytest.raises(ValueError, match=r"a\.png states an orientation.*store both upright"):
         folder(tmp_path)
+
+
+@pytest.mark.parametrize("held_out", ["test", "val"])
+def test_a_split_that_is_neither_trained_nor_evaluated_on_is_told(tmp_path, held_out):
+    for split, count in (("train", 1), ("val", 2), ("test", 3)):
+        for at in range(count):
+            write(tmp_path, split, name=f"{at}")
+    train, val = (folder(tmp_path, split, held_out=held_out) for split in ("train", "val"))
+    other, count = ("val", 2) if held_out == "test" else ("test", 3)
+    assert len(val) == 5 - count
+    line = f"{count} images ({other}/images/0.png, ...) not used: data.held_out={other} evaluates"
+    assert [source.remarks[0][: len(line)] for source in (train, val)] == [line, line]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from empty_files import names, put
+from PIL import Image
 
-from ssl_patches.data.no_images import LEAVINGS, PICTURE_MARK
+from ssl_patches.data.no_images import LEAVINGS, PICTURE_MARK, UNNAMED
 from ssl_patches.data.walk import find_images
 from ssl_patches.training.figures.page import Column, save_page
 
@@ -33,3 +35,17 @@ def test_our_figures_say_that_they_are_ours_and_others_of_that_name_are_images(
     assert names(tmp_path) == ["a/health.png"]
     assert b"Software\0ssl-patches" in (tmp_path / "health.png").read_bytes()[:256]
     assert set(PICTURE_MARK) == {"Software"}
+
+
+@pytest.mark.parametrize("ending", ["", ".apng", ".jpg_large", ".bak", ".DAT"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"])
+def test_images_by_other_names_are_told(tmp_path: Path, ending: str, form: str) -> None:
+    """Never used, as their names say nothing; never without a word, as their bytes do."""
+    put(tmp_path, "1.png", *(f"a/notes{at}.md" for at in range(3)))
+    for at in range(4):
+        Image.new("RGB", (9, 9)).save(tmp_path / "a" / f"{at}{ending}", form)
+    found = find_images(str(tmp_path))
+    assert [file.path for file in found.images] == ["1.png"]
+    assert [(each.count, each.example, each.why) for each in found.left] == [
+        (4, f"a/0{ending}", UNNAMED)
+    ]

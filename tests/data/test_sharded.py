@@ -19,6 +19,7 @@ from PIL import Image
 from shard_files import pack_images
 from small import SMALL_VIT
 
+from ssl_patches.cli import main
 from ssl_patches.data import FolderSource, ShardSource
 from ssl_patches.data.module import EndlessBatches, order_of
 from ssl_patches.data.training_stream import PatchDataModule
@@ -47,6 +48,53 @@ def test_items_are_those_of_the_folder(packed: Path) -> None:
             same, its, _ = folder[known[name]]
             assert torch.equal(image, same)
             assert (label, index) == (its, at)
+
+
+def test_any_format_is_packed_and_read_as_in_its_folder(tmp_path: Path) -> None:
+    """Bytes in a shard are read by the rules of the file that they were."""
+    draw = np.random.default_rng(1)
+    pixels = draw.integers(0, 256, (24, 30, 3), dtype=np.uint8)
+    turned = Image.Exif()
+    turned[274] = 6
+    place = tmp_path / "images" / "a"
+    place.mkdir(parents=True)
+    for at in range(12):
+        Image.fromarray(pixels + np.uint8(at)).save(place / f"{at}.jpg", exif=turned)
+        Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(place / f"{at}.tif")
+        Image.fromarray(pixels).convert("P").save(place / f"{at}.gif")
+    arrays = tmp_path / "arrays" / "images"
+    arrays.mkdir(parents=True)
+    for at in range(12):
+        np.save(arrays / f"{at}.npy", pixels.astype(np.uint16) * 257)
+        np.savez(arrays / f"{at}.npz", image=pixels)
+    for root in (tmp_path / "images", tmp_path / "arrays"):
+        assert main(["pack", f"data.root={root}", f"output={root}-shards"]) == 0
+        folder = FolderSource(root=str(root), split="train", image_size=16)
+        shards = ShardSource(
+            path=f"{root}-shards", split="train", image_size=16, shard_dir=str(tmp_path / "kept")
+        )
+        known = {name: at for at, name in enumerate(folder.known_as)}
+        assert sorted(shards.known_as) == sorted(known)
+        for at, name in enumerate(shards.known_as):
+            assert torch.equal(shards[at][0], folder[known[name]][0]), name
+
+
+def test_a_fingerprint_knows_the_content_of_shards(packed: Path, tmp_path: Path) -> None:
+    """Other pixels in as many bytes are other images; runs of before knew names and sizes."""
+    first = source(packed)
+    place = shutil.copytree(packed / "shards", tmp_path / "shards")
+    assert source(tmp_path).fingerprint() == first.fingerprint()
+    (place / "shards.json").unlink()
+    alone = source(tmp_path)
+    assert alone.former_fingerprint() == first.former_fingerprint() != first.fingerprint()
+    offset = int(alone._offsets[0])
+    shard = Path(alone.shards[0].url)
+    content = bytearray(shard.read_bytes())
+    content[offset] ^= 1
+    before = alone.fingerprint()
+    shard.write_bytes(content)
+    assert source(tmp_path).fingerprint() != before
+    assert source(tmp_path).former_fingerprint() == alone.former_fingerprint()
 
 
 def test_batches_are_the_same_from_any_number_of_workers_processes_and_any_start(packed) -> None:

@@ -29,3 +29,8 @@ def test_without_folders_of_splits_nothing_is_held_out_here() -> None:
 def test_nothing_but_what_was_put_aside_is_refused() -> None:
     with pytest.raises(ValueError, match="put aside by its name"):
         decided("val/a/1.png")
+
+
+def test_all_that_was_put_aside_is_named() -> None:
+    with pytest.raises(ValueError, match=r"lie in val/ and test/, which .* call the folder"):
+        decided("val/a/1.png", "test/a/2.png")

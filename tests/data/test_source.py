@@ -15,7 +15,7 @@ from PIL import Image
 from ssl_patches.data.folder import FolderSource
 from ssl_patches.data.masks import WithMasks
 from ssl_patches.data.module import ordered_loader
-from ssl_patches.data.source import HasMasks, ImageSource, Request, as_source
+from ssl_patches.data.source import HasMasks, ImageSource, Request, as_source, share_above
 from ssl_patches.data.training_stream import PatchDataModule
 
 
@@ -195,3 +195,13 @@ def test_what_no_source_can_deliver_is_refused(changes: dict, said: str) -> None
     assert Request(**usual | {"load_size": 48}).side([(50, 40)]) == 48
     with pytest.raises(ValueError, match=said):
         Request(**usual | changes)
+
+
+def test_the_share_that_is_advised_is_one_that_is_taken() -> None:
+    """``data.max_corrupt`` has to be below 1, and not below the share of what is damaged."""
+    draw = np.random.default_rng(0)
+    for total in (1, 2, 7, 999, 2000, 30_001, 10**7):
+        for bad in {0, total // 2, total - 1, int(draw.integers(0, total))}:
+            share = share_above(bad / total)
+            assert bad / total <= share < 1
+            assert bad <= share * total

@@ -86,3 +86,18 @@ def test_a_run_of_before_is_found_and_images_that_changed_are_run_anew(tmp_path,
     told = {"data_fingerprint": "another", "former_fingerprint": prints[0]}
     (at / "summary.json").write_text(json.dumps(told))
     assert planned(folder).runs[0].choices[0] == other
+
+
+def test_axes_in_another_order_are_the_same_runs(tiny_study):
+    """What was trained under one order of study.yaml is found under any other."""
+    axes = {"task": ["jigsaw", "masked"], "optimizer.base_lr": [1e-3], "seed": [0, 1]}
+    first = planned(folder := tiny_study(axes=axes))
+    for run in first.runs:
+        first.directory(run.choices[0]).mkdir(parents=True)
+    turned = planned(tiny_study(axes=dict(reversed(axes.items()))))
+    places = [{run.choices[0].place for run in plan.runs} for plan in (first, turned)]
+    assert places[0] == places[1]
+    assert {run.name for run in first.runs}.isdisjoint(run.name for run in turned.runs)
+    other = planned(tiny_study(axes={**axes, "seed": [2]}))
+    assert not places[0] & {run.choices[0].place for run in other.runs}
+    assert folder.is_dir()

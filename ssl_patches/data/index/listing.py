@@ -39,7 +39,7 @@ from ssl_patches.data.suffixes import SUFFIXES, UNREAD
 from ssl_patches.data.tiff import has_tifffile
 
 LEAST = 1000  # images from which a table is kept
-RULES = 1  # of what a table holds; raise it when they change
+RULES = 2  # of what a table holds; raise it when they change
 WAIT = 0.5  # seconds between two looks whether another process is done
 _here: ContextVar[dict[str, FileTable] | None] = ContextVar("tables", default=None)
 

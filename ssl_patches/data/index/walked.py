@@ -15,7 +15,7 @@ from ssl_patches.data.beside import beside_arrays, masks_in
 from ssl_patches.data.index.table import FileTable, laid, suffixes_of
 from ssl_patches.data.left_out import LeftOut
 from ssl_patches.data.look import CHANGED, DEVICE, NUMBER, SIZE, VALUES, numbers_of
-from ssl_patches.data.no_images import MASKS
+from ssl_patches.data.no_images import MASK_NAMES
 from ssl_patches.data.placed import below_of
 from ssl_patches.data.walk import Walk
 
@@ -60,7 +60,7 @@ def walked(root: str) -> tuple[FileTable, NDArray[np.int64]]:
     if rows is not None:
         table, changed = table.take(rows), changed[rows]
     table.others = walk.others + computed
-    table.left = [*walk.aside.told(), *_masks(table)]
+    table.left = [*walk.told(), *_masks(table)]
     return table, changed
 
 
@@ -100,7 +100,7 @@ def _masks(table: FileTable) -> list[LeftOut]:
     like = {
         folder
         for folder in table.folders
-        if folder.rstrip("/").rpartition("/")[2].lower() in (*MASKS, "mask")
+        if folder.rstrip("/").rpartition("/")[2].lower() in MASK_NAMES
     }
     if not like:
         return []

@@ -16,15 +16,18 @@ import glob
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ssl_patches.config.outside import parse_json, read_text
+from ssl_patches.data.left_out import Aside, LeftOut
 from ssl_patches.data.shards.patience import USUAL, Patience, refused
 from ssl_patches.data.splits import Side, side_of
+from ssl_patches.data.suffixes import SUFFIXES as IMAGES
 
 SUFFIXES = (".tar", ".parquet")
+PACKED = (".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tar.lz4", ".zip", ".7z", ".rar")
 LISTED, CLASSES = "shards.json", "classes.txt"
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 COUNTED = re.compile(r"(.*?)(\d+)-of-(\d+)(.*)")
@@ -63,10 +66,14 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The shards of a place, in the order of their names, and the names of its classes."""
+    """The shards of a place, in the order of their names, and the names of its classes.
+
+    ``left``: files that may hold images and are no shards.
+    """
 
     shards: list[Shard]
     classes: list[str]
+    left: list[LeftOut] = field(default_factory=list)
 
 
 def is_remote(url: str) -> bool:
@@ -81,7 +88,8 @@ def list_shards(path: str, options: Mapping[str, Any], patience: Patience = USUA
     ValueError where there are none, where one is missing or has another size than its list says,
     and where the place may not be read.
     """
-    found = [each for one in _spelled(path) for each in _named(one, path, options, patience)]
+    left = Aside()
+    found = [each for one in _spelled(path) for each in _named(one, path, options, patience, left)]
     shards = sorted(found, key=lambda shard: shard.url)
     if not shards:
         raise ValueError(
@@ -95,7 +103,7 @@ def list_shards(path: str, options: Mapping[str, Any], patience: Patience = USUA
         shards = _as_listed(shards, said, path)
     names = _content(f"{folder}/{CLASSES}", options, patience) or ""
     classes = [line.partition(" ")[2] or line for line in names.splitlines() if line.strip()]
-    return Listing(shards, classes)
+    return Listing(shards, classes, left.told())
 
 
 def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
@@ -130,14 +138,16 @@ def _spelled(path: str) -> list[str]:
     ]
 
 
-def _named(path: str, typed: str, options: Mapping[str, Any], patience: Patience) -> list[Shard]:
-    """Return the shards of a folder, a file or a pattern with ``*``."""
+def _named(
+    path: str, typed: str, options: Mapping[str, Any], patience: Patience, left: Aside
+) -> list[Shard]:
+    """Return the shards of a folder, a file or a pattern with ``*``; ``left`` counts others."""
     if is_remote(path):
-        return _remote(path, typed, options, patience)
+        return _remote(path, typed, options, patience, left)
     path = os.path.abspath(os.path.expanduser(path))
     if os.path.isdir(path):
-        names = [os.path.join(where, name) for where, _, all_ in os.walk(path) for name in all_]
-        paths = [name for name in names if name.endswith(SUFFIXES)]
+        names = list(_below(path))
+        paths = [name for name in names if _is_shard(name, left)]
     else:
         paths = glob.glob(path) if "*" in path else [path]
     for each in paths:
@@ -154,7 +164,35 @@ def _named(path: str, typed: str, options: Mapping[str, Any], patience: Patience
     ]
 
 
-def _remote(url: str, typed: str, options: Mapping[str, Any], patience: Patience) -> list[Shard]:
+def _below(folder: str) -> Iterator[str]:
+    """Yield the files below a folder, through links, each folder once."""
+    seen = set[tuple[int, int]]()
+    for where, folders, names in os.walk(folder, followlinks=True):
+        found = os.stat(where)
+        if (found.st_dev, found.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((found.st_dev, found.st_ino))
+        yield from (os.path.join(where, name) for name in names)
+
+
+def _is_shard(name: str, left: Aside) -> bool:
+    """Tell whether a file is a shard by its name; count what may hold images and is none."""
+    lower = name.lower()
+    if name.endswith(SUFFIXES):
+        return True
+    if lower.endswith(SUFFIXES):
+        left.add(name, "shards end in .tar or .parquet, in lower case", "files")
+    elif lower.endswith(PACKED):
+        left.add(name, "is compressed; unpack it to .tar", "files")
+    elif lower.endswith(IMAGES):
+        left.add(name, "lies beside the shards; ssl-patches pack puts images into them")
+    return False
+
+
+def _remote(
+    url: str, typed: str, options: Mapping[str, Any], patience: Patience, left: Aside
+) -> list[Shard]:
     system, path = file_system(url, options)
     protocol = url.partition("://")[0]
 
@@ -175,8 +213,13 @@ def _remote(url: str, typed: str, options: Mapping[str, Any], patience: Patience
     return [
         Shard(f"{protocol}://{name}" if "://" not in name else name, about["size"], _state(about))
         for name, about in found.items()
-        if name.endswith(SUFFIXES) and about.get("size")
+        if _is_shard(name, left) and (about.get("size") or _empty(name, left))
     ]
+
+
+def _empty(name: str, left: Aside) -> bool:
+    left.add(name, "is empty", "shards")
+    return False
 
 
 def _state(about: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ from ssl_patches.config.atomic import replacing, write_text
 from ssl_patches.config.messages import Say
 from ssl_patches.config.outside import check_regular, read_json
 from ssl_patches.data.layout import select
+from ssl_patches.data.left_out import LeftOut, said
 from ssl_patches.data.shards import members as tables
 from ssl_patches.data.shards.listing import CLASSES, LISTED, Shard, listed_text
 from ssl_patches.data.shards.store import TABLE
@@ -60,8 +61,10 @@ def pack_command(cfg: Mapping[str, Any], *, say: Say) -> dict[str, Any]:
         )
     found = find_images(root)
     asked = {"root": os.path.abspath(root), "shard_mb": cfg["shard_mb"], "files": _digest(found)}
-    planned, classes = _planned(found.images, cfg)
+    planned, classes, left = _planned(found.images, cfg)
     _refuse_other(output, asked)
+    for line in said([*found.left, *left]):
+        say(f"images: {line}")
     output.mkdir(parents=True, exist_ok=True)
     with locks.exclusive(output):
         write_text(output / BEGUN, json.dumps(asked))
@@ -90,13 +93,18 @@ def pack_command(cfg: Mapping[str, Any], *, say: Say) -> dict[str, Any]:
 
 def _planned(
     images: Sequence[Any], cfg: Mapping[str, Any]
-) -> tuple[dict[str, list[_File]], list[str]]:
-    """Return the files of each shard, and the names of classes. ValueError without images."""
+) -> tuple[dict[str, list[_File]], list[str], list[LeftOut]]:
+    """Return the files of each shard, the names of classes, and what is left out.
+
+    ValueError without images.
+    """
     planned: dict[str, list[_File]] = {}
     classes: list[str] = []
+    left: dict[LeftOut, None] = {}
     for split in ("train", "val"):
         chosen = select(images, split, split_folders=cfg["data"].get("split_folders"))
         classes = list(chosen.classes) or classes
+        left |= dict.fromkeys(chosen.left)
         number = {name: label for label, name in enumerate(chosen.classes)}
         files = [
             _File(file.path, file.bytes, -1 if name is None else number[name])
@@ -109,7 +117,7 @@ def _planned(
         raise ValueError(
             f"data.root={cfg['data']['root']}: must hold images, but has none; set data.root=DIR"
         )
-    return planned, classes
+    return planned, classes, list(left)
 
 
 def _cut(files: Sequence[_File], most: int) -> Iterator[list[_File]]:
@@ -193,10 +201,10 @@ def _refuse_other(output: Path, asked: Mapping[str, Any]) -> None:
         return
     for name in (BEGUN, LISTED):
         try:
-            said = read_json(output / name)
+            before = read_json(output / name)
         except (OSError, ValueError):
             continue
-        if said.get("asked", said) == asked:
+        if before.get("asked", before) == asked:
             return
         raise ValueError(
             f"output={output}: holds shards of other images, or with another shard_mb; set output"

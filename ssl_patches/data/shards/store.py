@@ -32,7 +32,7 @@ from ssl_patches.data.shards.patience import Patience
 
 TABLE = ".members.npz"  # what is added to the name of a shard for the table beside it
 BLOCK = 16 * 2**20  # bytes of a read
-RULES = 2  # of which member of a sample is its image; raise it when that changes
+RULES = 3  # of which member of a sample is its image, and of labels; raise it when they change
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ by one and the same reader, and must give the features that the probes will get.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -35,7 +36,8 @@ class Split:
     """The images of a split that have a label, as they stream by, and then what was read of them.
 
     ``name``: "train" or "test". ``first``: some images, to be read again. ``features``: (model,
-    name of a feature) -> (N, dim) or (N, tokens, dim). ``labels`` (N, ...).
+    name of a feature) -> (N, dim) or (N, tokens, dim). ``labels`` (N, ...). ``digests``: of the
+    pixels of each image.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Split:
     batches: Iterable[ImageBatch]
     progress: Callable[[int], None] | None
     indices: list[Tensor] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
     first: ImageBatch | None = None
     features: dict[tuple[str, str], Tensor] = field(default_factory=dict)
     labels: Tensor = field(default_factory=lambda: torch.zeros(0).long())
@@ -56,6 +59,7 @@ class Split:
             if len(some.labels):
                 self.first = self.first or ImageBatch(*(values[:REREAD] for values in some))
                 self.indices.append(some.index)
+                self.digests += digests_of(some.images)
                 yield some
             count += len(has)
             if self.progress is not None:
@@ -155,6 +159,26 @@ def read_features(
             split.check_alike(readers, eval_data)
     train, test = splits
     return train, test
+
+
+def digests_of(images: Tensor) -> list[bytes]:
+    """Return a digest of the pixels of each image, (B, C, H, W) uint8."""
+    return [
+        hashlib.blake2b(image.tobytes(), digest_size=12).digest() for image in images.cpu().numpy()
+    ]
+
+
+def seen_in_training(train: Split, test: Split) -> list[tuple[int, int]]:
+    """Return (test, train) numbers in their sources of images with the same pixels.
+
+    A test image counts once, with one of those of train. Whatever the source is: links, copies
+    under other names, a split that was drawn twice.
+    """
+    if not test.digests:
+        return []
+    known = dict(zip(train.digests, train.index.tolist(), strict=True))
+    pairs = zip(test.digests, test.index.tolist(), strict=True)
+    return [(at, known[digest]) for digest, at in pairs if digest in known]
 
 
 def kind_of_sources(eval_data: EvalData, wanted: str) -> Kind:

@@ -15,8 +15,6 @@ save in the middle of a step of several shards.
 from __future__ import annotations
 
 import errno
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +27,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 
 from ssl_patches.config.atomic import HALF, replacing
 from ssl_patches.config.messages import Failed
+from ssl_patches.config.run_dir import point_at
 from ssl_patches.training.pretrainer import step_ended
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -151,10 +150,6 @@ class Checkpoints(L.Callback):
             return
         with replacing(path, durable=True) as half:
             trainer.save_checkpoint(half)
-        with replacing(self.last, durable=True) as link:
-            try:
-                os.link(path, link)
-            except OSError:  # a file system without hard links
-                shutil.copyfile(path, link)
+        point_at(path, self.last)
         for old in sorted(self.directory.glob("step-*.ckpt"))[: -self.keep]:
             old.unlink()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import lightning as L
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from ssl_patches.encoders.base import Encoder
@@ -23,6 +24,7 @@ from ssl_patches.training.callbacks.observer import Observer, data_of
 from ssl_patches.training.figures import draw_neighbours, draw_patches, draw_task
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.training.rows import TakesImages, tell_logger
+from ssl_patches.training.trackers.tensorboard_run import add_pictures
 from ssl_patches.types import Features, ImageBatch
 
 EPOCHS, APART = 10.0, 120.0
@@ -184,6 +186,8 @@ def _log(trainer: L.Trainer, file: Path) -> None:
     for logger in trainer.loggers if file.exists() else ():
         if isinstance(logger, TakesImages):
             tell_logger(logger, lambda each: each.log_image(key=key, images=[str(file)], step=step))
+        elif isinstance(logger, TensorBoardLogger):  # Lightning's own, named by a user
+            add_pictures(logger, key, [file], step)
 
 
 def fine_map(encoder: Encoder, images: torch.Tensor) -> Features:

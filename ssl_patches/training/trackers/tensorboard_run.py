@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,7 @@ class TensorBoardRun(TensorBoardLogger):
 
     def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
         """Log the pictures of files under a name."""
-        for file in images:
-            with open_image(str(file)) as image:
-                pixels = np.asarray(image.convert("RGB"))
-            self.experiment.add_image(key, pixels, step, dataformats="HWC")
+        add_pictures(self, key, images, step)
 
     def alert(self, title: str, text: str) -> None:
         """Log an alarm as a text."""
@@ -51,3 +48,13 @@ class TensorBoardRun(TensorBoardLogger):
         """Write what is left to the disk."""
         self.experiment.flush()
         self.experiment.close()
+
+
+def add_pictures(
+    logger: TensorBoardLogger, key: str, files: Sequence[Any], step: int | None = None
+) -> None:
+    """Log the pictures of files under a name, to ours or to one that a user named."""
+    for file in files:
+        with open_image(str(file)) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        logger.experiment.add_image(key, pixels, step, dataformats="HWC")

@@ -71,3 +71,18 @@ def test_a_list_of_ours_says_what_must_be_there(tmp_path: Path) -> None:
 def test_a_store_whose_library_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match=r"needs what reads abfs://.*|needs what reads"):
         list_shards("abfs://bucket/a.tar", {})
+
+
+def test_what_may_hold_images_and_is_no_shard_is_told_and_links_are_followed(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path, "d/a.tar", "d/b.tar.gz", "d/c.zip", "d/e.TAR", "d/f.jpg", "d/read.me", "x/g.tar")
+    (tmp_path / "d" / "more").symlink_to(tmp_path / "x")
+    (tmp_path / "x" / "round").symlink_to(tmp_path / "d")
+    found = list_shards(str(tmp_path / "d"), {})
+    assert [shard.name for shard in found.shards] == ["a.tar", "g.tar"]
+    told = {Path(each.example).name: (each.count, each.what) for each in found.left}
+    assert told == {"b.tar.gz": (2, "files"), "e.TAR": (1, "files"), "f.jpg": (1, "images")}
+    (tmp_path / "d" / "empty.tar").touch()
+    away = list_shards(f"file://{tmp_path}/d", {})
+    assert [each.why for each in away.left if each.example.endswith("empty.tar")] == ["is empty"]

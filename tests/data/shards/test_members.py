@@ -43,16 +43,21 @@ def test_samples_of_a_tar_have_their_image_label_and_name(tmp_path: Path) -> Non
             "d/2.txt": b"no image",
             "d/3.jpg": png(3),
             "d/3.cls": b"no number",
+            "d/4.jpg": png(4),
+            "d/4.cls": b"-1",
         },
     )
     found = members_of_tar(shard.url, shard)
-    assert found.name_list() == ["d/0.png", "dog/x.png", "d/3.jpg"]
-    assert found.labels.tolist() == [3, 2, -1]
+    assert found.name_list() == ["d/0.png", "dog/x.png", "d/3.jpg", "d/4.jpg"]
+    assert found.labels.tolist() == [3, 2, -1, -1]
+    assert list(map(str, found.left)) == [
+        "1 image (d/3.jpg) unlabelled: the label is text, and those of others are numbers"
+    ]
     content = Path(shard.url).read_bytes()
     pieces = [
         content[at : at + count] for at, count in zip(found.offsets, found.lengths, strict=True)
     ]
-    assert pieces == [png(0), png(1), png(3)]
+    assert pieces == [png(0), png(1), png(3), png(4)]
 
 
 @pytest.mark.parametrize("lost", [100, 1024, 3000])

@@ -80,6 +80,20 @@ def test_a_kill_costs_a_shard_and_the_same_bytes_come_out(folder: Path, monkeypa
     assert len(written) == 4 + len([name for name in whole if name.endswith(".tar")]) - 3
 
 
+def test_what_is_not_packed_is_said(folder: Path, capsys) -> None:
+    (folder / "images" / "c.nef").touch()
+    (folder / "images" / "lone.png").write_bytes(
+        (folder / "images" / "a" / "00.x.png").read_bytes()
+    )
+    assert packed() == 0
+    said = capsys.readouterr()
+    lines = [line for line in (said.out + said.err).splitlines() if line.startswith("images: ")]
+    assert lines == [
+        "images: 1 file (c.nef) not used: .nef is no format that is read here",
+        "images: 1 image (lone.png) unlabelled: not at CLASS/file as the others are",
+    ]
+
+
 def test_other_shards_are_not_written_over(folder: Path, capsys) -> None:
     assert packed() == 0
     (folder / "images" / "a" / "new.png").write_bytes(

@@ -6,7 +6,12 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ssl_patches.evaluation import EvalData
-from ssl_patches.evaluation.features.passes import kind_of_sources, read_features, with_label
+from ssl_patches.evaluation.features.passes import (
+    kind_of_sources,
+    read_features,
+    seen_in_training,
+    with_label,
+)
 
 
 class Greys(Dataset):
@@ -78,3 +83,23 @@ def test_labels_that_are_missing_or_of_two_kinds_are_refused():
     other.labels = other.labels.float()
     with pytest.raises(ValueError, match="train has class labels and test value"):
         kind_of_sources(data(test=other), "auto")
+
+
+@pytest.mark.parametrize("shared", [0, 1, 4])
+def test_test_images_that_training_shows_too_are_counted_by_their_pixels(shared):
+    """Whatever they are called and in whatever order they come."""
+
+    class Some(Greys):
+        def __init__(self, levels):
+            self.labels, self.levels = torch.ones(len(levels)).long(), levels
+
+        def __getitem__(self, index):
+            return torch.full((1, 8, 8), self.levels[index], dtype=torch.uint8), 1, index
+
+    train, test = read_features(
+        {"raw_pixels": None},
+        {"raw_pixels": {"pooled"}},
+        data(Some(list(range(10))), Some([50, *range(9, 9 - shared, -1), 60])),
+        "class",
+    )
+    assert seen_in_training(train, test) == [(1 + at, 9 - at) for at in range(shared)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,3 +38,24 @@ def test_an_alarm_is_a_text(tmp_path):
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     (tensor,) = events.Tensors("alarms/text_summary")
     assert tensor.tensor_proto.string_val == [b"collapse at step 7: all alike"]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_pictures_reach_ours_and_a_logger_that_a_user_named(tmp_path, ours: bool):
+    from lightning.pytorch.loggers import TensorBoardLogger
+    from PIL import Image
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from ssl_patches.training.callbacks.previews import _log
+
+    Image.new("RGB", (8, 6)).save(tmp_path / "jigsaw.png")
+    logger = (
+        tensorboard_logger(run_dir=tmp_path)
+        if ours
+        else TensorBoardLogger(save_dir=tmp_path, name="tensorboard", version="")
+    )
+    _log(SimpleNamespace(loggers=[logger], global_step=7), tmp_path / "jigsaw.png")
+    logger.finalize("success")
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    (picture,) = events.Images("previews/jigsaw")
+    assert (picture.step, picture.width, picture.height) == (7, 8, 6)
