@@ -153,6 +153,7 @@ def sync(server: Server, home: Path, folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "wandb", "sync", "--include-online", str(folder)],
         env={**os.environ, **wandb_server.environment(server, home)},
+        cwd=home,  # where it writes a log of its own
         capture_output=True,
         text=True,
         timeout=100,
