@@ -16,6 +16,7 @@ whoever adds a setting that changes the value adds it there.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -79,8 +80,8 @@ def content_read(paths: Sequence[str]) -> tuple[str, bool]:
 def _spread(count: int) -> list[int]:
     """Return numbers 0..count-1, all or ``FILES`` of them, in an order that does not favour the
     first ones."""
-    order = sorted(range(count), key=lambda at: hashlib.blake2b(b"%d" % at, digest_size=8).digest())
-    return order[:FILES]
+    digests = ((hashlib.blake2b(b"%d" % at, digest_size=8).digest(), at) for at in range(count))
+    return [at for _, at in heapq.nsmallest(FILES, digests)]
 
 
 def _read(path: str) -> bytes | None:

@@ -29,7 +29,7 @@ from ssl_patches.data import arrays, tiff
 from ssl_patches.data.decode import decode
 from ssl_patches.data.formats import ANY_CHANNELS
 from ssl_patches.data.index import kept
-from ssl_patches.data.index.extents import PART, extents_of
+from ssl_patches.data.index.extents import PART, by_folder, extents_of
 from ssl_patches.data.index.table import CORRUPT, HUGE, OK, SOME, FileTable, Paths
 from ssl_patches.data.remarks import MANY_FRAMES, of_listed
 from ssl_patches.data.source import Request, StoredSource
@@ -193,7 +193,7 @@ class FileSource(StoredSource):
 
 def _middle(extents: NDArray[np.uint32]) -> tuple[int, int]:
     """Return the lower median of the shorter sides, as the extent of a square."""
-    short = extents.min(1)
+    short = np.minimum(extents[:, 0], extents[:, 1])
     at = (len(short) - 1) // 2
     side = int(np.partition(short, at)[at])
     return side, side
@@ -202,7 +202,7 @@ def _middle(extents: NDArray[np.uint32]) -> tuple[int, int]:
 def read_headers(paths: Sequence[str], *, reading: Reading = PLAIN) -> Headers:
     """Return what the headers of the files say."""
     found = Headers({}, [], [])
-    parts = (paths[at : at + PART] for at in range(0, len(paths), PART))
+    parts = (by_folder(paths[at : at + PART]) for at in range(0, len(paths), PART))
     begin = 0
     for looked in extents_of(parts, count=len(paths), channels=reading.channels):
         for at, extent in enumerate(looked.extents.tolist()):

@@ -5,6 +5,8 @@ sure that Pillow opens the file and says the same extent; None means that Pillow
 knows only what it can be sure of: segments and chunks of the usual lengths, checksums that fit.
 
 Sources: ISO/IEC 10918-1 (JPEG), ISO/IEC 15948 (PNG).
+``glances`` looks at many at once: plain PNG with numpy, a tenth of what they take one by one.
+
 The trap: one that answers for a file that Pillow refuses. ``tests/data/test_glance.py`` changes
 bytes at random and compares.
 """
@@ -13,6 +15,8 @@ from __future__ import annotations
 
 from zlib import crc32
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 BEGIN = 8192  # bytes of a file that are looked at
@@ -23,6 +27,7 @@ PNG_MODES = {
 }
 """Bits and kind of colour that Pillow has a mode for."""
 PNG_LENGTHS = {b"gAMA": 4, b"sRGB": 1, b"pHYs": 9, b"cHRM": 32, b"tIME": 7}
+LEAST = 41  # bytes of a PNG until it says that pixels follow
 MANY_PIXELS = 2**24  # where Pillow may have something to say
 
 
@@ -39,8 +44,66 @@ def glance(begin: bytes) -> tuple[int, int] | None:
         return None
     if found is None or not 0 < found[0] * found[1] <= MANY_PIXELS:
         return None
+    return found if found[0] * found[1] <= _most() else None
+
+
+def glances(begins: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return what ``glance`` says of many files, (N, 2) width and height; 0, 0 for None.
+
+    ``begins`` (N, ``BEGIN``): their first bytes; ``lengths`` (N,): how many of those there are.
+    """
+    found = _pngs(begins, lengths)
+    for at in np.flatnonzero((found[:, 0] == 0) & (lengths > 0)).tolist():
+        found[at] = glance(begins[at, : lengths[at]].tobytes()) or (0, 0)
+    return found
+
+
+def _most() -> int:
     limit = Image.MAX_IMAGE_PIXELS  # another program may have set it lower
-    return found if limit is None or found[0] * found[1] <= limit else None
+    return MANY_PIXELS if limit is None else min(limit, MANY_PIXELS)
+
+
+def _pngs(begins: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return the extents of those whose pixels follow on the header; 0, 0 for all others."""
+    head = begins[:, :LEAST].T.copy()  # rows lie a page apart, where a cache holds few of them
+    wide, high = _number(head[16:20]), _number(head[20:24])
+    pixels = wide * high  # negative from 2**63 on
+    sure = (lengths >= LEAST) & (pixels > 0) & (pixels <= _most())
+    sure &= (head[:16] == _PNG_BEGIN).all(0) & (head[37:41] == _PIXELS).all(0)
+    sure &= _PNG_SORTS[head[24], head[25]]
+    sure &= (head[26] == 0) & (head[27] == 0) & (head[28] <= 1)
+    sure &= _crc32(head[12:29]) == _number(head[29:33])
+    return np.where(sure[:, None], np.stack([wide, high], 1), 0).astype(np.uint32)
+
+
+def _number(digits: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return numbers of four bytes each, (4, N), the first of which counts most."""
+    a, b, c, d = digits.astype(np.int64)
+    return a << 24 | b << 16 | c << 8 | d
+
+
+_PNG_BEGIN = np.frombuffer(PNG + b"\0\0\0\rIHDR", np.uint8)[:, None]
+_PIXELS = np.frombuffer(b"IDAT", np.uint8)[:, None]
+_PNG_SORTS = np.zeros((256, 256), bool)
+_PNG_SORTS[tuple(zip(*PNG_MODES, strict=True))] = True
+
+
+def _crc_table() -> NDArray[np.uint32]:
+    found = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        found = found >> 1 ^ np.where(found & 1, np.uint32(0xEDB88320), np.uint32(0))
+    return found
+
+
+_CRC = _crc_table()
+
+
+def _crc32(columns: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Return ``zlib.crc32`` of the bytes (M, N) of N files."""
+    found = np.full(columns.shape[1], 0xFFFFFFFF, np.uint32)
+    for column in columns:
+        found = _CRC[(found ^ column) & 0xFF] ^ found >> 8
+    return ~found
 
 
 def _jpeg(begin: bytes) -> tuple[int, int] | None:

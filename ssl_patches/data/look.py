@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from operator import attrgetter
-from stat import S_ISREG
+from stat import S_IFDIR, S_IFREG
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,12 @@ SIZE, MODIFIED, CHANGED, NUMBER, DEVICE = range(VALUES)
 """What is known of a file: size in bytes, two times in nanoseconds, its number and its device."""
 MASK = 2**63 - 1  # numbers of files may take all 64 bits
 POSIX = os.name == "posix"
-NOWHERE = (-1,) * VALUES
+NOWHERE = -1
+KIND = 0o170000  # the bits of a mode that say what a file is
+FIELDS = ("st_mode", "st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_dev")
+if not POSIX:  # where st_ctime is the time of a file's making
+    FIELDS = tuple(name.replace("st_ctime", "st_mtime") for name in FIELDS)
+BY_FOLDER = os.listdir in os.supports_fd and os.stat in os.supports_dir_fd
 RACY = 3_000_000_000
 """Nanoseconds within which a file may change and its time not: the slowest clock of a file system
 in use (FAT) ticks every 2 s. Git has the same rule for its index ("racy git")."""
@@ -34,70 +41,110 @@ UNREADABLE, CIRCLE = b"may not be listed", b"circle "
 class Seen:
     """What a folder holds, each list in the order of the names.
 
-    ``files``: visible files, and links to nowhere. ``values``: ``VALUES`` numbers of each, -1 for a
-    link to nowhere. ``special``: visible, and neither file nor folder.
+    ``files``: visible files, and links to nowhere. ``values`` (N, ``VALUES``): of each, -1 for a
+    link to nowhere. ``special``: visible, and neither file nor folder. ``digest``: 16 bytes that
+    differ where anything here does, but for the device.
     """
 
-    files: list[str] = field(default_factory=list)
-    values: array[int] = field(default_factory=lambda: array("q"))
+    files: list[str]
+    values: NDArray[np.int64]
+    digest: bytes
     folders: list[str] = field(default_factory=list)
     special: list[str] = field(default_factory=list)
     hidden_files: list[str] = field(default_factory=list)
     hidden_folders: list[str] = field(default_factory=list)
 
-    def digest(self) -> bytes:
-        """Return 16 bytes that differ where anything here does."""
-        lists = (self.files, self.folders, self.special, self.hidden_files, self.hidden_folders)
-        content = hashlib.blake2b(digest_size=16)
-        for names in lists:
-            content.update(b"%d\0" % len(names))
-            content.update(os.fsencode("\0".join(names)))
-        if self.values:
-            # without the device: its number may be another one after each boot
-            content.update(numbers_of(self.values)[:, :DEVICE].tobytes())
-        return content.digest()
-
     def newest(self) -> int:
         """Return the latest time of change of a file, in nanoseconds; 0 where there is none."""
-        return max(self.values[CHANGED::VALUES], default=0)
-
-
-def numbers_of(values: array[int]) -> NDArray[np.int64]:
-    """Return what is known of files as (N, VALUES)."""
-    return np.frombuffer(values, np.int64).reshape(-1, VALUES)
+        return max(0, int(self.values[:, CHANGED].max(initial=0)))
 
 
 def look_into(folder: str) -> Seen:
     """Look at a folder; OSError where it may not be listed."""
-    seen = Seen()
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=attrgetter("name"))
-    files, values = seen.files, seen.values
-    for entry in entries:
-        name = entry.name
+    names, found = _read(folder, FIELDS)
+    digest, plain = _digest(names, found)
+    if plain is None:
+        return Seen(names, found[:, 1:], digest)
+    seen = Seen([], found[:, 1:], digest)
+    hidden = (seen.hidden_files, seen.hidden_folders)
+    files = []
+    for at, (name, kind) in enumerate(zip(names, found[:, 0].tolist(), strict=True)):
+        if name[0] == ".":
+            hidden[kind == S_IFDIR].append(name)
+        elif kind == S_IFDIR:
+            seen.folders.append(name)
+        elif kind in (S_IFREG, NOWHERE):
+            seen.files.append(name)
+            files.append(at)
+        else:
+            seen.special.append(name)
+    seen.values = seen.values[files]
+    return seen
+
+
+def _read(folder: str, fields: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the names in a folder, sorted, and the ``fields`` of what ``os.stat`` says of each."""
+    if not BY_FOLDER:
+        return _read_slowly(folder, fields)
+    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        names = os.listdir(here)
+        names.sort()
         try:
+            found = map(partial(os.stat, dir_fd=here), names)
+            return names, _table(map(attrgetter(*fields), found), len(names), len(fields))
+        except (OSError, OverflowError):  # a link to nowhere, a number beyond 63 bits
+            return _read_slowly(folder, fields)
+    finally:
+        os.close(here)
+
+
+def _read_slowly(folder: str, fields: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Return what ``_read`` does, asking again what failed."""
+    said, rows = attrgetter(*fields), []
+    with os.scandir(folder) as entries:
+        found = sorted(entries, key=attrgetter("name"))
+    for entry in found:
+        try:
+            rows.append([each & MASK for each in said(os.stat(os.path.join(folder, entry.name)))])
+            continue
+        except OSError:
+            pass
+        try:  # of a folder that may not be looked into a name may tell
             is_folder = entry.is_dir()
         except OSError:  # a link in a circle
             is_folder = False
-        if name[0] == ".":
-            (seen.hidden_folders if is_folder else seen.hidden_files).append(name)
-        elif is_folder:
-            seen.folders.append(name)
-        else:
-            try:
-                at = entry.stat()
-            except OSError:
-                files.append(name)
-                values.extend(NOWHERE)
-                continue
-            if not S_ISREG(at.st_mode):
-                seen.special.append(name)
-                continue
-            files.append(name)
-            changed = at.st_ctime_ns if POSIX else at.st_mtime_ns  # elsewhere: of its making
-            numbers = (at.st_ino & MASK, at.st_dev & MASK)
-            values.extend((at.st_size, at.st_mtime_ns, changed, *numbers))
-    return seen
+        rows.append([S_IFDIR if is_folder else NOWHERE, *(NOWHERE,) * (len(fields) - 1)])
+    return [entry.name for entry in found], _table(rows, len(found), len(fields))
+
+
+def _table(rows: Iterable[Iterable[int]], count: int, width: int) -> NDArray[np.int64]:
+    flat = np.fromiter(chain.from_iterable(rows), np.int64, count * width)
+    return flat.reshape(count, width)
+
+
+def _digest(
+    names: Sequence[str], found: NDArray[np.int64]
+) -> tuple[bytes, NDArray[np.bool_] | None]:
+    """Return the digest of a folder, and which names are visible files; None where all are.
+
+    The first column of ``found`` becomes the kind of each. Of what is no visible file name and kind
+    count alone: what lies in a folder has a digest of its own.
+    """
+    text = os.fsencode("\0".join(names))
+    kinds = found[:, 0]
+    kinds[kinds != NOWHERE] &= KIND
+    plain = None
+    values = found[:, : 1 + DEVICE]  # the device may have another number after each boot
+    if (b"\0" + text).find(b"\0.") >= 0 or (kinds != S_IFREG).any():
+        plain = kinds == S_IFREG
+        plain[[at for at, name in enumerate(names) if name[0] == "."]] = False
+        values = np.where(plain[:, None], values, NOWHERE)
+        values[:, 0] = kinds
+    content = hashlib.blake2b(b"%d %d\0" % (len(names), len(text)), digest_size=16)
+    content.update(text)
+    content.update(np.ascontiguousarray(values))
+    return content.digest(), plain
 
 
 def circle(status: os.stat_result) -> bytes:
@@ -111,7 +158,7 @@ def is_as_it_was(folder: str, digest: bytes) -> bool:
     try:
         if digest.startswith(CIRCLE):
             return circle(os.stat(folder)) == digest
-        return look_into(folder).digest() == digest
+        return _digest(*_read(folder, FIELDS[:-1]))[0] == digest
     except PermissionError:
         return digest == UNREADABLE
     except OSError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ssl_patches.data.arrays import NPY
 from ssl_patches.data.formats import READERS
 
@@ -27,3 +29,14 @@ UNREAD = (
     *(".h5", ".hdf5", ".tfrecord"),
 )
 ARRAYS = (*NPY, ".npz")
+
+
+def ends_of(names: Sequence[str]) -> set[str]:
+    """Return what names end in, from their last dot on, in small letters.
+
+    Of a name without a dot it is its last letter, which is no suffix.
+    """
+    first = names[0][names[0].rfind(".") :] if names else ""
+    if first[:1] == "." and ("\0".join(names) + "\0").count(f"{first}\0") == len(names):
+        return {first.lower()}  # as in most folders
+    return {end.lower() for end in {name[name.rfind(".") :] for name in names}}

@@ -18,24 +18,24 @@ Folders are walked through symlinks, and a broken symlink is an image that canno
 from __future__ import annotations
 
 import os
-from array import array
 from bisect import bisect_left as bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ssl_patches.data.beside import MASKED, arrays_or_pictures, masks_by_name, maybe_masks
 from ssl_patches.data.formats import unreadable_suffixes
 from ssl_patches.data.left_out import Aside, LeftOut
 from ssl_patches.data.look import (
     DEVICE,
+    FIELDS,
     MASK,
     NUMBER,
     SIZE,
     UNREADABLE,
-    VALUES,
     Seen,
     circle,
     look_into,
@@ -50,7 +50,7 @@ from ssl_patches.data.no_images import (
     made_by_us,
     no_images_in,
 )
-from ssl_patches.data.suffixes import ARRAYS, HUGE, SUFFIXES, UNREAD, ZARR
+from ssl_patches.data.suffixes import ARRAYS, HUGE, SUFFIXES, UNREAD, ZARR, ends_of
 
 MOST_ENDINGS = 64  # of names that are none of images
 NOT_READ = "{} is no format that is read here"
@@ -91,7 +91,7 @@ class Stretch:
 
     below: str
     names: list[str]
-    values: array[int]
+    values: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class Walk:
                 ) from None
             self.looked[below] = UNREADABLE, 0
             return []
-        self.looked[below] = seen.digest(), seen.newest()
+        self.looked[below] = seen.digest, seen.newest()
         names = {*seen.files, *seen.folders, *seen.special}
         if why is None:
             self._note_hidden(seen, below)
@@ -187,13 +187,15 @@ class Walk:
     def _images(self, seen: Seen, below: str, why: str | None) -> Stretch:
         """Return the files that are images; count the others."""
         known, kept = self._known, []
+        if why is None and self._all_images(seen.files):
+            return self._stretch(below, seen.files, seen.values)
         for at, name in enumerate(seen.files):
             lower = name.lower()
             dot = lower.rfind(".")
             suffix = lower[dot:] if dot >= 0 else ""
             if suffix in known and why is None:
                 if name in DRAWN or "dry_run" in name:
-                    missing = seen.values[at * VALUES] < 0
+                    missing = bool(seen.values[at, SIZE] < 0)
                     if drawn_by_us(name, os.path.join(self.root, below, name), missing):
                         self.aside.add(below + name, OWN)
                         continue
@@ -203,14 +205,19 @@ class Walk:
                 kept.append(at)  # a broken symlink is an image that cannot be read
             else:
                 self._note_other(name, below, suffix, why)
-        if (found := masks_by_name([seen.files[at] for at in kept])) is not None:
+        return self._stretch(below, [seen.files[at] for at in kept], seen.values[kept])
+
+    def _stretch(self, below: str, names: list[str], values: NDArray[np.int64]) -> Stretch:
+        if (found := masks_by_name(names)) is not None:
             self.masked.add(below + found[1], MASKED, count=found[0])
-        if len(kept) == len(seen.files):
-            return Stretch(below, seen.files, seen.values)
-        values = array("q")
-        for at in kept:
-            values.extend(seen.values[at * VALUES : (at + 1) * VALUES])
-        return Stretch(below, [seen.files[at] for at in kept], values)
+        return Stretch(below, names, values)
+
+    def _all_images(self, names: Sequence[str]) -> bool:
+        """Tell at a glance whether all files of a folder are images; False where it takes more."""
+        ends = ends_of(names)
+        if not ends <= self._known or not ends.isdisjoint(self._without):
+            return False
+        return DRAWN.isdisjoint(names) and "dry_run" not in "/".join(names)
 
     def _note_other(self, name: str, below: str, suffix: str, why: str | None) -> None:
         """Count a file that is not used."""
@@ -240,10 +247,9 @@ def _with_folder(run: Stretch, below: str, name: str, here: str) -> Stretch:
     """Add a folder that is an image."""
     status = os.stat(os.path.join(here, name))
     at = bisect(run.names, name)
-    found = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
-    values = run.values[: at * VALUES] + array("q", [each & MASK for each in found])
+    found = [getattr(status, each) & MASK for each in FIELDS[1:]]
     names = [*run.names[:at], name, *run.names[at:]]
-    return Stretch(below, names, values + run.values[at * VALUES :])
+    return Stretch(below, names, np.insert(run.values, at, found, 0))
 
 
 def _merged(run: Stretch, folders: Sequence[tuple[str, _Folder]]) -> list[Stretch | _Folder]:
@@ -256,14 +262,14 @@ def _merged(run: Stretch, folders: Sequence[tuple[str, _Folder]]) -> list[Stretc
     for key, folder in folders:
         end = bisect(run.names, key, begin)
         if end > begin:
-            part = run.values[begin * VALUES : end * VALUES]
+            part = run.values[begin:end]
             found.append(Stretch(run.below, run.names[begin:end], part))
         found.append(folder)
         begin = end
     if begin == 0:
         return [*found, run] if run.names else found
     if begin < len(run.names):
-        found.append(Stretch(run.below, run.names[begin:], run.values[begin * VALUES :]))
+        found.append(Stretch(run.below, run.names[begin:], run.values[begin:]))
     return found
 
 
@@ -276,7 +282,7 @@ def find_images(root: str, *, most: int | None = None, huge: bool = False) -> Fo
     """
     walk, images = Walk(root, huge=huge), list[ImageFile]()
     for run in walk.runs():
-        sizes, numbers, devices = (run.values[at::VALUES] for at in (SIZE, NUMBER, DEVICE))
+        sizes, numbers, devices = (run.values[:, at].tolist() for at in (SIZE, NUMBER, DEVICE))
         images += [
             ImageFile(run.below + name, max(size, 0), None if size < 0 else (device, number))
             for name, size, number, device in zip(run.names, sizes, numbers, devices, strict=True)

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import random
+from zlib import crc32
 
+import numpy as np
 import pytest
 from PIL import Image
 from plain_files import FILES
 
 from ssl_patches.data.damage import UnreadableImage
-from ssl_patches.data.glance import BEGIN, glance
+from ssl_patches.data.glance import BEGIN, glance, glances
 from ssl_patches.data.headers import header
 
 PLAIN = {name for name in FILES if name.endswith((".jpg", ".png"))}
 PLAIN -= {"cmyk.jpg", "camera.jpg", "palette.png", "text.png"}
+
+
+def together(contents) -> list[tuple[int, int]]:
+    """What ``glances`` says of some files; bytes behind them are those of another."""
+    begins = np.full((len(contents), BEGIN), 0x49, np.uint8)
+    for row, content in zip(begins, contents, strict=True):
+        row[: len(content)] = np.frombuffer(bytes(content), np.uint8)
+    lengths = np.array([len(content) for content in contents])
+    return [(int(wide), int(high)) for wide, high in glances(begins, lengths)]
 
 
 def said(path: str) -> tuple[int, int] | None:
@@ -47,12 +58,27 @@ def test_whatever_is_damaged_pillow_says_the_same(name: str, tmp_path) -> None:
             else:
                 del content[at + 2 :]
         found = glance(bytes(content[:BEGIN]))
+        assert together([content[:BEGIN]]) == [found or (0, 0)]
         if found is not None:
             with open(path, "wb") as file:
                 file.write(content)
             assert said(path) == found
 
 
+def test_many_are_known_as_one_by_one() -> None:
+    contents = [content[:BEGIN] for content in FILES.values()] + [b"", FILES["rgb.png"][:40]]
+    assert together(contents) == [glance(content) or (0, 0) for content in contents]
+
+
+def test_a_png_of_impossible_extent_is_left_to_pillow() -> None:
+    for extent in (b"\xff" * 8, b"\x80\0\0\0" * 2, b"\0\0\0\0\0\0\0\1"):
+        content = bytearray(FILES["rgb.png"])
+        content[16:24] = extent
+        content[29:33] = crc32(content[12:29]).to_bytes(4, "big")
+        assert together([content[:BEGIN]]) == [(0, 0)]
+
+
 def test_pixels_that_another_program_forbids_are_left_to_pillow(monkeypatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 37 * 23 - 1)
     assert glance(FILES["rgb.png"]) is None
+    assert together([FILES["rgb.png"][:BEGIN]]) == [(0, 0)]

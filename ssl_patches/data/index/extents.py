@@ -1,7 +1,8 @@
 """Read the headers of many files: in several processes where there are many, each quickly.
 
 A plain JPEG or PNG is known at a glance (``glance.py``); of any other file ``headers.py`` says what
-it is. Extents come as arrays, a few thousand files at a time.
+it is. Extents come as arrays, a few thousand files at a time. Files are opened by their names in
+their folder, which the system finds sooner than by whole paths.
 """
 
 from __future__ import annotations
@@ -24,18 +25,22 @@ from tqdm import tqdm
 from ssl_patches.config.machine import cores
 from ssl_patches.config.outside import check_regular
 from ssl_patches.data.damage import HugeImageFile, UnreadableImage
-from ssl_patches.data.glance import BEGIN, glance
+from ssl_patches.data.glance import BEGIN, glances
 from ssl_patches.data.headers import header
+from ssl_patches.data.look import BY_FOLDER
 
 MANY = 20_000  # files from which it pays to start processes
 PART = 2048  # files of a task
 AHEAD = 32  # tasks
+TOGETHER = 256  # files whose beginnings are in memory at a time
 if sys.platform == "win32":
     OPENING = os.O_RDONLY | os.O_BINARY
 else:
     OPENING = os.O_RDONLY | os.O_NONBLOCK  # a pipe without a writer would wait
 
 
+Names = Sequence[tuple[str, Sequence[str]]]
+"""Files: folders, and the names in each."""
 Part = TypeVar("Part")
 Found = TypeVar("Found")
 
@@ -61,7 +66,7 @@ class Looked:
 
 
 def extents_of(
-    parts: Iterable[Sequence[str]],
+    parts: Iterable[Names],
     *,
     count: int,
     channels: int,
@@ -89,39 +94,105 @@ def extents_of(
             yield looked
 
 
-def look_at(paths: Sequence[str], *, channels: int, ordinary: bool = False) -> Looked:
+def by_folder(paths: Iterable[str]) -> Names:
+    """Return files as they are looked at: those that follow each other in a folder together."""
+    found: list[tuple[str, list[str]]] = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if not found or found[-1][0] != folder:
+            found.append((folder, []))
+        found[-1][1].append(name)
+    return found
+
+
+def look_at(files: Names, *, channels: int, ordinary: bool = False) -> Looked:
     """Read the headers of some files, as ``extents_of``."""
-    extents = np.zeros((len(paths), 2), np.uint32)
+    found = [np.zeros((0, 2), np.uint32)]
+    for folder, names in files:
+        plain = channels in (1, 3)
+        found.append(
+            _at_a_glance(folder, names, ordinary) if plain else np.zeros((len(names), 2), np.uint32)
+        )
+    extents = np.concatenate(found)
     damaged: dict[int, Damaged] = {}
-    plain = channels in (1, 3)
-    for at, path in enumerate(paths):
-        found = _at_a_glance(path, ordinary) if plain else None
-        if found is None:
-            try:
-                found = header(path, channels=channels)
-            except UnreadableImage as error:
-                cause = error.__cause__
-                passing = isinstance(cause, OSError) and cause.errno is not None
-                huge = isinstance(error, HugeImageFile)
-                damaged[at] = Damaged(error.reason, huge, passing)
-                continue
-        extents[at] = found
+    unknown = np.flatnonzero(extents[:, 0] == 0).tolist()
+    paths = [os.path.join(*each) for each in _some(files, unknown)]
+    for at, path in zip(unknown, paths, strict=True):
+        try:
+            extents[at] = header(path, channels=channels)
+        except UnreadableImage as error:
+            cause = error.__cause__
+            passing = isinstance(cause, OSError) and cause.errno is not None
+            huge = isinstance(error, HugeImageFile)
+            damaged[at] = Damaged(error.reason, huge, passing)
     return Looked(extents, damaged)
 
 
-def _at_a_glance(path: str, ordinary: bool) -> tuple[int, int] | None:
+def _some(files: Names, wanted: Sequence[int]) -> Iterator[tuple[str, str]]:
+    """Yield folder and name of the files of some numbers, which are in order."""
+    left, first = iter(wanted), 0
+    at = next(left, -1)
+    for folder, names in files:
+        while 0 <= at < first + len(names):
+            yield folder, names[at - first]
+            at = next(left, -1)
+        first += len(names)
+
+
+def _at_a_glance(folder: str, names: Sequence[str], ordinary: bool) -> NDArray[np.uint32]:
+    """Return what ``glances`` says of the files of a folder, (N, 2); 0, 0 where it is not sure."""
+    found = np.zeros((len(names), 2), np.uint32)
+    begins = np.empty((min(len(names), TOGETHER), BEGIN), np.uint8)
     try:
-        if not ordinary:
-            check_regular(path)
-        file = os.open(path, OPENING)
+        here = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY) if BY_FOLDER else None
     except OSError:
-        return None
+        return found
     try:
-        return glance(os.read(file, BEGIN))
-    except OSError:
-        return None
+        for at in range(0, len(names), TOGETHER):
+            some = names[at : at + TOGETHER]
+            if not ordinary:
+                some = [name if _is_regular(folder, name) else "" for name in some]
+            if here is None:
+                some = [name and os.path.join(folder, name) for name in some]
+            found[at : at + TOGETHER] = glances(begins[: len(some)], _read(some, begins, here))
     finally:
-        os.close(file)
+        if here is not None:
+            os.close(here)
+    return found
+
+
+def _is_regular(folder: str, name: str) -> bool:
+    try:
+        check_regular(os.path.join(folder, name))
+    except OSError:
+        return False
+    return True
+
+
+def _read(names: Sequence[str], begins: NDArray[np.uint8], here: int | None) -> NDArray[np.int64]:
+    """Read the beginnings of files, and return how many bytes those are; 0 where it cannot be."""
+    lengths = []
+    for name, begin in zip(names, map(memoryview, begins), strict=False):
+        length = 0
+        try:
+            file = os.open(name, OPENING, dir_fd=here)
+            try:
+                length = _read_into(file, (begin,))
+            finally:
+                os.close(file)
+        except OSError:
+            pass
+        lengths.append(length)
+    return np.array(lengths, np.int64)
+
+
+def _read_slowly(file: int, begins: Sequence[memoryview]) -> int:
+    content = os.read(file, BEGIN)
+    begins[0][: len(content)] = content
+    return len(content)
+
+
+_read_into = getattr(os, "readv", _read_slowly)
 
 
 def pool(files: int) -> Executor:

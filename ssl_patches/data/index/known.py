@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_patches.config.keys import key_of
-from ssl_patches.data.index.extents import PART, extents_of
+from ssl_patches.data.index.extents import PART, Names, extents_of
 from ssl_patches.data.index.table import CORRUPT, HUGE, FileTable, Paths
 from ssl_patches.data.look import RACY
 
@@ -106,7 +106,7 @@ def _known(
             reasons[int(new[at])] = before.reasons[int(old[at])]
 
 
-def _paths(table: FileTable, rows: NDArray[np.int64]) -> Iterator[list[str]]:
+def _paths(table: FileTable, rows: NDArray[np.int64]) -> Iterator[Names]:
     paths = Paths(table, rows, whole=True)
     for begin in range(0, len(rows), PART):
-        yield paths.some(begin, begin + PART)
+        yield paths.by_folder(begin, begin + PART)

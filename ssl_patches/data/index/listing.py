@@ -32,14 +32,12 @@ from ssl_patches.data.index.kept import keep, open_kept, place_of
 from ssl_patches.data.index.known import with_headers
 from ssl_patches.data.index.table import FileTable
 from ssl_patches.data.index.walked import walked
-from ssl_patches.data.look import (
-    is_as_it_was,
-)
+from ssl_patches.data.look import is_as_it_was
 from ssl_patches.data.suffixes import SUFFIXES, UNREAD
 from ssl_patches.data.tiff import has_tifffile
 
 LEAST = 1000  # images from which a table is kept
-RULES = 2  # of what a table holds; raise it when they change
+RULES = 3  # of what a table holds; raise it when they change
 WAIT = 0.5  # seconds between two looks whether another process is done
 _here: ContextVar[dict[str, FileTable] | None] = ContextVar("tables", default=None)
 

@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from ssl_patches.data.index.extents import PART, extents_of
+from ssl_patches.data.index.extents import PART, by_folder, extents_of
 from ssl_patches.data.index.table import CORRUPT, HUGE, OK, FileTable, laid, suffixes_of
 
 
@@ -35,7 +35,7 @@ def listed_table(names: Sequence[str], root: str, *, channels: int) -> FileTable
     }
     table = FileTable(root, columns, list(folders))
     paths = (os.path.join(root, name) for name in names)
-    parts = iter(lambda: list(islice(paths, PART)), [])
+    parts = iter(lambda: by_folder(islice(paths, PART)), [])
     begin = 0
     for looked in extents_of(parts, count=len(names), channels=channels, where=root):
         end = begin + len(looked.extents)

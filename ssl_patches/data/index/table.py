@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_patches.data.left_out import LeftOut
-from ssl_patches.data.suffixes import SUFFIXES
+from ssl_patches.data.suffixes import SUFFIXES, ends_of
 
 BLOCK = 64  # names between two places that are written down
 SOME = 4096  # names that are made at a time
@@ -163,12 +163,11 @@ _SUFFIXES = {suffix: at for at, suffix in enumerate(SUFFIXES)}
 
 def suffixes_of(names: Sequence[str]) -> NDArray[np.uint8]:
     """Return the number of each name's end in ``SUFFIXES``, 255 for any other, (N,)."""
-    known = _SUFFIXES
-    return np.fromiter(
-        (known.get(name[max(name.rfind("."), 0) :].lower(), 255) for name in names),
-        np.uint8,
-        len(names),
-    )
+    numbers = {end: _SUFFIXES.get(end, 255) for end in ends_of(names)}
+    if len(numbers) == 1:
+        return np.full(len(names), *numbers.values(), np.uint8)
+    ends = (name[name.rfind(".") :].lower() for name in names)
+    return np.fromiter(map(numbers.__getitem__, ends), np.uint8, len(names))
 
 
 class Paths(Sequence[str]):
@@ -208,6 +207,26 @@ class Paths(Sequence[str]):
             return [self[at] for at in range(begin, begin + len(rows))]
         names = self.table.names_between(first, last, below=self.table.root if self.whole else "")
         return [names[at - first] for at in rows.tolist()]
+
+    def by_folder(self, begin: int, end: int) -> list[tuple[str, list[str]]]:
+        """Return those at places begin..end-1 as folders and the names in each."""
+        rows = self.rows[begin:end]
+        found, at = list[tuple[str, list[str]]](), 0
+        before = self.table.root if self.whole else ""
+        while at < len(rows):
+            first = int(rows[at])
+            # those that follow in the same run
+            folder, _, stop = next(self.table.runs(first, len(self.table)))
+            end = at + int(np.searchsorted(rows[at:], stop))
+            names = self.table.base_names(first, int(rows[end - 1]) + 1)
+            chosen = (
+                names
+                if len(names) == end - at
+                else [names[row - first] for row in rows[at:end].tolist()]
+            )
+            found.append((os.path.join(before, folder), chosen))
+            at = end
+        return found
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, str):

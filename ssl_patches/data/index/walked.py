@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from ssl_patches.data.beside import beside_arrays, masks_in
 from ssl_patches.data.index.table import FileTable, laid, suffixes_of
 from ssl_patches.data.left_out import LeftOut
-from ssl_patches.data.look import CHANGED, DEVICE, NUMBER, SIZE, VALUES, numbers_of
+from ssl_patches.data.look import CHANGED, DEVICE, NUMBER, SIZE, VALUES
 from ssl_patches.data.no_images import MASK_NAMES
 from ssl_patches.data.placed import below_of
 from ssl_patches.data.walk import Walk
@@ -23,33 +24,32 @@ from ssl_patches.data.walk import Walk
 def walked(root: str) -> tuple[FileTable, NDArray[np.int64]]:
     """Walk through a folder; return its images, without headers, and the times of their changes."""
     walk, folders = Walk(root), dict[str, int]()
-    names: list[bytes] = []
-    parts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in _PARTS}
-    places: list[NDArray[np.uint8]] = []
-    suffixes: list[NDArray[np.uint8]] = []
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _PARTS}
     bar = tqdm(desc=f"listing {root}", unit="file", delay=2, disable=not sys.stderr.isatty())
     with bar:
         for run in walk.runs():
-            encoded = [os.fsencode(name) for name in run.names]
-            names.append(b"".join(encoded))
-            values = numbers_of(run.values)
-            parts["length"].append(np.fromiter(map(len, encoded), np.int64, len(encoded)))
+            text = os.fsencode("\0".join(run.names))
+            letters, lengths = _lengths(text)
             number = folders.setdefault(run.below, len(folders))
-            parts["folder"].append(np.full(len(encoded), number, np.int64))
-            parts["values"].append(values)
-            places.append(_places(below_of(run.below)[2], encoded))
-            suffixes.append(suffixes_of(run.names))
-            bar.update(len(encoded))
+            parts["names"].append(letters)
+            parts["length"].append(lengths)
+            parts["folder"].append(np.full(len(lengths), number, np.int32))
+            parts["values"].append(run.values)
+            parts["places"].append(_places(below_of(run.below)[2], text.split(b"\0")))
+            parts["suffixes"].append(suffixes_of(run.names))
+            bar.update(len(lengths))
     values = _joined(parts["values"], (0, VALUES))
-    lengths, folder_of = _joined(parts["length"], (0,)), _joined(parts["folder"], (0,))
-    columns = laid(np.frombuffer(b"".join(names), np.uint8), lengths, folder_of)
+    names, lengths, folder_of, places, suffixes = (
+        _joined(parts[name], (0,)) for name in ("names", "length", "folder", "places", "suffixes")
+    )
+    columns = laid(names, lengths, folder_of)
     columns |= {
         "sizes": np.maximum(values[:, SIZE], 0),
         "numbers": values[:, NUMBER].copy(),
         "devices": values[:, DEVICE].copy(),
         "stamps": _stamps(values),
-        "places": np.concatenate(places) if places else np.zeros(0, np.uint8),
-        "suffixes": np.concatenate(suffixes) if suffixes else np.zeros(0, np.uint8),
+        "places": places.astype(np.uint8),
+        "suffixes": suffixes.astype(np.uint8),
         "states": np.zeros(len(values), np.uint8),
         "extents": np.zeros((len(values), 2), np.uint32),
     }
@@ -64,11 +64,21 @@ def walked(root: str) -> tuple[FileTable, NDArray[np.int64]]:
     return table, changed
 
 
-_PARTS = ("length", "folder", "values")
+_PARTS = ("names", "length", "folder", "values", "places", "suffixes")
 
 
-def _joined(parts: Sequence[NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.int64]:
-    return np.concatenate(parts) if parts else np.zeros(shape, np.int64)
+def _joined(parts: list[NDArray[Any]], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return all parts in one array; they are let go of."""
+    found = np.concatenate(parts) if parts else np.zeros(shape, np.int64)
+    parts.clear()
+    return found
+
+
+def _lengths(text: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the letters of names that are joined by zeros, without those, and their lengths."""
+    letters = np.frombuffer(text + b"\0", np.uint8)
+    ends = np.flatnonzero(letters == 0)
+    return letters[letters != 0], np.diff(ends, prepend=-1) - 1
 
 
 def _places(below: str, names: Sequence[bytes]) -> NDArray[np.uint8]:

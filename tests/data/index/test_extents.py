@@ -8,7 +8,7 @@ import pytest
 from plain_files import FILES
 
 from ssl_patches.data.index import extents
-from ssl_patches.data.index.extents import extents_of
+from ssl_patches.data.index.extents import by_folder, extents_of
 
 
 @pytest.mark.parametrize("many", [1, 10**9])
@@ -26,7 +26,7 @@ def test_parts_come_in_their_order_from_processes_and_from_threads(
     paths = [str(tmp_path / f"{at} {name}") for at, name in enumerate(names)]
     parts = [paths[:7], [str(tmp_path / "0 bad.png"), str(tmp_path / "gone.png")], paths[7:]]
     parts.append([str(tmp_path / "pipe.png")])
-    found = list(extents_of(parts, count=len(paths) + 3, channels=3))
+    found = list(extents_of(map(by_folder, parts), count=len(paths) + 3, channels=3))
     assert [len(looked.extents) for looked in found] == [7, 2, len(paths) - 7, 1]
     assert all((looked.extents == [37, 23]).all() for looked in (found[0], found[2]))
     assert [damaged.passing for damaged in found[1].damaged.values()] == [False, True]

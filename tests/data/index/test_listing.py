@@ -138,7 +138,9 @@ def test_nothing_is_opened_where_nothing_changed_and_else_what_changed(root, mon
     def counted(parts, **options):
         def told():
             for part in parts:
-                opened.extend(part)
+                opened.extend(
+                    os.path.join(folder, name) for folder, names in part for name in names
+                )
                 yield part
 
         return reads(told(), **options)
