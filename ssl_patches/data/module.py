@@ -6,7 +6,9 @@ to where a permutation ends, so all are full and every image is seen equally oft
 after n batches sets ``start_batch = n`` and sees what the unbroken one would have seen, at no cost:
 nothing is read and thrown away. A stateful loader would have to save the state of each worker in
 the checkpoint and be resumed with as many workers; here there is no state, so a run goes on exactly
-with another number of workers, and from a checkpoint of any step.
+with another number of workers, and from a checkpoint of any step. Of many images (``KEYED_FROM``)
+the permutation is a function too (``keyed.py``); a run that was begun before that was so goes on
+with the list that it had.
 
 Traps: (a) the stream never ends (see ``training_stream``); (b) a DataLoader draws from torch's
 global generator whenever it is iterated, so an evaluation in between would change the training
@@ -30,22 +32,23 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from ssl_patches.data.apart import looked_at
+from ssl_patches.data.keyed import keyed
 from ssl_patches.data.source import ImageSource, Item
 from ssl_patches.types import ImageBatch
 
-MANY = 100_000  # images whose order is not kept in two forms
+KEYED_FROM = 2**17  # images from which an order is a keyed permutation, in runs of ``ORDER`` 2
+ORDER = 2
+"""The rule of the order in new runs. Those of before have no number, and go on with 1."""
+TOGETHER = 8192  # places of a keyed permutation that are computed at a time
 
 
-@lru_cache(maxsize=2)
 def permutation(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return the order (length,) int64 in which ``epoch`` visits ``length`` images.
+    """Return the order (length,) int64 in which ``epoch`` visits ``length`` images, by rule 1.
 
     Sorted raw words of PCG64: numpy guarantees those for ever, and its own or torch's shuffling it
-    does not.
+    does not. Few are kept at hand, many would stay in memory.
     """
-    order = _permuted(length, seed, epoch)
-    order.flags.writeable = False  # it is shared by the cache
-    return order
+    return (_kept_permuted if length < KEYED_FROM else _permuted)(length, seed, epoch)
 
 
 def _permuted(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -53,11 +56,17 @@ def _permuted(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return draws.argsort(kind="stable")
 
 
+@lru_cache(maxsize=2)
+def _kept_permuted(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    order = _permuted(length, seed, epoch)
+    order.flags.writeable = False  # it is shared by the cache
+    return order
+
+
 @lru_cache(maxsize=1)
 def _epoch(length: int, seed: int, epoch: int) -> NDArray[np.integer[Any]]:
     """Return ``permutation`` in as few bytes as hold it."""
-    small = length < MANY
-    order = permutation(length, seed, epoch) if small else _permuted(length, seed, epoch)
+    order = permutation(length, seed, epoch)
     return order.astype(np.uint32 if length < 2**32 else np.int64)
 
 
@@ -79,6 +88,30 @@ class AnyOrder:
     def part(self, epoch: int, begin: int, end: int) -> NDArray[np.int64]:
         """Return the indices at places begin..end-1 of ``epoch``; fewer where it ends."""
         return _epoch(self.length, self.seed, epoch)[begin:end].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class KeyedOrder:
+    """One permutation of all images an epoch, of which a few thousand places are in memory."""
+
+    length: int
+    seed: int
+
+    def part(self, epoch: int, begin: int, end: int) -> NDArray[np.int64]:
+        """Return the indices at places begin..end-1 of ``epoch``; fewer where it ends."""
+        end = min(end, self.length)
+        found = [np.zeros(0, np.int64)]
+        for at in range(begin // TOGETHER, -(-end // TOGETHER)):
+            first = at * TOGETHER
+            found.append(_keyed(self, epoch, at)[max(begin - first, 0) : max(end - first, 0)])
+        return np.concatenate(found)
+
+
+@lru_cache(maxsize=2)
+def _keyed(order: KeyedOrder, epoch: int, at: int) -> NDArray[np.int64]:
+    places = np.arange(at * TOGETHER, min((at + 1) * TOGETHER, order.length))
+    # the third number tells these draws from all others of a seed
+    return keyed(places, order.length, (order.seed, epoch, 3))
 
 
 class BlockOrder:
@@ -140,10 +173,14 @@ def _raw(count: int, entropy: tuple[int, ...]) -> NDArray[np.uint64]:
     return np.asarray(np.random.PCG64(np.random.SeedSequence(entropy)).random_raw(count))
 
 
-def order_of(source: ImageSource, seed: int) -> Order:
-    """Return the order in which a source is visited, given ``seed``."""
+def order_of(source: ImageSource, seed: int, *, rule: int = ORDER) -> Order:
+    """Return the order in which a source is visited, given ``seed``.
+
+    ``rule``: of the run, see ``ORDER``; they differ from ``KEYED_FROM`` images on.
+    """
     if source.blocks is None:
-        return AnyOrder(len(source), seed)
+        keyed_now = rule >= ORDER and len(source) >= KEYED_FROM
+        return (KeyedOrder if keyed_now else AnyOrder)(len(source), seed)
     return BlockOrder(source.blocks, mixed=source.mixed, seed=seed, ahead=source.expect)
 
 

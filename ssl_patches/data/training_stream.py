@@ -8,10 +8,20 @@ start the stream anew.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from ssl_patches.data.module import EndlessBatches, check_workers, collate, loader, order_of
+from ssl_patches.data.module import (
+    ORDER,
+    EndlessBatches,
+    check_workers,
+    collate,
+    loader,
+    order_of,
+)
 from ssl_patches.data.source import ImageSource, as_source
 from ssl_patches.types import ImageBatch
 
@@ -20,8 +30,8 @@ class PatchDataModule(LightningDataModule):
     """The training stream of built sources, for Lightning.
 
     ``batch_size`` is per process, in images; ``train`` and ``val`` stay attributes. ``val`` is read
-    by callbacks and probes through ``ordered_loader``; training does not look at it. Set
-    ``start_batch`` before ``fit`` to continue a run after that many batches.
+    by callbacks and probes through ``ordered_loader``; training does not look at it. ``go_on``
+    before ``fit`` continues a run. ``order``: the rule of the order, see ``module.ORDER``.
     """
 
     def __init__(
@@ -39,7 +49,19 @@ class PatchDataModule(LightningDataModule):
         check_workers(num_workers)
         self.train, self.val = as_source(train), None if val is None else as_source(val)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
-        self.start_batch = 0
+        self.start_batch, self.order = 0, ORDER
+
+    def go_on(self, checkpoint: Mapping[str, Any], *, batches: int) -> None:
+        """Continue the run of a checkpoint after so many batches, in the order that it had."""
+        self.start_batch = batches
+        self.order = checkpoint.get(type(self).__qualname__, {}).get("order", 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of this, under the name of the class."""
+        return {"order": self.order}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Do nothing: ``go_on`` took it over."""
 
     def store(self) -> None:
         """Fill the caches of decoded images where there are (``data.cache``).
@@ -59,7 +81,7 @@ class PatchDataModule(LightningDataModule):
             start=self.start_batch,
             rank=self.trainer.global_rank if self.trainer else 0,
             world=self.trainer.world_size if self.trainer else 1,
-            order=order_of(self.train, self.seed),
+            order=order_of(self.train, self.seed, rule=self.order),
         )
         return loader(
             self.train,

@@ -98,7 +98,9 @@ def execute(
     ):
         say(f"{run_dir}: finished already; a larger budget goes on from there")
         return run_dir
-    run.data.start_batch = checkpoint["global_step"] * run.settings.accumulate if checkpoint else 0
+    if checkpoint:
+        done = checkpoint["global_step"] * run.settings.accumulate
+        run.data.go_on(checkpoint, batches=done)
     if processes.is_follower():
         fit(run_dir, run, resumed=checkpoint is not None, loggers=[])
         return run_dir

@@ -10,7 +10,8 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ssl_patches.data.module import EndlessBatches, ordered_loader
+from ssl_patches.data import module as data_module
+from ssl_patches.data.module import ORDER, EndlessBatches, ordered_loader
 from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.types import ImageBatch
 
@@ -87,7 +88,7 @@ class Recorder(LightningModule):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_lightning_takes_the_endless_stream_as_one_epoch() -> None:
+def test_lightning_takes_the_endless_stream_as_one_epoch(tmp_path) -> None:
     model = Recorder()
     quiet = {
         "logger": False,
@@ -98,9 +99,28 @@ def test_lightning_takes_the_endless_stream_as_one_epoch() -> None:
     trainer = Trainer(
         max_steps=20, accelerator="cpu", devices=1, use_distributed_sampler=False, **quiet
     )
-    trainer.fit(model, datamodule=module())
+    data = module()
+    trainer.fit(model, datamodule=data)
     assert model.seen == stream(20, length=50, batch_size=8, seed=3)
     assert trainer.current_epoch <= 1
+    trainer.save_checkpoint(tmp_path / "now.ckpt")
+    resumed = module()
+    resumed.go_on(torch.load(tmp_path / "now.ckpt", weights_only=True), batches=20)
+    assert (resumed.order, resumed.start_batch) == (data.order, 20) == (ORDER, 20)
+
+
+def test_a_run_keeps_the_order_that_it_was_begun_with(monkeypatch) -> None:
+    monkeypatch.setattr(data_module, "KEYED_FROM", 50)
+    new, before = module(), module()
+    before.go_on({"global_step": 9}, batches=9)  # a checkpoint that knows of no rules
+    with monkeypatch.context() as then:
+        then.setattr(data_module, "KEYED_FROM", 10**9)
+        unbroken = seen(module(), 15)
+    assert seen(before, 6) == unbroken[9:]
+    assert seen(new, 15) != unbroken
+    again = module()
+    again.go_on({"PatchDataModule": before.state_dict()}, batches=9)
+    assert seen(again, 6) == unbroken[9:]
 
 
 @pytest.mark.parametrize(

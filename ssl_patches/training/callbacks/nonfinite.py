@@ -108,7 +108,7 @@ def shards_of_step(
             start=step * accumulate,
             rank=rank,
             world=world,
-            order=order_of(data.train, data.seed),
+            order=order_of(data.train, data.seed, rule=data.order),
         )
         for turn, images in enumerate(islice(batches, accumulate)):
             seed = step_seed(data.seed, step, turn * world + rank)
