@@ -12,7 +12,7 @@ import torch
 from timing import machine, ratios, spread
 from timing import write as write_json
 
-from ssl_patches.training.malloc import keep_freed_memory
+from ssl_patches.config.malloc import keep_freed_memory
 
 Rates = dict[str, list[float]]
 

@@ -179,6 +179,8 @@ class FileSource(StoredSource):
             known["content"], whole = content_read(self.paths)
         if missing and whole:
             kept.remember(self.table.state, part, known)
+        if missing:
+            self.table.rest()
         return known
 
     def _named(self) -> str:

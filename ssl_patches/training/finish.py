@@ -33,7 +33,7 @@ from ssl_patches.export import Proof, add_results, export_encoder
 from ssl_patches.export.command import commit
 from ssl_patches.training.callbacks.alarms import FILE as ALARMS
 from ssl_patches.training.figures import draw_task
-from ssl_patches.training.malloc import give_back_freed_memory
+from ssl_patches.config.malloc import give_back_freed_memory
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.views import Whole
 

@@ -10,7 +10,7 @@ import logging
 import os
 import warnings
 
-from ssl_patches.training.malloc import keep_freed_memory
+from ssl_patches.config.malloc import keep_freed_memory
 
 UNHELPFUL = (
     ".*LeafSpec.*",

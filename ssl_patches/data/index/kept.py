@@ -12,6 +12,7 @@ but what it spawns would map the new one; ``written`` says that it is another.
 from __future__ import annotations
 
 import json
+import mmap as mmap_module
 import os
 import uuid
 from contextlib import suppress
@@ -28,7 +29,7 @@ from ssl_patches.config.outside import read_json
 from ssl_patches.data.index.table import COLUMNS, FileTable
 from ssl_patches.data.left_out import LeftOut
 
-MAGIC = b"ssl-patches index 1\n"
+MAGIC = b"ssl-patches index 2\n"
 SUFFIX = ".index"
 ALIGNED = 64  # bytes
 
@@ -41,6 +42,12 @@ class KeptTable(FileTable):
 
     place: Path
     written: str
+    whole: mmap
+
+    def rest(self) -> None:
+        """Give back the pages that were looked at; whoever asks again gets them from the file."""
+        if hasattr(mmap, "madvise"):
+            self.whole.madvise(mmap_module.MADV_DONTNEED)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"place": self.place, "written": self.written, "root": self.root}
@@ -126,7 +133,7 @@ def open_kept(place: Path | None, key: str) -> KeptTable | None:
         [LeftOut(*each) for each in head["left"]],
         head["state"],
     )
-    found.place, found.written = place, head["written"]
+    found.place, found.written, found.whole = place, head["written"], whole
     return found
 
 
@@ -182,8 +189,9 @@ def _tidy(place: Path) -> None:
                 with other.open("rb") as file:
                     begin = file.read(len(MAGIC) + 8)
                     count = int.from_bytes(begin[len(MAGIC) :], "little")
-                    root = json.loads(file.read(count))["root"] if count < 2**32 else ""
-                if not os.path.isdir(root):
+                    ours = begin.startswith(MAGIC) and count < 2**32
+                    root = json.loads(file.read(count))["root"] if ours else ""
+                if not os.path.isdir(root):  # or of another version
                     other.unlink()
             elif other.suffix == ".json" and newest - other.stat().st_mtime > 90 * 86400:
                 other.unlink()

@@ -25,6 +25,7 @@ from PIL import Image
 
 from ssl_patches.config import locks
 from ssl_patches.config.keys import key_of
+from ssl_patches.config.malloc import give_back_freed_memory
 from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.formats import unreadable_suffixes
 from ssl_patches.data.index.extents import PART, pool, results_in_order
@@ -44,15 +45,23 @@ _here: ContextVar[dict[str, FileTable] | None] = ContextVar("tables", default=No
 
 @contextmanager
 def one_look() -> Iterator[None]:
-    """Look at each folder once within the block: a command sees one state of its images."""
+    """Look at each folder once within the block: a command sees one state of its images.
+
+    After the block memory that was needed for a moment is given back.
+    """
     if _here.get() is not None:
         yield
         return
-    token = _here.set({})
+    tables: dict[str, FileTable] = {}
+    token = _here.set(tables)
     try:
         yield
     finally:
         _here.reset(token)
+        for table in tables.values():
+            table.rest()
+        if tables:  # what dividing so many images took for a moment
+            give_back_freed_memory()
 
 
 def list_folder(root: str, *, channels: int) -> FileTable:

@@ -66,6 +66,9 @@ class FileTable:
     def __len__(self) -> int:
         return len(self.columns["lengths"])
 
+    def rest(self) -> None:
+        """Give memory back that can be had again: nothing, where the table lies in no file."""
+
     @property
     def folder_of(self) -> NDArray[np.int32]:
         """Return the number of the folder of each file, (N,)."""

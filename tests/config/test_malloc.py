@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ssl_patches.training.malloc import give_back_freed_memory, keep_freed_memory
+from ssl_patches.config.malloc import give_back_freed_memory, keep_freed_memory
 
 BLOCK = 12 * 2**20  # floats, 48 MiB
 
