@@ -34,8 +34,8 @@ from timing import (
 )
 from torch import Tensor
 
-from ssl_patches.training.budget import count_flops
 from ssl_patches.config.malloc import keep_freed_memory
+from ssl_patches.training.budget import count_flops
 
 BATCH = {"ViT-T/4 @32": 64, "ViT-S/16 @224": 8, "ViT-B/16 @224": 8}
 

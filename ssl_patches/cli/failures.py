@@ -27,6 +27,7 @@ WORKER = re.compile(
     r"DataLoader worker .*(exited|killed)|unable to (mmap|write|open|allocate).*shm"
 )
 MEMORY = re.compile(r"shared memory|/dev/shm|bus error|[Tt]oo many open files|received 0 items")
+POOL = re.compile(r"process in the process pool (was )?terminated|process pool is not usable")
 ALLOCATION = re.compile(r"can't allocate memory|[Oo]ut of memory|DefaultCPUAllocator")
 
 
@@ -40,6 +41,11 @@ def of_the_machine(error: BaseException) -> str | None:
         return (
             "a process that loads images ended: it was killed, or there is too little memory or"
             " /dev/shm for it; set data.num_workers=0, or give a container more (--shm-size)"
+        )
+    if POOL.search(text):
+        return (
+            "a process that reads the headers of images was killed; what is listed then is listed"
+            " anew: start it again, with more memory if that ran out"
         )
     if isinstance(error, MemoryError) or ALLOCATION.search(text):
         return (

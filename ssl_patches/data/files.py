@@ -169,7 +169,7 @@ class FileSource(StoredSource):
         return self._hashes(content=True)["content"]
 
     def _hashes(self, *, content: bool = False) -> dict[str, str]:
-        part = hashlib.sha256(self._rows.tobytes()).hexdigest()
+        part = hashlib.sha256(self._rows.data).hexdigest()
         known = kept.remembered(self.table.state, part)
         missing = {"names", "content"} - set(known) if content else {"names"} - set(known)
         if "names" in missing:

@@ -179,9 +179,12 @@ def order_of(source: ImageSource, seed: int, *, rule: int = ORDER) -> Order:
     ``rule``: of the run, see ``ORDER``; they differ from ``KEYED_FROM`` images on.
     """
     if source.blocks is None:
-        keyed_now = rule >= ORDER and len(source) >= KEYED_FROM
-        return (KeyedOrder if keyed_now else AnyOrder)(len(source), seed)
+        return _any_order(len(source), seed, rule)
     return BlockOrder(source.blocks, mixed=source.mixed, seed=seed, ahead=source.expect)
+
+
+def _any_order(length: int, seed: int, rule: int) -> Order:
+    return (KeyedOrder if rule >= ORDER and length >= KEYED_FROM else AnyOrder)(length, seed)
 
 
 class EndlessBatches(Sampler[list[int]]):
@@ -217,7 +220,7 @@ class EndlessBatches(Sampler[list[int]]):
             )
         self.length, self.batch_size, self.seed, self.start = length, batch_size, seed, start
         self.rank, self.world = rank, world
-        self.order = order or AnyOrder(length, seed)
+        self.order = order or _any_order(length, seed, ORDER)
 
     def __iter__(self) -> Iterator[list[int]]:
         together = self.batch_size * self.world

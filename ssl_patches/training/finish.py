@@ -17,6 +17,7 @@ import torchvision
 
 from ssl_patches.config.atomic import write_json
 from ssl_patches.config.keys import key_of
+from ssl_patches.config.malloc import give_back_freed_memory
 from ssl_patches.config.messages import Say
 from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.config.version import __version__
@@ -33,7 +34,6 @@ from ssl_patches.export import Proof, add_results, export_encoder
 from ssl_patches.export.command import commit
 from ssl_patches.training.callbacks.alarms import FILE as ALARMS
 from ssl_patches.training.figures import draw_task
-from ssl_patches.config.malloc import give_back_freed_memory
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.views import Whole
 

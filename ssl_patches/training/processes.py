@@ -37,6 +37,7 @@ from lightning.fabric.plugins.environments import (
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor
 
+from ssl_patches.data.index.listing import handed
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.training.settings import TrainerSettings
 
@@ -157,7 +158,8 @@ def start_processes(settings: TrainerSettings, config: Path) -> Iterator[None]:
     python_path = os.pathsep.join(filter(None, sys.path))
     children = [
         subprocess.Popen(
-            command, env={**os.environ, "LOCAL_RANK": str(rank), "PYTHONPATH": python_path}
+            command,
+            env={**os.environ, **handed(), "LOCAL_RANK": str(rank), "PYTHONPATH": python_path},
         )
         for rank in range(1, settings.devices)
     ]

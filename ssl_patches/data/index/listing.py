@@ -7,12 +7,16 @@ of change; their digests have to be those of the table (``look.py``). Nothing is
 written since. A file that changed within ``RACY`` before the walk may change again and look the
 same, so neither it nor its folder is believed at the next start.
 
+The processes of one run do not each ask again: the first hands on which tables it found right
+(``handed``), and the others believe those.
+
 Folders of fewer than ``LEAST`` images are listed anew each time: that takes less than a tenth of a
 second. Tests in ``tests/data/index`` change folders at random and compare.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -29,7 +33,7 @@ from ssl_patches.config.malloc import give_back_freed_memory
 from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.formats import unreadable_suffixes
 from ssl_patches.data.index.extents import PART, pool, results_in_order
-from ssl_patches.data.index.kept import keep, open_kept, place_of
+from ssl_patches.data.index.kept import KeptTable, keep, open_kept, place_of
 from ssl_patches.data.index.known import with_headers
 from ssl_patches.data.index.table import FileTable
 from ssl_patches.data.index.walked import walked
@@ -40,6 +44,8 @@ from ssl_patches.data.tiff import has_tifffile
 LEAST = 1000  # images from which a table is kept
 RULES = 3  # of what a table holds; raise it when they change
 WAIT = 0.5  # seconds between two looks whether another process is done
+HANDED = "SSL_PATCHES_TABLES"
+_right: dict[str, str] = {}
 _here: ContextVar[dict[str, FileTable] | None] = ContextVar("tables", default=None)
 
 
@@ -64,6 +70,14 @@ def one_look() -> Iterator[None]:
             give_back_freed_memory()
 
 
+def handed() -> dict[str, str]:
+    """Return the variable by which a process that is started now believes the tables of this one.
+
+    It is for processes that do the same at the same time, as those of one run.
+    """
+    return {HANDED: json.dumps(_right)} if _right else {}
+
+
 def list_folder(root: str, *, channels: int) -> FileTable:
     """Return the table of all images below ``root``. ValueError where a folder may not be listed.
 
@@ -84,6 +98,8 @@ def list_folder(root: str, *, channels: int) -> FileTable:
         return known[key]
     found = _listed(root, key, channels)
     found.root = root
+    if isinstance(found, KeptTable):
+        _right[key] = found.written
     if known is not None and len(found) >= LEAST:
         known[key] = found
     return found
@@ -92,7 +108,9 @@ def list_folder(root: str, *, channels: int) -> FileTable:
 def _listed(root: str, key: str, channels: int) -> FileTable:
     file = place_of(key)
     before = open_kept(file, key)
-    if before is not None and unchanged(root, before.looked, images=len(before)):
+    if before is not None and (
+        _told().get(key) == before.written or unchanged(root, before.looked, images=len(before))
+    ):
         return before
     started = time.time_ns()
     table, stamps = walked(root)
@@ -115,6 +133,15 @@ def _listed(root: str, key: str, channels: int) -> FileTable:
             print(f"{root}: {locks.owner(file)} lists it; waiting for it", file=sys.stderr)
         told = True
         time.sleep(WAIT)
+
+
+def _told() -> dict[str, str]:
+    """Return the tables that another process of this run found right: key -> which one."""
+    try:
+        found = json.loads(os.environ.get(HANDED, "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 @contextmanager

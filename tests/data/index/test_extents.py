@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 
 import pytest
 from plain_files import FILES
 
+from ssl_patches.cli.failures import of_the_machine
 from ssl_patches.data.index import extents
 from ssl_patches.data.index.extents import by_folder, extents_of
 
@@ -31,3 +34,16 @@ def test_parts_come_in_their_order_from_processes_and_from_threads(
     assert all((looked.extents == [37, 23]).all() for looked in (found[0], found[2]))
     assert [damaged.passing for damaged in found[1].damaged.values()] == [False, True]
     assert list(found[3].damaged) == [0]
+
+
+def _killed(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are threads")
+def test_a_process_that_is_killed_is_told_in_one_line(monkeypatch) -> None:
+    monkeypatch.setattr(extents, "MANY", 1)
+    monkeypatch.setattr(extents, "cores", lambda: 2)
+    with extents.pool(2) as workers, pytest.raises(RuntimeError) as told:
+        list(extents.results_in_order(workers, [1, 2], _killed))
+    assert "reads the headers of images was killed" in str(of_the_machine(told.value))

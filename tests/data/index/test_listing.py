@@ -209,6 +209,22 @@ def test_a_command_looks_once_and_the_next_looks_again(root) -> None:
     assert len(list_folder(str(root), channels=3)) == 7
 
 
+def test_a_process_of_the_same_run_believes_the_table_that_the_first_found_right(
+    root, monkeypatch
+) -> None:
+    first = list_folder(str(root), channels=3)
+    asked = []
+    monkeypatch.setattr(listing, "unchanged", lambda *_, **__: asked.append(1) or True)
+    with monkeypatch.context() as child:
+        for name, value in listing.handed().items():
+            child.setenv(name, value)
+        assert what(list_folder(str(root), channels=3)) == what(first)
+        assert not asked
+        child.setenv(listing.HANDED, "[")  # anybody's
+        list_folder(str(root), channels=3)
+        assert asked == [1]
+
+
 @pytest.mark.parametrize("kind", ["read-only", "a file", "no home"])
 def test_without_a_place_nothing_is_kept_and_nothing_said(root, monkeypatch, kind, capfd) -> None:
     if kind == "no home":
