@@ -205,6 +205,7 @@ def listing(folder: Path, kept: Path, images: int) -> dict[str, Any]:
         f"start with {many}": found[many],
         "first start, CPU us a file": round(extra[0] / many * 1e6, 1),
         f"second start, CPU s over that with {few}": round(extra[1], 2),
+        f"second start, s over that with {few}": round(found[many][1]["s"] - found[few][1]["s"], 2),
         "main process and 2 workers, bytes a file": round(held / (many - few), 1),
         "kept on the disk, bytes a file": round(table.stat().st_size / many, 1) if table else None,
     }

@@ -89,9 +89,10 @@ _PNG_SORTS[tuple(zip(*PNG_MODES, strict=True))] = True
 
 
 def _crc_table() -> NDArray[np.uint32]:
-    found = np.arange(256, dtype=np.uint32)
+    found: NDArray[np.uint32] = np.arange(256, dtype=np.uint32)
     for _ in range(8):
-        found = found >> 1 ^ np.where(found & 1, np.uint32(0xEDB88320), np.uint32(0))
+        odd = (found & 1) * np.uint32(0xEDB88320)
+        found = (found >> 1 ^ odd).astype(np.uint32)
     return found
 
 

@@ -27,7 +27,7 @@ MASK = 2**63 - 1  # numbers of files may take all 64 bits
 POSIX = os.name == "posix"
 NOWHERE = -1
 KIND = 0o170000  # the bits of a mode that say what a file is
-FIELDS = ("st_mode", "st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_dev")
+FIELDS: tuple[str, ...] = ("st_mode", "st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_dev")
 if not POSIX:  # where st_ctime is the time of a file's making
     FIELDS = tuple(name.replace("st_ctime", "st_mtime") for name in FIELDS)
 BY_FOLDER = os.listdir in os.supports_fd and os.stat in os.supports_dir_fd
@@ -143,7 +143,7 @@ def _digest(
         values[:, 0] = kinds
     content = hashlib.blake2b(b"%d %d\0" % (len(names), len(text)), digest_size=16)
     content.update(text)
-    content.update(np.ascontiguousarray(values))
+    content.update(np.ascontiguousarray(values).data)
     return content.digest(), plain
 
 

@@ -172,8 +172,8 @@ def _is_regular(folder: str, name: str) -> bool:
 def _read(names: Sequence[str], begins: NDArray[np.uint8], here: int | None) -> NDArray[np.int64]:
     """Read the beginnings of files, and return how many bytes those are; 0 where it cannot be."""
     lengths = []
-    for name, begin in zip(names, map(memoryview, begins), strict=False):
-        length = 0
+    for name, row in zip(names, begins, strict=False):
+        begin, length = memoryview(row), 0
         try:
             file = os.open(name, OPENING, dir_fd=here)
             try:

@@ -168,7 +168,7 @@ def suffixes_of(names: Sequence[str]) -> NDArray[np.uint8]:
     """Return the number of each name's end in ``SUFFIXES``, 255 for any other, (N,)."""
     numbers = {end: _SUFFIXES.get(end, 255) for end in ends_of(names)}
     if len(numbers) == 1:
-        return np.full(len(names), *numbers.values(), np.uint8)
+        return np.full(len(names), next(iter(numbers.values())), np.uint8)
     ends = (name[name.rfind(".") :].lower() for name in names)
     return np.fromiter(map(numbers.__getitem__, ends), np.uint8, len(names))
 
