@@ -33,7 +33,7 @@ REASONS = {
     "evaluation/probes/finetune.py": TIMM,
     "evaluation/probes/segmentation.py": TIMM,
     "export/exportable.py": TIMM,
-    "training/malloc.py": PLATFORM,
+    "config/malloc.py": PLATFORM,
     "training/onednn.py": "a private operation of torch, which may be gone",
     "training/settings.py": "not in the oldest torch that is allowed",
 }

@@ -21,7 +21,7 @@ import os
 from bisect import bisect_left as bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -247,7 +247,7 @@ def _with_folder(run: Stretch, below: str, name: str, here: str) -> Stretch:
     """Add a folder that is an image."""
     status = os.stat(os.path.join(here, name))
     at = bisect(run.names, name)
-    found = [getattr(status, each) & MASK for each in FIELDS[1:]]
+    found = [each & MASK for each in attrgetter(*FIELDS[1:])(status)]
     names = [*run.names[:at], name, *run.names[at:]]
     return Stretch(below, names, np.insert(run.values, at, found, 0))
 

@@ -186,13 +186,12 @@ def _read(names: Sequence[str], begins: NDArray[np.uint8], here: int | None) -> 
     return np.array(lengths, np.int64)
 
 
-def _read_slowly(file: int, begins: Sequence[memoryview]) -> int:
+def _read_into(file: int, begins: Sequence[memoryview]) -> int:
+    if sys.platform != "win32":
+        return os.readv(file, begins)
     content = os.read(file, BEGIN)
     begins[0][: len(content)] = content
     return len(content)
-
-
-_read_into = getattr(os, "readv", _read_slowly)
 
 
 def pool(files: int) -> Executor:

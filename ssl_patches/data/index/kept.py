@@ -12,8 +12,8 @@ but what it spawns would map the new one; ``written`` says that it is another.
 from __future__ import annotations
 
 import json
-import mmap as mmap_module
 import os
+import sys
 import uuid
 from contextlib import suppress
 from mmap import ACCESS_READ, mmap
@@ -28,6 +28,9 @@ from ssl_patches.config.machine import cache_folder
 from ssl_patches.config.outside import read_json
 from ssl_patches.data.index.table import COLUMNS, FileTable
 from ssl_patches.data.left_out import LeftOut
+
+if sys.platform == "linux":
+    from mmap import MADV_DONTNEED
 
 MAGIC = b"ssl-patches index 2\n"
 SUFFIX = ".index"
@@ -46,8 +49,8 @@ class KeptTable(FileTable):
 
     def rest(self) -> None:
         """Give back the pages that were looked at; whoever asks again gets them from the file."""
-        if hasattr(mmap, "madvise"):
-            self.whole.madvise(mmap_module.MADV_DONTNEED)
+        if sys.platform == "linux":
+            self.whole.madvise(MADV_DONTNEED)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"place": self.place, "written": self.written, "root": self.root}
