@@ -15,20 +15,7 @@ TASKS = ("jigsaw", "relative", "masked", "agree")
 SEEDS = range(5)
 Rows = Mapping[tuple[str, str], Mapping[str, float]]
 
-NOT_YET = {  # README of the study: by how much they fail
-    ("masked", "knn20_top1"),
-}
-ASKED = [
-    pytest.param(
-        task,
-        metric,
-        marks=[pytest.mark.xfail(reason="not above raw pixels yet", strict=False)]
-        if (task, metric) in NOT_YET
-        else [],
-    )
-    for task in TASKS
-    for metric in ("knn20_top1", "linear_top1")
-]
+ASKED = [(task, metric) for task in TASKS for metric in ("knn20_top1", "linear_top1")]
 
 
 @pytest.fixture(scope="module")

@@ -136,7 +136,7 @@ def test_the_comparison_notices_a_position_in_the_wrong_order(reference):
     half = DECODER // 2
     task.positions = torch.cat([task.positions[:, half:], task.positions[:, :half]], 1)  # y first
     ours, theirs = both_losses(reference, encoder, task)
-    assert ours != pytest.approx(theirs, rel=1e-3)
+    assert ours != pytest.approx(theirs, rel=3e-4)  # they agree to 3e-5 where nothing is wrong
 
 
 def test_the_encoder_computes_visible_tokens_only():

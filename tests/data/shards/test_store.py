@@ -33,6 +33,12 @@ class Flaky(fsspec.get_filesystem_class("file")):
     failures: list[str] = []  # noqa: RUF012, shared by all of a test
     reads: list[str] = []  # noqa: RUF012
 
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(
+            str(path).removeprefix("flaky://")
+        )  # older fsspec: file: only
+
     def cat_file(self, path: str, start: Any = None, end: Any = None, **_: Any) -> bytes:
         self.reads.append(os.path.basename(path))
         kind = self.failures.pop(0) if self.failures else ""
