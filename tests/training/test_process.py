@@ -13,7 +13,7 @@ from ssl_patches.training import process
 GLOBAL = {
     "warnings.filterwarnings": {"training/process.py"},
     "setLevel": {"training/process.py"},
-    "libc.mallopt": {"training/malloc.py"},
+    "libc.mallopt": {"config/malloc.py"},
 }
 
 
