@@ -68,6 +68,7 @@ def run(site, tmp_path_factory) -> Path:
     return place / "run"
 
 
+@pytest.mark.slow  # pip installs two packages, and a process trains
 def test_it_is_listed_with_its_package(run):
     lines = (run.parent / "said").read_text().splitlines()
     (line,) = [line for line in lines if line.startswith("task=counting")]
@@ -79,6 +80,7 @@ def test_it_is_listed_with_its_package(run):
     )
 
 
+@pytest.mark.slow  # pip installs two packages, and a process trains
 def test_it_trains_is_exported_and_evaluated_like_ours(run):
     summary = json.loads((run / "summary.json").read_text())
     assert summary["task"] == "counting"
@@ -87,6 +89,7 @@ def test_it_trains_is_exported_and_evaluated_like_ours(run):
     assert "knn5_top1" in (run.parent / "said").read_text().partition("load it")[2]
 
 
+@pytest.mark.slow  # pip installs two packages, and a process trains
 def test_a_probe_of_a_package_is_named_like_ours_and_its_numbers_are_stored(run):
     said = (run.parent / "said").read_text()
     assert re.search(r"^probes=\[roles\] .*\[patch-roles 0.1.0\]$", said, flags=re.MULTILINE)
@@ -99,6 +102,7 @@ def test_a_probe_of_a_package_is_named_like_ours_and_its_numbers_are_stored(run)
 
 
 @pytest.mark.slow  # twenty seconds
+@pytest.mark.slow  # pip installs two packages, and a process trains
 def test_their_own_tests_pass_where_they_are_installed(site, tmp_path):
     command = [sys.executable, "-m", "pytest", str(EXAMPLE / "tests"), str(ROLES / "tests")]
     env = {
@@ -113,6 +117,7 @@ def test_their_own_tests_pass_where_they_are_installed(site, tmp_path):
     assert "27 passed" in done.stdout
 
 
+@pytest.mark.slow  # pip installs two packages, and a process trains
 def test_its_classes_are_trusted_for_its_entry_point_not_for_being_importable(
     run, site, tmp_path, monkeypatch, capsys
 ):
@@ -136,6 +141,7 @@ def test_its_classes_are_trusted_for_its_entry_point_not_for_being_importable(
     assert trusted("encoder") == ("ssl_patches.encoders.create",)
 
 
+@pytest.mark.slow  # pip installs two packages, and a process trains
 def test_a_package_whose_folder_is_missing_is_named(site, tmp_path, monkeypatch, capsys):
     shutil.copytree(
         next(site.glob("patch_counting*.dist-info")), tmp_path / "patch_counting-0.1.0.dist-info"
@@ -147,6 +153,7 @@ def test_a_package_whose_folder_is_missing_is_named(site, tmp_path, monkeypatch,
     )
 
 
+@pytest.mark.slow  # pip installs two packages, and a process trains
 def test_of_two_that_have_a_name_it_is_said_which_one_counts(site, tmp_path, monkeypatch, capsys):
     (tmp_path / "task").mkdir()
     for name in ("counting", "jigsaw"):

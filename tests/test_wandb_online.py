@@ -220,7 +220,8 @@ def test_without_an_answer_at_the_beginning_the_run_is_kept_in_files(
 
 
 @pytest.mark.parametrize(
-    "fails", ["broken", "forbidden", pytest.param("silent", marks=pytest.mark.slow)]
+    "fails",
+    ["forbidden", *(pytest.param(each, marks=pytest.mark.slow) for each in ("broken", "silent"))],
 )
 def test_a_server_that_fails_later_is_not_the_end_of_a_run(
     fails, server, tmp_path, quick_end, capsys

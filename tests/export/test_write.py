@@ -67,10 +67,8 @@ def same_process():
         yield
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.slow] if name == "resnet" else []) for name in INPUT],
-)  # a process for each format
+@pytest.mark.slow  # a process for each format
+@pytest.mark.parametrize("name", INPUT)
 def test_every_format_gives_the_same_features_in_a_process_of_its_own(name, exports, capsys):
     capsys.readouterr()
     assert main(["verify", str(exports[name]), "--json"]) == 0

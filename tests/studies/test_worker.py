@@ -222,6 +222,7 @@ def test_a_full_disk_is_told_leaves_nothing_half_written_and_ends_the_study(
     run(tiny_study())
 
 
+@pytest.mark.slow  # a process; test_checkpoint.py fills a disk within the tests' own
 def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_no_half(tiny_study, tmp_path):
     """Files may not grow beyond 300 kB: what the system says then is what it says on a full disk,
     but for the number."""
