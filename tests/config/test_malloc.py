@@ -7,7 +7,9 @@ import multiprocessing
 import re
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +17,17 @@ import torch
 from ssl_patches.config.malloc import give_back_freed_memory, keep_freed_memory
 
 BLOCK = 12 * 2**20  # floats, 48 MiB
+
+
+def found_by(program: Callable[[Any], None], count: int) -> list[Any]:
+    """What a program puts into its queue, in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    process = context.Process(target=program, args=(queue,))
+    process.start()
+    found = [queue.get() for _ in range(count)]
+    process.join()
+    return found
 
 
 def faults(found: object) -> None:
@@ -34,12 +47,7 @@ def faults(found: object) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc")
 def test_large_blocks_are_fetched_once():
-    context = multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    process = context.Process(target=faults, args=(queue,))
-    process.start()
-    plain, kept = queue.get(), queue.get()
-    process.join()
+    plain, kept = found_by(faults, 2)
     assert kept < 10 < plain  # of pages of 2 MiB, the largest there are, a block has 24
 
 
@@ -61,11 +69,6 @@ def resident(found: object) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc")
 def test_what_was_kept_is_given_back_when_it_is_asked_for():
-    context = multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    process = context.Process(target=resident, args=(queue,))
-    process.start()
-    held, freed, back = queue.get()
-    process.join()
+    ((held, freed, back),) = found_by(resident, 1)
     assert held - freed < 60  # of 288 MiB
     assert held - back > 200

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 from small import SMALL
 
 from ssl_patches.data import build as build_data
@@ -16,13 +15,6 @@ from ssl_patches.studies import design, jobs, jobs_of_words, planning
 
 def planned(folder: Path, *words: str) -> jobs.Plan:
     return planning.plan(design.read_study(folder, words), folder / "out")
-
-
-def refusals(folder: Path, *words: str) -> str:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
-        planned(folder, *words)
-    assert not (folder / "out").exists()
-    return str(caught.value).replace(f"{folder}/study.yaml: ", "")
 
 
 def test_images_that_lie_elsewhere_are_the_same_cell_and_other_images_are_not(tmp_path, tiny_study):
