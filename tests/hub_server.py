@@ -15,13 +15,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from huggingface_hub import constants
+from loopback import QuietHandler
 
 WRITER, READER = "hf_" + "w" * 34, "hf_" + "r" * 34
 LARGE = (".safetensors", ".onnx", ".npz", ".pt2", ".bin")
@@ -67,25 +68,8 @@ class Hub:
         return [path for _, path in self.asked if what in path]
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     """Answer one request from ``self.server.hub``."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-    def do_HEAD(self) -> None:
-        self.answer()
-
-    def do_GET(self) -> None:
-        self.answer()
-
-    def do_POST(self) -> None:
-        self.answer()
-
-    def do_PUT(self) -> None:
-        self.answer()
 
     @property
     def hub(self) -> Hub:

@@ -14,11 +14,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import QuietHandler
 from wandb_answers import ANSWERS, Server, stream
 
 KEY = "k" * 40
@@ -26,22 +27,8 @@ NEWER = {"OrganizationCoreWeaveOrganizationID", "ArtifactType"}
 """Questions of the client that an older server cannot answer, and without which it goes on."""
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     """Answer one request from ``self.server.held``."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-    def do_GET(self) -> None:
-        self.answer()
-
-    def do_POST(self) -> None:
-        self.answer()
-
-    def do_PUT(self) -> None:
-        self.answer()
 
     def answer(self) -> None:
         held: Server = self.server.held  # type: ignore[attr-defined]
