@@ -112,7 +112,7 @@ def write_huge(path: Path, side: int) -> None:
 def read_windows(folder: Path) -> dict[str, float]:
     """Read windows in this process, as a loader worker would."""
     from ssl_patches.data import WindowSource
-    from ssl_patches.data.module import permutation
+    from ssl_patches.data.order import permutation
 
     before = _memory()
     began = time.perf_counter()

@@ -4,7 +4,7 @@ Shards are listed (``shards/listing.py``), what lies in each is known from a tab
 (``shards/members.py``), and a remote one is fetched whole to this disk before its first image is
 read (``shards/store.py``). An image is then a piece of a local file: any item can be read by
 itself, so batches are a function of (seed, number) and a run resumes exactly, as with a folder.
-What keeps the reading sequential is the order of the stream (``module.BlockOrder``): an epoch goes
+What keeps the reading sequential is the order of the stream (``order.BlockOrder``): an epoch goes
 through the shards in an order of its own, ``mixed`` at a time.
 
 The trap: shards sorted by class. ``mixed`` shards are shuffled together, no more: pack images in

@@ -14,14 +14,8 @@ from typing import Any
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from ssl_patches.data.module import (
-    ORDER,
-    EndlessBatches,
-    check_workers,
-    collate,
-    loader,
-    order_of,
-)
+from ssl_patches.data.module import EndlessBatches, check_workers, collate, loader
+from ssl_patches.data.order import ORDER, order_of
 from ssl_patches.data.source import ImageSource, as_source
 from ssl_patches.types import ImageBatch
 
@@ -31,7 +25,7 @@ class PatchDataModule(LightningDataModule):
 
     ``batch_size`` is per process, in images; ``train`` and ``val`` stay attributes. ``val`` is read
     by callbacks and probes through ``ordered_loader``; training does not look at it. ``go_on``
-    before ``fit`` continues a run. ``order``: the rule of the order, see ``module.ORDER``.
+    before ``fit`` continues a run. ``order``: the rule of the order, see ``order.ORDER``.
     """
 
     def __init__(

@@ -12,15 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ssl_patches.data.module import (
-    KEYED_FROM,
-    TOGETHER,
-    EndlessBatches,
-    KeyedOrder,
-    order_of,
-    ordered_loader,
-)
-from ssl_patches.data.source import as_source
+from ssl_patches.data.module import EndlessBatches, ordered_loader
 
 quick = settings(deadline=None, max_examples=80)
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(
@@ -98,28 +90,6 @@ def test_epochs_and_seeds_differ() -> None:
 def test_the_order_is_pinned() -> None:
     """Releases of numpy and torch must not change what a seed means."""
     assert stream(2, length=5, batch_size=5, seed=0) == [[3, 2, 1, 0, 4], [4, 1, 2, 0, 3]]
-
-
-@given(st.integers(1, 3 * TOGETHER), st.data())
-@settings(max_examples=15, deadline=None)
-def test_any_part_of_a_keyed_order_is_that_of_all(length: int, data) -> None:
-    order = KeyedOrder(length, 5)
-    begin, end = sorted(data.draw(st.tuples(*[st.integers(0, length + 9)] * 2)))
-    whole = order.part(1, 0, length)
-    assert sorted(whole.tolist()) == list(range(length))
-    assert order.part(1, begin, end).tolist() == whole[begin:end].tolist()
-
-
-def test_few_images_keep_their_order_and_many_do_in_a_run_of_before() -> None:
-    few, many = (as_source(Numbers(count)) for count in (KEYED_FROM - 1, KEYED_FROM))
-    parts = {
-        (source, rule): order_of(source, 0, rule=rule).part(0, 0, 20).tolist()
-        for source in (few, many)
-        for rule in (1, 2)
-    }
-    assert parts[few, 1] == parts[few, 2]
-    assert parts[many, 1] != parts[many, 2]
-    assert order_of(many, 0).part(0, 0, 20).tolist() == parts[many, 2]
 
 
 def test_a_start_far_away_costs_nothing() -> None:

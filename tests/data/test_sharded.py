@@ -21,7 +21,8 @@ from small import SMALL_VIT
 
 from ssl_patches.cli import main
 from ssl_patches.data import FolderSource, ShardSource
-from ssl_patches.data.module import EndlessBatches, order_of
+from ssl_patches.data.module import EndlessBatches
+from ssl_patches.data.order import order_of
 from ssl_patches.data.training_stream import PatchDataModule
 
 

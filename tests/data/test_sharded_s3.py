@@ -21,7 +21,8 @@ import torch
 from shard_files import pack_images
 
 from ssl_patches.data import ShardSource
-from ssl_patches.data.module import EndlessBatches, order_of
+from ssl_patches.data.module import EndlessBatches
+from ssl_patches.data.order import order_of
 from ssl_patches.data.shards import patience
 from ssl_patches.data.training_stream import PatchDataModule
 

@@ -10,8 +10,9 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ssl_patches.data import module as data_module
-from ssl_patches.data.module import ORDER, EndlessBatches, ordered_loader
+from ssl_patches.data import order as data_order
+from ssl_patches.data.module import EndlessBatches, ordered_loader
+from ssl_patches.data.order import ORDER
 from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.types import ImageBatch
 
@@ -110,11 +111,11 @@ def test_lightning_takes_the_endless_stream_as_one_epoch(tmp_path) -> None:
 
 
 def test_a_run_keeps_the_order_that_it_was_begun_with(monkeypatch) -> None:
-    monkeypatch.setattr(data_module, "KEYED_FROM", 50)
+    monkeypatch.setattr(data_order, "KEYED_FROM", 50)
     new, before = module(), module()
     before.go_on({"global_step": 9}, batches=9)  # a checkpoint that knows of no rules
     with monkeypatch.context() as then:
-        then.setattr(data_module, "KEYED_FROM", 10**9)
+        then.setattr(data_order, "KEYED_FROM", 10**9)
         unbroken = seen(module(), 15)
     assert seen(before, 6) == unbroken[9:]
     assert seen(new, 15) != unbroken

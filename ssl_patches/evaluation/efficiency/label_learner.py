@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl_patches.data.module import items_of, permutation
+from ssl_patches.data.module import items_of
+from ssl_patches.data.order import permutation
 from ssl_patches.data.source import ImageSource
 from ssl_patches.evaluation.efficiency.draws import (
     draws_of,

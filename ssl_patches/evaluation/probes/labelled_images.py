@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ssl_patches.data.module import Item, ordered_loader, permutation
+from ssl_patches.data.module import Item, ordered_loader
+from ssl_patches.data.order import permutation
 from ssl_patches.data.source import as_source
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import extract

@@ -31,7 +31,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_patches.data.masks import WithMasks
-from ssl_patches.data.module import ordered_loader, permutation
+from ssl_patches.data.module import ordered_loader
+from ssl_patches.data.order import permutation
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import Precision, Reader, autocast, collect, frozen
 from ssl_patches.evaluation.miou import count_matches, enlarged, miou, miou_row

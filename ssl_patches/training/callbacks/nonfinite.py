@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from ssl_patches.config.messages import Failed
-from ssl_patches.data.module import EndlessBatches, order_of
+from ssl_patches.data.module import EndlessBatches
+from ssl_patches.data.order import order_of
 from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.training.callbacks.observer import Observer, data_of
 from ssl_patches.training.pretrainer import Pretrainer, step_seed
