@@ -2,10 +2,11 @@
 
     python benchmarks/duplicates/measure.py DIR RUN_OR_EXPORT
 
-Of 1,000 images of DIR 100 get a crop (80 % of each side), 100 others a JPEG of quality 30, and 100
-others are 30 % brighter; 20 images are noise, stripes, one colour, a ramp or a disc. Printed: the
-share of each kind that is in a group with its original, images that are called copies and were not
-planted, and odd images found.
+Of 1,000 images of DIR, or all where there are fewer, 100 get a crop (80 % of each side), 100 others
+a JPEG of quality 30, and 100 others are 30 % brighter; 20 images are noise, stripes, one colour, a
+ramp or a disc. Printed: the share of each kind that is in a group with its original, images that
+are called copies and were not planted, and odd images found by features and looks, and by features
+alone.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def plant(root: Path, out: Path) -> None:
     """Write IMAGES images of ``root`` and what is planted into ``out``."""
     draw = np.random.default_rng(0)
     names = sorted(file.path for file in find_images(str(root)).images)
-    for at, name in enumerate(draw.choice(names, IMAGES, replace=False)):
+    for at, name in enumerate(draw.choice(names, min(IMAGES, len(names)), replace=False)):
         image = Image.open(root / name).convert("RGB")
         image.save(out / f"{at:04}.png")
         kind = KINDS[at // PLANTED] if at < PLANTED * len(KINDS) else None
@@ -86,14 +87,13 @@ def main(root: str, model: str) -> None:
         }
         reader = Reader(subject, tiles=None, precision="fp32")
         with frozen(reader.network, reader.device):
-            vectors, places = read_vectors(reader, sources, batch_size=128, num_workers=0)
+            features, looks, places = read_vectors(reader, sources, batch_size=128, num_workers=0)
         images = [Named(image_name(sources[split], split, at), split) for split, at in places]
-    rows, lengths = vectors.whitened()
+    whitened, looked = features.whitened(), looks.whitened()
     for similarity in SIMILARITIES:
-        joined = groups_of(rows, similarity=similarity)
-        found = findings(
-            images, rows, joined, nearest_apart(rows, lengths, joined, k=20), outlier=3
-        )
+        joined = groups_of(whitened.rows, similarity=similarity)
+        near = nearest_apart([whitened, looked], joined, k=20)
+        found = findings(images, whitened.rows, joined, near, outlier=3)
         group = {
             one: at for at, each in enumerate(found.groups) for one in (each.kept, *each.copies)
         }
@@ -114,13 +114,16 @@ def main(root: str, model: str) -> None:
         print(
             f"similarity={similarity}: {', '.join(shares)}, {len(wrong)} others, largest {largest}"
         )
-    for outlier in OUTLIERS:
-        odd = [images[at].path for at in np.flatnonzero(found.deviations >= outlier)]
-        planted_odd = [path for path in odd if path.startswith("odd")]
-        print(
-            f"outlier={outlier}: {len(planted_odd)} of {ODD} odd,"
-            f" {len(odd) - len(planted_odd)} others"
-        )
+    for what, kinds in (("features and looks", [whitened, looked]), ("features", [whitened])):
+        near = nearest_apart(kinds, joined, k=20)
+        found = findings(images, whitened.rows, joined, near, outlier=3)
+        for outlier in OUTLIERS:
+            odd = [images[at].path for at in np.flatnonzero(found.deviations >= outlier)]
+            planted_odd = [path for path in odd if path.startswith("odd")]
+            print(
+                f"{what}, outlier={outlier}: {len(planted_odd)} of {ODD} odd,"
+                f" {len(odd) - len(planted_odd)} others"
+            )
 
 
 if __name__ == "__main__":

@@ -161,9 +161,10 @@ ssl-patches duplicates data.root=DIR model=RUN|EXPORT|hf-hub:USER/NAME|TIMM_NAME
 
 Compares the features of all images with each other, whitened over the folder: copies have a
 cosine of similarity=0.6 or more, odd images lie outlier=4 robust deviations further from their
-neighbours=20 nearest than images usually do. Writes a CSV (duplicates.csv)
-and a page with small pictures beside it. Of each group of copies the largest file is kept and not
-listed, so data.skip=FILE.csv leaves out the rest. No image is changed or removed.
+neighbours=20 nearest than images usually do, by features, light, contrast, detail and colour.
+Writes a CSV (duplicates.csv) and a page with small pictures beside it. Of each group of copies
+the largest file is kept and not listed, so data.skip=FILE.csv leaves out the rest. No image is
+changed or removed.
 
   ssl-patches duplicates data.root=my_images model=runs/a
   ssl-patches duplicates data.root=my_images model=encoder_a similarity=0.8 output=close.csv

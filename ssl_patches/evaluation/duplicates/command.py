@@ -27,6 +27,7 @@ from ssl_patches.evaluation.duplicates.findings import (
     write_csv,
     wrote_findings,
 )
+from ssl_patches.evaluation.duplicates.looks import LOOKS, looks_of
 from ssl_patches.evaluation.duplicates.neighbours import VectorFile, groups_of, nearest_apart
 from ssl_patches.evaluation.duplicates.page import MARK, findings_page
 from ssl_patches.evaluation.features.extract import frozen
@@ -58,7 +59,7 @@ def duplicates_command(
     say_images(say, subject, list(sources.values()), of_run=False)
     reader = Reader(subject, tiles=None, precision=cfg["precision"])
     with frozen(reader.network, reader.device):
-        vectors, places = read_vectors(
+        features, looks, places = read_vectors(
             reader, sources, batch_size=cfg["batch_size"], num_workers=data["num_workers"]
         )
     if len(places) < 3:
@@ -67,7 +68,7 @@ def duplicates_command(
             " set data.root to a larger folder"
         )
     images = [_image(sources[split], split, at) for split, at in places]
-    found = _found(cfg, images, vectors)
+    found = _found(cfg, images, features, looks)
     unreadable = sum(len(source.unreadable()) for source in sources.values())
     told = _told(cfg, images, found, unreadable=unreadable)
 
@@ -94,12 +95,12 @@ def duplicates_command(
 
 def read_vectors(
     reader: Reader, sources: Mapping[str, ImageSource], *, batch_size: int, num_workers: int
-) -> tuple[VectorFile, list[tuple[str, int]]]:
-    """Read the vector of every image once, onto disk; and (split, index) of each row.
+) -> tuple[VectorFile, VectorFile, list[tuple[str, int]]]:
+    """Read the features and the looks of every image once, onto disk; and (split, index) of each.
 
     ValueError for ``batch_size`` below 1.
     """
-    vectors, places = VectorFile(reader.dim), []
+    features, looks, places = VectorFile(reader.dim), VectorFile(LOOKS), []
     with tqdm(
         total=sum(map(len, sources.values())),
         unit="image",
@@ -109,17 +110,20 @@ def read_vectors(
         for split, source in sources.items():
             for batch in ordered_loader(source, batch_size=batch_size, num_workers=num_workers):
                 if len(batch.images):
-                    vectors.add(reader(batch.images)[:, 0].numpy())
+                    features.add(reader(batch.images)[:, 0].numpy())
+                    looks.add(looks_of(batch.images).numpy())
                     places += [(split, at) for at in batch.index.tolist()]
                 bar.update(len(batch.images))
-    return vectors, places
+    return features, looks, places
 
 
-def _found(cfg: Mapping[str, Any], images: Sequence[Image], vectors: VectorFile) -> Findings:
-    rows, lengths = vectors.whitened()
-    group = groups_of(rows, similarity=cfg["similarity"])
-    near = nearest_apart(rows, lengths, group, k=_neighbours(cfg, images))
-    return findings(images, rows, group, near, outlier=cfg["outlier"])
+def _found(
+    cfg: Mapping[str, Any], images: Sequence[Image], features: VectorFile, looks: VectorFile
+) -> Findings:
+    whitened = features.whitened()
+    group = groups_of(whitened.rows, similarity=cfg["similarity"])
+    near = nearest_apart([whitened, looks.whitened()], group, k=_neighbours(cfg, images))
+    return findings(images, whitened.rows, group, near, outlier=cfg["outlier"])
 
 
 def _neighbours(cfg: Mapping[str, Any], images: Sequence[Image]) -> int:

@@ -4,7 +4,8 @@ Memory does not grow with N x N: vectors lie on disk (``VectorFile``), every pai
 one block against another is what is in memory. Vectors are whitened: less the mean of the folder,
 and divided by the deviation along each principal direction. What most images of a folder share
 then counts little, and a cosine means about the same for every encoder. Copies are told by the
-cosine, what is odd by the distance: an odd image may lie in a usual direction, but far out.
+cosine of the features, what is odd by the distance of features and looks together: an odd image
+may lie in a usual direction, but far out.
 
 The trap: groups of copies are joined pair by pair (single linkage), so a chain of slowly changing
 images, as of a film, becomes one group.
@@ -13,6 +14,7 @@ images, as of a film, becomes one group.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +38,18 @@ class Whitening(NamedTuple):
         moved = (vectors - self.mean) @ self.matrix
         lengths = np.maximum(np.linalg.norm(moved, axis=1), SMALLEST)
         return (moved / lengths[:, None]).astype(np.float32), lengths.astype(np.float32)
+
+
+class Vectors(NamedTuple):
+    """Whitened vectors of N images: directions of length 1, and lengths."""
+
+    rows: NDArray[np.float32]  # (N, dim)
+    lengths: NDArray[np.float32]  # (N,)
+
+    def of_mean_square_one(self) -> Vectors:
+        """Return the same vectors, shorter or longer, so that several kinds count alike."""
+        mean = np.sqrt(np.mean(np.square(self.lengths, dtype=float)))
+        return Vectors(self.rows, (self.lengths / max(mean, SMALLEST)).astype(np.float32))
 
 
 class VectorFile:
@@ -63,8 +77,8 @@ class VectorFile:
         scale = np.sqrt(values + SHRINKAGE * values.mean() + SMALLEST)
         return Whitening(mean.astype(np.float32), (directions / scale).astype(np.float32))
 
-    def whitened(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return directions (N, dim) of length 1, in the same file, and lengths (N,).
+    def whitened(self) -> Vectors:
+        """Return what ``add`` was given, whitened, in the same file.
 
         Called once, when all vectors are there.
         """
@@ -75,7 +89,7 @@ class VectorFile:
         for start in range(0, self.count, BLOCK):
             part = slice(start, start + BLOCK)
             rows[part], lengths[part] = whitening(rows[part])
-        return rows, lengths
+        return Vectors(rows, lengths)
 
 
 def groups_of(
@@ -102,34 +116,39 @@ class Nearest(NamedTuple):
 
 
 def nearest_apart(
-    rows: NDArray[np.float32],
-    lengths: NDArray[np.float32],
-    group: NDArray[np.int64],
-    *,
-    k: int,
-    block: int = BLOCK,
+    kinds: Sequence[Vectors], group: NDArray[np.int64], *, k: int, block: int = BLOCK
 ) -> Nearest:
-    """Find the ``k`` nearest vectors to each that are not in its ``group`` (N,), by distance.
+    """Find the ``k`` nearest images to each that are not in its ``group`` (N,).
 
-    A vector is its direction ``rows`` (N, dim) times its length (N,). ValueError where there are
-    not more than ``k``.
+    Squared distances of all ``kinds`` of vectors, each of mean square one, are added. ValueError
+    where there are not more than ``k`` images.
     """
-    if not 1 <= k < len(rows):
-        raise ValueError(f"k={k}: must be 1 to {len(rows) - 1}, as many as there are others")
-    index = np.zeros((len(rows), k), np.int64)
-    distance = np.full((len(rows), k), np.inf, np.float32)
-    for top in range(0, len(rows), block):
-        here = slice(top, min(top + block, len(rows)))
-        own = lengths[here, None]
-        for left in range(0, len(rows), block):
+    count = len(group)
+    if not 1 <= k < count:
+        raise ValueError(f"k={k}: must be 1 to {count - 1}, as many as there are others")
+    kinds = [kind.of_mean_square_one() for kind in kinds]
+    index = np.zeros((count, k), np.int64)
+    distance = np.full((count, k), np.inf, np.float32)
+    for top in range(0, count, block):
+        here = slice(top, min(top + block, count))
+        for left in range(0, count, block):
             there = slice(left, left + block)
-            apart = rows[here] @ rows[there].T
-            apart *= -2 * own * lengths[None, there]
-            apart += own**2 + lengths[None, there] ** 2
+            apart = _squares(kinds[0], here, there)
+            for kind in kinds[1:]:
+                apart += _squares(kind, here, there)
             np.sqrt(np.maximum(apart, 0, out=apart), out=apart)
             apart[group[here, None] == group[None, there]] = np.inf
             distance[here], index[here] = _nearer(distance[here], index[here], apart, left)
     return Nearest(index, distance)
+
+
+def _squares(vectors: Vectors, here: slice, there: slice) -> NDArray[np.float32]:
+    """Return squared distances (n, m) between the vectors of two blocks."""
+    own, others = vectors.lengths[here, None], vectors.lengths[None, there]
+    apart = vectors.rows[here] @ vectors.rows[there].T
+    apart *= -2 * own * others
+    apart += own**2 + others**2
+    return apart
 
 
 def _nearer(

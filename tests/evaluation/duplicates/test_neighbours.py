@@ -18,10 +18,12 @@ def whitened(vectors):
 
 @pytest.mark.parametrize("block", [7, 64, 2048])
 def test_neighbours_are_those_of_all_pairs(block):
-    rows, lengths = whitened(np.random.default_rng(0).normal(size=(150, 8)))
+    draw = np.random.default_rng(0)
+    kinds = [whitened(draw.normal(size=(150, dim))) for dim in (8, 3)]
     group = np.arange(150) // 2
-    found = nearest_apart(rows, lengths, group, k=9, block=block)
-    points = rows * lengths[:, None]
+    found = nearest_apart(kinds, group, k=9, block=block)
+    points = [kind.rows * kind.lengths[:, None] for kind in kinds]
+    points = np.concatenate([each / np.sqrt((each**2).sum(1).mean()) for each in points], 1)
     apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
     apart[group[:, None] == group[None]] = np.inf
     assert np.allclose(found.distance, np.sort(apart, 1)[:, :9], atol=1e-3)
@@ -37,15 +39,14 @@ def test_what_is_joined_through_others_is_one_group(block):
 
 
 def test_memory_is_that_of_a_block():
-    rows, lengths = whitened(np.random.default_rng(0).normal(size=(4000, 8)))
+    vectors = whitened(np.random.default_rng(0).normal(size=(4000, 8)))
     tracemalloc.start()
-    nearest_apart(rows, lengths, groups_of(rows, similarity=0.99, block=256), k=5, block=256)
+    nearest_apart([vectors], groups_of(vectors.rows, similarity=0.99, block=256), k=5, block=256)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8e6 < 4000 * 4000 * 4  # all pairs are 64 MB
 
 
 def test_more_neighbours_than_there_are_is_refused():
-    rows, lengths = whitened(np.eye(4))
     with pytest.raises(ValueError, match="k=4: must be 1 to 3"):
-        nearest_apart(rows, lengths, np.arange(4), k=4)
+        nearest_apart([whitened(np.eye(4))], np.arange(4), k=4)
