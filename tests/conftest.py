@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable
@@ -25,22 +26,45 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory) -> Path:
-    """A run of ``pretrain`` with SMALL: never write into it, see ``run_copy``."""
-    run_dir = tmp_path_factory.mktemp("runs") / "finished"
-    assert main(["pretrain", *SMALL, f"run_dir={run_dir}"]) == 0
-    return run_dir
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """``made_once(NAME, make)`` calls ``make(FOLDER)`` in one of the processes that test, and
+    returns FOLDER in all."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    shared.mkdir(exist_ok=True)
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (shared / f"{name}.made").exists():
+                make(shared / name)
+                (shared / f"{name}.made").touch()
+        return shared / name
+
+    return made
 
 
 @pytest.fixture(scope="session")
-def trained_run(tmp_path_factory) -> Path:
+def finished_run(made_once) -> Path:
+    """A run of ``pretrain`` with SMALL: never write into it, see ``run_copy``."""
+
+    def make(run_dir: Path) -> None:
+        assert main(["pretrain", *SMALL, f"run_dir={run_dir}"]) == 0
+
+    return made_once("finished", make)
+
+
+@pytest.fixture(scope="session")
+def trained_run(made_once) -> Path:
     """A run of SMALL up to its end, with a checkpoint of each step: never write into it."""
-    run_dir = tmp_path_factory.mktemp("runs") / "trained"
     words = ("trainer.log_every=1", "trainer.checkpoint_steps=1", "trainer.checkpoints_kept=9")
-    with pytest.MonkeyPatch.context() as patch:
-        make_end_quick(patch)
-        assert main(["pretrain", *SMALL, *words, "callbacks=none", f"run_dir={run_dir}"]) == 0
-    return run_dir
+
+    def make(run_dir: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            make_end_quick(patch)
+            assert main(["pretrain", *SMALL, *words, "callbacks=none", f"run_dir={run_dir}"]) == 0
+
+    return made_once("trained", make)
 
 
 @pytest.fixture

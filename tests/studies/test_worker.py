@@ -270,6 +270,7 @@ def test_sweeps_of_pretrain_run_each_combination_and_again_only_what_failed(
         "task=jigsaw,masked",
         "seed=0,1",
         "export=none",
+        "callbacks=none",
         f"run_dir={tmp_path / 'sweep'}",
     ]
     assert main(words) == 1

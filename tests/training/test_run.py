@@ -23,7 +23,7 @@ from ssl_patches.cli import main
 from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.training import pretrainer
 
-STEPS, EVERY = 60, 20
+STEPS, EVERY = 36, 12
 LONG = (f"budget.images={16 * STEPS}", f"trainer.checkpoint_steps={EVERY}", "trainer.log_every=1")
 
 RESNET = (
