@@ -72,7 +72,7 @@ def test_a_run_is_resumed_to_a_larger_budget(before, quick_end) -> None:
     assert len(losses(before / "run")) == 12, "eight steps of before, four of now"
 
 
-def test_a_run_is_exported_and_evaluated(before, capsys) -> None:
+def test_a_run_is_exported_and_evaluated(before, capsys, proven_here) -> None:
     assert main(["export", "model=run", "output=again"]) == 0
     assert main(["evaluate", "model=again", "probes=[knn]", "--json"]) == 0
     assert "knn1_top1" in capsys.readouterr().out

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_patches.config import files as conf_files
+from ssl_patches.config.callback_settings import without_absent
 from ssl_patches.config.check import check
 from ssl_patches.config.composer import Composer, about
 from ssl_patches.config.files import LISTED, folders_of, names_in, read_yaml
@@ -59,7 +60,7 @@ def _composed(composer: Composer, overrides: Sequence[str]) -> dict[str, Any]:
     found = composer.run(overrides)
     if composer.problems:
         raise BadRequest(composer.problems, found)
-    return with_current_names(_with_own_nodes(found, composer.folders))
+    return with_current_names(_with_own_nodes(without_absent(found), composer.folders))
 
 
 def _with_own_nodes(found: dict[str, Any], folders: Sequence[Path]) -> dict[str, Any]:

@@ -42,6 +42,8 @@ TINY = {
         "seed=0",
         *(word for word in RUN if not word.startswith("budget.epochs")),
         "data.count=64",
+        "callbacks=none",
+        *(f"evaluation.{word}" for word in PROBES),
     ),
     "embed": ("data.num_workers=0",),
     "duplicates": ("data.num_workers=0",),
