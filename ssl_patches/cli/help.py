@@ -37,7 +37,7 @@ Without data the images that the package draws are used.
   ssl-patches pretrain task=relative encoder=resnet18 data=folder data.root=DIR budget.epochs=50
   ssl-patches pretrain task=jigsaw+masked parts.masked.weight=0.5  two tasks on one encoder
   ssl-patches pretrain task=jigsaw run_dir=runs/a resume=true      go on after a kill
-  ssl-patches pretrain -m task=jigsaw,masked 'seed=range(0,3)' run_dir=runs/both   each combination
+  ssl-patches pretrain -m task=jigsaw,masked 'seed=range(0,3)' budget.flops=1e13   each combination
 
 Images come from data=folder|torchvision|manifest|huggingface, or data=own
 data._target_=module.Class, a Dataset of yours.

@@ -16,6 +16,7 @@ from ssl_patches.config.messages import BadRequest, Say
 from ssl_patches.config.plain_text import tell
 from ssl_patches.config.run_dir import stamp
 from ssl_patches.studies import design, planning, ray_tasks, slurm
+from ssl_patches.studies.advised import Advice
 from ssl_patches.studies.jobs import Job, Plan
 
 if TYPE_CHECKING:  # both load torch
@@ -77,7 +78,9 @@ def sweep_command(
     out = Path(own["run_dir"]) if "run_dir" in own else Path("runs") / f"sweep-{stamp()}"
     with _beside(problems):
         asked = design.sweep(rest, name=out.name, config_dirs=config_dirs)
-        plan = planning.plan(asked, out, below=".", config_dirs=config_dirs)
+        advice = Advice()
+        plan = planning.plan(asked, out, below=".", config_dirs=config_dirs, advice=advice)
+    advice.tell(say)
     _tell_former(plan, say)
     if dry_run:
         tell(listing(plan, estimated=True))

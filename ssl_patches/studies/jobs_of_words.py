@@ -1,31 +1,27 @@
 """Compose and check the jobs of a study: words in, keys and directories out.
 
-Each configuration and each data set is looked at once. Numbers from ranges are filled in when
+Each data set is looked at once. Numbers from ranges are filled in when
 Optuna has chosen them: that nothing else follows from such a number is made sure of here, at both
 ends of each range.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ssl_patches.config import baseline, mixture
+from ssl_patches.config import baseline
 from ssl_patches.config.run_dir import SUMMARY
-from ssl_patches.config.schema import PRETRAIN, SUPPLIED
+from ssl_patches.studies.advised import Advice
+from ssl_patches.studies.compositions import Compositions, with_budget_as_before
 from ssl_patches.studies.jobs import Job, Search, hash_of, run_key, with_numbers
 from ssl_patches.studies.records import Design, Tuning
 from ssl_patches.studies.space import Tuned, listed, words_of
-
-PLAIN = re.compile(r"seed=\d+|budget\.\w+=(?:null|\d+(?:\.\d*)?(?:e[+-]?\d+)?)")
-"""A seed or a budget, as it is typed."""
 
 
 class JobComposer:
@@ -37,57 +33,46 @@ class JobComposer:
         config_dirs: Sequence[Path | str],
         out: Path,
         allowed: Sequence[str] | None = None,
+        advice: Advice | None = None,
     ) -> None:
         self.design, self.config_dirs, self.out = design, config_dirs, out
-        self.allowed = allowed
+        self.advice = advice
         self.problems: list[str] = []
         self.sources: dict[str, tuple[Any, Any]] = {}
         self.there: dict[str, list[str]] = {}
         self.fitting: set[str] = set()
-        self.composed: dict[tuple[str, ...], tuple[dict[str, str], dict[str, Any]]] = {}
-        self.independent: set[tuple[tuple[str, ...], frozenset[str]]] = set()
+        self.compositions = Compositions(config_dirs, allowed)
 
     def compose(self, words: Sequence[str]) -> dict[str, Any]:
-        """Compose and check a configuration. BadRequest with what is wrong.
-
-        Composing takes a fifth of a second, and most runs differ in seed or budget only. Where two
-        compositions have shown that nothing else follows from these keys, they are filled in.
-        """
-        plain = dict(word.split("=", 1) for word in words if PLAIN.fullmatch(word))
-        others = tuple(word for word in words if not PLAIN.fullmatch(word))
-        if others not in self.composed:
-            self.composed[others] = (plain, self._compose(words))
-            return copy.deepcopy(self.composed[others][1])
-        before, cfg = self.composed[others]
-        changed = frozenset(key for key in {*plain, *before} if plain.get(key) != before.get(key))
-        if plain.keys() != before.keys():
-            return self._compose(words)
-        filled = _filled_in(cfg, plain)
-        shown = (_files_and_references(others), changed)
-        if shown not in self.independent:
-            composed = self._compose(words)
-            if composed != filled:
-                return composed
-            self.independent.add(shown)
-        return filled
-
-    def _compose(self, words: Sequence[str]) -> dict[str, Any]:
-        cfg = mixture.request(
-            words,
-            config_dirs=self.config_dirs,
-            supplied=SUPPLIED,
-            schema=PRETRAIN,
-            allowed=self.allowed,
-        )
-        if self.allowed is not None and cfg["data"].get("download"):
-            raise ValueError(
-                "data.download=true: a dry run of a study fetches nothing; take it out, or fetch"
-                " the images before"
-            )
-        return cfg
+        """Compose and check a configuration. BadRequest with what is wrong."""
+        return self.compositions(words)
 
     def job(self, name: str, words: Sequence[str], *, below: str) -> list[Job]:
-        """Return the one job, or none after saying why."""
+        """Return the one job, or none after saying why.
+
+        With ``advice`` it has what that chooses, unless it was begun without.
+        """
+        if self.advice is None or baseline.WORD in words:
+            return self._job(name, words, below=below)
+        typed = [*self.design.base, *words]
+        try:
+            cfg = self.compose(typed)
+        except ValueError:  # told below
+            return self._job(name, words, below=below)
+        if begun := self._begun_without_advice(name, words, below=below):
+            return begun
+        return self._job(name, [*self.advice.words(name, typed, cfg), *words], below=below)
+
+    def _begun_without_advice(self, name: str, words: Sequence[str], *, below: str) -> list[Job]:
+        """Return the job as it is typed where it lies there already."""
+        if not Path(self.out).is_dir():
+            return []
+        told, self.problems = self.problems, []
+        found = self._job(name, words, below=below)
+        self.problems = told
+        return [job for job in found if Path(self.out, job.place).exists()]
+
+    def _job(self, name: str, words: Sequence[str], *, below: str) -> list[Job]:
         wanted = baseline.WORD in words
         words = [*self.design.base, *(word for word in words if word != baseline.WORD)]
         try:
@@ -106,6 +91,10 @@ class JobComposer:
         place = f"{below}/{name}-{before[:8]}"
         if before != key and _kept_before(Path(self.out, place), fingerprint):
             return [Job(name, words, cfg, before, place, former=True)]
+        rounded = with_budget_as_before(cfg)
+        key_then = run_key(rounded, fingerprint)
+        if key_then != key and Path(self.out, f"{below}/{name}-{key_then[:8]}").is_dir():
+            return [Job(name, words, rounded, key_then, f"{below}/{name}-{key_then[:8]}")]
         return [Job(name, words, cfg, key, self._place(name, key, below))]
 
     def _place(self, name: str, key: str, below: str) -> str:
@@ -246,29 +235,6 @@ def _kept_before(directory: Path, fingerprint: str) -> bool:
         return "former_fingerprint" not in summary or summary["data_fingerprint"] == now
     except (OSError, ValueError, TypeError, KeyError):
         return directory.is_dir()
-
-
-def _files_and_references(words: Sequence[str]) -> tuple[str, ...]:
-    """Words that choose YAML files, or refer to other keys: what else follows from a key is
-    there."""
-    return tuple(
-        word
-        for word in words
-        if "$" in word or "." not in word.partition("=")[0] or word.startswith("parts.")
-    )
-
-
-def _filled_in(cfg: Mapping[str, Any], plain: Mapping[str, str]) -> dict[str, Any]:
-    """Copy ``cfg`` with the seed and the budget of ``plain``."""
-    filled = copy.deepcopy(dict(cfg))
-    for key, value in plain.items():
-        if key == "seed":
-            filled["seed"] = int(value)
-        else:
-            filled["budget"][key.removeprefix("budget.")] = (
-                None if value == "null" else float(value)
-            )
-    return filled
 
 
 def _without_name(problem: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ssl_patches.config import baseline
 from ssl_patches.config.messages import BadRequest
+from ssl_patches.studies.advised import Advice
 from ssl_patches.studies.design import budget_words
 from ssl_patches.studies.jobs import (
     Job,
@@ -36,13 +37,14 @@ def plan(
     below: str = "cells",
     config_dirs: Sequence[Path | str] = (),
     allowed: Sequence[str] | None = None,
+    advice: Advice | None = None,
 ) -> Plan:
     """Compose and check every run; nothing is written. BadRequest with all problems of all runs.
 
     ``below``: where the runs lie in ``out``. ``allowed``: the ``_target_``s that may be named;
-    None: any.
+    None: any. ``advice``: chooses what is left open; None: the defaults stand.
     """
-    composer = JobComposer(design, config_dirs, out, allowed)
+    composer = JobComposer(design, config_dirs, out, allowed, advice)
     trials: list[Job] = []
     searches: dict[str, Search] = {}
     runs: list[StudyRun] = []

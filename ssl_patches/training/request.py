@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssl_patches import config
 from ssl_patches.config import mixture
 from ssl_patches.config.run_dir import CONFIG
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED, channels_of
+
+if TYPE_CHECKING:  # opens images, which most requests do not need
+    from ssl_patches.data.advice import Choice, Facts
 
 FOLDER = "ssl_patches.data.FolderSource"
 """The source whose images are looked at; others are taken as they come."""
@@ -25,22 +29,47 @@ def request_run(words: Sequence[str], *, config_dirs: Sequence[Path]) -> tuple[d
     not. BadRequest with all that is wrong, before any image is looked at.
     """
     cfg = _checked(words, config_dirs)
-    if cfg["data"].get("_target_") != FOLDER:
-        return cfg, ""
-    from ssl_patches.data.advice import choose, facts_of, lines_of
-
-    data = cfg["data"]
-    facts = facts_of(
-        data["root"], channels=channels_of(cfg), split_folders=data.get("split_folders")
-    )
-    choices = choose(facts, given=_given(words)) if facts else []
+    looked = images_of(cfg)
+    choices = choices_for(looked.facts(), words) if looked else []
     if not choices:
         return cfg, ""
+    from ssl_patches.data.advice import lines_of
+
     advised = _checked([*(choice.word for choice in choices), *words], config_dirs)
     if cfg["resume"] and cfg["run_dir"] and _begun_with(cfg, Path(cfg["run_dir"])):
         return cfg, ""
     said = ["chosen for these images (type KEY=VALUE for another):", *lines_of(choices)]
     return advised, "\n".join(said)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of images that choices follow from, as a run would read it."""
+
+    root: str
+    channels: int
+    split_folders: bool | None
+
+    def facts(self) -> Facts | None:
+        """Look at the images; None where there are no readable ones."""
+        from ssl_patches.data.advice import facts_of
+
+        return facts_of(self.root, channels=self.channels, split_folders=self.split_folders)
+
+
+def images_of(cfg: Mapping[str, Any]) -> Folder | None:
+    """Return the folder of a run's images; None where they come from elsewhere."""
+    data = cfg["data"]
+    if data.get("_target_") != FOLDER:
+        return None
+    return Folder(data["root"], channels_of(cfg), data.get("split_folders"))
+
+
+def choices_for(facts: Facts | None, words: Sequence[str]) -> list[Choice]:
+    """Choose for such images what ``words`` leave open; nothing where there are no images."""
+    from ssl_patches.data.advice import choose
+
+    return choose(facts, given=_given(words)) if facts else []
 
 
 def _begun_with(cfg: Mapping[str, Any], run_dir: Path) -> bool:

@@ -101,7 +101,9 @@ def tiny(words: list[str], *, costly: bool = False) -> list[str]:
     if words[0] == "pretrain":
         extra += RESNET if any("resnet" in word for word in words) else SMALL_VIT
         extra += [] if own_data else ["data.count=64"]
-        extra += ["seed=0"] if "-m" in words else []  # an axis given again is replaced
+        if "-m" in words:  # that there is a budget is a test of its own
+            words = [word for word in words if not word.startswith("budget.")]
+            extra.append("seed=0")  # an axis given again is replaced
         asked = [word for word in words if word.startswith("budget.images=")]
         extra = [word for word in extra if not (asked and word.startswith("budget.images="))]
         extra += [

@@ -4,6 +4,7 @@ why it does not."""
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from small import REPOSITORY
 from snippets import PAGES, TINY, Block, blocks_of, commands_of, tiny, words_of
 
 from ssl_patches.cli import main
-from ssl_patches.cli.commands import COMMANDS
+from ssl_patches.cli.commands import COMMANDS, HELP
 from ssl_patches.export import Proof, proof, write
 
 NOT_RUN = {
@@ -170,6 +171,19 @@ def test_blocks_that_are_not_run_are_those_listed():
         page.name: [block.reason for block in blocks_of(page) if block.reason] for page in PAGES
     }
     assert {page: reasons for page, reasons in found.items() if reasons} == NOT_RUN
+
+
+def test_several_runs_are_shown_with_the_budget_that_they_need():
+    """``tiny`` puts its own in place of what is shown, and would hide that there is none."""
+    pages = [*PAGES, *sorted((REPOSITORY / "experiments").glob("*/README.md"))]
+    shown = [page.read_text(encoding="utf-8") for page in pages] + list(HELP.values())
+    found = [
+        command
+        for text in shown
+        for command in re.findall(r"ssl-patches pretrain -m .+", text.replace("\\\n", " "))
+    ]
+    assert len(found) >= 6
+    assert [command for command in found if "budget." not in command] == []
 
 
 def test_no_block_escapes_by_its_spelling():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 from small import SMALL
 
 from ssl_patches.data import build as build_data
-from ssl_patches.studies import design, jobs, jobs_of_words, planning
+from ssl_patches.studies import design, jobs, planning
+from ssl_patches.studies.compositions import with_budget_as_before
 
 
 def planned(folder: Path, *words: str) -> jobs.Plan:
@@ -38,14 +38,18 @@ def test_images_that_lie_elsewhere_are_the_same_cell_and_other_images_are_not(tm
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_seeds_and_budgets_that_are_filled_in_are_those_that_composing_gives(
-    tiny_study, monkeypatch
-):
-    tune = {"values": {"optimizer.base_lr": [1e-3, 2e-3]}, "share": 0.3, "seed": 100}
-    folder = tiny_study(axes={"task": ["jigsaw"], "seed": [1, 2]}, tune=tune, budget=1e9)
-    quick = planned(folder)
-    monkeypatch.setattr(jobs_of_words, "PLAIN", re.compile("nothing"))
-    assert planned(folder) == quick
+def test_runs_that_were_begun_with_another_form_of_the_budget_go_on(tiny_study):
+    """Amounts of all runs but the first were written 64.0 where composing gives 64."""
+    folder = tiny_study(base=[*SMALL, "callbacks=none"], budget=None)
+    new = planned(folder).runs[1].choices[0]
+    cfg = with_budget_as_before(new.cfg)
+    train, val = (build_data.source(cfg, split, whole=False) for split in ("train", "val"))
+    prints = [train.fingerprint(), val.fingerprint(), train.label_key(), val.label_key()]
+    key = jobs.run_key(cfg, " ".join(filter(None, prints)))
+    assert key != new.key
+    (folder / "out" / "cells" / f"{new.name}-{key[:8]}").mkdir(parents=True)
+    found = planned(folder).runs[1].choices[0]
+    assert (found.key, found.place) == (key, f"cells/{new.name}-{key[:8]}")
 
 
 def test_a_run_of_before_is_found_and_images_that_changed_are_run_anew(tmp_path, tiny_study):
