@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from ssl_patches.cli.exports import run_export, run_push, run_verify
 from ssl_patches.cli.failures import of_the_machine, own_words
 from ssl_patches.cli.help import HELP, MAIN_HELP
+from ssl_patches.cli.streams import outlive_readers
 from ssl_patches.cli.typed import Typed, divided, told_aside
 from ssl_patches.config.messages import BadRequest, Failed, Say
 from ssl_patches.config.plain_text import escape_what_cannot_be_encoded, tell
@@ -37,6 +37,7 @@ GROUPS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     before_torch()
+    outlive_readers()
     escape_what_cannot_be_encoded()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
@@ -62,9 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(error.told(_typed_again(command, rest)), code=1)
     except KeyboardInterrupt:  # a run that is training says more, see Interrupted
         return _refuse(f"{command}: stopped", code=1)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except (OSError, RuntimeError, MemoryError) as error:
         if (told := of_the_machine(error)) is None:
             raise
