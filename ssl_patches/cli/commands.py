@@ -19,7 +19,7 @@ from ssl_patches.cli.help import HELP, MAIN_HELP
 from ssl_patches.cli.streams import outlive_readers
 from ssl_patches.cli.typed import Typed, divided, told_aside
 from ssl_patches.config.messages import BadRequest, Failed, Say
-from ssl_patches.config.plain_text import escape_what_cannot_be_encoded, tell
+from ssl_patches.config.plain_text import escape_what_cannot_be_encoded, in_lines, tell
 from ssl_patches.training.process import before_torch
 
 GROUPS = {
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     escape_what_cannot_be_encoded()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
-        print(MAIN_HELP, end="")
+        tell(in_lines(MAIN_HELP.splitlines()))
         return 0
     command, rest = words[0], words[1:]
     if command in ("--version", "version"):
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         remedy = f"did you mean '{near[0]}'?" if near else f"choose among: {', '.join(COMMANDS)}"
         return _refuse(f"{command}: unknown command; {remedy}")
     if "-h" in rest or "--help" in rest:
-        print(HELP[command], end="")
+        tell(in_lines(HELP[command].splitlines()))
         return 0
     try:
         return COMMANDS[command](divided(command, rest))
@@ -87,12 +87,8 @@ def _pretrain(request: Typed) -> int:
 
         from ssl_patches.config import mixture
 
-        print(
-            yaml.safe_dump(
-                mixture.compose(request.words, config_dirs=request.config_dirs), sort_keys=False
-            ),
-            end="",
-        )
+        cfg = mixture.compose(request.words, config_dirs=request.config_dirs)
+        tell(in_lines(yaml.safe_dump(cfg, sort_keys=False).splitlines()))
         return 0
     if "--multirun" in request.flags:
         from ssl_patches.studies.command import sweep_command
@@ -109,7 +105,7 @@ def _pretrain(request: Typed) -> int:
     if dry_run:
         from ssl_patches.cli.dry_run import dry_run as rehearse
 
-        tell("\n".join([*([chosen, ""] if chosen else []), rehearse(cfg)]))
+        tell(in_lines([*([chosen, ""] if chosen else []), rehearse(cfg)]))
         return 0
     from ssl_patches.cli.screens import last_screen
     from ssl_patches.training.processes import is_follower
@@ -135,7 +131,7 @@ def _evaluate(request: Typed) -> int:
         request.words, config_dirs=request.config_dirs, say=told_aside
     )
     if "--json" in request.flags:
-        print(json.dumps([row.as_dict() for row in rows]))
+        tell(json.dumps([row.as_dict() for row in rows]))
         for line in report:
             told_aside(line)
         return 0
@@ -145,11 +141,12 @@ def _evaluate(request: Typed) -> int:
 
     tell(table([row for row in rows if row.model != DIFFERENCE]))
     if said := coarse(rows):
-        tell(f"\n{said}")
+        tell(in_lines(["", said]))
     if pairs:
-        tell(f"\nthe first less the second, on the same test images:\n{paired_table(pairs)}")
+        told = "the first less the second, on the same test images:"
+        tell(in_lines(["", told, paired_table(pairs)]))
     if report:
-        tell("\n" + "\n".join(report))
+        tell(in_lines(["", *report]))
     return 0
 
 
@@ -165,7 +162,7 @@ def _embed(request: Typed) -> int:
 
     found = embed_command(request.words, config_dirs=request.config_dirs, say=told_aside)
     if "--json" in request.flags:
-        print(json.dumps(found))
+        tell(json.dumps(found))
     return 0
 
 
@@ -177,7 +174,7 @@ def _duplicates(request: Typed) -> int:
 
     found = duplicates_command(request.words, config_dirs=request.config_dirs, say=told_aside)
     if "--json" in request.flags:
-        print(json.dumps(found))
+        tell(json.dumps(found))
     return 0
 
 
@@ -246,7 +243,7 @@ def _pack(request: Typed) -> int:
 
     found = pack_command(cfg, say=told_aside)
     if "--json" in request.flags:
-        print(json.dumps(found))
+        tell(json.dumps(found))
     return 0
 
 
@@ -269,7 +266,7 @@ def _list(request: Typed) -> int:
 def _version() -> int:
     from ssl_patches import __version__
 
-    print(__version__)
+    tell(__version__)
     return 0
 
 
@@ -278,11 +275,11 @@ def _completion(rest: Sequence[str]) -> int:
 
     if rest[:1] == ["words"]:
         if found := answers(rest[1:], commands=list(COMMANDS), groups=list(GROUPS)):
-            print("\n".join(found))
+            tell(in_lines(found))
         return 0
     if len(rest) != 1 or rest[0] not in SHELLS:
         return _refuse("completion: give a shell, bash or zsh")
-    print(SHELLS[rest[0]], end="")
+    tell(in_lines(SHELLS[rest[0]].splitlines()))
     return 0
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ssl_patches.config import mixture
 from ssl_patches.config.messages import Failed
+from ssl_patches.config.plain_text import in_lines
 from ssl_patches.config.run_dir import refuse_used
 from ssl_patches.data import build as build_data
 from ssl_patches.data.build import data_name
@@ -52,7 +53,7 @@ def dry_run(cfg: Mapping[str, Any]) -> str:
     rows += [*_parts(cfg, run), *_course(run), *_cost(run), ("picture", str(_picture(cfg, run)))]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:{width}}  {text}" for name, text in rows]
-    return "\n".join(["dry run: composed, checked and built; nothing was trained", "", *lines])
+    return in_lines(["dry run: composed, checked and built; nothing was trained", "", *lines])
 
 
 def _parts(cfg: Mapping[str, Any], run: Prepared) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 from ssl_patches.cli.typed import Typed, told_aside
 from ssl_patches.config.hub_names import hub_name
 from ssl_patches.config.messages import BadRequest
-from ssl_patches.config.plain_text import tell
+from ssl_patches.config.plain_text import in_lines, tell
 
 
 def run_export(request: Typed) -> int:
@@ -24,7 +24,7 @@ def run_export(request: Typed) -> int:
 
     found = export_command(cfg, say=told_aside, changes=changes, config_dirs=request.config_dirs)
     if "--json" in request.flags:
-        print(json.dumps(found))
+        tell(json.dumps(found))
     return 0
 
 
@@ -41,10 +41,10 @@ def run_verify(request: Typed) -> int:
     folder = Path(request.words[0].removeprefix("model="))
     proof = verify(folder)
     if "--json" in request.flags:
-        print(json.dumps({"export": str(folder), **asdict(proof)}))
+        tell(json.dumps({"export": str(folder), **asdict(proof)}))
     else:
         tell(
-            "\n".join(
+            in_lines(
                 [
                     (
                         f"{folder}: files unchanged; loaded in processes that cannot import"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ssl_patches.config.plain_text import in_lines
 from ssl_patches.evaluation.rows import Row, table
 from ssl_patches.evaluation.verdict import NOT_YET, verdict
 from ssl_patches.studies.run_reader import read_summary
@@ -33,7 +34,7 @@ def last_screen(run_dir: Path) -> str:
         *(_encoder(folder, rows) if summary.get("export", True) else _none(run_dir)),
         f"          ssl-patches compare {run_dir.parent}",
     ]
-    return "\n".join(lines)
+    return in_lines(lines)
 
 
 def _images(rows: Sequence[Row]) -> str:

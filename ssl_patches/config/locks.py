@@ -43,6 +43,7 @@ from pathlib import Path
 
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.outside import read_json
+from ssl_patches.config.plain_text import tell
 
 HEARTBEAT = 30.0  # seconds
 SILENCE = 20 * HEARTBEAT
@@ -119,7 +120,7 @@ def locked(directory: Path) -> Iterator[bool]:
     except OSError as error:
         if error.errno not in NO_PLACE:
             raise
-        print(
+        tell(
             f"{directory.parent}: cannot be written ({error.strerror}), so nothing keeps a second"
             f" process out of {directory}",
             file=sys.stderr,
@@ -213,7 +214,7 @@ def _beat(directory: Path, file: Path, stop: threading.Event) -> None:
         if _number(max(_files(directory), key=_number, default=file)) > _number(file):
             # this process was silent for so long that another one went on; two in one directory
             # would spoil the run
-            print(
+            tell(
                 f"{directory}: was taken over by another process while this one stood still; it"
                 " ends",
                 file=sys.stderr,

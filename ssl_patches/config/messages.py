@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ssl_patches.config.plain_text import in_lines
+
 Say = Callable[[str], None]
 """A function that takes a line of progress from a command, such as ``print``."""
 
@@ -54,7 +56,7 @@ class BadRequest(ValueError):
         super().__init__(self.problems, guess)
 
     def __str__(self) -> str:
-        return "\n".join(self.problems)
+        return in_lines(self.problems)
 
 
 class Failed(RuntimeError):

@@ -41,6 +41,7 @@ from ssl_patches.config import locks
 from ssl_patches.config.atomic import replacing_folder
 from ssl_patches.config.keys import key_of
 from ssl_patches.config.machine import cores, folder_for
+from ssl_patches.config.plain_text import printable, tell
 from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.module import items_of, ordered_loader
@@ -106,7 +107,7 @@ class CachedSource(WrappedSource):
                             self._make(num_workers)
                         continue
                 if not told:
-                    print(
+                    tell(
                         f"{self.folder}: {locks.owner(self.folder)} decodes these images; waiting"
                         " for it",
                         file=sys.stderr,
@@ -215,7 +216,7 @@ class CachedSource(WrappedSource):
         loader = ordered_loader(self.source, batch_size=64, num_workers=_workers(num_workers))
         bar = tqdm(
             total=count,
-            desc=f"decoding into {path.parent.parent}",
+            desc=printable(f"decoding into {path.parent.parent}"),
             unit="image",
             disable=not sys.stderr.isatty(),
         )

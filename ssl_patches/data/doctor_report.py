@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ssl_patches.config.plain_text import in_lines
 from ssl_patches.config.words import spelled
 from ssl_patches.data.advice import Choice, Facts, choose
 from ssl_patches.data.files import Reading
@@ -166,7 +167,9 @@ def report_text(report: Mapping[str, Any]) -> str:
     if not report["settings"]:
         side = "train" if not report["train"] else "val"
         lines += ["", f"nothing to run: no image of {side} can be read; repair or replace them"]
-    return "\n".join([*lines, "", *report["chosen"], "", report["settings"]]).rstrip()
+    for block in (report["chosen"], [report["settings"]] if report["settings"] else []):
+        lines += ["", *block] if block else []
+    return in_lines(lines)
 
 
 def images_per_class(labels: Mapping[str, int], most: int = 12) -> str:

@@ -24,7 +24,7 @@ from torch import Tensor
 from ssl_patches.config.atomic import replacing
 from ssl_patches.config.keys import content_read
 from ssl_patches.config.outside import read_text
-from ssl_patches.config.plain_text import as_utf8, field, printable, text_of
+from ssl_patches.config.plain_text import as_listed, as_utf8, field, printable, text_of
 from ssl_patches.data import arrays, tiff
 from ssl_patches.data.decode import decode
 from ssl_patches.data.formats import ANY_CHANNELS
@@ -228,9 +228,9 @@ def of_huge(huge: Sequence[tuple[str, str]]) -> list[str]:
 def read_skip(path: str | None, known: Collection[str], *, where: str) -> set[str]:
     """Return those of ``known`` that a quarantine list names.
 
-    The list is a CSV with a column ``path``, as ``doctor`` writes it, or a path a line; None names
-    nothing. ValueError for a list that cannot be read, or that names none of ``known``: it belongs
-    to other images.
+    The list is a CSV with a column ``path``, as ``doctor`` and ``duplicates`` write it, or a path a
+    line; None names nothing. ValueError for a list that cannot be read, or that names none of
+    ``known``: it belongs to other images.
     """
     if path is None:
         return set()
@@ -246,6 +246,9 @@ def read_skip(path: str | None, known: Collection[str], *, where: str) -> set[st
         rows = rows[1:]
     listed = {text_of(row[0]) for row in rows if row}
     found = listed & set(known)
+    if any("\\" in name for name in listed):  # what ends a line or acts is listed as \n, \x1b
+        odd = (name for name in known if printable(name) != name)
+        found |= {name for name in odd if listed & {as_listed(name), printable(name)}}
     if listed and not found:
         raise ValueError(
             f"data.skip={path}: none of its {len(listed)} paths ({min(listed)}, ...) is an image of"
@@ -257,9 +260,10 @@ def read_skip(path: str | None, known: Collection[str], *, where: str) -> set[st
 def write_quarantine(path: Path, rows: Sequence[tuple[str, str]]) -> None:
     """Write (path, reason) as the CSV that ``data.skip`` takes. OSError where it cannot be.
 
-    Paths have the bytes that they have on the disk, whatever those are.
+    Paths have the bytes that they have on the disk, whatever those are; what ends a line or acts on
+    a terminal is escaped.
     """
-    fields = [[field(path), field(printable(as_utf8(reason)))] for path, reason in rows]
+    fields = [[field(as_listed(path)), field(printable(as_utf8(reason)))] for path, reason in rows]
     with (
         replacing(path) as aside,
         aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,

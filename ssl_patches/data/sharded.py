@@ -37,7 +37,7 @@ from ssl_patches.data.shards.division import (
     said_of_labels,
     sides_of_shards,
 )
-from ssl_patches.data.shards.listing import Shard, list_shards
+from ssl_patches.data.shards.listing import Shard, list_shards, stamp
 from ssl_patches.data.shards.members import Members
 from ssl_patches.data.shards.patience import Patience
 from ssl_patches.data.shards.store import Store
@@ -207,7 +207,13 @@ class ShardSource(StoredSource):
     def _piece(self, at: int) -> bytes:
         shard = int(np.searchsorted(self._before, at, "right")) - 1
         count, offset = int(self._lengths[at]), int(self._offsets[at])
-        content = os.pread(self._file(shard), count, offset)
+        file, listed = self._file(shard), self.shards[shard]
+        content = os.pread(file, count, offset)
+        if listed.in_place and stamp(os.fstat(file)) != listed.state:
+            raise ValueError(
+                f"data.path={listed.url}: was written while it is read, so what lies where is not"
+                " known any more; give the same command again, it reads the shard anew"
+            )
         if len(content) != count:
             raise UnreadableImage(self.names[at], f"{len(content)} of {count} bytes are there")
         return content

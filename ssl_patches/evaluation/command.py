@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ssl_patches import config
 from ssl_patches.config.messages import Say
+from ssl_patches.config.plain_text import tell
 from ssl_patches.config.schema import channels_of
 from ssl_patches.config.words import Place, data_words, words_of_keys
 from ssl_patches.data import build as build_data
@@ -188,7 +189,7 @@ def evaluate(
     data: Any = None,
     settings: Mapping[str, Any] | None = None,
     config_dirs: Sequence[Place] = (),
-    say: Say = print,
+    say: Say = tell,
     **keys: Any,
 ) -> list[Row]:
     """Run ``ssl-patches evaluate``: a row for each model and metric, with 95 % bounds.

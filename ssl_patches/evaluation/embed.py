@@ -79,10 +79,8 @@ def embed_command(words: Sequence[str], *, config_dirs: Sequence[Path], say: Say
     unreadable = sum(len(source.unreadable()) for source in sources.values())
     if unreadable:
         say(f"{unreadable} files could not be read and have no row")
-    say(
-        f"{chunks.output}: {rows} rows of {reader.dim} numbers\nread it: "
-        f" pandas.read_parquet('{chunks.output}')"
-    )
+    say(f"{chunks.output}: {rows} rows of {reader.dim} numbers")
+    say(f"read it:  pandas.read_parquet('{chunks.output}')")
     return {
         "output": str(chunks.output),
         "rows": rows,

@@ -26,9 +26,10 @@ from torch import Tensor
 
 from ssl_patches.config.atomic import replacing
 from ssl_patches.config.outside import parse_json
+from ssl_patches.config.plain_text import aligned
 from ssl_patches.evaluation.labels import Kind
 from ssl_patches.evaluation.metrics import bounds, metrics_of, resamples
-from ssl_patches.evaluation.rows import DIFFERENCE, Row, aligned, with_bounds
+from ssl_patches.evaluation.rows import DIFFERENCE, Row, with_bounds
 
 FILE = "evaluation.npz"
 PREFIX = "answers."  # of the name of a probe, in the file

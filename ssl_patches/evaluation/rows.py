@@ -12,12 +12,13 @@ as well, often by more; that is what several runs are for.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 
 from torch import Tensor
 
+from ssl_patches.config.plain_text import Lines, aligned
 from ssl_patches.types import Metric
 
 TRAINED, RANDOM_INIT, RAW_PIXELS = "trained", "random_init", "raw_pixels"
@@ -93,7 +94,7 @@ def accuracy_row(predicted: Tensor, labels: Tensor, *, model: str, data: str, me
     )
 
 
-def table(rows: Iterable[Row]) -> str:
+def table(rows: Iterable[Row]) -> Lines:
     """Lay rows out as aligned text: a line per metric and data, a column per model."""
     rows = list(rows)
     models = list(dict.fromkeys(row.model for row in rows))
@@ -114,12 +115,3 @@ def with_bounds(metric: str, value: float, low: float, high: float) -> str:
     """Write ``37.7 [36.7, 38.7]``; errors, in the unit of the labels, with four digits."""
     digits = ".4g" if Metric.named(metric, value).unit == "own" else ".1f"
     return f"{value:{digits}} [{low:{digits}}, {high:{digits}}]"
-
-
-def aligned(text: Sequence[Sequence[str]]) -> str:
-    """Write a table as lines, each column as wide as its widest text."""
-    widths = [max(map(len, column)) for column in zip(*text, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in text
-    )

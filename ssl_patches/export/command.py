@@ -14,6 +14,7 @@ from ssl_patches.config.files import trusted
 from ssl_patches.config.messages import MISSING, BadRequest, Say
 from ssl_patches.config.outside import read_json
 from ssl_patches.config.ownership import SETTINGS
+from ssl_patches.config.plain_text import in_lines, tell
 from ssl_patches.config.run_dir import CONFIG, LAST, SUMMARY, read_checkpoint
 from ssl_patches.config.schema import EXPORT
 from ssl_patches.config.words import Place, data_words, words_of_keys
@@ -84,11 +85,9 @@ def export_command(
         wanted=wanted,
         overwrite=cfg["overwrite"],
     )
+    say(in_lines([f"{output}: proven in processes that cannot import ssl_patches", *proof.lines()]))
     say(
-        "\n".join([f"{output}: proven in processes that cannot import ssl_patches", *proof.lines()])
-    )
-    say(
-        "\n".join(
+        in_lines(
             f"load it:  {line}" for name, line in _loading(output).items() if name in proof.formats
         )
     )
@@ -231,7 +230,7 @@ def _loading(output: Path) -> dict[str, str]:
     }
 
 
-def export(*, model: Place, output: Place, data: Any = None, say: Say = print, **keys: Any) -> Path:
+def export(*, model: Place, output: Place, data: Any = None, say: Say = tell, **keys: Any) -> Path:
     """Run ``ssl-patches export`` and return ``output``.
 
     The folder is for ``timm.create_model("local-dir:...", pretrained=True)``.

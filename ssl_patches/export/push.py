@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_patches.config.hub_names import PREFIX, hub_name
+from ssl_patches.config.plain_text import Lines, in_lines
 from ssl_patches.encoders.exported import CARD, README
 from ssl_patches.export.parcel import Parcel, packed
 
@@ -32,7 +33,7 @@ def push_command(
     seen = "private" if sent.private else "public"
     done = f"commit {sent.commit[:12]}" if sent.new else f"nothing new since {sent.commit[:12]}"
     lines = [f"{name.word}: {done}, {seen}, {len(parcel.files)} files", *loading(name.repository)]
-    return found | {"commit": sent.commit, "said": "\n".join(lines)}
+    return found | {"commit": sent.commit, "said": in_lines(lines)}
 
 
 def loading(repository: str) -> list[str]:
@@ -61,12 +62,12 @@ def remarks_on(parcel: Parcel) -> list[str]:
     return lines
 
 
-def parcel_text(parcel: Parcel, *, private: bool) -> str:
+def parcel_text(parcel: Parcel, *, private: bool) -> Lines:
     """Describe what would be sent, the README as it would stand there included."""
     width = max(map(len, parcel.files))
     rows = [f"  {name:{width}}  {parcel.size(name):>12,} bytes" for name in parcel.files]
     seen = "private" if private else "public"
-    return "\n".join(
+    return in_lines(
         [
             f"dry run: {PREFIX}{parcel.repository}, {seen}, would get one commit; nothing was sent",
             "",
@@ -75,6 +76,6 @@ def parcel_text(parcel: Parcel, *, private: bool) -> str:
             *remarks_on(parcel),
             f"{README} as it would stand there:",
             "",
-            parcel.text(README),
+            *parcel.text(README).splitlines(),
         ]
     )

@@ -13,7 +13,7 @@ import yaml
 from ssl_patches.config.files import trusted_everywhere
 from ssl_patches.config.hydra_words import of_hydra, our_word
 from ssl_patches.config.messages import BadRequest, Say
-from ssl_patches.config.plain_text import tell
+from ssl_patches.config.plain_text import aligned, in_lines, tell
 from ssl_patches.config.run_dir import stamp
 from ssl_patches.studies import design, planning, ray_tasks, slurm
 from ssl_patches.studies.advised import Advice
@@ -197,10 +197,8 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
         launchers.here(plan, say=say)
     tell(listing(plan))
     left = [status for status in job_statuses(plan) if status.state.kind != "finished"]
-    tell(
-        f"\nnext  ssl-patches compare {out}"
-        + ("\n      the same command again tries what is left" if left else "")
-    )
+    again = ["      the same command again tries what is left"] if left else []
+    tell(in_lines(["", f"next  ssl-patches compare {out}", *again]))
     return 1 if left else 0
 
 
@@ -245,11 +243,7 @@ def listing(plan: Plan, *, estimated: bool = False) -> str:
                 duration(estimate.seconds),
             )
         lines.append((status.name, status.state.kind, *cost, status.state.note))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
+    text: list[str] = [aligned(lines)]
     kinds = [status.state.kind for status in found]
     text += ["", ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))]
     if estimated:
@@ -257,4 +251,4 @@ def listing(plan: Plan, *, estimated: bool = False) -> str:
             f"left to train: about {duration(total)} in one process here; export and probes of each"
             " run come on top"
         )
-    return "\n".join(text)
+    return in_lines(text)

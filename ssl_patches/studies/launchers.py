@@ -18,9 +18,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from ssl_patches.config.messages import Failed
+from ssl_patches.config.plain_text import tell
 from ssl_patches.studies import jobs
 from ssl_patches.studies.jobs import Plan
 from ssl_patches.studies.worker import POLL, Interrupted, JobStatus, Say, job_statuses, work
@@ -120,11 +122,11 @@ def main(file: str) -> int:
     try:
         work(
             jobs.read_plan(Path(file)),
-            say=lambda text: print(text, file=sys.stderr, flush=True),
+            say=partial(tell, file=sys.stderr),
             wait=False,
         )
     except (Failed, KeyboardInterrupt) as error:
-        print(error, file=sys.stderr, flush=True)
+        tell(str(error), sys.stderr)
         return 1
     return 0
 

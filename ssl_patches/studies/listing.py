@@ -12,7 +12,7 @@ from ssl_patches.config.baseline import is_supervised
 from ssl_patches.config.messages import BadRequest, nearest, shown
 from ssl_patches.config.mixture import nodes
 from ssl_patches.config.ownership import refuse_what_no_run_wrote
-from ssl_patches.config.plain_text import tell
+from ssl_patches.config.plain_text import aligned, in_lines, tell
 from ssl_patches.config.run_dir import CONFIG, changed_settings, delete
 from ssl_patches.evaluation.verdict import SPOKEN_OF
 from ssl_patches.studies.run_reader import (
@@ -212,11 +212,7 @@ def _table(runs: Sequence[Run]) -> str:
         lines.append(
             (str(run.path), *(traits[key] for key in FILTERS), *spent, *reached, run.state.note)
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return aligned(lines)
 
 
 def _differing(found: Mapping[str, Mapping[str, Sequence[Any]]]) -> str:
@@ -227,4 +223,4 @@ def _differing(found: Mapping[str, Mapping[str, Sequence[Any]]]) -> str:
             + [f"  {key}: {shown(a)} | {shown(b)}" for key, (a, b) in pairs.items()]
             + ([] if pairs else ["  equal"])
         )
-    return "\n".join(lines)
+    return in_lines(lines)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssl_patches.config.messages import BadRequest, Say, shown
+from ssl_patches.config.plain_text import tell
 
 if TYPE_CHECKING:
     from ssl_patches.studies.jobs import Plan
@@ -234,7 +235,7 @@ def run_one(file: str, name: str, folder: str, path: Sequence[str]) -> None:
     with log.open("a", encoding="utf-8", buffering=1) as out:
         sys.stdout = sys.stderr = out  # this process is for this task alone
         try:
-            print(f"{time.strftime('%H:%M:%S')}  process {os.getpid()} begins", flush=True)
-            work_on(plan, name, say=lambda text: print(text, flush=True))
+            tell(f"{time.strftime('%H:%M:%S')}  process {os.getpid()} begins")
+            work_on(plan, name, say=tell)
         finally:
             sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__

@@ -14,6 +14,7 @@ from typing import Any
 
 from ssl_patches.config.atomic import write_json
 from ssl_patches.config.messages import Say
+from ssl_patches.config.plain_text import in_lines
 from ssl_patches.config.run_dir import CELL
 from ssl_patches.studies import optuna_search, rungs, tuning
 from ssl_patches.studies.jobs import Job, Plan, Search, StudyRun
@@ -39,7 +40,8 @@ def run_search(plan: Plan, search: Search, *, say: Say) -> None:
             tried = journal.trials()
         job = search.trial(tried[-1].chosen)
         place = plan.directory(job)
-        say(f"\n-- trial {len(past)} of {search.name}: {label_of(search.space, tried[-1].chosen)}")
+        label = label_of(search.space, tried[-1].chosen)
+        say(in_lines(["", f"-- trial {len(past)} of {search.name}: {label}"]))
         if run_state(place).kind != "finished":
             place.mkdir(parents=True, exist_ok=True)
             about = {"study": plan.name, "name": job.name, "key": job.key, "words": job.words}

@@ -19,10 +19,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssl_patches.config.messages import BadRequest, Failed
+from ssl_patches.config.plain_text import in_lines, tell
 
 if TYPE_CHECKING:
     from ssl_patches.studies.jobs import Plan
@@ -53,13 +55,13 @@ class Worker:
 
             work(
                 jobs.read_plan(file),
-                say=lambda text: print(text, file=sys.stderr, flush=True),
+                say=partial(tell, file=sys.stderr),
                 wait=False,
             )
         except (Failed, KeyboardInterrupt) as error:
             if not came or not callable(requeue):
                 raise
-            print(f"{error}\nasks to be requeued", file=sys.stderr, flush=True)
+            tell(in_lines([str(error), "asks to be requeued"]), sys.stderr)
             requeue(SIGNAL, None)  # ends the process
         return 0
 

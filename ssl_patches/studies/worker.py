@@ -24,6 +24,7 @@ from typing import Any
 from ssl_patches.config import locks
 from ssl_patches.config.atomic import write_json, write_text
 from ssl_patches.config.messages import Failed, Say
+from ssl_patches.config.plain_text import in_lines
 from ssl_patches.config.run_dir import CELL, SUMMARY
 from ssl_patches.studies import tuning
 from ssl_patches.studies.jobs import Job, Plan, Search, StudyRun
@@ -172,7 +173,7 @@ def _attempt(plan: Plan, status: JobStatus, say: Say) -> bool:
         open_now = [
             each for each in job_statuses(plan) if each.state.kind not in ("finished", "failed")
         ]
-        say(f"\n== {status.name} ({len(open_now)} to go) -> {at}")
+        say(in_lines(["", f"== {status.name} ({len(open_now)} to go) -> {at}"]))
         with errors_told(at, status.name, say):
             at.mkdir(parents=True, exist_ok=True)
             if status.search:

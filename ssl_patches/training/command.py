@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_patches.config.messages import BadRequest, Say
+from ssl_patches.config.plain_text import tell
 from ssl_patches.config.words import Place, data_words, words_of_keys
 from ssl_patches.training.processes import is_follower, started_outside
 from ssl_patches.training.request import request_run
@@ -18,7 +19,7 @@ def pretrain(
     data: Any = None,
     settings: Mapping[str, Any] | None = None,
     config_dirs: Sequence[Place] = (),
-    say: Say = print,
+    say: Say = tell,
     **keys: Any,
 ) -> Path:
     """Pretrain an encoder as ``ssl-patches pretrain`` does, and return the run directory.

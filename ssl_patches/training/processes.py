@@ -37,6 +37,7 @@ from lightning.fabric.plugins.environments import (
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor
 
+from ssl_patches.config.plain_text import tell
 from ssl_patches.data.index.listing import handed
 from ssl_patches.training.pretrainer import Pretrainer
 from ssl_patches.training.settings import TrainerSettings
@@ -196,10 +197,9 @@ def _watch(children: Sequence[subprocess.Popen], over: threading.Event) -> None:
         failed = [child for child in children if child.poll()]
         # unless all stop together and this process says why
         if failed and not over.wait(CHILD_SECONDS):
-            print(
+            tell(
                 f"a process of the run ended with exit code {failed[0].returncode}; see above",
                 file=sys.stderr,
-                flush=True,
             )
             for child in children:
                 child.kill()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl_patches import config
 from ssl_patches.config import mixture
+from ssl_patches.config.plain_text import in_lines
 from ssl_patches.config.run_dir import CONFIG
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED, channels_of
 
@@ -39,7 +40,7 @@ def request_run(words: Sequence[str], *, config_dirs: Sequence[Path]) -> tuple[d
     if cfg["resume"] and cfg["run_dir"] and _begun_with(cfg, Path(cfg["run_dir"])):
         return cfg, ""
     said = ["chosen for these images (type KEY=VALUE for another):", *lines_of(choices)]
-    return advised, "\n".join(said)
+    return advised, in_lines(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import lightning as L
 from tqdm import tqdm
 
 from ssl_patches.config.atomic import write_text
+from ssl_patches.config.plain_text import printable
 
 HELD_OUT, TRAIN = "held_out_", "train_"
 """What stands before the name of a task's metric in a row of health.csv: of which images it is."""
@@ -137,4 +138,4 @@ def first_line(error: Exception) -> str:
 
 def report(line: str) -> None:
     """Print a line on standard error, above the progress bar where there is one."""
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(printable(line), file=sys.stderr)

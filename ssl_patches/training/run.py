@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from ssl_patches import config
 from ssl_patches.config.messages import Say
+from ssl_patches.config.plain_text import in_lines, tell
 from ssl_patches.config.run_dir import (
     CONFIG,
     LAST,
@@ -60,7 +61,7 @@ class OnFinished(Protocol):
 def pretrain(
     cfg: Mapping[str, Any],
     *,
-    say: Say = print,
+    say: Say = tell,
     words: Sequence[str] = (),
     sources: Datasets | None = None,
 ) -> Path:
@@ -77,7 +78,7 @@ def pretrain(
     on_finished = partial(finish, words=words, sources=sources)
     run = prepare(cfg, sources=sources)
     if told and not processes.is_follower():
-        say("\n".join(told))
+        say(in_lines(told))
     return execute(cfg, run, began=began, on_finished=on_finished, say=say)
 
 
@@ -192,4 +193,4 @@ def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None)
         )
     if checkpoint:
         lines.append(f"resumed at step {checkpoint['global_step']}")
-    return "\n".join(lines)
+    return in_lines(lines)

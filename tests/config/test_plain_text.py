@@ -11,19 +11,72 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssl_patches.config import plain_text
-from ssl_patches.config.plain_text import as_utf8, field, printable, tell, text_of
+from ssl_patches.config.plain_text import (
+    Lines,
+    aligned,
+    as_listed,
+    as_utf8,
+    field,
+    in_lines,
+    printable,
+    tell,
+    text_of,
+)
+
+ODD = st.text(alphabet=st.sampled_from([*"ab\n\r\x1b\t\x85\u2028\u202e\udcfc\x0b"]), max_size=9)
+ANY = st.text(alphabet=st.characters(), max_size=30)
 
 
-@given(st.text(alphabet=st.characters(), max_size=30))
+@given(ODD | ANY)
 def test_nothing_that_is_shown_can_change_a_terminal(text):
     told = printable(text)
-    assert not any(ord(char) < 32 and char not in "\t\n" for char in told)
+    assert not any(ord(char) < 32 for char in told)
     assert not any(0x7F <= ord(char) < 0xA0 or 0xD800 <= ord(char) < 0xE000 for char in told)
+    assert len(told.splitlines()) <= 1
+    assert printable(told) == told
     told.encode("utf-8")
 
 
+@given(st.lists(ODD, max_size=5), st.lists(ODD, max_size=3))
+def test_what_is_told_has_the_lines_of_who_tells_and_no_other(lines, further):
+    told = in_lines([*lines, in_lines(further)])
+    assert isinstance(told, Lines)
+    assert told.split("\n") == [printable(each) for each in [*lines, *(further or [""])]]
+    out = io.StringIO()
+    tell(told, out)
+    assert out.getvalue() == f"{told}\n"
+    out = io.StringIO()
+    tell("\n".join(lines), out)  # that nobody made lines of
+    assert out.getvalue().count("\n") == 1
+
+
+@given(st.lists(st.tuples(ODD, ODD), min_size=1, max_size=4), st.booleans())
+def test_a_table_has_a_line_for_each_row_and_its_columns_begin_at_one_place(rows, rule):
+    lines = aligned([("first", "second"), *rows], rule=rule).split("\n")
+    assert len(lines) == 1 + len(rows) + rule
+    begin = lines[0].index("second")
+    for line, row in zip(lines[1 + rule :], rows, strict=True):
+        assert line[begin:] == printable(row[1]).rstrip()
+
+
+@given(ODD | ANY)
+def test_a_name_in_a_list_is_one_line_with_the_bytes_of_the_disk(name):
+    listed = as_listed(name)
+    assert len(listed.splitlines()) <= 1
+    assert printable(listed) == printable(name)
+    assert [char for char in listed if "\ud800" <= char <= "\udfff"] == [
+        char for char in name if "\ud800" <= char <= "\udfff"
+    ]
+
+
+def test_text_of_several_lines_is_that_only_as_long_as_nothing_is_done_to_it():
+    assert printable(in_lines(["a", "b"])) == "a\nb"
+    assert printable(f"{in_lines(['a', 'b'])}!") == "a\\nb!"
+
+
 def test_what_is_text_stays_as_it_is_and_the_rest_can_be_read():
-    assert printable("größe\t1\n") == "größe\t1\n"
+    assert printable("größe 1") == "größe 1"
+    assert printable("größe\t1\n") == "größe\\t1\\n"
     assert printable("\x1b[2Jgone") == "\\x1b[2Jgone"
     assert printable(b"\xfc.png".decode("utf-8", "surrogateescape")) == "\\udcfc.png"
     assert as_utf8("a\udcfc") == "a\\udcfc"

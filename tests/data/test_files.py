@@ -91,6 +91,8 @@ def test_paths_of_any_bytes_and_formulas_come_back_from_a_quarantine_list(tmp_pa
         "d,e.png",
         "'=f.png",
         "gr\udcfc.png",
+        "line\n=1+1,no image\x1b[2J.png",
+        "line\u2028gr\udcfc.png",
     ]
     write_quarantine(tmp_path / "list.csv", [(path, "=cut\udcfc\x1b") for path in paths])
     assert read_skip(str(tmp_path / "list.csv"), paths, where="x") == set(paths)

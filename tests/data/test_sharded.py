@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections import Counter
 from itertools import islice
@@ -96,6 +97,65 @@ def test_a_fingerprint_knows_the_content_of_shards(packed: Path, tmp_path: Path)
     shard.write_bytes(content)
     assert source(tmp_path).fingerprint() != before
     assert source(tmp_path).former_fingerprint() == alone.former_fingerprint()
+
+
+def edited(shard: Path, offset: int, *, dated: bool = False) -> None:
+    """Turn a bit of a shard where it lies; ``dated``: with the time of change that it had."""
+    before = shard.stat()
+    with shard.open("r+b") as file:
+        file.seek(offset)
+        value = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([value ^ 1]))
+    if dated:
+        os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("dated", [False, True])
+def test_a_shard_of_ours_that_is_edited_in_place_is_refused(packed, tmp_path, dated) -> None:
+    """Its list and the table beside it speak of what was there before."""
+    shutil.copytree(packed / "shards", tmp_path / "shards")
+    before = source(tmp_path)
+    shard = Path(before.shards[0].url)
+    os.utime(shard)
+    assert source(tmp_path).fingerprint() == before.fingerprint()  # changed, and whole
+    edited(shard, int(before._offsets[0]), dated=dated)
+    with pytest.raises(ValueError, match=r"was changed after shards\.json, which says another"):
+        source(tmp_path)
+    (tmp_path / "shards" / "shards.json").unlink()
+    assert source(tmp_path).fingerprint() != before.fingerprint()
+    assert dated or source(tmp_path).kept_key() != before.kept_key()
+
+
+def test_a_label_that_is_edited_in_place_is_the_new_one(packed: Path, tmp_path: Path) -> None:
+    """The table beside a shard, which knows the old one, is not believed without its list."""
+    shutil.copytree(packed / "shards", tmp_path / "shards")
+    (tmp_path / "shards" / "shards.json").unlink()
+    before = source(tmp_path)
+    shard = Path(before.shards[0].url)
+    with tarfile.open(shard) as opened:
+        notes = {name.name: name.offset_data for name in opened if name.name[-4:] != ".png"}
+    first = min(name for name in notes if name.endswith(".cls"))
+    edited(shard, notes[first])
+    begin = notes[first.replace(".cls", ".json")]
+    edited(shard, shard.read_bytes().index(b'"label": ', begin) + len('"label": '))
+    after = source(tmp_path)
+    assert (after.labels != before.labels).sum() == 1
+    assert after.kept_key() != before.kept_key()
+    assert after.label_key() != before.label_key()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_shard_that_is_written_while_it_is_read_is_noticed(packed, tmp_path, listed) -> None:
+    shutil.copytree(packed / "shards", tmp_path / "shards")
+    if not listed:
+        (tmp_path / "shards" / "shards.json").unlink()
+    images = source(tmp_path)
+    assert images[0][2] == 0
+    edited(Path(images.shards[0].url), int(images._offsets[1]))
+    with pytest.raises(ValueError, match="was written while it is read"):
+        images[0]
+    assert images[len(images) - 1][2] == len(images) - 1  # of another shard
 
 
 def test_batches_are_the_same_from_any_number_of_workers_processes_and_any_start(packed) -> None:
@@ -192,6 +252,7 @@ def test_a_damaged_image_is_replaced_and_told_by_its_name(packed: Path, tmp_path
     content = bytearray(place.read_bytes())
     content[offset : offset + 8] = b"no image"
     place.write_bytes(content)
+    (tmp_path / "shards" / "shards.json").unlink()  # which says another content
     found = source(tmp_path, max_corrupt=0.1)
     assert found[3][2] == 4
     assert [name for name, _ in found.unreadable()] == [name]

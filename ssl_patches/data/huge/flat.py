@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from ssl_patches.config.atomic import replacing
 from ssl_patches.config.keys import files_state, key_of
+from ssl_patches.config.plain_text import tell
 from ssl_patches.data.arrays import channels_first
 from ssl_patches.data.decode import DECODERS, eight_bits
 from ssl_patches.data.deep import samples_of
@@ -73,7 +74,7 @@ def unpacked(path: str, *, channels: int, memory: int, folder: Path) -> str:
         shape, blocks, dtype = values.shape, iter([values]), values.dtype
     else:
         shape, blocks, dtype = _by_rows(path, (width, height), channels, memory)
-    print(
+    tell(
         f"{path}: unpacked once into {place} ({prod(shape) * dtype.itemsize / 2**20:,.0f} MiB)",
         file=sys.stderr,
     )

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from ssl_patches.config.machine import cores
 from ssl_patches.config.outside import check_regular
+from ssl_patches.config.plain_text import printable
 from ssl_patches.data.damage import HugeImageFile, UnreadableImage
 from ssl_patches.data.glance import BEGIN, glances
 from ssl_patches.data.headers import header
@@ -81,7 +82,7 @@ def extents_of(
     """
     bar = tqdm(
         total=count,
-        desc=f"reading headers of {where}".strip(),
+        desc=printable(f"reading headers of {where}".strip()),
         unit="image",
         delay=2,
         disable=not sys.stderr.isatty(),

@@ -30,6 +30,7 @@ from PIL import Image
 from ssl_patches.config import locks
 from ssl_patches.config.keys import key_of
 from ssl_patches.config.malloc import give_back_freed_memory
+from ssl_patches.config.plain_text import tell
 from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.formats import unreadable_suffixes
 from ssl_patches.data.index.extents import PART, pool, results_in_order
@@ -130,7 +131,7 @@ def _listed(root: str, key: str, channels: int) -> FileTable:
                 full = with_headers(table, stamps, other, channels, started)
                 return keep(full, file, key) or full
         if not told:
-            print(f"{root}: {locks.owner(file)} lists it; waiting for it", file=sys.stderr)
+            tell(f"{root}: {locks.owner(file)} lists it; waiting for it", file=sys.stderr)
         told = True
         time.sleep(WAIT)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ssl_patches.config.plain_text import printable
 from ssl_patches.data.beside import beside_arrays, masks_in
 from ssl_patches.data.index.table import FileTable, laid, suffixes_of
 from ssl_patches.data.left_out import LeftOut
@@ -25,7 +26,9 @@ def walked(root: str) -> tuple[FileTable, NDArray[np.int64]]:
     """Walk through a folder; return its images, without headers, and the times of their changes."""
     walk, folders = Walk(root), dict[str, int]()
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _PARTS}
-    bar = tqdm(desc=f"listing {root}", unit="file", delay=2, disable=not sys.stderr.isatty())
+    bar = tqdm(
+        desc=printable(f"listing {root}"), unit="file", delay=2, disable=not sys.stderr.isatty()
+    )
     with bar:
         for run in walk.runs():
             text = os.fsencode("\0".join(run.names))

@@ -7,7 +7,9 @@ shard is for training or put aside by the name of its folder or its own first wo
 their names.
 
 What ``ssl-patches pack`` wrote has a list, ``shards.json``: each shard must be there with its size.
-Names that count themselves (``-00003-of-00010``) must be complete.
+One on this disk that was changed after its list is hashed before the list is believed (once, see
+``store.py``): a shard that was edited in place has its size still. Names that count themselves
+(``-00003-of-00010``) must be complete.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ssl_patches.config.outside import parse_json, read_text
@@ -38,13 +40,15 @@ class Shard:
     """A shard as it is listed.
 
     ``url``: a path, or an address with ``://``. ``bytes``: its size. ``state``: what changes when
-    it is written anew. ``sha256``: of its content, where a list of ours says so.
+    it is written anew, for a path ``stamp``. ``sha256``: of its content, where a list of ours says
+    so. ``changed``: when it was changed or copied after that list was, in ns; 0: it was not.
     """
 
     url: str
     bytes: int
     state: str
     sha256: str | None = None
+    changed: int = 0
 
     @property
     def name(self) -> str:
@@ -55,6 +59,11 @@ class Shard:
     def remote(self) -> bool:
         """Return whether it has to be fetched."""
         return is_remote(self.url)
+
+    @property
+    def in_place(self) -> bool:
+        """Return whether its images are read where it lies."""
+        return not self.remote and not self.name.endswith(".parquet")
 
     @property
     def side(self) -> Side | None:
@@ -74,6 +83,11 @@ class Listing:
     shards: list[Shard]
     classes: list[str]
     left: list[LeftOut] = field(default_factory=list)
+
+
+def stamp(status: os.stat_result) -> str:
+    """Return what changes when a shard on this disk is written."""
+    return str(status.st_mtime_ns)
 
 
 def is_remote(url: str) -> bool:
@@ -100,7 +114,7 @@ def list_shards(path: str, options: Mapping[str, Any], patience: Patience = USUA
     folder = shards[0].url.rpartition("/")[0]
     said = _content(f"{folder}/{LISTED}", options, patience)
     if said is not None:
-        shards = _as_listed(shards, said, path)
+        shards = _as_listed(shards, said, path, written=_changed(f"{folder}/{LISTED}"))
     names = _content(f"{folder}/{CLASSES}", options, patience) or ""
     classes = [line.partition(" ")[2] or line for line in names.splitlines() if line.strip()]
     return Listing(shards, classes, left.told())
@@ -158,7 +172,7 @@ def _named(
             )
     stats = [os.stat(each) for each in paths]
     return [
-        Shard(path, stat.st_size, str(stat.st_mtime_ns))
+        Shard(path, stat.st_size, stamp(stat))
         for path, stat in zip(paths, stats, strict=True)
         if not os.path.basename(path).startswith(".")
     ]
@@ -255,8 +269,16 @@ def _complete(shards: Sequence[Shard], path: str) -> None:
             )
 
 
-def _as_listed(shards: Sequence[Shard], text: str, path: str) -> list[Shard]:
-    """Check shards against the list that was written with them."""
+def _changed(url: str) -> int:
+    """Return when a file was changed last, in ns, by the time that no program can set back.
+
+    0 where it has to be fetched.
+    """
+    return 0 if is_remote(url) else os.stat(url).st_ctime_ns
+
+
+def _as_listed(shards: Sequence[Shard], text: str, path: str, *, written: int) -> list[Shard]:
+    """Check shards against the list that was ``written`` after them, in ns."""
     try:
         said = {row["name"]: row for row in parse_json(text)["shards"]}
     except (ValueError, KeyError, TypeError) as error:
@@ -279,8 +301,8 @@ def _as_listed(shards: Sequence[Shard], text: str, path: str) -> list[Shard]:
                 " again with ssl-patches pack"
             )
     return [
-        Shard(shard.url, shard.bytes, shard.state, said.get(shard.name, {}).get("sha256"))
-        for shard in shards
+        replace(shard, sha256=said.get(shard.name, {}).get("sha256"), changed=at * (at >= written))
+        for shard, at in ((shard, _changed(shard.url)) for shard in shards)
     ]
 
 

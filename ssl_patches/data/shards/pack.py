@@ -84,10 +84,8 @@ def pack_command(cfg: Mapping[str, Any], *, say: Say) -> dict[str, Any]:
         write_text(output / LISTED, listed_text(rows, asked=asked))
         (output / BEGUN).unlink()
     images = sum(row["images"] for row in rows)
-    say(
-        f"{output}: {images:,} images in {len(rows):,} shards, read back and equal\nread it:  "
-        f" ssl-patches pretrain data=shards data.path={output}"
-    )
+    say(f"{output}: {images:,} images in {len(rows):,} shards, read back and equal")
+    say(f"read it:   ssl-patches pretrain data=shards data.path={output}")
     return {"output": str(output), "images": images, "shards": len(rows)}
 
 

@@ -17,16 +17,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ssl_patches.config.atomic import replacing
+from ssl_patches.config.atomic import replacing, write_text
 from ssl_patches.config.keys import key_of
+from ssl_patches.config.outside import read_text
 from ssl_patches.data.shards import members as tables
-from ssl_patches.data.shards.listing import Shard, file_system
+from ssl_patches.data.shards.listing import LISTED, Shard, file_system
 from ssl_patches.data.shards.members import Members
 from ssl_patches.data.shards.patience import Patience
 
@@ -51,8 +52,10 @@ class Store:
     def members(self, shard: Shard) -> Members:
         """Return the table of a shard, which is fetched where it is not known yet.
 
-        ValueError for a shard that is damaged, or cannot be fetched.
+        ValueError for a shard that is damaged, is not what its list says, or cannot be fetched.
         """
+        if shard.changed and shard.sha256:
+            self._check(shard, shard.sha256)
         place = self._place(shard, ".npz")
         known = tables.read_members(place)
         if known is None and shard.sha256:
@@ -69,7 +72,7 @@ class Store:
 
         ValueError as ``members``.
         """
-        if not shard.remote and not shard.name.endswith(".parquet"):
+        if shard.in_place:
             if tables.read_members(self._place(shard, ".npz")) is None:
                 self._unpack(shard, Path(shard.url))
             return Path(shard.url)
@@ -80,6 +83,28 @@ class Store:
                     self._unpack(shard, self._fetched(shard))
         os.utime(place)  # used now: the last to be deleted
         return place
+
+    def _check(self, shard: Shard, listed: str) -> None:
+        """Refuse a shard on this disk that was changed after its list and holds something else.
+
+        It is hashed once; the result is kept under the time of its change.
+        """
+        key = key_of(url=shard.url, bytes=shard.bytes, changed=shard.changed)
+        place = self.folder / f"{key[:32]}.sha256"
+        try:
+            found = read_text(place)
+        except (OSError, ValueError):
+            with open(shard.url, "rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            with suppress(OSError):  # it is hashed again then
+                self.folder.mkdir(parents=True, exist_ok=True)
+                write_text(place, found)
+        if found != listed:
+            raise ValueError(
+                f"data.path={shard.url}: was changed after {LISTED}, which says another content"
+                f" (sha256); write both with ssl-patches pack, or remove {LISTED} to read the"
+                " shards as they are"
+            )
 
     def _beside(self, shard: Shard, place: Path) -> Members | None:
         """Return the table that lies beside a shard of ours, so that the shard can wait."""

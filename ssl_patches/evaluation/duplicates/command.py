@@ -78,7 +78,7 @@ def duplicates_command(
 
     write_csv(table, images, found)
     write_text(html, findings_page(images, found, pixels, told))
-    for line in (*told, f"{table}\n{html}"):
+    for line in (*told, str(table), str(html)):
         say(line)
     say(f"leave them out:  ssl-patches pretrain ... data.skip={table}")
     return {

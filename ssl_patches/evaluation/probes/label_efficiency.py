@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ssl_patches.config.plain_text import printable
 from ssl_patches.evaluation import floors
 from ssl_patches.evaluation.efficiency.advice import advice, saved
 from ssl_patches.evaluation.efficiency.cells import Cell, Cells
@@ -175,7 +176,7 @@ class _Work:
             total=0,
             unit="FLOP",
             unit_scale=True,
-            desc=f"labels: {self.inputs.model}",
+            desc=printable(f"labels: {self.inputs.model}"),
             disable=not sys.stderr.isatty(),
             dynamic_ncols=True,
         ) as self.bar:

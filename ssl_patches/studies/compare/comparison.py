@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl_patches.config.messages import nearest
+from ssl_patches.config.messages import BadRequest, nearest
 from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.compare.entries import Entry, entries_of, metric_names
@@ -108,10 +108,13 @@ def compare_runs(
     """
     runs, left_out = find_runs(places)
     if not runs:
-        told = "".join(f"\n  {lost.path}: {lost.reason}" for lost in left_out[:20])
-        raise ValueError(
-            f"compare {' '.join(map(str, places))}: no finished run below; "
-            f"name a run_dir with {SUMMARY}, or a folder of them{told}"
+        told = [f"  {lost.path}: {lost.reason}" for lost in left_out[:20]]
+        raise BadRequest(
+            [
+                f"compare {' '.join(map(str, places))}: no finished run below; "
+                f"name a run_dir with {SUMMARY}, or a folder of them",
+                *told,
+            ]
         )
     known = metric_names(runs)
     if metric is not None and metric not in known:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ssl_patches.config.plain_text import field
+from ssl_patches.config.plain_text import aligned, field, in_lines, printable
 from ssl_patches.evaluation.rows import RAW_PIXELS, TRAINED
 from ssl_patches.studies.compare.comparison import Comparison, estimate_metric
 from ssl_patches.studies.compare.entries import Entry
@@ -110,24 +110,12 @@ def render(comparison: Comparison, *, markdown: bool = False) -> str:
     ]
     if markdown:
         rows = [table[0], ["---"] * len(table[0]), *table[1:]]
-        blocks = ["\n".join(f"| {' | '.join(_plain(field) for field in row)} |" for row in rows)]
-        blocks += [
-            "\n".join(f"- {_plain(text)}" for text in block) for block in (told, said) if block
-        ]
-        return "\n\n".join(blocks)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    rows = [table[0], ["-" * width for width in widths], *table[1:]]
-    blocks = [
-        "\n".join(
-            "  ".join(field.ljust(w) for field, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        )
-    ]
-    blocks += ["\n".join(told)] if told else []
-    blocks += (
-        ["\n".join([f"{comparison.ranked_by}:", *(f"  {text}" for text in said)])] if said else []
-    )
-    return "\n\n".join(blocks)
+        blocks = [[f"| {' | '.join(_plain(field) for field in row)} |" for row in rows]]
+        blocks += [[f"- {_plain(text)}" for text in block] for block in (told, said)]
+    else:
+        ranked = [f"{comparison.ranked_by}:", *(f"  {text}" for text in said)]
+        blocks = [[aligned(table, rule=True)], told, ranked if said else []]
+    return in_lines([each for block in blocks if block for each in ("", *block)][1:])
 
 
 def _plain(text: str) -> str:
@@ -199,7 +187,10 @@ def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else ["run"])
     writer.writeheader()
     writer.writerows(
-        {key: field(value) if isinstance(value, str) else value for key, value in row.items()}
+        {
+            key: field(printable(value)) if isinstance(value, str) else value
+            for key, value in row.items()
+        }
         for row in rows
     )
     return out.getvalue()

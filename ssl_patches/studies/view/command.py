@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Timer
 
 from ssl_patches.config.messages import Say
-from ssl_patches.config.plain_text import tell
+from ssl_patches.config.plain_text import in_lines, tell
 from ssl_patches.studies.view.found import Shown, figure_files, find_shown, has_encoder
 from ssl_patches.studies.view.jobs import Computations
 from ssl_patches.studies.view.report import Compared
@@ -33,7 +33,7 @@ def view_command(request: ViewRequest, *, say: Say) -> int:
         try:
             jobs.work()
         except KeyboardInterrupt:
-            say("\nview: ended")
+            say(in_lines(["", "view: ended"]))
     return 0
 
 

@@ -37,7 +37,7 @@ LABELS = "What the features are worth, with 95 % intervals"
 
 def html_text(text: object) -> str:
     """Return text for a page: nothing in it acts, on a browser or a terminal."""
-    return escape(printable(str(text)))
+    return escape(printable(text if isinstance(text, str) else str(text)))
 
 
 def html_page(root: str, title: str, body: Iterable[str], *, script: str = "") -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import lightning as L
 from tqdm import tqdm
 
+from ssl_patches.config.plain_text import tell
 from ssl_patches.training.callbacks.observer import Observer
 from ssl_patches.training.pretrainer import Pretrainer, step_ended
 from ssl_patches.training.rows import Rows
@@ -116,10 +117,9 @@ class Meter(Observer):
         elif time.monotonic() - self._spoke > 15 or step == module.steps:
             self._spoke = time.monotonic()
             left = f"{self._left(module, step):.0f} s left"
-            print(
+            tell(
                 f"{100 * module.progress():3.0f} %  step {step}  {said}  {speed}  {left}",
                 file=sys.stderr,
-                flush=True,
             )
 
     def _left(self, module: Pretrainer, step: int) -> float:
