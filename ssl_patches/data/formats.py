@@ -5,7 +5,7 @@ A new format is a class more in ``READERS``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Protocol
 
 from ssl_patches.data.dicom import DicomReader
@@ -81,6 +81,14 @@ def missing_library(reader: FormatReader) -> str:
         f"{reader.suffixes[0]} is read by {reader.library}; install it: pip install"
         f" 'ssl-patches[{reader.extra}]'"
     )
+
+
+def library_missing_for(name: str, without: Mapping[str, str]) -> str | None:
+    """Return what to install for a file of that name; None: nothing.
+
+    ``without``: of ``unreadable_suffixes``.
+    """
+    return without.get(name[name.rfind(".") :].lower()) if without else None
 
 
 def unreadable_suffixes() -> dict[str, str]:

@@ -30,9 +30,11 @@ from ssl_patches.config.messages import nearest
 from ssl_patches.config.plain_text import printable
 from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.files import FileSource, Reading, read_skip
+from ssl_patches.data.formats import library_missing_for, unreadable_suffixes
 from ssl_patches.data.index.lists import listed_table
 from ssl_patches.data.labels import read_labels
 from ssl_patches.data.layout import HELD_OUT
+from ssl_patches.data.left_out import Aside
 from ssl_patches.data.lists import Columns, read_columns, with_slashes
 from ssl_patches.data.placed import place
 from ssl_patches.data.source import Request
@@ -121,11 +123,14 @@ class ManifestSource(FileSource):
         held, rule = _divide(listed, splits is not None, bool(fields))
         skipped = read_skip(skip, [each.name for each in listed], where=where)
         chosen = [each for each in listed if each.side(held) == split and each.name not in skipped]
+        chosen, without = _read_here(chosen)
         if not chosen:
+            why = "; ".join([rule, *without])
             raise ValueError(
-                f"{where}: must list images for {split}, but has {len(names)} rows ({rule}); list"
+                f"{where}: must list images for {split}, but has {len(names)} rows ({why}); list"
                 " some"
             )
+        remarks += without
         unused = sum(each.side(held) is None for each in listed)
         if unused:
             remarks.append(
@@ -149,6 +154,17 @@ class ManifestSource(FileSource):
             max_corrupt=max_corrupt,
             remarks=remarks,
         )
+
+
+def _read_here(listed: Sequence[_Listed]) -> tuple[list[_Listed], list[str]]:
+    """Return the images whose format can be read, and what is said of the others."""
+    without, left = unreadable_suffixes(), Aside()
+    needed = [library_missing_for(each.name, without) for each in listed]
+    for each, why in zip(listed, needed, strict=True):
+        if why:
+            left.add(each.name, why, "files")
+    kept = [each for each, why in zip(listed, needed, strict=True) if not why]
+    return kept, [str(line) for line in left.told()]
 
 
 def _as_array(labels: Sequence[float]) -> NDArray[Any]:

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_patches.config.keys import content_of, files_state, key_of
+from ssl_patches.config.keys import changed_after, content_of, files_state, key_of
 from ssl_patches.config.outside import read_text
 from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.damage import DAMAGE, UnreadableImage
@@ -205,6 +205,10 @@ class MaskFolder(ImageSource):
             classes=[self.mask_classes, list(self.objects)],
             decoders=DECODERS,
         )
+
+    def changed_since(self, moment: float) -> list[str]:
+        """Return the images that changed after ``moment``, as ``keys.changed_after``."""
+        return changed_after(self.paths, moment)
 
     def _names(self) -> list[str]:
         """Return the class of each id from 0; ids without a name are called after their number."""

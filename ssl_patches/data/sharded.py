@@ -37,7 +37,7 @@ from ssl_patches.data.shards.division import (
     said_of_labels,
     sides_of_shards,
 )
-from ssl_patches.data.shards.listing import Shard, list_shards, stamp
+from ssl_patches.data.shards.listing import Shard, list_shards, state_on_disk
 from ssl_patches.data.shards.members import Members
 from ssl_patches.data.shards.patience import Patience
 from ssl_patches.data.shards.store import Store
@@ -110,7 +110,7 @@ class ShardSource(StoredSource):
         if not any(len(each) for each in kept):
             raise ValueError(
                 f"{where}: must hold images for {split}, but has {sum(map(len, tables))} images"
-                f" ({self.split_rule}); give more shards"
+                f" ({'; '.join([self.split_rule, *self.remarks])}); give more shards"
             )
         self.shards, self.mixed = shards, mixed
         counts = [len(each) for each in kept]
@@ -209,7 +209,7 @@ class ShardSource(StoredSource):
         count, offset = int(self._lengths[at]), int(self._offsets[at])
         file, listed = self._file(shard), self.shards[shard]
         content = os.pread(file, count, offset)
-        if listed.in_place and stamp(os.fstat(file)) != listed.state:
+        if listed.in_place and state_on_disk(os.fstat(file)) != listed.state:
             raise ValueError(
                 f"data.path={listed.url}: was written while it is read, so what lies where is not"
                 " known any more; give the same command again, it reads the shard anew"

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ssl_patches.config.keys import content_of, files_state, key_of
+from ssl_patches.config.keys import changed_after, content_of, files_state, key_of
 from ssl_patches.data.damage import UnreadableImage
 from ssl_patches.data.decode import DECODERS
 
@@ -111,6 +111,13 @@ class ImageSource(Dataset[Item], ABC):
         """Return (name, reason) of every image known to be damaged, in any worker so far."""
         return []
 
+    def changed_since(self, moment: float) -> Sequence[str]:
+        """Return the files that changed after ``moment`` (seconds as of ``time.time()``).
+
+        Nothing where that is not known; of very many files some are looked at.
+        """
+        return []
+
     def fill_cache(self, *, num_workers: int) -> None:
         """Decode all images into the cache before training, where there is one."""
 
@@ -190,6 +197,10 @@ class WrappedSource(ImageSource):
     def unreadable(self) -> Damage:
         """Return those of ``source``."""
         return getattr(self.source, "unreadable", super().unreadable)()
+
+    def changed_since(self, moment: float) -> Sequence[str]:
+        """Return those of ``source``."""
+        return getattr(self.source, "changed_since", super().changed_since)(moment)
 
     def fill_cache(self, *, num_workers: int) -> None:
         """Fill the cache of ``source``."""
@@ -340,6 +351,10 @@ class StoredSource(ImageSource):
         return self.corrupt + [
             (self.names[at], self._reason(at)) for at in self._broken.nonzero().flatten().tolist()
         ]
+
+    def changed_since(self, moment: float) -> Sequence[str]:
+        """Return those of its files that changed after ``moment``, as ``keys.changed_after``."""
+        return changed_after(self._files, moment)
 
     def leave_out(self, broken: Tensor) -> None:
         """Mark images that could not be decoded before, ``broken`` (N,) bool.

@@ -63,6 +63,7 @@ def finish(
     images = module.steps_done * module.batch_size
     fingerprint = data.train.fingerprint()
     _note_unreadable(run_dir, data.train, say)
+    changed = _note_changed(data.train, time.time() - (time.monotonic() - began), say)
     _draw(cfg, run_dir, module, data, images)
     origin = {
         "config": cfg,
@@ -97,6 +98,7 @@ def finish(
         "data_fingerprint": fingerprint,
         "former_fingerprint": data.train.former_fingerprint(),
         "labels_fingerprint": _labels_of(data),
+        "files_changed": changed,
         "export": None if proof is None else asdict(proof),
         "versions": versions(),
     }
@@ -212,3 +214,18 @@ def _note_unreadable(run_dir: Path, train: ImageSource, say: Callable[[str], Non
             f"{len(unreadable)} files could not be read and were left out; they are listed in"
             f" {path}"
         )
+
+
+def _note_changed(train: ImageSource, moment: float, say: Callable[[str], None]) -> int:
+    """Say how many training images changed after ``moment`` (as of ``time.time()``), and return it.
+
+    They are read again in every epoch, so the encoder may have seen what they were and what they
+    are, and the fingerprint is that of the start.
+    """
+    changed = train.changed_since(moment)
+    if changed:
+        say(
+            f"{len(changed)} files of the training images changed while the run went on, the first"
+            f" {changed[0]}: it may have seen both what they were and what they are"
+        )
+    return len(changed)

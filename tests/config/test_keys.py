@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from ssl_patches.config import keys
-from ssl_patches.config.keys import content_of, files_state, key_of
+from ssl_patches.config.keys import changed_after, content_of, files_state, key_of
 
 
 def files(folder: Path, *contents: bytes) -> list[str]:
@@ -32,6 +33,27 @@ def test_a_file_that_is_written_anew_is_another_one_here(tmp_path: Path) -> None
     assert files_state(paths) != before
     Path(paths[0]).unlink()
     assert len({before, files_state(paths), files_state(paths[::-1])}) == 3
+
+
+def test_what_changed_meanwhile_is_found_whatever_its_date_says(tmp_path: Path) -> None:
+    paths = files(tmp_path / "a", b"one", b"two", b"three")
+    assert changed_after(paths, time.time() + 1) == []
+    moment = max(os.stat(path).st_ctime for path in paths) - keys.SKEW + 0.001
+    time.sleep(0.02)
+    (tmp_path / "a" / "1").write_bytes(b"TWO")
+    os.utime(paths[1], ns=(1, 1))  # the date of a photograph, say
+    Path(paths[2]).unlink()
+    assert changed_after(paths, moment) == paths[1:]
+
+
+def test_of_very_many_files_some_are_looked_at(tmp_path: Path, monkeypatch) -> None:
+    paths = files(tmp_path / "a", *(b"x" for _ in range(9)))
+    monkeypatch.setattr(keys, "LOOKED_AT", 8)
+    monkeypatch.setattr(keys, "FILES", 5)
+    found = changed_after(paths, 0.0)
+    assert len(found) == 5
+    assert found == changed_after(paths, 0.0)
+    assert changed_after(paths[:8], 0.0) == paths[:8]
 
 
 def test_content_is_known_again_elsewhere_and_only_as_it_is(tmp_path: Path) -> None:

@@ -16,12 +16,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 from small import SMALL
 
 from ssl_patches.cli import main
 from ssl_patches.config.run_dir import SUMMARY
+from ssl_patches.data import FolderSource
+from ssl_patches.data.cache import CachedSource
 from ssl_patches.training import finish
-from ssl_patches.training.finish import _note_unreadable, versions
+from ssl_patches.training.finish import _note_changed, _note_unreadable, versions
 
 
 def test_the_summary_keeps_what_was_typed_and_used(finished_run) -> None:
@@ -69,6 +72,19 @@ def test_unreadable_files_are_listed(tmp_path) -> None:
     _note_unreadable(tmp_path, SimpleNamespace(unreadable=lambda: [("a.png", "cut")]), said.append)
     assert (tmp_path / "unreadable.csv").read_text() == "path,reason\na.png,cut\n"
     assert said[0].startswith("1 files could not be read")
+
+
+def test_files_that_changed_while_the_run_went_on_are_counted(tmp_path) -> None:
+    for at in range(3):
+        Image.fromarray(np.full((40, 40, 3), at, np.uint8)).save(tmp_path / f"{at}.png")
+    train = FolderSource(root=str(tmp_path), split="train", image_size=32)
+    said: list[str] = []
+    assert _note_changed(train, time.time() + 1, said.append) == 0
+    assert said == []
+    assert _note_changed(train, time.time() - 9, said.append) == len(train)
+    assert said[0].startswith(f"{len(train)} files of the training images changed while")
+    cached = CachedSource(train, identity="", place=tmp_path / "cache")
+    assert _note_changed(cached, time.time() - 9, said.append) == 0  # read from the cache
 
 
 PHASES: dict[str, Callable[[Path], bool]] = {

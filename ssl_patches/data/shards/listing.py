@@ -40,8 +40,8 @@ class Shard:
     """A shard as it is listed.
 
     ``url``: a path, or an address with ``://``. ``bytes``: its size. ``state``: what changes when
-    it is written anew, for a path ``stamp``. ``sha256``: of its content, where a list of ours says
-    so. ``changed``: when it was changed or copied after that list was, in ns; 0: it was not.
+    it is written anew; for a path ``state_on_disk``. ``sha256``: of its content, where a list of
+    ours says so. ``changed``: when it was changed or copied after that list, in ns; 0: it was not.
     """
 
     url: str
@@ -85,7 +85,7 @@ class Listing:
     left: list[LeftOut] = field(default_factory=list)
 
 
-def stamp(status: os.stat_result) -> str:
+def state_on_disk(status: os.stat_result) -> str:
     """Return what changes when a shard on this disk is written."""
     return str(status.st_mtime_ns)
 
@@ -172,7 +172,7 @@ def _named(
             )
     stats = [os.stat(each) for each in paths]
     return [
-        Shard(path, stat.st_size, stamp(stat))
+        Shard(path, stat.st_size, state_on_disk(stat))
         for path, stat in zip(paths, stats, strict=True)
         if not os.path.basename(path).startswith(".")
     ]

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_patches.config.atomic import replacing
+from ssl_patches.data.formats import library_missing_for, unreadable_suffixes
 from ssl_patches.data.left_out import Aside, LeftOut
 from ssl_patches.data.opening import PARSING
 from ssl_patches.data.placed import place
@@ -108,6 +109,35 @@ def members_of_parquet(path: str, shard: Shard, unpacked: Path) -> Members:
     except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
         raise cut_short(shard, str(error)) from None
     return _table(samples, shard, classes, left, unlabelled)
+
+
+def those_with_library(members: Members) -> Members:
+    """Leave out images of formats whose library is not installed, and count them with what to
+    install.
+
+    A table that is kept has them all: they count as soon as the library is there.
+    """
+    without = unreadable_suffixes()
+    lower = members.names.lower()
+    if not any(f"{suffix}\0".encode() in lower for suffix in without):
+        return members
+    left, names = Aside(), members.name_list()
+    needed = [library_missing_for(name, without) for name in names]
+    for name, why in zip(names, needed, strict=True):
+        if why:
+            left.add(name, why)
+    rows = np.array([why is None for why in needed], bool).nonzero()[0]
+    gone = {name for name, why in zip(names, needed, strict=True) if why}
+    return replace(
+        members,
+        offsets=members.offsets[rows],
+        lengths=members.lengths[rows],
+        labels=members.labels[rows],
+        places=members.places[rows],
+        names=b"".join(os.fsencode(names[at]) + b"\0" for at in rows.tolist()),
+        left=[*members.left, *left.told()],
+        contradict=[name for name in members.contradict if name not in gone],
+    )
 
 
 def cut_short(shard: Shard, reason: str) -> ValueError:

@@ -52,6 +52,7 @@ class Store:
     def members(self, shard: Shard) -> Members:
         """Return the table of a shard, which is fetched where it is not known yet.
 
+        Images of formats whose library is not installed are left out.
         ValueError for a shard that is damaged, is not what its list says, or cannot be fetched.
         """
         if shard.changed and shard.sha256:
@@ -65,7 +66,7 @@ class Store:
             known = tables.read_members(place)
         if known is None:
             known = self._unpack(shard, self._fetched(shard))
-        return known
+        return tables.those_with_library(known)
 
     def content(self, shard: Shard) -> Path:
         """Return the file in which the images of a shard lie, made where it is not there.
