@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from ssl_patches.evaluation.rows import Row, table
 from ssl_patches.evaluation.verdict import NOT_YET, verdict
 from ssl_patches.studies.run_reader import read_summary
 
+FETCHED = ("data.path=", "data.storage_options=")
+"""What has to be typed for images that lie in an object store."""
 COMPARING = ("agree", "subsets")
 """Tasks of the recipes that are chosen when no task is typed."""
 
@@ -31,23 +34,30 @@ def last_screen(run_dir: Path) -> str:
             f" ({summary['images_per_second']:.0f} images/s), {used['flops'] / 1e12:.1f} TFLOP"
         ),
         f"figures   {run_dir / 'figures'}",
-        *(_encoder(folder, rows) if summary.get("export", True) else _none(run_dir)),
+        *(_encoder(folder, rows, summary) if summary.get("export", True) else _none(run_dir)),
         f"          ssl-patches compare {run_dir.parent}",
     ]
     return in_lines(lines)
 
 
-def _images(rows: Sequence[Row]) -> str:
-    """Return the words for what has not been evaluated: other probes, or images with labels."""
-    return "probes=[layers,lowshot]" if rows else "data=folder data.root=LABELLED_IMAGES"
+def _images(rows: Sequence[Row], summary: Mapping[str, Any]) -> str:
+    """Return the words for what has not been evaluated: other probes, or images with labels.
+
+    An address is typed again: what a folder names is not fetched.
+    """
+    if not rows:
+        return "data=folder data.root=LABELLED_IMAGES"
+    words = [word for word in summary.get("words", []) if word.startswith(FETCHED)]
+    address = any("://" in word for word in words)
+    return " ".join(["probes=[layers,lowshot]", *([shlex.join(words)] if address else [])])
 
 
-def _encoder(folder: Path, rows: Sequence[Row]) -> list[str]:
+def _encoder(folder: Path, rows: Sequence[Row], summary: Mapping[str, Any]) -> list[str]:
     return [
         f"encoder   {folder}",
         "load it   import timm",
         f"          encoder = timm.create_model('local-dir:{folder.resolve()}', pretrained=True)",
-        f"next      ssl-patches evaluate model={folder.parent} {_images(rows)}",
+        f"next      ssl-patches evaluate model={folder.parent} {_images(rows, summary)}",
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ssl_patches.config import overlaid
 from ssl_patches.config.check import check
 from ssl_patches.config.instantiate import build, locate, signature
 from ssl_patches.config.schema import LOADER, SUPPLIED, channels_of
@@ -61,6 +62,29 @@ def with_measured_statistics(
         return dict(cfg)
     mean, std = pixel_statistics(cfg, sources=sources)
     return {**cfg, "data": {**cfg["data"], "statistics": {"mean": list(mean), "std": list(std)}}}
+
+
+def with_changes(
+    data: Mapping[str, Any], words: Sequence[str], allowed: tuple[str, ...]
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Change the data node of a run by ``data.KEY=VALUE`` that the user typed.
+
+    Returns it with what it may name: ``allowed``, and an address where the user typed it.
+    BadRequest with all that is wrong; ValueError for an address that options of the folder would
+    lead elsewhere.
+    """
+    if not words:
+        return data, allowed
+    found, typed = overlaid(data, words, allowed=allowed), {w.partition("=")[0] for w in words}
+    path = str(found.get("path") or "")
+    if "data.path" not in typed or "://" not in path:
+        return found, allowed
+    if found.get("storage_options") and "data.storage_options" not in typed:
+        raise ValueError(
+            f"data.path={path}: where that is fetched from is decided by data.storage_options too,"
+            " which are the folder's; type data.storage_options={...} as well, or ={} for none"
+        )
+    return found, (*allowed, path)
 
 
 def with_absolute_places(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,8 +167,9 @@ def source(
     """Build the images of a split.
 
     ``whole``: at the size of the exported preprocessing, for calibration and evaluation; otherwise
-    at the size that crops are cut from. ``allowed``: the ``_target_``s that may be named; None:
-    any. With them ``cfg`` counts as somebody else's: it is checked, and fetches nothing.
+    at the size that crops are cut from. ``allowed``: the ``_target_``s and the addresses that may
+    be named; None: any. With them ``cfg`` counts as somebody else's: it is checked, and fetches
+    nothing else.
     ``sources``: the Dataset objects that the configuration cannot name, by split.
 
     A Dataset of the user's own gets what it takes of ``split``, ``image_size``, ``load_size``,
@@ -216,10 +241,11 @@ def _of_somebody(node: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str,
         {"data": node}, supplied={"data": SUPPLIED["data"]}, allowed=allowed
     )["data"]
     path = str(checked.get("path") or "")
-    if "://" in path:
+    if "://" in path and path not in allowed:
+        options = " with its data.storage_options" if checked.get("storage_options") else ""
         raise ValueError(
             f"data.path={path}: the folder names an address, and nothing is fetched because it says"
-            f" so; give data=shards data.path={path} yourself if you trust it"
+            f" so; type data.path={path}{options} yourself if you trust it"
         )
     return {key: value for key, value in checked.items() if key != "download"}
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_patches import config
 from ssl_patches.config.files import trusted
 from ssl_patches.config.messages import Say
 from ssl_patches.config.schema import channels_of
@@ -47,7 +46,7 @@ def chosen_data(
         data, allowed = build_data.with_value_range(cfg["data"], subject.stored_range), None
     elif subject.cfg:
         data, allowed = subject.cfg["data"], trusted("data", config_dirs=config_dirs)
-        data = config.overlaid(data, changes, allowed=allowed) if changes else data
+        data, allowed = build_data.with_changes(data, changes, allowed)
     else:
         raise ValueError(
             f"data: missing, {cfg['model']} comes from no run; give data=folder data.root=DIR or"

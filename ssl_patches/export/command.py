@@ -57,8 +57,8 @@ def export_command(
             f"model={run_dir}: {CONFIG} has no {lost[0]}, it is not of a run; restore the file"
         )
     images = trusted("data", config_dirs=config_dirs)
-    if changes:
-        run = {**run, "data": config.overlaid(run["data"], changes, allowed=images)}
+    data, images = build_data.with_changes(run["data"], changes, images)
+    run = {**run, "data": data}
     encoder, step = restored(
         run, checkpoint, weights=cfg["weights"], allowed=trusted("encoder", config_dirs=config_dirs)
     )

@@ -40,6 +40,14 @@ def test_the_next_step_asks_for_labelled_images_only_where_there_were_none(label
     assert ("probes=[layers,lowshot]" in screen) is labelled
 
 
+@pytest.mark.parametrize(("path", "typed"), [("s3://bucket/shards", True), ("shards", False)])
+def test_an_address_is_typed_again_in_the_next_step(path, typed, tmp_path):
+    words = ["task=jigsaw", "data=shards", f"data.path={path}", "data.storage_options={anon: true}"]
+    (tmp_path / "summary.json").write_text(json.dumps(SUMMARY | {"words": words}))
+    screen = last_screen(tmp_path)
+    assert (f"data.path={path} 'data.storage_options={{anon: true}}'" in screen) is typed
+
+
 def test_a_run_that_is_not_finished_has_none(tmp_path):
     with pytest.raises(ValueError, match="not finished"):
         last_screen(tmp_path)

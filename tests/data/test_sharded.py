@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,13 +20,14 @@ import pytest
 import torch
 from PIL import Image
 from shard_files import pack_images
-from small import SMALL_VIT
+from small import REPOSITORY, SMALL_VIT
 
 from ssl_patches.cli import main
 from ssl_patches.data import FolderSource, ShardSource
 from ssl_patches.data.module import EndlessBatches
 from ssl_patches.data.order import order_of
 from ssl_patches.data.training_stream import PatchDataModule
+from ssl_patches.encoders.exported import CARD
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +185,11 @@ def test_batches_are_the_same_from_any_number_of_workers_processes_and_any_start
         assert whole == first + second
 
 
+def test_the_tables_of_pack_are_no_images_beside_the_shards(packed: Path) -> None:
+    assert source(packed).remarks == []
+    assert source(packed, path=f"file://{packed}/shards").remarks == []
+
+
 def test_an_epoch_reads_each_image_once_and_few_shards_at_a_time(packed: Path) -> None:
     train = source(packed)
     assert len(train.blocks) >= 5
@@ -287,6 +295,37 @@ def test_a_card_may_name_shards_but_no_address(packed: Path) -> None:
     cfg["data"]["path"] = "s3://somebody/else"
     with pytest.raises(ValueError, match="nothing is fetched because it says so"):
         build(cfg, "val", whole=True, allowed=allowed)
+
+
+def test_the_images_of_a_run_in_an_object_store_are_had_by_typing_the_address(
+    packed: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    """``evaluate``, ``embed`` and ``duplicates`` of such a run: refused, and the remedy works."""
+    monkeypatch.chdir(tmp_path)
+    address = f"file://{packed}/shards"  # which fsspec fetches, as it does s3://
+    export = shutil.copytree(REPOSITORY / "tests/fixtures/before_move/export", "export")
+    card = json.loads((Path(export) / CARD).read_text())
+    node = {"_target_": "ssl_patches.data.ShardSource", "path": address, "batch_size": 8}
+    card["config"]["data"] = {**node, "num_workers": 0, "shard_dir": str(tmp_path / "kept")}
+    (Path(export) / CARD).write_text(json.dumps(card))
+    rests = {
+        "evaluate": ["probes=[knn]"],
+        "embed": ["output=a.parquet", "data.num_workers=0"],
+        "duplicates": ["output=copies.csv"],
+    }
+    for command, rest in rests.items():
+        assert main([command, "model=export", *rest]) == 2
+        said = capsys.readouterr().err
+        word = re.search(r"type (data\.path=\S+) yourself", said)
+        assert word, said
+        assert main([command, "model=export", *rest, word[1]]) == 0, capsys.readouterr().err
+        capsys.readouterr()
+    card["config"]["data"]["storage_options"] = {"auto_mkdir": False}
+    (Path(export) / CARD).write_text(json.dumps(card))
+    words = ["evaluate", "model=export", "probes=[knn]", f"data.path={address}"]
+    assert main(words) == 2
+    assert "type data.storage_options={...} as well" in capsys.readouterr().err
+    assert main([*words, "data.storage_options={}"]) == 0
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ from ssl_patches.data.suffixes import SUFFIXES as IMAGES
 SUFFIXES = (".tar", ".parquet")
 PACKED = (".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tar.lz4", ".zip", ".7z", ".rar")
 LISTED, CLASSES = "shards.json", "classes.txt"
+TABLE = ".members.npz"  # what is added to the name of a shard for the table beside it
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 COUNTED = re.compile(r"(.*?)(\d+)-of-(\d+)(.*)")
 
@@ -199,7 +200,7 @@ def _is_shard(name: str, left: Aside) -> bool:
         left.add(name, "shards end in .tar or .parquet, in lower case", "files")
     elif lower.endswith(PACKED):
         left.add(name, "is compressed; unpack it to .tar", "files")
-    elif lower.endswith(IMAGES):
+    elif lower.endswith(IMAGES) and not name.endswith(tuple(end + TABLE for end in SUFFIXES)):
         left.add(name, "lies beside the shards; ssl-patches pack puts images into them")
     return False
 

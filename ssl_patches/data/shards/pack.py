@@ -31,8 +31,7 @@ from ssl_patches.config.outside import check_regular, read_json
 from ssl_patches.data.layout import select
 from ssl_patches.data.left_out import LeftOut, said
 from ssl_patches.data.shards import members as tables
-from ssl_patches.data.shards.listing import CLASSES, LISTED, Shard, listed_text
-from ssl_patches.data.shards.store import TABLE
+from ssl_patches.data.shards.listing import CLASSES, LISTED, TABLE, Shard, listed_text
 from ssl_patches.data.walk import find_images
 
 BEGUN = ".pack.json"  # what was asked for, until the list is written

@@ -27,11 +27,10 @@ from ssl_patches.config.atomic import replacing, write_text
 from ssl_patches.config.keys import key_of
 from ssl_patches.config.outside import read_text
 from ssl_patches.data.shards import members as tables
-from ssl_patches.data.shards.listing import LISTED, Shard, file_system
+from ssl_patches.data.shards.listing import LISTED, TABLE, Shard, file_system
 from ssl_patches.data.shards.members import Members
 from ssl_patches.data.shards.patience import Patience
 
-TABLE = ".members.npz"  # what is added to the name of a shard for the table beside it
 BLOCK = 16 * 2**20  # bytes of a read
 RULES = 3  # of which member of a sample is its image, and of labels; raise it when they change
 
