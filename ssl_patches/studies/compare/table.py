@@ -66,6 +66,12 @@ def _spent(entry: Entry) -> list[str]:
     ]
 
 
+ALONE = (
+    "of two trainings with one seed each `ssl-patches evaluate model=RUN against=OTHER` says more:"
+    " it compares them image by image"
+)
+
+
 def lies_in(runs: Sequence[FinishedRun]) -> str:
     """Say where the encoder of the one run is, or the runs as a shell finds them, and no others."""
     if len(runs) == 1:
@@ -81,12 +87,11 @@ def lies_in(runs: Sequence[FinishedRun]) -> str:
 
 def sentences(comparison: Comparison) -> list[str]:
     """Say what the seeds tell about every pair, in the metric that the table is ranked by."""
-    metric = comparison.ranked_by
-    return (
-        [pair.sentence for pair in comparison.pairs(metric) + comparison.against_floors(metric)]
-        if metric
-        else []
-    )
+    if (metric := comparison.ranked_by) is None:
+        return []
+    pairs = comparison.pairs(metric)
+    alone = [ALONE] if any(pair.p_holm is None and 1 in pair.n for pair in pairs) else []
+    return [pair.sentence for pair in pairs + comparison.against_floors(metric)] + alone
 
 
 def legend(comparison: Comparison) -> str:

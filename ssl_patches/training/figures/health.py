@@ -61,13 +61,24 @@ def draw_health(path: Path, runs: Mapping[str, Path], *, title: str) -> bool:
                 color="0.5",
             )
             axis.set_title("")
-        elif key == "gradient_norm" or (key == "loss" and _wide(axis)):
+            continue
+        _values_of_lone_dots(axis)
+        if key == "gradient_norm" or (key == "loss" and _wide(axis)):
             axis.set_yscale("log")
     figure.suptitle(title, fontsize=11)
     _legend(figure, found, runs)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata=PICTURE_MARK)
     return True
+
+
+def _values_of_lone_dots(axis: Any) -> None:
+    """Write the value beside a dot that is alone in its panel: of a run with one check."""
+    for line in axis.lines:
+        x, y = line.get_xdata(), line.get_ydata()
+        if len(x) == 1 and line.get_marker() not in ("", "None", None):
+            offset = {"xytext": (6, 4), "textcoords": "offset points"}
+            axis.annotate(f"{y[0]:.3g}", (x[0], y[0]), fontsize=8, color="0.3", **offset)
 
 
 def _wide(axis: Any) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ssl_patches.studies.compare.comparison import compare_runs, estimate_metric
+from ssl_patches.studies.compare.table import ALONE, sentences
 
 
 def entries(place: Path, **asked) -> dict[str, int]:
@@ -32,6 +33,8 @@ def test_with_one_seed_there_is_no_statement_and_the_bounds_say_what_they_cover(
     assert [pair.sentence for pair in comparison.pairs("linear_top1")] == [
         "masked and jigsaw: one seed: no statement (30.0 points apart)"
     ]
+    assert sentences(comparison)[-1] == ALONE
+    assert ALONE not in sentences(compare_runs([tmp_path / "jigsaw"]))
     assert estimate_metric(comparison.entries[0], "linear_top1").over == "images"
     assert not any(pair.decided for pair in comparison.against_floors("linear_top1"))
 

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from ssl_patches.training.figures.health import _lines, draw_health, said_of
+from ssl_patches.training.figures.health import _lines, _values_of_lone_dots, draw_health, said_of
 from ssl_patches.training.rows import Rows
 
 ROW = {
@@ -65,6 +65,16 @@ def test_runs_with_checks_are_drawn_with_their_alarms(tmp_path) -> None:
     (tmp_path / "alarms.json").write_text(json.dumps([{"name": "collapse"}]))
     assert draw_health(tmp_path / "a.png", {"run": tmp_path}, title="x")
     assert imread(tmp_path / "a.png").std() > 0.05
+
+
+def test_a_dot_without_another_has_its_value_beside_it() -> None:
+    row = {"images": 16.0, "effective_rank": 5.25, "held_out_accuracy": 0.3, "held_out_chance": 0.1}
+    for rows, told in (([row], {"5.25", "30"}), ([row, row], set())):
+        axis = Figure().subplots()
+        for panel in ("effective_rank", "accuracy"):
+            _lines(axis, panel, rows, colour="C0")
+        _values_of_lone_dots(axis)
+        assert {text.get_text() for text in axis.texts} == told  # and none at the line of chance
 
 
 def test_a_run_of_negative_losses_is_drawn(tmp_path) -> None:
