@@ -45,7 +45,7 @@ def place(tmp_path, monkeypatch) -> Path:
     """The working directory: a folder of images whose every name is nasty, and a run of such a
     name."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SSL_PATCHES_CACHE", str(tmp_path / "kept"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "kept"))
     root = tmp_path / NASTY
     for at in range(24):
         picture(root / f"{at % 2}{NASTY}" / f"{at}{NASTY}.png", at)

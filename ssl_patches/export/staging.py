@@ -2,10 +2,20 @@
 
 It is filled beside its final place, flushed to the disk, then renamed (``config/atomic.py``). Trap:
 a rename without a flush can survive a power cut while what it names does not.
+
+A process that is killed leaves what it filled. The next one that makes the same folder on the same
+machine deletes it: the system's lock (``flock``) on it is free then, and it holds names of ours
+alone.
 """
 
 from __future__ import annotations
 
+import glob
+import hashlib
+import os
+import platform
+import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +77,38 @@ def staged(directory: Path, *, overwrite: bool, mark: str) -> Iterator[Path]:
     target = Path(directory).expanduser().resolve()
     check_free(target, overwrite=overwrite, mark=mark)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing_folder(target, durable=True) as folder:
-        yield folder
-        check_free(target, overwrite=overwrite, mark=mark)
+    with replacing_folder(target, durable=True, aside=_aside(target, mark)) as folder:
+        lock = _locked(folder)
+        try:
+            yield folder
+            check_free(target, overwrite=overwrite, mark=mark)
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+
+def _aside(target: Path, mark: str) -> Path:
+    """Name the folder to fill, after deleting what a killed process of this machine filled."""
+    here = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+    for left in target.parent.glob(f".{glob.escape(target.name)}.{here}*.tmp"):
+        held = [path.name for path in left.iterdir()] if left.is_dir() else []
+        if held and set(held) <= {mark, *NAMES} and (lock := _locked(left)) is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+    return target.with_name(f".{target.name}.{here}{uuid.uuid4().hex[:24]}.tmp")
+
+
+def _locked(folder: Path) -> int | None:
+    """Lock a folder, and return its open file; None where another has it, or nobody can."""
+    try:
+        import fcntl
+
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
