@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ssl_patches.config.messages import Say
+from ssl_patches.config.plain_text import Lines, in_lines
 from ssl_patches.data.advice import Facts, lines_of
 from ssl_patches.training.request import choices_for, images_of
 
@@ -19,7 +20,7 @@ class Advice:
 
     def __init__(self) -> None:
         self._facts: dict[tuple[Any, ...], Facts | None] = {}
-        self._said: dict[str, list[str]] = {}  # lines -> names of the runs
+        self._said: dict[Lines, list[str]] = {}  # lines -> names of the runs
 
     def words(self, name: str, words: Sequence[str], cfg: Mapping[str, Any]) -> list[str]:
         """Return what is chosen for a run of ``words``, in words that go before these."""
@@ -30,7 +31,7 @@ class Advice:
             self._facts[key] = looked.facts()
         choices = choices_for(self._facts[key], words)
         if choices:
-            self._said.setdefault("\n".join(lines_of(choices)), []).append(name)
+            self._said.setdefault(in_lines(lines_of(choices)), []).append(name)
         return [choice.word for choice in choices]
 
     def tell(self, say: Say) -> None:
@@ -39,4 +40,4 @@ class Advice:
             which = (
                 "these images" if len(self._said) == 1 else f"{', '.join(names)} on these images"
             )
-            say(f"chosen for {which} (type KEY=VALUE for another):\n{lines}")
+            say(in_lines([f"chosen for {which} (type KEY=VALUE for another):", lines]))
