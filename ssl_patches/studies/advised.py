@@ -7,12 +7,14 @@ typed for each. A study.yaml is a recipe of its own, to which nothing is added.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssl_patches.config.messages import Say
 from ssl_patches.config.plain_text import Lines, in_lines
-from ssl_patches.data.advice import Facts, lines_of
 from ssl_patches.training.request import choices_for, images_of
+
+if TYPE_CHECKING:
+    from ssl_patches.data.advice import Facts
 
 
 class Advice:
@@ -31,6 +33,8 @@ class Advice:
             self._facts[key] = looked.facts()
         choices = choices_for(self._facts[key], words)
         if choices:
+            from ssl_patches.data.advice import lines_of  # which loads the readers of images
+
             self._said.setdefault(in_lines(lines_of(choices)), []).append(name)
         return [choice.word for choice in choices]
 
