@@ -20,6 +20,8 @@ from stat import S_IFDIR, S_IFREG
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_patches.data.statx import dates_folders, statuses
+
 VALUES = 5
 SIZE, MODIFIED, CHANGED, NUMBER, DEVICE = range(VALUES)
 """What is known of a file: size in bytes, two times in nanoseconds, its number and its device."""
@@ -37,35 +39,49 @@ in use (FAT) ticks every 2 s. Git has the same rule for its index ("racy git")."
 UNREADABLE, CIRCLE = b"may not be listed", b"circle "
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Tell a folder from what it becomes when anything in it changes.
+
+    ``digest``: 16 bytes that differ where anything does that ``Seen`` holds, but for the device.
+    ``newest``: the latest time at which a file was changed, in nanoseconds, 0 without files.
+    ``dates``: the folder's own times of modification and of change, and its number; while they are
+    the same its names are. Empty where its file system does not promise that, or where it holds
+    anything but visible files.
+    """
+
+    digest: bytes
+    newest: int = 0
+    dates: tuple[int, ...] = ()
+
+
 @dataclass(slots=True)
 class Seen:
     """What a folder holds, each list in the order of the names.
 
     ``files``: visible files, and links to nowhere. ``values`` (N, ``VALUES``): of each, -1 for a
-    link to nowhere. ``special``: visible, and neither file nor folder. ``digest``: 16 bytes that
-    differ where anything here does, but for the device.
+    link to nowhere. ``special``: visible, and neither file nor folder.
     """
 
     files: list[str]
     values: NDArray[np.int64]
-    digest: bytes
+    mark: Mark
     folders: list[str] = field(default_factory=list)
     special: list[str] = field(default_factory=list)
     hidden_files: list[str] = field(default_factory=list)
     hidden_folders: list[str] = field(default_factory=list)
 
-    def newest(self) -> int:
-        """Return the latest time of change of a file, in nanoseconds; 0 where there is none."""
-        return max(0, int(self.values[:, CHANGED].max(initial=0)))
-
 
 def look_into(folder: str) -> Seen:
     """Look at a folder; OSError where it may not be listed."""
-    names, found = _read(folder, FIELDS)
-    digest, plain = _digest(names, found)
+    dates = _dates(folder)
+    text, found = _read(folder, FIELDS)
+    digest, plain = _digest(text, found)
+    names = os.fsdecode(text).split("\0") if len(found) else []
+    newest = max(0, int(found[:, 1 + CHANGED].max(initial=0)))
     if plain is None:
-        return Seen(names, found[:, 1:], digest)
-    seen = Seen([], found[:, 1:], digest)
+        return Seen(names, found[:, 1:], Mark(digest, newest, dates))
+    seen = Seen([], found[:, 1:], Mark(digest))
     hidden = (seen.hidden_files, seen.hidden_folders)
     files = []
     for at, (name, kind) in enumerate(zip(names, found[:, 0].tolist(), strict=True)):
@@ -79,27 +95,49 @@ def look_into(folder: str) -> Seen:
         else:
             seen.special.append(name)
     seen.values = seen.values[files]
+    seen.mark = Mark(digest, max(0, int(seen.values[:, CHANGED].max(initial=0))))
     return seen
 
 
-def _read(folder: str, fields: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the names in a folder, sorted, and the ``fields`` of what ``os.stat`` says of each."""
+def _dates(folder: str) -> tuple[int, ...]:
+    """Return ``Mark.dates`` of a folder."""
+    if not dates_folders(folder):
+        return ()
+    status = os.stat(folder)
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _read(
+    folder: str, fields: Sequence[str], known: Sequence[bytes] | None = None
+) -> tuple[bytes, NDArray[np.int64]]:
+    """Return the names in a folder, sorted and joined by zeros, and what ``os.stat`` says of each.
+
+    ``fields``: which of it. ``known``: the names, where they need not be listed.
+    """
     if not BY_FOLDER:
         return _read_slowly(folder, fields)
     here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        names = os.listdir(here)
-        names.sort()
+        if known is None:
+            listed = os.listdir(here)
+            listed.sort()
+            text = os.fsencode("\0".join(listed))
+            known = text.split(b"\0") if listed else []
+        else:
+            text = b"\0".join(known)
+        said = statuses(here, known)
+        if said is not None:
+            return text, said[:, : len(fields)]
         try:
-            found = map(partial(os.stat, dir_fd=here), names)
-            return names, _table(map(attrgetter(*fields), found), len(names), len(fields))
+            found = map(partial(os.stat, dir_fd=here), known)
+            return text, _table(map(attrgetter(*fields), found), len(known), len(fields))
         except (OSError, OverflowError):  # a link to nowhere, a number beyond 63 bits
             return _read_slowly(folder, fields)
     finally:
         os.close(here)
 
 
-def _read_slowly(folder: str, fields: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+def _read_slowly(folder: str, fields: Sequence[str]) -> tuple[bytes, NDArray[np.int64]]:
     """Return what ``_read`` does, asking again what failed."""
     said, rows = attrgetter(*fields), []
     with os.scandir(folder) as entries:
@@ -115,7 +153,8 @@ def _read_slowly(folder: str, fields: Sequence[str]) -> tuple[list[str], NDArray
         except OSError:  # a link in a circle
             is_folder = False
         rows.append([S_IFDIR if is_folder else NOWHERE, *(NOWHERE,) * (len(fields) - 1)])
-    return [entry.name for entry in found], _table(rows, len(found), len(fields))
+    text = os.fsencode("\0".join(entry.name for entry in found))
+    return text, _table(rows, len(found), len(fields))
 
 
 def _table(rows: Iterable[Iterable[int]], count: int, width: int) -> NDArray[np.int64]:
@@ -123,25 +162,23 @@ def _table(rows: Iterable[Iterable[int]], count: int, width: int) -> NDArray[np.
     return flat.reshape(count, width)
 
 
-def _digest(
-    names: Sequence[str], found: NDArray[np.int64]
-) -> tuple[bytes, NDArray[np.bool_] | None]:
+def _digest(text: bytes, found: NDArray[np.int64]) -> tuple[bytes, NDArray[np.bool_] | None]:
     """Return the digest of a folder, and which names are visible files; None where all are.
 
-    The first column of ``found`` becomes the kind of each. Of what is no visible file name and kind
-    count alone: what lies in a folder has a digest of its own.
+    ``text``, ``found``: as of ``_read``; the first column becomes the kind of each. Of what is no
+    visible file name and kind count alone: what lies in a folder has a digest of its own.
     """
-    text = os.fsencode("\0".join(names))
     kinds = found[:, 0]
     kinds[kinds != NOWHERE] &= KIND
     plain = None
     values = found[:, : 1 + DEVICE]  # the device may have another number after each boot
     if (b"\0" + text).find(b"\0.") >= 0 or (kinds != S_IFREG).any():
         plain = kinds == S_IFREG
-        plain[[at for at, name in enumerate(names) if name[0] == "."]] = False
+        names = text.split(b"\0") if len(found) else []
+        plain[[at for at, name in enumerate(names) if name[:1] == b"."]] = False
         values = np.where(plain[:, None], values, NOWHERE)
         values[:, 0] = kinds
-    content = hashlib.blake2b(b"%d %d\0" % (len(names), len(text)), digest_size=16)
+    content = hashlib.blake2b(b"%d %d\0" % (len(found), len(text)), digest_size=16)
     content.update(text)
     content.update(np.ascontiguousarray(values).data)
     return content.digest(), plain
@@ -152,14 +189,19 @@ def circle(status: os.stat_result) -> bytes:
     return CIRCLE + b"%d" % status.st_ino
 
 
-def is_as_it_was(folder: str, digest: bytes) -> bool:
-    """Tell whether ``digest`` is that of a folder: of what it holds, or of one that is not looked
-    into (``UNREADABLE``, ``circle``)."""
+def is_as_it_was(folder: str, mark: Mark, names: Sequence[bytes] | None = None) -> bool:
+    """Tell whether a folder holds what it held when ``mark`` was made of it.
+
+    ``names``: of all that it held then; they are listed again where its dates do not say that they
+    are the same. ``mark`` may be of a folder that is not looked into (``UNREADABLE``, ``circle``).
+    """
     try:
-        if digest.startswith(CIRCLE):
-            return circle(os.stat(folder)) == digest
-        return _digest(*_read(folder, FIELDS[:-1]))[0] == digest
+        if mark.digest.startswith(CIRCLE):
+            return circle(os.stat(folder)) == mark.digest
+        if names is not None and (not mark.dates or _dates(folder) != mark.dates):
+            names = None
+        return _digest(*_read(folder, FIELDS[:-1], names))[0] == mark.digest
     except PermissionError:
-        return digest == UNREADABLE
+        return mark.digest == UNREADABLE
     except OSError:
         return False

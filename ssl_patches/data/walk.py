@@ -36,6 +36,7 @@ from ssl_patches.data.look import (
     NUMBER,
     SIZE,
     UNREADABLE,
+    Mark,
     Seen,
     circle,
     look_into,
@@ -111,14 +112,14 @@ class Walk:
 
     ``huge``: slides and folders of Zarr are images too. After ``runs`` is used up, ``others`` is
     how many visible files are no images, ``aside`` what might be taken for images and is not, and
-    ``looked`` the digest of every folder that was looked at (``look.Seen.digest``), and the latest
-    time at which one of its files was changed.
+    ``looked`` the mark of every folder that was looked at. It has dates where all that the folder
+    holds are images.
     """
 
     def __init__(self, root: str, *, huge: bool = False) -> None:
         self.root, self.huge = root, huge
         self.others, self.aside, self.masked = 0, Aside(), Aside()
-        self.looked: dict[str, tuple[bytes, int]] = {}
+        self.looked: dict[str, Mark] = {}
         self._unknown: dict[str, tuple[int, str]] = {}
         self._without = unreadable_suffixes()
         self._known = frozenset((*SUFFIXES, *HUGE) if huge else SUFFIXES)
@@ -149,7 +150,7 @@ class Walk:
         status = os.stat(here)
         identity = (status.st_dev, status.st_ino)
         if identity in folder.above:  # a symlink to a folder it lies in
-            self.looked[below] = circle(status), 0
+            self.looked[below] = Mark(circle(status))
             return []
         try:
             seen = look_into(here)
@@ -159,9 +160,9 @@ class Walk:
                     f"data.root: {here} may not be listed; make it readable, or give its name a"
                     " leading dot to leave it out"
                 ) from None
-            self.looked[below] = UNREADABLE, 0
+            self.looked[below] = Mark(UNREADABLE)
             return []
-        self.looked[below] = seen.digest, seen.newest()
+        self.looked[below] = seen.mark
         names = {*seen.files, *seen.folders, *seen.special}
         if why is None:
             self._note_hidden(seen, below)
@@ -180,6 +181,8 @@ class Walk:
             else:
                 zarr.append(name)
         images = self._images(seen, below, why)
+        if len(images.names) < len(seen.files):
+            self.looked[below] = replace(seen.mark, dates=())
         for name in zarr:
             images = _with_folder(images, below, name, here)
         return _merged(images, sorted(inside, key=itemgetter(0)))

@@ -28,11 +28,12 @@ from ssl_patches.config.machine import cache_folder
 from ssl_patches.config.outside import read_json
 from ssl_patches.data.index.table import COLUMNS, FileTable
 from ssl_patches.data.left_out import LeftOut
+from ssl_patches.data.look import Mark
 
 if sys.platform == "linux":
     from mmap import MADV_DONTNEED
 
-MAGIC = b"ssl-patches index 2\n"
+MAGIC = b"ssl-patches index 3\n"
 SUFFIX = ".index"
 ALIGNED = 64  # bytes
 
@@ -75,7 +76,10 @@ def keep(table: FileTable, place: Path, key: str) -> KeptTable | None:
         "state": table.state,
         "folders": table.folders,
         "reasons": table.reasons,
-        "looked": table.looked,
+        "looked": {
+            below: mark and [mark.digest.hex(), mark.newest, *mark.dates]
+            for below, mark in table.looked.items()
+        },
         "others": table.others,
         "left": [[each.count, each.what, each.example, each.why, each.fate] for each in table.left],
         "columns": {},
@@ -131,13 +135,17 @@ def open_kept(place: Path | None, key: str) -> KeptTable | None:
         columns,
         head["folders"],
         {int(at): why for at, why in head["reasons"].items()},
-        head["looked"],
+        {below: said and _mark(*said) for below, said in head["looked"].items()},
         head["others"],
         [LeftOut(*each) for each in head["left"]],
         head["state"],
     )
     found.place, found.written, found.whole = place, head["written"], whole
     return found
+
+
+def _mark(digest: str, newest: int, *dates: int) -> Mark:
+    return Mark(bytes.fromhex(digest), newest, dates)
 
 
 def mapped_again(place: Path, written: str) -> KeptTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from ssl_patches.config.keys import key_of
 from ssl_patches.data.index.extents import PART, Names, extents_of
 from ssl_patches.data.index.table import CORRUPT, HUGE, FileTable, Paths
-from ssl_patches.data.look import RACY
+from ssl_patches.data.look import RACY, Mark
 
 
 def with_headers(
@@ -55,21 +56,24 @@ def with_headers(
     looked_at = _believed(table, started, passing)
     state = ""
     if all(looked_at.values()):
-        state = key_of(root=os.path.abspath(table.root), looked=sorted(looked_at.items()))
+        digests = sorted((below, mark.digest.hex()) for below, mark in looked_at.items() if mark)
+        state = key_of(root=os.path.abspath(table.root), looked=digests)
     return FileTable(
         table.root, columns, table.folders, reasons, looked_at, table.others, table.left, state
     )
 
 
-def _believed(table: FileTable, started: int, passing: Sequence[int]) -> dict[str, str]:
-    """Return the digests of folders, "" where a file was changed just before the walk."""
-    found = {}
-    for below, said in table.looked.items():
-        digest, newest = said.split(" ")
-        found[below] = "" if int(newest) > started - RACY else digest
+def _believed(table: FileTable, started: int, passing: Sequence[int]) -> dict[str, Mark | None]:
+    """Return the marks of folders, None where a file was changed just before the walk."""
+    found = dict(table.looked)
+    for below, mark in table.looked.items():
+        if mark is not None and mark.newest > started - RACY:
+            found[below] = None
+        elif mark is not None and max(mark.dates[:2], default=0) > started - RACY:
+            found[below] = replace(mark, dates=())
     folder_of = table.folder_of
     for row in passing:
-        found[table.folders[int(folder_of[row])]] = ""
+        found[table.folders[int(folder_of[row])]] = None
     return found
 
 

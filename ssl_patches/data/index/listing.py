@@ -1,7 +1,8 @@
 """List the images of a folder: from the table that is kept, where nothing changed, or anew.
 
-*Is it still the same?* Every folder below is listed and every file asked for size, number and times
-of change; their digests have to be those of the table (``look.py``). Nothing is opened.
+*Is it still the same?* Every file is asked for size, number and times of change, and every folder
+is listed whose own dates do not say that its names are those of before; their digests have to be
+those of the table (``look.py``, ``unchanged.py``). Nothing is opened.
 
 *Anew* the folder is walked through, and headers are read of those files that are new or were
 written since. A file that changed within ``RACY`` before the walk may change again and look the
@@ -20,7 +21,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -33,12 +34,11 @@ from ssl_patches.config.malloc import give_back_freed_memory
 from ssl_patches.config.plain_text import tell
 from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.formats import unreadable_suffixes
-from ssl_patches.data.index.extents import PART, pool, results_in_order
 from ssl_patches.data.index.kept import KeptTable, keep, open_kept, place_of
 from ssl_patches.data.index.known import with_headers
 from ssl_patches.data.index.table import FileTable
+from ssl_patches.data.index.unchanged import unchanged
 from ssl_patches.data.index.walked import walked
-from ssl_patches.data.look import is_as_it_was
 from ssl_patches.data.suffixes import SUFFIXES, UNREAD
 from ssl_patches.data.tiff import has_tifffile
 
@@ -109,9 +109,7 @@ def list_folder(root: str, *, channels: int) -> FileTable:
 def _listed(root: str, key: str, channels: int) -> FileTable:
     file = place_of(key)
     before = open_kept(file, key)
-    if before is not None and (
-        _told().get(key) == before.written or unchanged(root, before.looked, images=len(before))
-    ):
+    if before is not None and (_told().get(key) == before.written or unchanged(root, before)):
         return before
     started = time.time_ns()
     table, stamps = walked(root)
@@ -125,7 +123,7 @@ def _listed(root: str, key: str, channels: int) -> FileTable:
         with _alone(file) as ours:
             other = open_kept(file, key)
             newer = other is not None and (before is None or other.written != before.written)
-            if newer and other is not None and unchanged(root, other.looked, images=len(other)):
+            if newer and other is not None and unchanged(root, other):
                 return other
             if ours:
                 full = with_headers(table, stamps, other, channels, started)
@@ -159,22 +157,3 @@ def _alone(file: Path) -> Iterator[bool]:
         return
     with locks.locked(file) as ours:
         yield ours
-
-
-def unchanged(root: str, looked: dict[str, str], *, images: int) -> bool:
-    """Tell whether each folder below ``root`` holds what it held when its digest was taken.
-
-    ``looked``: the digests of all of them, "" of those that are not to be believed. A folder that
-    is new is a name more in the one that it lies in. ``images``: how many there are below.
-    """
-    if not looked or not all(looked.values()):
-        return False
-    folders = [(os.path.join(root, below), digest) for below, digest in looked.items()]
-    size = max(1, len(folders) * PART // max(images, 1))
-    parts = (folders[at : at + size] for at in range(0, len(folders), size))
-    with pool(images // 2) as workers:
-        return all(results_in_order(workers, parts, _as_they_were))
-
-
-def _as_they_were(folders: Sequence[tuple[str, str]]) -> bool:
-    return all(is_as_it_was(folder, bytes.fromhex(digest)) for folder, digest in folders)

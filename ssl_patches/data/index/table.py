@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_patches.data.left_out import LeftOut
+from ssl_patches.data.look import Mark
 from ssl_patches.data.suffixes import SUFFIXES, ends_of
 
 BLOCK = 64  # names between two places that are written down
@@ -48,17 +49,16 @@ class FileTable:
     """N files below ``root``, in an order of their own.
 
     ``columns``: the arrays of ``COLUMNS``. ``folders``: "" or with a "/" at the end. ``reasons``:
-    why a file is not read, by number. ``looked``: folder -> digest of what it holds
-    (``look.Seen``), "" where it was changed just before. ``others``, ``left``: as ``walk.Found``.
-    ``state``:
-    of everything here, "" where it is not known or files were just changed.
+    why a file is not read, by number. ``looked``: folder -> what tells it from what it becomes,
+    None where it was changed just before. ``others``, ``left``: as ``walk.Found``. ``state``: of
+    everything here, "" where it is not known or files were just changed.
     """
 
     root: str
     columns: Mapping[str, NDArray[Any]]
     folders: list[str]
     reasons: dict[int, str] = field(default_factory=dict)
-    looked: dict[str, str] = field(default_factory=dict)
+    looked: dict[str, Mark | None] = field(default_factory=dict)
     others: int = 0
     left: list[LeftOut] = field(default_factory=list)
     state: str = ""
@@ -90,20 +90,24 @@ class FileTable:
 
     def base_names(self, begin: int, end: int) -> list[str]:
         """Return the names of files begin..end-1 without their folders."""
+        letters, bounds = self.letters(begin, end)
+        pairs = pairwise(bounds.tolist())
+        if letters.isascii():
+            text = letters.decode("ascii")
+            return [text[one:two] for one, two in pairs]
+        return [os.fsdecode(letters[one:two]) for one, two in pairs]
+
+    def letters(self, begin: int, end: int) -> tuple[bytes, NDArray[np.int64]]:
+        """Return the bytes of all names of files begin..end-1, and the places in them where each
+        begins and the last one ends."""
         if end <= begin:
-            return []
+            return b"", np.zeros(1, np.int64)
         block = begin // BLOCK
         lengths = self.columns["lengths"][block * BLOCK : end].astype(np.int64)
         bounds = np.concatenate([[0], np.cumsum(lengths)]) + int(self.columns["blocks"][block])
         bounds = bounds[begin - block * BLOCK :]
         first = int(bounds[0])
-        piece = self.columns["names"][first : int(bounds[-1])].tobytes()
-        at = (bounds - first).tolist()
-        pairs = pairwise(at)
-        if piece.isascii():
-            text = piece.decode("ascii")
-            return [text[one:two] for one, two in pairs]
-        return [os.fsdecode(piece[one:two]) for one, two in pairs]
+        return self.columns["names"][first : int(bounds[-1])].tobytes(), bounds - first
 
     def runs(self, begin: int, end: int) -> Iterator[tuple[str, int, int]]:
         """Yield (folder, begin, end) of the runs among files begin..end-1."""

@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ssl_patches.config.plain_text import printable
 from ssl_patches.data.beside import beside_arrays, masks_in
 from ssl_patches.data.index.table import FileTable, laid, suffixes_of
 from ssl_patches.data.left_out import LeftOut
-from ssl_patches.data.look import CHANGED, DEVICE, NUMBER, SIZE, VALUES
+from ssl_patches.data.look import CHANGED, DEVICE, NUMBER, SIZE, VALUES, Mark
 from ssl_patches.data.no_images import MASK_NAMES
 from ssl_patches.data.placed import below_of
 from ssl_patches.data.walk import Walk
@@ -56,12 +57,14 @@ def walked(root: str) -> tuple[FileTable, NDArray[np.int64]]:
         "states": np.zeros(len(values), np.uint8),
         "extents": np.zeros((len(values), 2), np.uint32),
     }
-    looked = {below: f"{digest.hex()} {newest}" for below, (digest, newest) in walk.looked.items()}
+    looked: dict[str, Mark | None] = dict(walk.looked)
     table = FileTable(root, columns, list(folders), looked=looked)
     changed = values[:, CHANGED].copy()
     rows, computed = beside_arrays(columns["suffixes"], table.name, walk.aside)
     if rows is not None:
         table, changed = table.take(rows), changed[rows]
+        # their names are not all those of their images
+        table.looked = {below: replace(mark, dates=()) for below, mark in walk.looked.items()}
     table.others = walk.others + computed
     table.left = [*walk.told(), *_masks(table)]
     return table, changed

@@ -12,6 +12,7 @@ from ssl_patches.data.index.kept import keep, open_kept, remember, remembered
 from ssl_patches.data.index.lists import listed_table
 from ssl_patches.data.index.table import COLUMNS, FileTable
 from ssl_patches.data.left_out import LeftOut
+from ssl_patches.data.look import Mark
 
 
 def table(root: Path, names: list[str], **known: object) -> FileTable:
@@ -26,7 +27,14 @@ def table(root: Path, names: list[str], **known: object) -> FileTable:
 @pytest.mark.parametrize("names", [[], ["a/1.png", "a/\udcfe.png", "ä.png", "b/c/x" * 30]])
 def test_what_is_kept_comes_back(tmp_path, names) -> None:
     left = [LeftOut(3, "files", "x.nef", "why")]
-    made = table(tmp_path, names, left=left, looked={"a/": "00ff"}, others=2, state="now")
+    made = table(
+        tmp_path,
+        names,
+        left=left,
+        looked={"a/": Mark(b"\x00\xff", 3, (1, 2, 3)), "b/": None},
+        others=2,
+        state="now",
+    )
     found = keep(made, tmp_path / "kept.index", "key")
     assert found is not None
     assert found.names_between(0, len(found)) == names

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plain_files import FILES
 
-from ssl_patches.data import FolderSource
+from ssl_patches.data import FolderSource, look
 from ssl_patches.data.index import kept, known, listing
 from ssl_patches.data.index.kept import KeptTable
 from ssl_patches.data.index.known import with_headers
@@ -64,7 +64,7 @@ def put(root: Path, path: str, content: bytes) -> None:
 
 
 STEP = st.tuples(
-    st.sampled_from(["write", "write", "remove", "rename", "rewrite", "move folder", "link"]),
+    st.sampled_from("write write remove rename rewrite swap hide rights move link".split()),
     st.sampled_from(FOLDERS),
     st.sampled_from(NAMES),
     st.sampled_from(FOLDERS),
@@ -78,7 +78,7 @@ def change(root: Path, step: tuple[str, str, str, str, bytes]) -> None:
     path, target = root / folder / name, root / other / f"new {name}"
     if how == "write":
         put(root, f"{folder}/{name}" if folder else name, content)
-    elif how == "move folder" and folder and other not in folder and (root / folder).is_dir():
+    elif how == "move" and folder and other not in folder and (root / folder).is_dir():
         shutil.rmtree(root / f"{folder} moved", ignore_errors=True)
         (root / folder).rename(root / f"{folder} moved")
     elif how == "link" and (root / other).is_dir() and folder != other:
@@ -94,22 +94,38 @@ def change(root: Path, step: tuple[str, str, str, str, bytes]) -> None:
             before = path.stat()
             path.write_bytes(bytes(reversed(path.read_bytes())))
             os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        elif how == "swap" and (others := [one for one in path.parent.iterdir() if one != path]):
+            path.replace(path.parent / "aside")
+            others[0].replace(path)
+            (path.parent / "aside").replace(others[0])
+        elif how == "hide":  # a new name, and the folder's date set back
+            before = path.parent.stat()
+            path.with_name(f"0{name}").write_bytes(content)
+            os.utime(path.parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+        elif how == "rights":
+            path.chmod(0o600)
 
 
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(rounds=st.lists(st.lists(STEP, max_size=4), min_size=1, max_size=5))
-def test_after_any_changes_the_kept_table_is_what_a_fresh_listing_gives(tmp_path, rounds) -> None:
+@given(rounds=st.lists(st.lists(STEP, max_size=4), min_size=1, max_size=5), plain=st.booleans())
+def test_after_any_changes_the_kept_table_is_what_a_fresh_listing_gives(
+    tmp_path, rounds, plain
+) -> None:
     root = tmp_path / "root"
     shutil.rmtree(root, ignore_errors=True)
     put(root, "cat/0.png", FILES["rgb.png"])
-    for steps in rounds:
-        for step in steps:
-            change(root, step)
-        time.sleep(0.005)  # a tick of the file system's clock
-        assert what(list_folder(str(root), channels=3)) == fresh(str(root))
-        assert what(list_folder(str(root), channels=3)) == fresh(str(root))
+    with pytest.MonkeyPatch.context() as patched:
+        if plain:  # a file system that dates no folders, a system without statx
+            patched.setattr(look, "dates_folders", lambda _: False)
+            patched.setattr(look, "statuses", lambda *_: None)
+        for steps in rounds:
+            for step in steps:
+                change(root, step)
+            time.sleep(0.005)  # a tick of the file system's clock
+            assert what(list_folder(str(root), channels=3)) == fresh(str(root))
+            assert what(list_folder(str(root), channels=3)) == fresh(str(root))
 
 
 @pytest.mark.parametrize("seed", range(4))
