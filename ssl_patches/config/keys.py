@@ -101,8 +101,23 @@ def content_read(paths: Sequence[str]) -> tuple[str, bool]:
 def _spread(count: int) -> list[int]:
     """Return numbers 0..count-1, all or ``FILES`` of them, in an order that does not favour the
     first ones."""
-    digests = ((hashlib.blake2b(b"%d" % at, digest_size=8).digest(), at) for at in range(count))
-    return [at for _, at in heapq.nsmallest(FILES, digests)]
+    # a limit below which there are about twice as many as are wanted
+    found = _digests(count, min(2**64 - 1, 2**65 * FILES // max(count, 1)))
+    if len(found) < min(count, FILES):
+        found = _digests(count, 2**64 - 1)
+    return [at for _, at in heapq.nsmallest(FILES, found)]
+
+
+def _digests(count: int, most: int) -> list[tuple[bytes, int]]:
+    """Return the digests of numbers 0..count-1 that are at most ``most``, each with its number."""
+    limit, start, found = most.to_bytes(8, "big"), hashlib.blake2b(digest_size=8), []
+    for at in range(count):
+        content = start.copy()
+        content.update(b"%d" % at)
+        digest = content.digest()
+        if digest <= limit:
+            found.append((digest, at))
+    return found
 
 
 def _read(path: str) -> bytes | None:

@@ -72,7 +72,7 @@ def _pngs(begins: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.u
     sure &= (head[:16] == _PNG_BEGIN).all(0) & (head[37:41] == _PIXELS).all(0)
     sure &= _PNG_SORTS[head[24], head[25]]
     sure &= (head[26] == 0) & (head[27] == 0) & (head[28] <= 1)
-    sure &= _crc32(head[12:29]) == _number(head[29:33])
+    sure &= _crc32_of_header(head[12:29]) == _number(head[29:33])
     return np.where(sure[:, None], np.stack([wide, high], 1), 0).astype(np.uint32)
 
 
@@ -88,23 +88,32 @@ _PNG_SORTS = np.zeros((256, 256), bool)
 _PNG_SORTS[tuple(zip(*PNG_MODES, strict=True))] = True
 
 
-def _crc_table() -> NDArray[np.uint32]:
-    found: NDArray[np.uint32] = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        odd = (found & 1) * np.uint32(0xEDB88320)
-        found = (found >> 1 ^ odd).astype(np.uint32)
+HEADER = 17  # bytes of a PNG header that have a checksum
+_ZEROS = crc32(bytes(HEADER))
+
+
+def _crc_parts() -> NDArray[np.uint32]:
+    """Return what each value of each byte of a header changes in the checksum of zeros, (M, 256).
+
+    A checksum of so many bytes is the exclusive or of what each of them changes.
+    """
+    found = np.zeros((HEADER, 256), np.uint32)
+    for place in range(HEADER):
+        for bit in range(8):
+            content = bytearray(HEADER)
+            content[place] = value = 1 << bit
+            found[place, value : 2 * value] = found[place, :value] ^ (crc32(content) ^ _ZEROS)
     return found
 
 
-_CRC = _crc_table()
+_PARTS = _crc_parts().reshape(-1)
+_ROWS = 256 * np.arange(HEADER, dtype=np.int64)[:, None]
 
 
-def _crc32(columns: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Return ``zlib.crc32`` of the bytes (M, N) of N files."""
-    found = np.full(columns.shape[1], 0xFFFFFFFF, np.uint32)
-    for column in columns:
-        found = _CRC[(found ^ column) & 0xFF] ^ found >> 8
-    return ~found
+def _crc32_of_header(columns: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Return ``zlib.crc32`` of the bytes (``HEADER``, N) of N files."""
+    found: NDArray[np.uint32] = np.bitwise_xor.reduce(_PARTS.take(columns + _ROWS), axis=0)
+    return found ^ np.uint32(_ZEROS)
 
 
 def _jpeg(begin: bytes) -> tuple[int, int] | None:

@@ -108,29 +108,27 @@ def _dates(folder: str) -> tuple[int, ...]:
 
 
 def _read(
-    folder: str, fields: Sequence[str], known: Sequence[bytes] | None = None
+    folder: str, fields: Sequence[str], text: bytes | None = None
 ) -> tuple[bytes, NDArray[np.int64]]:
     """Return the names in a folder, sorted and joined by zeros, and what ``os.stat`` says of each.
 
-    ``fields``: which of it. ``known``: the names, where they need not be listed.
+    ``fields``: which of it. ``text``: the names, joined so, where they need not be listed.
     """
     if not BY_FOLDER:
         return _read_slowly(folder, fields)
     here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if known is None:
+        if text is None:
             listed = os.listdir(here)
             listed.sort()
             text = os.fsencode("\0".join(listed))
-            known = text.split(b"\0") if listed else []
-        else:
-            text = b"\0".join(known)
-        said = statuses(here, known)
+        names = text.split(b"\0") if text else []
+        said = statuses(here, names)
         if said is not None:
             return text, said[:, : len(fields)]
         try:
-            found = map(partial(os.stat, dir_fd=here), known)
-            return text, _table(map(attrgetter(*fields), found), len(known), len(fields))
+            found = map(partial(os.stat, dir_fd=here), names)
+            return text, _table(map(attrgetter(*fields), found), len(names), len(fields))
         except (OSError, OverflowError):  # a link to nowhere, a number beyond 63 bits
             return _read_slowly(folder, fields)
     finally:
@@ -189,11 +187,12 @@ def circle(status: os.stat_result) -> bytes:
     return CIRCLE + b"%d" % status.st_ino
 
 
-def is_as_it_was(folder: str, mark: Mark, names: Sequence[bytes] | None = None) -> bool:
+def is_as_it_was(folder: str, mark: Mark, names: bytes | None = None) -> bool:
     """Tell whether a folder holds what it held when ``mark`` was made of it.
 
-    ``names``: of all that it held then; they are listed again where its dates do not say that they
-    are the same. ``mark`` may be of a folder that is not looked into (``UNREADABLE``, ``circle``).
+    ``names``: of all that it held then, sorted and joined by zeros; they are listed again where its
+    dates do not say that they are the same. ``mark`` may be of a folder that is not looked into
+    (``UNREADABLE``, ``circle``).
     """
     try:
         if mark.digest.startswith(CIRCLE):

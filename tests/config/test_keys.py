@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
@@ -90,3 +91,11 @@ def test_of_many_files_as_many_are_read_as_is_allowed(tmp_path: Path, monkeypatc
     monkeypatch.setattr(keys, "BYTES", 3)
     content_of(paths)
     assert len(asked) == 17
+
+
+@pytest.mark.parametrize("files", [1, 4, 50])
+def test_the_files_that_are_read_are_those_of_the_least_digests(monkeypatch, files) -> None:
+    monkeypatch.setattr(keys, "FILES", files)
+    for count in (*range(30), 200, 1000, 1001):
+        digests = [(hashlib.blake2b(b"%d" % at, digest_size=8).digest(), at) for at in range(count)]
+        assert keys._spread(count) == [at for _, at in sorted(digests)[:files]]

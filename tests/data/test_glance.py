@@ -11,7 +11,7 @@ from PIL import Image
 from plain_files import FILES
 
 from ssl_patches.data.damage import UnreadableImage
-from ssl_patches.data.glance import BEGIN, glance, glances
+from ssl_patches.data.glance import BEGIN, HEADER, _crc32_of_header, glance, glances
 from ssl_patches.data.headers import header
 
 PLAIN = {name for name in FILES if name.endswith((".jpg", ".png"))}
@@ -82,3 +82,9 @@ def test_pixels_that_another_program_forbids_are_left_to_pillow(monkeypatch) -> 
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 37 * 23 - 1)
     assert glance(FILES["rgb.png"]) is None
     assert together([FILES["rgb.png"][:BEGIN]]) == [(0, 0)]
+
+
+def test_the_checksum_of_many_headers_is_that_of_zlib() -> None:
+    drawn = np.random.default_rng(0).integers(0, 256, (HEADER, 500), np.uint8)
+    wanted = [crc32(bytes(each)) for each in drawn.T]
+    assert _crc32_of_header(drawn).tolist() == wanted

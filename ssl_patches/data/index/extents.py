@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -143,7 +144,6 @@ def _some(files: Names, wanted: Sequence[int]) -> Iterator[tuple[str, str]]:
 def _at_a_glance(folder: str, names: Sequence[str], ordinary: bool) -> NDArray[np.uint32]:
     """Return what ``glances`` says of the files of a folder, (N, 2); 0, 0 where it is not sure."""
     found = np.zeros((len(names), 2), np.uint32)
-    begins = np.empty((min(len(names), TOGETHER), BEGIN), np.uint8)
     try:
         here = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY) if BY_FOLDER else None
     except OSError:
@@ -155,7 +155,7 @@ def _at_a_glance(folder: str, names: Sequence[str], ordinary: bool) -> NDArray[n
                 some = [name if _is_regular(folder, name) else "" for name in some]
             if here is None:
                 some = [name and os.path.join(folder, name) for name in some]
-            found[at : at + TOGETHER] = glances(begins[: len(some)], _read(some, begins, here))
+            found[at : at + TOGETHER] = glances(_room.begins[: len(some)], _read(some, here))
     finally:
         if here is not None:
             os.close(here)
@@ -170,15 +170,27 @@ def _is_regular(folder: str, name: str) -> bool:
     return True
 
 
-def _read(names: Sequence[str], begins: NDArray[np.uint8], here: int | None) -> NDArray[np.int64]:
-    """Read the beginnings of files, and return how many bytes those are; 0 where it cannot be."""
+class _Room(threading.local):
+    """Where the beginnings of files are read to, in each thread another place."""
+
+    def __init__(self) -> None:
+        self.begins = np.empty((TOGETHER, BEGIN), np.uint8)
+        self.rows = [(memoryview(row),) for row in self.begins]
+
+
+_room = _Room()
+
+
+def _read(names: Sequence[str], here: int | None) -> NDArray[np.int64]:
+    """Read the beginnings of files into the room of this thread, and return how many bytes those
+    are; 0 where a file cannot be read."""
     lengths = []
-    for name, row in zip(names, begins, strict=False):
-        begin, length = memoryview(row), 0
+    for name, row in zip(names, _room.rows, strict=False):
+        length = 0
         try:
             file = os.open(name, OPENING, dir_fd=here)
             try:
-                length = _read_into(file, (begin,))
+                length = _read_into(file, row)
             finally:
                 os.close(file)
         except OSError:

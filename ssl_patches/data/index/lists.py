@@ -22,7 +22,7 @@ def listed_table(names: Sequence[str], root: str, *, channels: int) -> FileTable
     folder_of = [
         folders.setdefault(name[:cut], len(folders)) for name, cut in zip(names, cuts, strict=True)
     ]
-    encoded = [os.fsencode(name[cut:]) for name, cut in zip(names, cuts, strict=True)]
+    encoded = [os.fsencode(f"{name[cut:]}\0") for name, cut in zip(names, cuts, strict=True)]
     lengths = np.array([len(each) for each in encoded], np.int64)
     columns = laid(
         np.frombuffer(b"".join(encoded), np.uint8), lengths, np.array(folder_of, np.int64)

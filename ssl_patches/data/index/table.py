@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, overload
 
 import numpy as np
@@ -40,8 +39,9 @@ COLUMNS: dict[str, str] = {
     "numbers": "i8",
     "devices": "i8",
 }
-"""Array -> its type. ``names`` are bytes of all names; of every ``BLOCK``-th its place is in
-``blocks``. A run is of files of one folder that follow each other."""
+"""Array -> its type. ``names`` are bytes of all names, each with a zero at its end, and ``lengths``
+say how many those are; of every ``BLOCK``-th its place is in ``blocks``. A run is of files of one
+folder that follow each other."""
 
 
 @dataclass(eq=False)
@@ -77,10 +77,7 @@ class FileTable:
 
     def name(self, at: int) -> str:
         """Return the name of a file, its path below ``root``."""
-        block = at // BLOCK
-        lengths = self.columns["lengths"][block * BLOCK : at + 1]
-        end = int(self.columns["blocks"][block]) + int(lengths.sum(dtype=np.int64))
-        name = self.columns["names"][end - int(lengths[-1]) : end].tobytes()
+        name = self.letters(at, at + 1)
         run = int(np.searchsorted(self.columns["run_first"], at, "right")) - 1
         return self.folders[int(self.columns["run_folder"][run])] + os.fsdecode(name)
 
@@ -90,24 +87,19 @@ class FileTable:
 
     def base_names(self, begin: int, end: int) -> list[str]:
         """Return the names of files begin..end-1 without their folders."""
-        letters, bounds = self.letters(begin, end)
-        pairs = pairwise(bounds.tolist())
-        if letters.isascii():
-            text = letters.decode("ascii")
-            return [text[one:two] for one, two in pairs]
-        return [os.fsdecode(letters[one:two]) for one, two in pairs]
+        return os.fsdecode(self.letters(begin, end)).split("\0") if end > begin else []
 
-    def letters(self, begin: int, end: int) -> tuple[bytes, NDArray[np.int64]]:
-        """Return the bytes of all names of files begin..end-1, and the places in them where each
-        begins and the last one ends."""
-        if end <= begin:
-            return b"", np.zeros(1, np.int64)
-        block = begin // BLOCK
-        lengths = self.columns["lengths"][block * BLOCK : end].astype(np.int64)
-        bounds = np.concatenate([[0], np.cumsum(lengths)]) + int(self.columns["blocks"][block])
-        bounds = bounds[begin - block * BLOCK :]
-        first = int(bounds[0])
-        return self.columns["names"][first : int(bounds[-1])].tobytes(), bounds - first
+    def letters(self, begin: int, end: int) -> bytes:
+        """Return the names of files begin..end-1 as bytes with zeros between them."""
+        return self.columns["names"][self._place(begin) : self._place(end) - 1].tobytes()
+
+    def _place(self, at: int) -> int:
+        """Return where the name of a file begins among all."""
+        if at >= len(self):
+            return len(self.columns["names"])
+        block = at // BLOCK
+        before = self.columns["lengths"][block * BLOCK : at].sum(dtype=np.int64)
+        return int(self.columns["blocks"][block]) + int(before)
 
     def runs(self, begin: int, end: int) -> Iterator[tuple[str, int, int]]:
         """Yield (folder, begin, end) of the runs among files begin..end-1."""
@@ -151,8 +143,8 @@ def laid(
 ) -> dict[str, NDArray[Any]]:
     """Return the columns that find a name.
 
-    ``names``: bytes of all, one after the other; ``lengths`` (N,): of each, in bytes; ``folder_of``
-    (N,): the number of the folder of each.
+    ``names``: bytes of all, each with a zero at its end; ``lengths`` (N,): how many of each;
+    ``folder_of`` (N,): the number of the folder of each.
     """
     begins = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[:-1]
     first = np.flatnonzero(np.diff(folder_of, prepend=-1))

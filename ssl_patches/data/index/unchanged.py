@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ssl_patches.data.index.extents import pool, results_in_order
 from ssl_patches.data.index.table import FileTable
@@ -21,19 +17,12 @@ PART = 8192  # files of a task
 class _Folder:
     """A folder that is to be looked at again.
 
-    ``letters``, ``bounds``: its names as ``FileTable.letters``, where they may be believed.
+    ``names``: those that were in it, as ``FileTable.letters``; None: they have to be listed.
     """
 
     path: str
     mark: Mark
-    letters: bytes
-    bounds: NDArray[np.int64] | None
-
-    def names(self) -> list[bytes] | None:
-        """Return the names that were in it; None: they have to be listed."""
-        if self.bounds is None:
-            return None
-        return [self.letters[one:two] for one, two in pairwise(self.bounds.tolist())]
+    names: bytes | None
 
 
 def unchanged(root: str, table: FileTable) -> bool:
@@ -57,8 +46,8 @@ def _parts(root: str, table: FileTable) -> Iterator[list[_Folder]]:
         if mark is None:
             continue
         begin, end = runs.get(below, (0, 0))
-        letters, bounds = table.letters(begin, end) if mark.dates else (b"", None)
-        part.append(_Folder(os.path.join(root, below), mark, letters, bounds))
+        names = table.letters(begin, end) if mark.dates and end > begin else None
+        part.append(_Folder(os.path.join(root, below), mark, names))
         files += end - begin + 1
         if files >= PART:
             yield part
@@ -67,4 +56,4 @@ def _parts(root: str, table: FileTable) -> Iterator[list[_Folder]]:
 
 
 def _as_they_were(folders: Sequence[_Folder]) -> bool:
-    return all(is_as_it_was(each.path, each.mark, each.names()) for each in folders)
+    return all(is_as_it_was(each.path, each.mark, each.names) for each in folders)

@@ -33,7 +33,8 @@ def walked(root: str) -> tuple[FileTable, NDArray[np.int64]]:
     with bar:
         for run in walk.runs():
             text = os.fsencode("\0".join(run.names))
-            letters, lengths = _lengths(text)
+            letters = np.frombuffer(text + b"\0", np.uint8)
+            lengths = np.diff(np.flatnonzero(letters == 0), prepend=-1)
             number = folders.setdefault(run.below, len(folders))
             parts["names"].append(letters)
             parts["length"].append(lengths)
@@ -78,13 +79,6 @@ def _joined(parts: list[NDArray[Any]], shape: tuple[int, ...]) -> NDArray[Any]:
     found = np.concatenate(parts) if parts else np.zeros(shape, np.int64)
     parts.clear()
     return found
-
-
-def _lengths(text: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return the letters of names that are joined by zeros, without those, and their lengths."""
-    letters = np.frombuffer(text + b"\0", np.uint8)
-    ends = np.flatnonzero(letters == 0)
-    return letters[letters != 0], np.diff(ends, prepend=-1) - 1
 
 
 def _places(below: str, names: Sequence[bytes]) -> NDArray[np.uint8]:
