@@ -31,6 +31,7 @@ from ssl_patches.data.formats import ANY_CHANNELS
 from ssl_patches.data.index import kept
 from ssl_patches.data.index.extents import PART, by_folder, extents_of
 from ssl_patches.data.index.table import CORRUPT, HUGE, OK, SOME, FileTable, Paths
+from ssl_patches.data.look import sizes_and_times
 from ssl_patches.data.remarks import MANY_FRAMES, of_listed
 from ssl_patches.data.source import Request, StoredSource
 from ssl_patches.data.suffixes import SUFFIXES
@@ -163,6 +164,17 @@ class FileSource(StoredSource):
     def hash_names(self) -> str:
         """Return the sha256 of names and sizes, kept with the table where that is known."""
         return self._hashes()["names"]
+
+    def hash_state(self) -> str:
+        """Return ``keys.files_state`` of the files, which are asked a folder at a time."""
+        content = hashlib.sha256()
+        for begin in range(0, len(self.paths), SOME):
+            for folder, names in self.paths.by_folder(begin, begin + SOME):
+                here = os.path.join(os.path.abspath(folder), "")
+                told = zip(names, sizes_and_times(here, names), strict=True)
+                lines = (f"{here}{name}\0{said}\n" for name, said in told)
+                content.update(os.fsencode("".join(lines)))
+        return content.hexdigest()
 
     def hash_content(self) -> str:
         """Return the hash of what the files hold, kept with the table where that is known."""

@@ -393,7 +393,7 @@ class StoredSource(ImageSource):
             return ""
         return key_of(
             names=self._names,
-            files=files_state(self._files),
+            files=self.hash_state(),
             read_as=self._read_as,
             decoders=DECODERS,
             labels=self.label_key(),
@@ -408,6 +408,10 @@ class StoredSource(ImageSource):
     def hash_names(self) -> str:
         """Return the sha256 of what decides the images, where ``identity`` was not given."""
         return ""
+
+    def hash_state(self) -> str:
+        """Return ``keys.files_state`` of the files."""
+        return files_state(self._files)
 
     def hash_content(self) -> str:
         """Return a hash of what the files hold."""

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plain_files import FILES
 
+from ssl_patches.config.keys import files_state
 from ssl_patches.data import FolderSource, ManifestSource
 from ssl_patches.data.files import read_skip, write_quarantine
 
@@ -106,3 +108,27 @@ def test_a_pipe_is_no_list(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "list.csv")
     with pytest.raises(ValueError, match="no ordinary file"):
         read_skip(str(tmp_path / "list.csv"), ["a.png"], where="x")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_files_that_are_asked_a_folder_at_a_time_have_the_state_of_each(
+    tmp_path, monkeypatch, gone
+) -> None:
+    names = ["b/1.png", "a/ä.png", "b/\udcff.png", "2.png", "b/c/../3.png", "../root/4.png"]
+    root = tmp_path / "root"
+    (root / "b" / "c").mkdir(parents=True)
+    (root / "a").mkdir()
+    for name in names:
+        (root / name).write_bytes(FILES["rgb.png"])
+    listed = "\n".join(name for name in names if name.isprintable())
+    (tmp_path / "list.txt").write_text(listed, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    found = [
+        ManifestSource(path="list.txt", root="root", split=split, image_size=8)
+        for split in ("train", "val")
+    ] + [FolderSource(root="root", split=split, image_size=8) for split in ("train", "val")]
+    if gone:
+        (root / "2.png").unlink()
+        (root / "b" / "1.png").write_bytes(FILES["grey.png"])
+    for source in found:
+        assert source.hash_state() == files_state(source.paths)
