@@ -174,7 +174,7 @@ class _Room(threading.local):
     """Where the beginnings of files are read to, in each thread another place."""
 
     def __init__(self) -> None:
-        self.begins = np.empty((TOGETHER, BEGIN), np.uint8)
+        self.begins: NDArray[np.uint8] = np.empty((TOGETHER, BEGIN), np.uint8)
         self.rows = [(memoryview(row),) for row in self.begins]
 
 
