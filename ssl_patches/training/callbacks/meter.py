@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 import lightning as L
@@ -17,6 +18,8 @@ from ssl_patches.config.plain_text import tell
 from ssl_patches.training.callbacks.observer import Observer
 from ssl_patches.training.pretrainer import Pretrainer, step_ended
 from ssl_patches.training.rows import Rows
+
+RECENT = 60.0  # seconds of which the rate that is printed is the mean
 
 
 class Meter(Observer):
@@ -33,10 +36,12 @@ class Meter(Observer):
         self._ended = self._busy = self._waited = 0.0
         self._first_step, self._seen_step, self._spoke = 0, 0, 0.0
         self._bar: tqdm | None = None
+        self._recent: deque[tuple[float, int]] = deque()  # (seconds of work, step), oldest first
 
     def on_train_start(self, trainer: L.Trainer, module: Pretrainer) -> None:
         """Start the clocks, and the progress bar where somebody looks."""
         self._first_step = self._seen_step = trainer.global_step
+        self._recent = deque([(self._busy + self._waited, trainer.global_step)])
         self._ended = self._spoke = time.monotonic()
         if trainer.is_global_zero:  # two that write one file at once would leave half of it
             self.rows.drop_after(trainer.global_step)
@@ -89,6 +94,9 @@ class Meter(Observer):
         self.images_per_second = (step - self._first_step) * per_step / elapsed
         self.wait = self._waited / elapsed
         self._seen_step = step
+        while len(self._recent) > 1 and elapsed - self._recent[1][0] >= RECENT:
+            self._recent.popleft()
+        self._recent.append((elapsed, step))
         means = {
             key: trainer.strategy.reduce(value.clone(), reduce_op="mean")
             for key, value in module.metrics.items()
@@ -111,7 +119,8 @@ class Meter(Observer):
 
     def _print(self, module: Pretrainer, values: dict[str, float], step: int) -> None:
         said = " ".join(f"{key} {value:.3g}" for key, value in values.items())
-        speed = f"{self.images_per_second:.0f} images/s, waiting for data {100 * self.wait:.0f} %"
+        rate = module.batch_size / self._per_step()
+        speed = f"{rate:.0f} images/s, waiting for data {100 * self.wait:.0f} %"
         if self._bar is not None:
             self._bar.set_postfix_str(f"{said}, {speed}")
         elif time.monotonic() - self._spoke > 15 or step == module.steps:
@@ -123,7 +132,12 @@ class Meter(Observer):
             )
 
     def _left(self, module: Pretrainer, step: int) -> float:
-        """Seconds until the budget is used, at the rate so far."""
+        """Seconds until the budget is used, at the recent rate."""
         if module.steps is None:
             return (module.seconds or 0.0) - module.seconds_spent()
-        return (module.steps - step) * (self._busy + self._waited) / max(1, step - self._first_step)
+        return (module.steps - step) * self._per_step()
+
+    def _per_step(self) -> float:
+        """Seconds that a step took in the last ``RECENT`` seconds or more."""
+        (before, first), (now, last) = self._recent[0], self._recent[-1]
+        return max(now - before, 1e-9) / max(1, last - first)

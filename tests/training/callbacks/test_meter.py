@@ -53,6 +53,34 @@ def test_rows_speed_and_waiting(tmp_path, monkeypatch, capsys) -> None:
     assert "100 %  step 6  loss 2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, 20), (20, 1)])
+def test_the_time_left_follows_what_the_machine_does_now(
+    tmp_path, monkeypatch, capsys, before, after
+) -> None:
+    """Other work on the cores begins or ends half way."""
+    now = [0.0]
+    monkeypatch.setattr(meters.time, "monotonic", lambda: now[0])
+    module = SimpleNamespace(
+        steps=1000,
+        batch_size=10,
+        metrics={},
+        seconds_spent=lambda: now[0],
+        progress=lambda: 0.5,
+        seconds=None,
+    )
+    run, meter = trainer(), Meter(tmp_path / "metrics.csv", every=1, flops_per_image=3.0)
+    meter.on_train_start(run, module)
+    for step in range(500):
+        meter.on_train_batch_start(run, module, None, step)
+        now[0] += before if step < 400 else after
+        run.global_step += 1
+        meter.on_train_batch_end(run, module, None, None, step)
+    line = capsys.readouterr().err.splitlines()[-1]
+    said = float(line.split()[-3])
+    assert said == pytest.approx(500 * after, rel=0.25)
+    assert f"{10 / after:.0f} images/s" in line
+
+
 def test_only_the_first_process_touches_the_file(tmp_path) -> None:
     path = tmp_path / "metrics.csv"
     path.write_text("step,loss\n1,2.0\n2,2.0\n")
