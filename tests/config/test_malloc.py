@@ -45,6 +45,7 @@ def faults(found: object) -> None:
         found.put(min(each))  # a busy system may take pages back at any moment
 
 
+@pytest.mark.slow  # a process that loads torch
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc")
 def test_large_blocks_are_fetched_once():
     plain, kept = found_by(faults, 2)
@@ -67,6 +68,7 @@ def resident(found: object) -> None:
     found.put((held, freed, now()))
 
 
+@pytest.mark.slow  # a process that loads torch
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc")
 def test_what_was_kept_is_given_back_when_it_is_asked_for():
     ((held, freed, back),) = found_by(resident, 1)

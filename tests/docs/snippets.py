@@ -113,6 +113,8 @@ def tiny(words: list[str], *, costly: bool = False) -> list[str]:
         extra = [word for word in extra if not word.startswith("data.")]
     if not costly and any(map(COSTLY.fullmatch, words)):
         extra += CHEAP
+    if not costly and "formats=[timm,onnx,torch_export]" in words:
+        extra.append("formats=[timm,onnx]")  # tests/export/test_write.py has all
     if "probes=[label_efficiency]" in words:
         extra += FEW
     if words[0] == "study" and not any(word.startswith("task=") for word in words):

@@ -95,6 +95,7 @@ def test_ctrl_c_stops_after_the_step_and_the_same_command_goes_on(
     assert steps == [(seed, step) for seed in (0, 1) for step in range(4)]  # no step twice
 
 
+@pytest.mark.slow  # a process; tests/training/test_run.py kills a run in every test of a push
 def test_a_killed_study_goes_on_from_the_checkpoint_and_a_finished_cell_is_left_alone(
     tiny_study, quick_end, capsys
 ):

@@ -56,6 +56,7 @@ import matplotlib, scipy, transformers.utils, wandb
 """
 
 
+@pytest.mark.slow  # a process that loads everything
 def test_a_pretraining_starts_without_what_torchmetrics_brings():
     done = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
