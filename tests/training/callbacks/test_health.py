@@ -95,7 +95,7 @@ def test_weights_are_equal_bit_for_bit_with_and_without_observers(
     ).read_text().count("\n")
 
 
-@pytest.mark.slow  # the comparison above is made in every test of a push; this shows that it can fail
+@pytest.mark.slow  # shows that the comparison above can fail
 def test_an_observer_that_looks_in_place_would_be_caught(only_training, tmp_path, monkeypatch):
     """The same comparison fails when observers are given what trains instead of a copy (BatchNorm
     is calibrated)."""
