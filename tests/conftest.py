@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from small import SMALL
 
 from ssl_patches.cli import main
@@ -72,6 +73,15 @@ def trained_run(made_once) -> Path:
             assert main(["pretrain", *SMALL, *words, "callbacks=none", f"run_dir={run_dir}"]) == 0
 
     return made_once("trained", make)
+
+
+@pytest.fixture(scope="session")
+def small_photographs(tmp_path_factory) -> Path:
+    """A folder of forty small images of one colour each; never write into it."""
+    root = tmp_path_factory.mktemp("images")
+    for at in range(40):
+        Image.new("RGB", (80, 70), (at, at, at)).save(root / f"{at}.png")
+    return root
 
 
 @pytest.fixture

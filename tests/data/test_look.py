@@ -26,16 +26,21 @@ def written(path):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+CHANGES = [
+    lambda at: (at / "c.png").write_bytes(b""),
+    lambda at: (at / "b.png").unlink(),
+    lambda at: (at / "b.png").rename(at / "c.png"),
+    lambda at: (at / "a.png").replace(at / "b.png"),
+    lambda at: (at / "b.png").write_bytes(b"12345"),
+    lambda at: written(at / "b.png"),
+    lambda at: (at / "new").mkdir(),
+]
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        lambda at: (at / "c.png").write_bytes(b""),
-        lambda at: (at / "b.png").unlink(),
-        lambda at: (at / "b.png").rename(at / "c.png"),
-        lambda at: (at / "a.png").replace(at / "b.png"),
-        lambda at: (at / "b.png").write_bytes(b"12345"),
-        lambda at: written(at / "b.png"),
-        lambda at: (at / "new").mkdir(),
+        *CHANGES,
         lambda at: (at / "sub").rename(at / ".sub"),
         lambda at: (at / "gone").write_bytes(b"1234"),
         lambda at: os.mkfifo(at / "pipe.png"),
@@ -53,13 +58,7 @@ def test_whatever_changes_is_seen(folder, change):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda at: (at / "c.png").write_bytes(b""),
-        lambda at: (at / "b.png").unlink(),
-        lambda at: (at / "b.png").rename(at / "c.png"),
-        lambda at: (at / "a.png").replace(at / "b.png"),
-        lambda at: (at / "b.png").write_bytes(b"12345"),
-        lambda at: written(at / "b.png"),
-        lambda at: (at / "new").mkdir(),
+        *CHANGES,
         lambda at: (at / ".hidden.png").write_bytes(b""),
         lambda at: (at / "z.png").symlink_to("gone"),
     ],

@@ -5,22 +5,10 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-import numpy as np
-import pytest
-from PIL import Image
-
 from ssl_patches.studies import design, planning
 from ssl_patches.studies.advised import Advice
 from ssl_patches.studies.jobs import Job
 from ssl_patches.training.request import request_run
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("images")
-    for at in range(40):
-        Image.fromarray(np.full((70, 80, 3), at, np.uint8)).save(root / f"{at}.png")
-    return root
 
 
 def jobs_of(out: Path, *words: str, advice: Advice | None) -> list[Job]:
@@ -33,21 +21,23 @@ WORDS = ("task=jigsaw,agree", "seed=0,1", "data=folder", "budget.images=64")
 PLAIN = ("data.batch_size=8",)  # as few as there are images
 
 
-def test_each_run_is_that_of_pretrain(folder: Path, tmp_path: Path) -> None:
-    jobs = jobs_of(tmp_path, *WORDS, f"data.root={folder}", advice=Advice())
+def test_each_run_is_that_of_pretrain(small_photographs: Path, tmp_path: Path) -> None:
+    jobs = jobs_of(tmp_path, *WORDS, f"data.root={small_photographs}", advice=Advice())
     assert len(jobs) == 4
     for job in jobs:
         task, seed = job.name.split("-seed")
-        words = [f"task={task}", f"seed={seed}", *WORDS[2:], f"data.root={folder}"]
+        words = [f"task={task}", f"seed={seed}", *WORDS[2:], f"data.root={small_photographs}"]
         only = [f"budget.{key}=null" for key in ("epochs", "flops", "seconds")]
         assert job.cfg == request_run([*words, *only], config_dirs=())[0]
         shown = shlex.split(job.command)[2:]
         assert request_run(shown, config_dirs=())[0] == job.cfg  # what is shown does the same
 
 
-def test_what_is_chosen_is_said_once_for_all_that_have_it(folder: Path, tmp_path: Path) -> None:
+def test_what_is_chosen_is_said_once_for_all_that_have_it(
+    small_photographs: Path, tmp_path: Path
+) -> None:
     advice, said = Advice(), []
-    jobs_of(tmp_path, *WORDS, f"data.root={folder}", advice=advice)
+    jobs_of(tmp_path, *WORDS, f"data.root={small_photographs}", advice=advice)
     advice.tell(said.append)
     assert [line.partition(" on these")[0] for line in said] == [
         "chosen for jigsaw-seed0, jigsaw-seed1",
@@ -56,8 +46,10 @@ def test_what_is_chosen_is_said_once_for_all_that_have_it(folder: Path, tmp_path
     assert "encoder=vit_tiny_6" in said[0]
 
 
-def test_a_sweep_that_was_begun_without_goes_on_without(folder: Path, tmp_path: Path) -> None:
-    words = (*WORDS, *PLAIN, f"data.root={folder}")
+def test_a_sweep_that_was_begun_without_goes_on_without(
+    small_photographs: Path, tmp_path: Path
+) -> None:
+    words = (*WORDS, *PLAIN, f"data.root={small_photographs}")
     before = jobs_of(tmp_path, *words, advice=None)
     Path(tmp_path, before[0].place).mkdir()
     now = jobs_of(tmp_path, *words, advice=Advice())

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from ssl_patches import config
 from ssl_patches.config import mixture
@@ -16,25 +14,16 @@ from ssl_patches.config.schema import PRETRAIN, SUPPLIED
 from ssl_patches.training.request import request_run
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty small photographs."""
-    root = tmp_path_factory.mktemp("images")
-    for at in range(40):
-        Image.fromarray(np.full((70, 80, 3), at, np.uint8)).save(root / f"{at}.png")
-    return root
-
-
-def test_a_folder_alone_is_enough(folder: Path) -> None:
-    cfg, said = request_run(["data=folder", f"data.root={folder}"], config_dirs=())
+def test_a_folder_alone_is_enough(small_photographs: Path) -> None:
+    cfg, said = request_run(["data=folder", f"data.root={small_photographs}"], config_dirs=())
     assert cfg["task"]["_target_"].endswith("Agree")
     assert cfg["data"]["batch_size"] == 8
     assert "experiment=few_images" in said
     assert "data.batch_size=8" in said
 
 
-def test_what_is_typed_wins(folder: Path) -> None:
-    words = ["data=folder", f"data.root={folder}", "task=jigsaw", "data.batch_size=4"]
+def test_what_is_typed_wins(small_photographs: Path) -> None:
+    words = ["data=folder", f"data.root={small_photographs}", "task=jigsaw", "data.batch_size=4"]
     cfg, said = request_run(words, config_dirs=())
     assert cfg["task"]["_target_"].endswith("Jigsaw")
     assert cfg["data"]["batch_size"] == 4
@@ -43,9 +32,11 @@ def test_what_is_typed_wins(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("chosen", [True, False])
-def test_a_resumed_run_keeps_what_it_began_with(folder: Path, tmp_path: Path, chosen: bool) -> None:
+def test_a_resumed_run_keeps_what_it_began_with(
+    small_photographs: Path, tmp_path: Path, chosen: bool
+) -> None:
     """Also a run of before there were choices."""
-    words = ["data=folder", f"data.root={folder}", "task=relative", "data.batch_size=8"]
+    words = ["data=folder", f"data.root={small_photographs}", "task=relative", "data.batch_size=8"]
     words += [f"run_dir={tmp_path}"]
     begun, _ = request_run(words, config_dirs=())
     if not chosen:
