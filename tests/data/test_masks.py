@@ -1,14 +1,12 @@
 """Images with masks."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from ssl_patches.data import EmbeddedSource, FolderSource, MaskFolder, WithMasks
-from ssl_patches.data.masks import HasMasks, found_ids, ids_of
+from ssl_patches.data.masks import HasMasks
 from ssl_patches.data.module import ordered_loader
 
 WIDE = (60, 40)  # width, height
@@ -120,12 +118,6 @@ def test_bad_pairs_are_refused_by_name(tmp_path):
         folder(tmp_path)
 
 
-def test_a_coloured_mask_is_refused_rather_than_read_as_grey(tmp_path):
-    write(tmp_path, mode="RGB")
-    with pytest.raises(ValueError, match="colours, not class ids"):
-        ids_of(str(tmp_path / "train" / "masks" / "a.png"))
-
-
 @pytest.mark.parametrize(
     ("key", "value"), [("split", "test"), ("held_out", "train"), ("channels", 4), ("objects", [6])]
 )
@@ -167,23 +159,6 @@ def test_a_source_without_masks_is_refused(tmp_path):
                 root=str(tmp_path / "train" / "images"), split="train", image_size=20, load_size=20
             )
         )
-
-
-@pytest.mark.parametrize(("most", "instances"), [(9, False), (60, True), (300, True)])
-def test_masks_that_number_objects_are_no_classes(
-    tmp_path: Path, most: int, instances: bool
-) -> None:
-    for at in range(4):
-        for side in ("images", "masks"):
-            (tmp_path / "train" / side).mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (20, 20)).save(tmp_path / "train" / "images" / f"{at}.png")
-        ids = np.arange(400).reshape(20, 20) % (most - at)
-        Image.fromarray(ids.astype(np.uint16)).save(tmp_path / "train" / "masks" / f"{at}.png")
-    if not instances:
-        assert found_ids(str(tmp_path / "train")) == set(range(most))
-        return
-    with pytest.raises(ValueError, match=r"data.root: the masks of .* number the objects"):
-        found_ids(str(tmp_path / "train"))
 
 
 def test_an_image_that_is_to_be_turned_is_refused_because_its_mask_would_not_be(tmp_path):
