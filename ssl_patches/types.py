@@ -207,6 +207,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Deviations of red, green and blue by which timm's encoders expect pixels to be divided."""
 LOWER_IS_BETTER = ("loss", "mae", "rmse", "mse", "nll", "ece", "error")
+WITHIN_PERCENT = ("top1", "balanced", "map")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +231,8 @@ class Metric(Generic[Value]):
         """Tell from a name how its value is read; nothing else in the package reads names.
 
         ``..._accuracy`` is a share of 1. Names whose last word begins with one of
-        ``LOWER_IS_BETTER`` are in a unit of their own. All others are in percent; ``..._top1`` and
-        ``..._map`` lie within 0..100.
+        ``LOWER_IS_BETTER`` are in a unit of their own. All others are in percent; ``..._top1``,
+        ``..._balanced`` and ``..._map`` lie within 0..100.
         """
         last = name.rpartition("_")[2]
         if name.endswith(ACCURACY):
@@ -239,7 +240,7 @@ class Metric(Generic[Value]):
         if last.startswith(LOWER_IS_BETTER):
             return cls(name, value, "own", False, None, chance)
         return cls(
-            name, value, "percent", True, (0.0, 100.0) if last in ("top1", "map") else None, chance
+            name, value, "percent", True, (0.0, 100.0) if last in WITHIN_PERCENT else None, chance
         )
 
 

@@ -95,6 +95,7 @@ EVALUATE = {
         "trials": int,
         "tuned_draws": int,
         "of": Literal["auto", "labels", "masks"],
+        "metric": Literal["balanced"] | None,
     },
     "figures": str | None,
     "output": str | None,

@@ -52,6 +52,20 @@ def metrics_of(
     return {"r2": 100 * explained.mean(1), "mae": _mean(error.abs(), counts).mean(1)}
 
 
+def balanced_accuracy(predicted: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
+    """Average over classes the share of their images that are told rightly: (R,) float64 in 0..1.
+
+    ``predicted``, ``targets`` (N,), ``counts`` (R, N). Guessing reaches 1 / classes however uneven
+    they are. A class that a resample holds no image of is left out of that resample.
+    """
+    found = []
+    for label in targets.unique():
+        of = targets == label
+        drawn = counts[:, of].double()
+        found.append((drawn * (predicted[of] == label)).sum(1) / drawn.sum(1))
+    return torch.stack(found).nanmean(0)
+
+
 def mean_average_precision(scores: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
     """Average the precision over the labels that have a positive: (R,) float64 in 0..1.
 

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score, mean_absolute_error, r2_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    mean_absolute_error,
+    r2_score,
+)
 
 from ssl_patches.evaluation.metrics import (
+    balanced_accuracy,
     bounds,
     mean_average_precision,
     metrics_of,
@@ -29,6 +35,24 @@ def test_average_precision_is_scikit_learns_also_with_ties_and_weights():
             for l in range(3)
         ]
         assert found.item() == pytest.approx(np.mean(each), abs=1e-6)
+
+
+def test_balanced_accuracy_is_scikit_learns_also_with_weights():
+    wanted = (drawn(120, seed=0) * 3).long()
+    predicted = torch.where(drawn(120, seed=1) < 0.6, wanted, (drawn(120, seed=2) * 3).long())
+    counts = torch.cat([torch.ones(1, 120), next(resamples(120, count=2))])
+    for found, weight in zip(balanced_accuracy(predicted, wanted, counts), counts, strict=True):
+        each = balanced_accuracy_score(wanted, predicted, sample_weight=weight)
+        assert found.item() == pytest.approx(each, abs=1e-9)
+
+
+def test_answering_the_largest_class_is_accurate_and_not_balanced():
+    wanted = torch.tensor([0] * 90 + [1] * 10)
+    always, once = torch.zeros(100, dtype=torch.long), torch.ones(1, 100)
+    assert metrics_of(always, wanted, kind="class")["top1"].item() == pytest.approx(90)
+    assert balanced_accuracy(always, wanted, once).item() == 0.5
+    only_zeros = torch.cat([torch.ones(1, 90), torch.zeros(1, 10)], 1)
+    assert balanced_accuracy(always, wanted, only_zeros).item() == 1.0  # no 1 is there to be told
 
 
 def test_a_label_without_a_positive_has_no_say():

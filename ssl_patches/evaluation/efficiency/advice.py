@@ -20,7 +20,7 @@ from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS
 FLOORS = {RANDOM_INIT: "random weights", RAW_PIXELS: "raw pixels"}
 WAYS = {"frozen": ("linear",), "fine-tuned": ("finetune", "scratch")}
 SCRATCH = "training from labels alone"
-PER = {"top1": "labels per class"}
+PER = {"top1": "labels per class", "balanced": "labels per class"}
 """Metric -> what a number of labels counts; images of any other."""
 
 

@@ -16,7 +16,12 @@ PANELS = {
     "knn": ("frozen, nearest neighbours", ("knn",)),
     "finetune": ("fine-tuned", ("finetune", "scratch")),
 }
-AXIS = {"top1": "accuracy, %", "map": "mean average precision, %", "r2": "variance explained, %"}
+AXIS = {
+    "top1": "accuracy, %",
+    "balanced": "balanced accuracy, %",
+    "map": "mean average precision, %",
+    "r2": "variance explained, %",
+}
 OURS = "#c1272d"
 OTHERS = ("#0b5fa5", "#2a8f5a", "#8a5fb0", "#c98200", "#5f6a72")
 PLAIN = {RANDOM_INIT: ("#808080", "--"), RAW_PIXELS: ("#a8a8a8", ":")}

@@ -25,7 +25,7 @@ from ssl_patches.evaluation.efficiency.draws import (
 from ssl_patches.evaluation.efficiency.learner import FROZEN, TUNED, Learner, Progress
 from ssl_patches.evaluation.features.passes import Split, kind_of_sources, read_features
 from ssl_patches.evaluation.labels import Kind, check_targets, labelled, targets
-from ssl_patches.evaluation.metrics import MAIN, metrics_of
+from ssl_patches.evaluation.metrics import MAIN, balanced_accuracy, metrics_of
 from ssl_patches.evaluation.probes.finetune import RECIPE, Labelled, finetune, predictions_of
 from ssl_patches.evaluation.probes.inputs import ProbeInputs
 from ssl_patches.evaluation.probes.knn import knn_classes, knn_means
@@ -34,18 +34,30 @@ from ssl_patches.evaluation.protocol import HELD_OUT, PROTOCOL
 
 SETTINGS = ((2e-3, 0.75), (5e-4, 0.75), (2e-3, 1.0), (8e-3, 0.75), (5e-4, 1.0), (8e-3, 1.0))
 """Base learning rate and layer decay of each trial of fine-tuning, in this order."""
+BALANCED = "balanced"
 LEAST_STEPS = 100
 """Steps of fine-tuning where ten epochs of few labels are fewer."""
 
 
 class LabelLearner(Learner):
-    """Learns classes, yes/no labels or values of images."""
+    """Learns classes, yes/no labels or values of images.
 
-    def __init__(self, inputs: ProbeInputs) -> None:
+    ``balanced``: score classes by the mean of their shares told rightly, in place of accuracy.
+    ValueError for it where labels are no classes.
+    """
+
+    def __init__(self, inputs: ProbeInputs, *, balanced: bool = False) -> None:
         super().__init__(inputs)
         self.kind: Kind = kind_of_sources(self.eval_data, inputs.kind)
-        self.metric, self.fit = MAIN[self.kind], 0.05
+        if balanced and self.kind != "class":
+            raise ValueError(
+                f"label_efficiency.metric={BALANCED}: is a metric of classes, and these labels are"
+                " none; leave label_efficiency.metric out"
+            )
+        self.metric, self.fit = BALANCED if balanced else MAIN[self.kind], 0.05
         self.key = {"labels": self.kind, "finetune": [SETTINGS, LEAST_STEPS]}
+        if balanced:  # which decides the setting of fine-tuning
+            self.key = {**self.key, "metric": BALANCED}
         self.columns = FROZEN if inputs.encoder is None else (*FROZEN, *TUNED)
         self.splits: tuple[Split, Split] | None = None
         train = self.eval_data.train
@@ -143,7 +155,7 @@ class LabelLearner(Learner):
             predicted, found = self._finetuned(
                 some[~held], self._train_images(some[held]), setting, progress
             )
-            value = metrics_of(predicted, found, kind=self.kind)[self.metric].item()
+            value = self.values(predicted, found, torch.ones(1, len(found))).item()
             scores[f"{setting[0]:g}, {setting[1]:g}"] = value
         known = [value if value == value else float("-inf") for value in scores.values()]
         return SETTINGS[known.index(max(known))], scores
@@ -168,6 +180,8 @@ class LabelLearner(Learner):
 
     def values(self, answers: Tensor, right: Tensor, counts: Tensor) -> Tensor:
         """Compute the metric (R,) in percent."""
+        if self.metric == BALANCED:
+            return 100 * balanced_accuracy(answers, right, counts)
         return metrics_of(answers, right, kind=self.kind, counts=counts)[self.metric]
 
     def _train_images(self, some: Tensor) -> Labelled:

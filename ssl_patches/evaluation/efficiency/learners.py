@@ -11,25 +11,31 @@ from __future__ import annotations
 from typing import Any
 
 from ssl_patches.data.source import HasMasks, ImageSource
-from ssl_patches.evaluation.efficiency.label_learner import LabelLearner
+from ssl_patches.evaluation.efficiency.label_learner import BALANCED, LabelLearner
 from ssl_patches.evaluation.efficiency.learner import Learner
 from ssl_patches.evaluation.efficiency.mask_learner import MaskLearner
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.probes.inputs import ProbeInputs
 
 
-def learner_of(inputs: ProbeInputs, *, of: str) -> Learner:
+def learner_of(inputs: ProbeInputs, *, of: str, metric: str | None = None) -> Learner:
     """Return what learns the labels, or the masks, of the images.
 
-    ``of``: auto (labels, or masks where there are no labels), labels or masks. ValueError where
-    there is neither, or too little to tell apart.
+    ``of``: auto (labels, or masks where there are no labels), labels or masks. ``metric``: balanced
+    for classes, None: that of the labels. ValueError where there is neither, or too little to tell
+    apart, and for a metric that does not fit.
     """
     data = inputs.images()
     masks = all(isinstance(source, HasMasks) for source in (data.train, data.test))
     some = all(_has_labels(source) for source in (data.train, data.test))
     if of == "masks" or (of == "auto" and masks and not some):
+        if metric is not None:
+            raise ValueError(
+                f"label_efficiency.metric={metric}: is a metric of classes, and masks are learned"
+                " by mean IoU; leave label_efficiency.metric out"
+            )
         return MaskLearner(inputs)
-    return LabelLearner(inputs)
+    return LabelLearner(inputs, balanced=metric == BALANCED)
 
 
 def _has_labels(source: ImageSource) -> bool:

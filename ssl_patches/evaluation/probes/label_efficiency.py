@@ -28,7 +28,7 @@ from ssl_patches.evaluation.efficiency.cells import Cell, Cells
 from ssl_patches.evaluation.efficiency.cost import STEP, forward_flops
 from ssl_patches.evaluation.efficiency.curve import Curve, Point, curve_point
 from ssl_patches.evaluation.efficiency.draws import KEY
-from ssl_patches.evaluation.efficiency.label_learner import SETTINGS, LabelLearner
+from ssl_patches.evaluation.efficiency.label_learner import BALANCED, SETTINGS, LabelLearner
 from ssl_patches.evaluation.efficiency.learner import FROZEN, TUNED, Learner
 from ssl_patches.evaluation.efficiency.learners import eval_key, learner_of
 from ssl_patches.evaluation.metrics import resamples
@@ -51,6 +51,8 @@ class LabelEfficiency(Probe):
     learning rate decides most.
     ``tuned_draws``: draws of fine-tuned columns. Why: each is a training.
     ``of``: auto, labels or masks. Why: masks are learned where there are no labels.
+    ``metric``: balanced, the mean over classes of the share told rightly; None: accuracy of
+    classes. Why: where one class holds most test images, answering it always is accurate.
     ``kept``: a folder for cells that are done; None: nothing is kept. Why: evaluate names one.
     ValueError for numbers out of range and unknown columns.
     """
@@ -68,6 +70,7 @@ class LabelEfficiency(Probe):
         trials: int = 3,
         tuned_draws: int = 3,
         of: str = "auto",
+        metric: str | None = None,
         kept: str | None = None,
     ) -> None:
         if labels is not None and (not labels or min(labels) < 1 or len(set(labels)) < len(labels)):
@@ -94,8 +97,13 @@ class LabelEfficiency(Probe):
             )
         if of not in ("auto", "labels", "masks"):
             raise ValueError(f"{GROUP}.of={of}: must be auto, labels or masks; set {GROUP}.of=auto")
+        if metric not in (None, BALANCED):
+            raise ValueError(
+                f"{GROUP}.metric={metric}: must be {BALANCED}, or null for that of the labels"
+                f" (accuracy of classes); set {GROUP}.metric={BALANCED}"
+            )
         self.labels, self.draws, self.columns = labels, draws, tuple(columns)
-        self.trials, self.tuned_draws, self.of = trials, tuned_draws, of
+        self.trials, self.tuned_draws, self.of, self.metric = trials, tuned_draws, of, metric
         self.kept = None if kept is None else Path(kept)
         self.curves: list[Curve] = []
         self.costs: dict[str, tuple[float, float]] = {}
@@ -110,14 +118,14 @@ class LabelEfficiency(Probe):
 
     def check(self, inputs: ProbeInputs) -> None:
         """Refuse images with too few labels for what was asked, or nothing to tell apart."""
-        learner_of(inputs, of=self.of).numbers(self.labels)
+        learner_of(inputs, of=self.of, metric=self.metric).numbers(self.labels)
 
     def rows(self, inputs: ProbeInputs) -> list[Row]:
         """Return ``labels10_linear_top1`` and so on; ``..._scratch_...`` of random weights.
 
         What was computed before is read. ValueError as of ``check``.
         """
-        learner = learner_of(inputs, of=self.of)
+        learner = learner_of(inputs, of=self.of, metric=self.metric)
         work = _Work(self, inputs, learner)
         columns = [name for name in self._columns(inputs.model) if name in learner.columns]
         found = list(work.curves(columns))

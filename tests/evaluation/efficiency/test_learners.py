@@ -39,6 +39,13 @@ SOME, NONE = torch.tensor([0, 1]), torch.tensor([-1, -1])
     ],
 )
 def test_what_is_learned(monkeypatch, labels, masks, of, expected):
-    monkeypatch.setattr(learners, "LabelLearner", lambda inputs: "labels")
+    monkeypatch.setattr(learners, "LabelLearner", lambda inputs, balanced: f"labels, {balanced}")
     monkeypatch.setattr(learners, "MaskLearner", lambda inputs: "masks")
-    assert learners.learner_of(Inputs(Source(labels, masks)), of=of) == expected
+    found = learners.learner_of(Inputs(Source(labels, masks)), of=of)
+    assert found == (expected if expected == "masks" else "labels, False")
+    if expected == "masks":
+        with pytest.raises(ValueError, match=r"metric=balanced: .*masks.*leave .*metric out"):
+            learners.learner_of(Inputs(Source(labels, masks)), of=of, metric="balanced")
+    else:
+        asked = learners.learner_of(Inputs(Source(labels, masks)), of=of, metric="balanced")
+        assert asked == "labels, True"

@@ -102,8 +102,8 @@ def test_what_is_done_is_read_again_to_the_bit_and_other_weights_are_not(tmp_pat
     asked = []
     own = module.learner_of
 
-    def watched(inputs, *, of):
-        learner = own(inputs, of=of)
+    def watched(inputs, **asked_for):
+        learner = own(inputs, **asked_for)
         frozen = learner.frozen
         learner.frozen = lambda some: asked.append(inputs.model) or frozen(some)
         return learner
@@ -118,6 +118,16 @@ def test_what_is_done_is_read_again_to_the_bit_and_other_weights_are_not(tmp_pat
     assert len(asked) == 1
     evaluated(LabelEfficiency(draws=2, kept=kept), seed=1)
     assert asked[1:] == ["trained"] * 7  # 1, 5, 10 labels twice and all; pixels are as they were
+
+
+def test_balanced_accuracy_is_that_of_the_same_answers(tmp_path):
+    plain = evaluated(LabelEfficiency(draws=2, kept=str(tmp_path)))
+    balanced = evaluated(LabelEfficiency(draws=2, metric="balanced", kept=str(tmp_path)))
+    assert len(balanced) == len(plain)
+    for (model, metric), row in plain.items():  # as many test images of either class
+        other = balanced[model, metric.replace("top1", "balanced")]
+        assert other.value == pytest.approx(row.value)
+        assert 0 <= other.low <= other.value <= other.high <= 100
 
 
 def test_without_a_key_of_the_images_nothing_is_kept(tmp_path, monkeypatch):
@@ -174,11 +184,18 @@ def test_fine_tuned_columns_try_the_same_settings_on_training_images_only(monkey
         ({"columns": ["lin"]}, r"columns=\[lin\]"),
         ({"columns": ["finetune"]}, "must hold linear or knn"),
         ({"of": "tags"}, "auto, labels or masks"),
+        ({"metric": "f1"}, "metric=f1: must be balanced, or null"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_remedy(wrong, said):
     with pytest.raises(ValueError, match=said):
         LabelEfficiency(**wrong)
+
+
+def test_balanced_accuracy_of_values_is_refused_before_anything_is_read(monkeypatch):
+    monkeypatch.setattr(Bright, "__getitem__", lambda *_: pytest.fail("an image was read"))
+    with pytest.raises(ValueError, match=r"metric=balanced: .*leave .*metric out"):
+        evaluated(LabelEfficiency(metric="balanced"), "value")
 
 
 @pytest.mark.parametrize(
