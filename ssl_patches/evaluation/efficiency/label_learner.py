@@ -8,7 +8,6 @@ first setting is taken. Settings chosen by test images would be the trap.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
 from typing import Any
 
 import torch
@@ -22,7 +21,17 @@ from ssl_patches.evaluation.efficiency.draws import (
     numbers_of_classes,
     numbers_of_images,
 )
-from ssl_patches.evaluation.efficiency.learner import FROZEN, TUNED, Learner, Progress
+from ssl_patches.evaluation.efficiency.learner import (
+    FROZEN,
+    LEAST_STEPS,
+    SETTINGS,
+    TUNED,
+    Learner,
+    Progress,
+    chosen_setting,
+    epochs_of,
+    told_scores,
+)
 from ssl_patches.evaluation.features.passes import Split, kind_of_sources, read_features
 from ssl_patches.evaluation.labels import Kind, check_targets, labelled, targets
 from ssl_patches.evaluation.metrics import MAIN, balanced_accuracy, metrics_of
@@ -32,11 +41,7 @@ from ssl_patches.evaluation.probes.knn import knn_classes, knn_means
 from ssl_patches.evaluation.probes.linear import shuffled_part, stratified
 from ssl_patches.evaluation.protocol import HELD_OUT, PROTOCOL
 
-SETTINGS = ((2e-3, 0.75), (5e-4, 0.75), (2e-3, 1.0), (8e-3, 0.75), (5e-4, 1.0), (8e-3, 1.0))
-"""Base learning rate and layer decay of each trial of fine-tuning, in this order."""
 BALANCED = "balanced"
-LEAST_STEPS = 100
-"""Steps of fine-tuning where ten epochs of few labels are fewer."""
 
 
 class LabelLearner(Learner):
@@ -150,15 +155,14 @@ class LabelLearner(Learner):
         )
         if trials == 1 or not held.any():
             return SETTINGS[0], {}
-        scores = {}
+        scores: dict[tuple[float, float], float] = {}
         for setting in SETTINGS[:trials]:
             predicted, found = self._finetuned(
                 some[~held], self._train_images(some[held]), setting, progress
             )
             value = self.values(predicted, found, torch.ones(1, len(found))).item()
-            scores[f"{setting[0]:g}, {setting[1]:g}"] = value
-        known = [value if value == value else float("-inf") for value in scores.values()]
-        return SETTINGS[known.index(max(known))], scores
+            scores[setting] = value
+        return chosen_setting(scores), told_scores(scores)
 
     def finetuned(
         self, some: Tensor, setting: tuple[float, float], progress: Progress | None = None
@@ -171,8 +175,7 @@ class LabelLearner(Learner):
 
     def epochs_of(self, some: int) -> int:
         """Return the epochs of fine-tuning on so many images: ten, or more where they are few."""
-        batch = min(RECIPE["batch_size"], some)
-        return max(RECIPE["epochs"], ceil(LEAST_STEPS * batch / some))
+        return epochs_of(some, batch=RECIPE["batch_size"])
 
     def right(self) -> Tensor:
         """Return the targets of the test images, (N, ...)."""

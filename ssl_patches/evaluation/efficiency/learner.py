@@ -4,15 +4,38 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from torch import Tensor
 
+from ssl_patches.evaluation.probes.finetune import RECIPE
 from ssl_patches.evaluation.probes.inputs import ProbeInputs
 
 FROZEN = ("linear", "knn")
 TUNED = ("finetune", "scratch")
+SETTINGS = ((2e-3, 0.75), (5e-4, 0.75), (2e-3, 1.0), (8e-3, 0.75), (5e-4, 1.0), (8e-3, 1.0))
+"""Base learning rate and layer decay of each trial of fine-tuning, in this order."""
+LEAST_STEPS = 100
+"""Steps of fine-tuning where ten epochs of few labels are fewer."""
 Progress = Callable[[int], None]
+
+
+def epochs_of(some: int, *, batch: int) -> int:
+    """Return the epochs of fine-tuning on so many images: ten, or more where they are few."""
+    batch = min(batch, some)
+    return max(RECIPE["epochs"], ceil(LEAST_STEPS * batch / some))
+
+
+def chosen_setting(scores: Mapping[tuple[float, float], float]) -> tuple[float, float]:
+    """Return the setting with the best held-out score; the first of equal ones, NaN is none."""
+    known = {key: value if value == value else float("-inf") for key, value in scores.items()}
+    return max(known, key=lambda key: known[key])
+
+
+def told_scores(scores: Mapping[tuple[float, float], float]) -> dict[str, float]:
+    """Return the scores of settings as a cell keeps them."""
+    return {f"{rate:g}, {decay:g}": value for (rate, decay), value in scores.items()}
 
 
 class Learner(ABC):
@@ -57,6 +80,25 @@ class Learner(ABC):
     @abstractmethod
     def frozen(self, some: Tensor) -> dict[str, Tensor]:
         """Answer (N, ...) by each of ``FROZEN`` for the test images, from images ``some`` (m,)."""
+
+    @abstractmethod
+    def choose(
+        self, some: Tensor, trials: int, progress: Progress | None = None
+    ) -> tuple[tuple[float, float], dict[str, float]]:
+        """Choose the setting of fine-tuning on a part of images ``some`` (m,); tell the scores.
+
+        The first of ``SETTINGS`` where nothing can be held out, or of one trial.
+        """
+
+    @abstractmethod
+    def finetuned(
+        self, some: Tensor, setting: tuple[float, float], progress: Progress | None = None
+    ) -> Tensor:
+        """Answer (N, ...) by a copy that was trained on the images ``some`` (m,)."""
+
+    @abstractmethod
+    def epochs_of(self, some: int) -> int:
+        """Return the epochs of fine-tuning on so many images."""
 
     @abstractmethod
     def right(self) -> Tensor:

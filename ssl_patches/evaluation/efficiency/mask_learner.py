@@ -8,16 +8,34 @@ import torch
 from torch import Tensor
 
 from ssl_patches.data.masks import WithMasks
+from ssl_patches.data.order import permutation
 from ssl_patches.evaluation.efficiency.cells import nothing
 from ssl_patches.evaluation.efficiency.draws import (
     PER_CLASS,
     draws_of,
     numbers_of_images,
 )
-from ssl_patches.evaluation.efficiency.learner import FROZEN, Learner, Progress
+from ssl_patches.evaluation.efficiency.learner import (
+    FROZEN,
+    LEAST_STEPS,
+    SETTINGS,
+    TUNED,
+    Learner,
+    Progress,
+    chosen_setting,
+    epochs_of,
+    told_scores,
+)
 from ssl_patches.evaluation.miou import count_matches, miou
+from ssl_patches.evaluation.probes.finetune_masks import (
+    BATCH,
+    ChosenMasks,
+    finetune_masks,
+    scores_by,
+)
 from ssl_patches.evaluation.probes.inputs import ProbeInputs
 from ssl_patches.evaluation.probes.segmentation import read_maps, scores_of
+from ssl_patches.evaluation.protocol import HELD_OUT
 
 
 class MaskLearner(Learner):
@@ -25,11 +43,16 @@ class MaskLearner(Learner):
 
     def __init__(self, inputs: ProbeInputs) -> None:
         super().__init__(inputs)
-        self.metric, self.columns, self.key = "miou", FROZEN, {"labels": "masks"}
+        self.metric, self.key = (
+            "miou",
+            {"labels": "masks", "finetune": [SETTINGS, LEAST_STEPS, BATCH]},
+        )
+        self.columns = FROZEN if inputs.encoder is None else (*FROZEN, *TUNED)
         self.fit = 5.0
         self.classes = len(WithMasks(self.eval_data.train).classes)
         whole, limit = len(self.eval_data.train), self.eval_data.limit_train
         self.count = whole if limit is None else min(whole, limit)
+        self.index = _read_of(whole, limit)
         self.maps: list[tuple[Tensor, Tensor]] = []
 
     def numbers(self, wanted: Sequence[int] | None) -> list[int | None]:
@@ -60,6 +83,36 @@ class MaskLearner(Learner):
         scores = scores_of(train[some], masks[some], test, classes=self.classes)
         return {name: count_matches(scores[name], truth) for name in FROZEN}
 
+    def choose(
+        self, some: Tensor, trials: int, progress: Progress | None = None
+    ) -> tuple[tuple[float, float], dict[str, float]]:
+        """Choose the setting of fine-tuning on the last fifth of images ``some`` (m,).
+
+        The last, because neighbouring frames of a video are near copies. The first setting where
+        there is one image, or of one trial.
+        """
+        held = min(max(1, round(HELD_OUT * len(some))), len(some) - 1)
+        if trials == 1 or not held:
+            return SETTINGS[0], {}
+        scores: dict[tuple[float, float], float] = {}
+        for setting in SETTINGS[:trials]:
+            asked = ChosenMasks(self.eval_data.train, self.index[some[-held:]])
+            counts = self._finetuned(some[:-held], asked, setting, progress)
+            scores[setting] = 100 * miou(counts.sum(0)).item()
+        return chosen_setting(scores), told_scores(scores)
+
+    def finetuned(
+        self, some: Tensor, setting: tuple[float, float], progress: Progress | None = None
+    ) -> Tensor:
+        """Answer by a copy trained on the images ``some`` (m,): counts (N, classes, classes)."""
+        test = self.eval_data.test
+        asked = ChosenMasks(test, _read_of(len(test), self.eval_data.limit_test))
+        return self._finetuned(some, asked, setting, progress)
+
+    def epochs_of(self, some: int) -> int:
+        """Return the epochs of fine-tuning on so many images: ten, or more where they are few."""
+        return epochs_of(some, batch=BATCH)
+
     def right(self) -> Tensor:
         """Return nothing, (0,): counts hold the truth."""
         return nothing()
@@ -68,3 +121,29 @@ class MaskLearner(Learner):
         """Compute the mIoU (R,) in percent."""
         flat = counts.double() @ answers.double().flatten(1)
         return 100 * miou(flat.view(-1, *answers.shape[1:]))
+
+    def _finetuned(
+        self,
+        some: Tensor,
+        asked: ChosenMasks,
+        setting: tuple[float, float],
+        progress: Progress | None,
+    ) -> Tensor:
+        """Train a copy on ``some``; returns counts (N, classes, classes) of ``asked``."""
+        net = finetune_masks(
+            self.inputs.network(),
+            ChosenMasks(self.eval_data.train, self.index[some]),
+            self.eval_data,
+            epochs=self.epochs_of(len(some)),
+            base_lr=setting[0],
+            layer_decay=setting[1],
+            progress=progress,
+        )
+        return count_matches(*scores_by(net, asked, self.eval_data))
+
+
+def _read_of(count: int, limit: int | None) -> Tensor:
+    """Return the indices (m,) of the images that are read, in their order."""
+    if limit is None:
+        return torch.arange(count)
+    return torch.from_numpy(permutation(count, 0, 0)[:limit].copy()).sort().values

@@ -28,8 +28,8 @@ from ssl_patches.evaluation.efficiency.cells import Cell, Cells
 from ssl_patches.evaluation.efficiency.cost import STEP, forward_flops
 from ssl_patches.evaluation.efficiency.curve import Curve, Point, curve_point
 from ssl_patches.evaluation.efficiency.draws import KEY
-from ssl_patches.evaluation.efficiency.label_learner import BALANCED, SETTINGS, LabelLearner
-from ssl_patches.evaluation.efficiency.learner import FROZEN, TUNED, Learner
+from ssl_patches.evaluation.efficiency.label_learner import BALANCED
+from ssl_patches.evaluation.efficiency.learner import FROZEN, SETTINGS, TUNED, Learner
 from ssl_patches.evaluation.efficiency.learners import eval_key, learner_of
 from ssl_patches.evaluation.metrics import resamples
 from ssl_patches.evaluation.probes.base import Probe
@@ -245,7 +245,6 @@ class _Work:
 
     def _tuned(self, column: str, number: int | None, draw: int) -> dict[str, Cell]:
         learner = self.learner
-        assert isinstance(learner, LabelLearner)
         start, spent = time.perf_counter(), self._read()
         drawn = self._drawn(column, number)
         images = _Count(self.bar, STEP * self.per_image)
@@ -264,7 +263,7 @@ class _Work:
 
     def _setting(
         self,
-        learner: LabelLearner,
+        learner: Learner,
         first: Tensor,
         column: str,
         number: int | None,
@@ -304,7 +303,6 @@ class _Work:
                     for draw in range(len(drawn))
                 )
                 if tuned and missing:
-                    assert isinstance(learner, LabelLearner)
                     each = STEP * learner.epochs_of(len(drawn[0])) * len(drawn[0])
                     images += each * (missing + self.probe.trials * (self.probe.trials > 1))
                 elif column == columns[0]:  # frozen columns are computed together

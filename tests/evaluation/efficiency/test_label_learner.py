@@ -3,7 +3,8 @@
 import torch
 
 from ssl_patches.evaluation.efficiency import label_learner
-from ssl_patches.evaluation.efficiency.label_learner import LEAST_STEPS, SETTINGS, LabelLearner
+from ssl_patches.evaluation.efficiency.label_learner import LabelLearner
+from ssl_patches.evaluation.efficiency.learner import LEAST_STEPS, SETTINGS
 from ssl_patches.evaluation.probes.finetune import RECIPE, steps_of
 
 

@@ -1,6 +1,15 @@
 """A learner says how many images it will read."""
 
-from ssl_patches.evaluation.efficiency.learner import FROZEN, TUNED, Learner
+from math import nan
+
+from ssl_patches.evaluation.efficiency.learner import (
+    FROZEN,
+    SETTINGS,
+    TUNED,
+    Learner,
+    chosen_setting,
+    told_scores,
+)
 
 
 class Data:
@@ -24,6 +33,7 @@ class Counting(Learner):
     """One that can answer nothing."""
 
     numbers = draws = size = read = frozen = right = values = None
+    choose = finetuned = epochs_of = None
 
 
 def test_the_images_that_are_read_are_those_of_the_limits_and_never_more_than_there_are():
@@ -33,3 +43,10 @@ def test_the_images_that_are_read_are_those_of_the_limits_and_never_more_than_th
 
 def test_a_column_is_frozen_or_tuned_and_not_both():
     assert not set(FROZEN) & set(TUNED)
+
+
+def test_the_best_held_out_score_chooses_and_one_that_is_not_defined_never_does():
+    first, second, third = SETTINGS[:3]
+    assert chosen_setting({first: nan, second: 3.0, third: 3.0}) == second
+    assert chosen_setting({first: nan, second: nan}) == first
+    assert told_scores({first: 1.5}) == {"0.002, 0.75": 1.5}
