@@ -179,6 +179,23 @@ def shuffled_part(count: int, *, share: float, seed: int) -> Tensor:
     return held
 
 
+def axes_of(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the variances (r,) float64 along the axes of ``x`` (N, dim), and the axes (dim, r).
+
+    Of fewer rows than columns the r <= N axes that rows have a part in: what is fitted with an L2
+    penalty lies in their span, and the other dim - N would cost most of the time.
+    """
+    count, width = x.shape
+    if count >= width:
+        spectrum, basis = torch.linalg.eigh((x.T @ x).double() / count)
+        return spectrum.clamp(min=0), basis.float()
+    of_rows = x.double()
+    spectrum, rows = torch.linalg.eigh(of_rows @ of_rows.T / count)
+    there = spectrum > 1e-12 * spectrum[-1].clamp(min=1e-30)
+    spectrum, rows = spectrum[there], rows[:, there]
+    return spectrum, (of_rows.T @ (rows / (count * spectrum).sqrt())).float()
+
+
 class Softmax:
     """Multinomial logistic regression on ``x`` (N, dim) standardised, fitted to its minimum.
 
@@ -193,8 +210,7 @@ class Softmax:
         self, x: Tensor, labels: Tensor, *, classes: int, start: Softmax | None = None
     ) -> None:
         self.x, self.labels, self.classes = x, labels, classes
-        spectrum, basis = torch.linalg.eigh((x.T @ x).double() / len(x))
-        self.spectrum, self.basis = spectrum.clamp(min=0), basis.float()
+        self.spectrum, self.basis = axes_of(x)
         self.weight: Tensor = start.weight if start else x.new_zeros(classes, x.shape[1])
         self.bias: Tensor = start.bias if start else x.new_zeros(classes)
 
