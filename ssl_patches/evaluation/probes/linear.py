@@ -191,7 +191,7 @@ def axes_of(x: Tensor) -> tuple[Tensor, Tensor]:
         return spectrum.clamp(min=0), basis.float()
     of_rows = x.double()
     spectrum, rows = torch.linalg.eigh(of_rows @ of_rows.T / count)
-    there = spectrum > 1e-12 * spectrum[-1].clamp(min=1e-30)
+    there = spectrum > 1e-10 * spectrum[-1].clamp(min=1e-30)
     spectrum, rows = spectrum[there], rows[:, there]
     return spectrum, (of_rows.T @ (rows / (count * spectrum).sqrt())).float()
 

@@ -161,3 +161,19 @@ def test_the_number_of_threads_comes_back_and_does_not_move_the_figure():
         torch.set_num_threads(before)
     assert torch.equal(found[0][0], found[1][0])
     assert found[0][1] == found[1][1]
+
+
+@pytest.mark.parametrize("rank", [10, 3])
+def test_of_fewer_images_than_features_the_minimum_over_all_features_is_found(rank):
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(10, rank, generator=draw) @ torch.randn(rank, 40, generator=draw)
+    labels = torch.arange(10) % 3
+    probe = Softmax(x, labels, classes=3)
+    assert probe.basis.shape == (40, rank)
+    assert torch.allclose(probe.basis.T @ probe.basis, torch.eye(rank), atol=1e-4)
+    assert probe.fit(1e-2)
+    weight, bias = probe.weight.double().requires_grad_(), probe.bias.double().requires_grad_()
+    logits = x.double() @ weight.T + bias
+    loss = torch.nn.functional.cross_entropy(logits, labels) + 0.5e-2 * weight.square().sum()
+    for slope in torch.autograd.grad(loss, (weight, bias)):  # of all 40 features
+        assert slope.abs().max() < 2e-3
