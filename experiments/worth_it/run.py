@@ -109,12 +109,13 @@ def main(
         if seed < tuned_seeds:
             tuned = rivals if chosen["tuned_rivals"] else []
             found = table(ours, [*words, *FEW, f"rivals=[{','.join(tuned)}]"], seed)
-            rows += [row for row in found if row["metric"].split("_")[1] != "linear"]
-    save(name, rows)
+            rows += [row for row in found if column_of(row) != "linear"]
+    save(name, [row for row in rows if "metric" in row])
+    save(f"{name}_pairs", [row for row in rows if "difference" in row])
 
 
 def table(ours: Path, words: list[str], seed: int) -> list[dict]:
-    """Evaluate by the number of labels and return the rows; what is done is read again."""
+    """Evaluate by the number of labels and return the rows and pairs; what is done is read."""
     last = {word.split("=")[0]: word for word in words}  # of a key that is given twice
     ssl_patches("evaluate", f"model={ours}", *last.values())
     found = json.loads((ours / "label_efficiency.json").read_text())
@@ -123,15 +124,17 @@ def table(ours: Path, words: list[str], seed: int) -> list[dict]:
 
 
 def rows_of(found: dict, seed: int) -> list[dict]:
-    """Return the rows of a table with their seed; a continued run is called so."""
-    return [
-        {
-            "seed": seed,
-            **row,
-            "model": "continued" if "_continued_" in row["model"] else row["model"],
-        }
-        for row in found["rows"]
-    ]
+    """Return the rows of a table, and its pairs, with their seed; a continued run is called so."""
+    rows = [{"seed": seed, **row} for row in [*found["rows"], *found["differences"]]]
+    for row in rows:
+        model = "model" if "model" in row else "other"
+        row[model] = "continued" if "_continued_" in row[model] else row[model]
+    return rows
+
+
+def column_of(row: dict) -> str:
+    """Return which probe a row, or a pair, is of."""
+    return row["column"] if "column" in row else row["metric"].split("_")[1]
 
 
 def save(name: str, rows: list[dict]) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from math import isinf
+from typing import Any
 
 from ssl_patches.evaluation.efficiency.curve import Curve, Point, difference, labels_needed
 from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS
@@ -65,6 +66,34 @@ def saved(curves: Sequence[Curve], *, ours: str) -> list[str]:
             f"{counted}: for what ours does with {point.size:.0f} {named(best)} needs {said}"
         )
     return lines
+
+
+def differences(curves: Sequence[Curve], *, ours: str) -> list[dict[str, Any]]:
+    """Tell how far ours lies above each other model at each number of labels, in pairs.
+
+    Records of column, labels, other, and difference with low and high, in points; of fine-tuned
+    columns ``scratch`` too. The interval holds draws and test images, no seed of pretraining.
+    """
+    found = []
+    for mine in (curve for curve in curves if curve.model == ours):
+        columns = next((way for way in WAYS.values() if mine.column in way), (mine.column,))
+        _, others = _sides([curve for curve in curves if curve.column in columns], ours)
+        for other in others:
+            for point in _shared(mine, [other]):
+                theirs = other.at(point.number)
+                assert theirs is not None
+                mean, low, high = difference(point, theirs)
+                found.append(
+                    {
+                        "column": mine.column,
+                        "labels": point.name,
+                        "other": SCRATCH if other.column == "scratch" else other.model,
+                        "difference": mean,
+                        "low": low,
+                        "high": high,
+                    }
+                )
+    return found
 
 
 def named(curve: Curve) -> str:

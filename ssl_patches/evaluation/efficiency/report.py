@@ -1,7 +1,7 @@
 """Leave what a study of labels found: lines to act on, a figure, and rows beside the run.
 
-``label_efficiency.json`` in the run's directory holds the rows of every model, the sentence and
-what it cost; ``compare`` reads the rows.
+``label_efficiency.json`` in the run's directory holds the rows of every model, ours less each other
+one, the sentence and what it cost; ``compare`` reads the rows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.outside import read_json
 from ssl_patches.config.run_dir import LABELS, SUMMARY
+from ssl_patches.evaluation.efficiency.advice import differences
 from ssl_patches.evaluation.efficiency.figure import draw_curves
 from ssl_patches.evaluation.rows import TRAINED
 
@@ -43,6 +44,7 @@ def leave_report(
             "rows": [
                 row.as_dict() for curve in probe.curves for row in curve.rows(data=probe.data)
             ],
+            "differences": differences(probe.curves, ours=TRAINED),
             "report": lines,
             "settings": dict(probe.protocol),
             "cost": {

@@ -3,7 +3,14 @@
 import pytest
 from curves import curve, point
 
-from ssl_patches.evaluation.efficiency.advice import advice, named, saved, stands_to
+from ssl_patches.evaluation.efficiency.advice import (
+    SCRATCH,
+    advice,
+    differences,
+    named,
+    saved,
+    stands_to,
+)
 from ssl_patches.evaluation.efficiency.curve import Curve
 
 OURS = curve("trained", {1: 60.0, 10: 70.0, None: 75.0})
@@ -52,6 +59,22 @@ def test_saved_labels_are_read_off_the_rivals_curve():
     assert lines[2].endswith("at most: none saved")
     better = curve("trained", {1: 95.0})
     assert "more than all 200" in saved([better, THEIRS], ours="trained")[0]
+
+
+def test_differences_are_of_one_column_and_say_what_the_sentence_says():
+    tuned = curve("trained", {1: 60.0, None: 80.0}, column="finetune")
+    scratch = curve("random_init", {1: 50.0, None: 70.0}, column="scratch")
+    found = differences([OURS, THEIRS, tuned, scratch], ours="trained")
+    assert [(row["column"], row["other"], row["labels"]) for row in found] == [
+        *(("linear", "mobilenet", number) for number in ("1", "10", "all")),
+        *(("finetune", SCRATCH, number) for number in ("1", "all")),
+    ]
+    assert [row["difference"] for row in found[:3]] == pytest.approx([10, 1, -15])
+    for row in found[:3]:
+        number = None if row["labels"] == "all" else int(row["labels"])
+        stands = stands_to(OURS, [THEIRS], number)[0]
+        assert stands == (row["low"] > 0) - (row["high"] < 0)
+    assert differences([OURS], ours="trained") == []
 
 
 def test_without_others_nothing_is_said_and_a_number_nobody_has_is_refused():

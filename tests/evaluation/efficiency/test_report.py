@@ -24,6 +24,9 @@ def test_a_run_keeps_rows_and_figure_and_says_what_its_pretraining_cost(tmp_path
     assert (tmp_path / "figures" / FIGURE).is_file()
     found = json.loads((tmp_path / LABELS).read_text())
     assert {row["model"] for row in found["rows"]} == {"trained", "raw_pixels"}
+    assert {(row["other"], row["labels"]) for row in found["differences"]} == {
+        ("raw_pixels", number) for number in ("1", "10", "all")
+    }
     assert found["report"][-1].startswith("Which encoder")
 
 
