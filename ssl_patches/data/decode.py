@@ -119,7 +119,6 @@ def _picture(
             )
     else:
         arrays.check_picture_channels(channels)
-    file.seek(0)
     with open_image(file) as image:
         if image.format == "JPEG":
             # The decoder itself halves large pictures, but never below twice the size asked
@@ -148,25 +147,27 @@ def deep_samples(path: str, *, channels: int) -> NDArray[Any] | None:
     Raises ``UnreadableImage``, also for ``channels`` that it has not.
     """
     with reading(path):
-        if path.lower().endswith(arrays.NPY):
-            values = arrays.read_npy(path, channels=channels)
-            return None if values.dtype.itemsize == 1 else values
-        any_range = (0.0, 1.0)  # a range that the header states does not matter here
-        with open_binary(path) as file:
-            if (reader := reader_in(file)) is not None:
-                values = reader.read_samples(file, channels=channels, value_range=any_range).values
-                return None if values.dtype.itemsize == 1 else values
-            if tiff.is_tiff(file.read(4)):
-                found = tiff.header_of(file)
-                if tiff.by_tifffile(found, channels):
-                    values = tiff.read_samples(
-                        file, found, channels=channels, value_range=any_range
-                    ).values
-                    return None if values.dtype.itemsize == 1 else values
-            file.seek(0)
-            with open_image(file) as image:
-                stored = samples_of(image, value_range=None, content=_content(image, file))
-                return None if stored is None else stored.values
+        values = _samples(path, channels)
+        return None if values is None or values.dtype.itemsize == 1 else values
+
+
+def _samples(path: str, channels: int) -> NDArray[Any] | None:
+    """Return the values (C, H, W) of a file as stored; None where Pillow alone reads them."""
+    if path.lower().endswith(arrays.NPY):
+        return arrays.read_npy(path, channels=channels)
+    any_range = (0.0, 1.0)  # a range that the header states does not matter here
+    with open_binary(path) as file:
+        if (reader := reader_in(file)) is not None:
+            return reader.read_samples(file, channels=channels, value_range=any_range).values
+        if tiff.is_tiff(file.read(4)):
+            found = tiff.header_of(file)
+            if tiff.by_tifffile(found, channels):
+                return tiff.read_samples(
+                    file, found, channels=channels, value_range=any_range
+                ).values
+        with open_image(file) as image:
+            stored = samples_of(image, value_range=None, content=_content(image, file))
+            return None if stored is None else stored.values
 
 
 def _pixels(
@@ -264,8 +265,6 @@ def _square(pixels: Tensor, size: int) -> Tensor:
 def _central_square(image: Image.Image) -> Image.Image:
     """Cropping first equals resizing first, up to half a pixel, and touches fewer pixels."""
     side = min(image.size)
-    if image.size == (side, side):
-        return image
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))
 

@@ -56,7 +56,7 @@ def test_an_image_of_the_right_size_keeps_its_pixels(tmp_path: Path) -> None:
     assert np.array_equal(shown(stored(tmp_path, pixels), size=20), pixels)
 
 
-@pytest.mark.parametrize(("height", "width"), [(20, 34), (35, 20)])
+@pytest.mark.parametrize(("height", "width"), [(20, 35), (35, 20)])
 def test_of_an_oblong_image_the_middle_is_taken_without_resampling(
     tmp_path: Path, height: int, width: int
 ) -> None:
@@ -264,3 +264,36 @@ def test_an_orientation_in_xmp_is_applied_too(tmp_path: Path) -> None:
     turned = decode(str(jpeg(tmp_path / "a.jpg", image, xmp=xmp)), channels=3, size=24)
     plain = decode(str(jpeg(tmp_path / "b.jpg", image)), channels=3, size=24)
     assert torch.equal(turned, plain.rot90(-1, (1, 2)))
+
+
+@pytest.mark.parametrize("extent", [(1100, 300), (300, 1100), (128, 128), (127, 500)])
+def test_pillow_halves_large_jpegs_but_not_below_twice_the_size(
+    tmp_path: Path, monkeypatch, extent: tuple[int, int]
+) -> None:
+    """Those below four times the size are not its work: a quicker decoder has them."""
+    module, seen = sys.modules["ssl_patches.data.decode"], []
+    by_pillow = module.square_of
+    monkeypatch.setattr(
+        module, "square_of", lambda image, **how: seen.append(image.size) or by_pillow(image, **how)
+    )
+    decode(str(jpeg(tmp_path / "a.jpg", Image.new("RGB", extent))), channels=3, size=32)
+    assert len(seen) == (min(extent) >= 4 * 32)
+    assert all(2 * 32 <= min(found) < 4 * 32 for found in seen)
+
+
+def test_the_bytes_of_any_file_are_read_whatever_their_name_says(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    np.save(tmp_path / "a.npy", pixels)
+    stored(tmp_path, pixels, "a.png")
+    for name, other in (("a.npy", "a.png"), ("a.png", "a.npy")):
+        content = (tmp_path / name).read_bytes()
+        found = decode(str(tmp_path / other), channels=3, size=9, data=content)
+        assert np.array_equal(found.permute(1, 2, 0), pixels)
+
+
+def test_what_is_kept_is_keyed_by_the_libraries_that_are_there(monkeypatch) -> None:
+    module = sys.modules["ssl_patches.data.decode"]
+    monkeypatch.setattr(module, "OPTIONAL", ("numpy", "is-not-there"))
+    rules, *found = module._versions().split()
+    libraries = [PIL.__version__, module.simplejpeg.__version__, "numpy", np.__version__]
+    assert (rules, found) == (str(module.RULES), libraries)

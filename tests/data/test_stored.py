@@ -11,7 +11,7 @@ from containers import DEEP, FLAT, fits
 from PIL import Image
 
 from ssl_patches.data.damage import UnreadableImage
-from ssl_patches.data.decode import decode, square_of, square_of_array
+from ssl_patches.data.decode import decode, deep_samples, square_of, square_of_array
 from ssl_patches.data.stored import TRANSPOSE, Stored, square
 
 RANGES = [None, (0, 65535), (0, 4095), (300, 2000)]
@@ -42,6 +42,26 @@ def test_deep_samples_give_the_same_pixels_in_any_container_and_range(
             if size == 12:  # the numbers themselves
                 want = (planes[:, :, 4:16].astype(float) - low) / (high - low) * 255
                 assert np.abs(found.numpy() - want.clip(0, 255)).max() <= 0.51
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize("name", DEEP)
+def test_the_samples_of_deep_files_are_known_as_they_are_stored(
+    tmp_path: Path, name: str, bands: int
+) -> None:
+    if not fits(name, bands) or name == "white.tif":
+        pytest.skip("what is white is stored as zero")
+    samples, path = drawn(bands), tmp_path / name
+    DEEP[name](path, samples)
+    assert np.array_equal(deep_samples(str(path), channels=bands), samples.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_bytes_are_no_deep_samples(tmp_path: Path, name: str) -> None:
+    FLAT[name](tmp_path / name, drawn(1, np.uint8, 256))
+    assert deep_samples(str(tmp_path / name), channels=1) is None
+    with pytest.raises(UnreadableImage, match="missing"):
+        deep_samples(str(tmp_path / f"missing{name}"), channels=1)
 
 
 @pytest.mark.parametrize("bands", [1, 3])
