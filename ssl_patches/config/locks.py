@@ -35,7 +35,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -175,9 +175,7 @@ def _acquire(directory: Path) -> Path | None:
             aside.unlink(missing_ok=True)
         break
     others = [other for other in _files(directory) if other != file]
-    if any(
-        _number(other) > _number(file) for other in others
-    ):  # ours filled a gap: its number had been used and tidied away
+    if _passed(file, others):  # ours filled a gap: its number had been used and tidied away
         file.unlink(missing_ok=True)
         return None
     for old in others:
@@ -211,7 +209,7 @@ def _beat(directory: Path, file: Path, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT):
         with suppress(OSError):  # a server that does not answer for a moment
             os.utime(file)
-        if _number(max(_files(directory), key=_number, default=file)) > _number(file):
+        if _passed(file, _files(directory)):
             # this process was silent for so long that another one went on; two in one directory
             # would spoil the run
             tell(
@@ -256,6 +254,11 @@ def _file(directory: Path, number: int) -> Path:
 
 def _number(file: Path) -> int:
     return int(file.suffix[1:])
+
+
+def _passed(file: Path, others: Sequence[Path]) -> bool:
+    """Tell whether there is a lock of a higher number."""
+    return any(_number(other) > _number(file) for other in others)
 
 
 def _alive(last: Owner, file: Path) -> bool:

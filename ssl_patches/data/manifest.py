@@ -143,7 +143,12 @@ class ManifestSource(FileSource):
             for each in chosen
         ]
         super().__init__(
-            listed_table([each.name for each in chosen], base, channels=channels),
+            listed_table(
+                [each.name for each in chosen],
+                base,
+                channels=channels,
+                kept_as=f"{split} {os.path.abspath(os.path.expanduser(path))}",
+            ),
             np.arange(len(chosen)),
             _as_array(numbered),
             where=where,

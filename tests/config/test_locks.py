@@ -136,10 +136,11 @@ def test_a_process_number_used_again_is_not_the_owner(tmp_path):
     assert locks.owner(tmp_path / "cell") is None
 
 
-def test_the_heart_beats(tmp_path, monkeypatch):
+def test_the_heart_beats_whatever_older_locks_are_left(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "HEARTBEAT", 0.02)
     with locks.locked(tmp_path / "cell"):
         file = next((tmp_path / locks.FOLDER).iterdir())
+        (tmp_path / locks.FOLDER / "cell.0").write_bytes(file.read_bytes())
         os.utime(file, (0, 0))
         end = time.monotonic() + 10
         while file.stat().st_mtime == 0 and time.monotonic() < end:
@@ -172,6 +173,12 @@ def test_a_number_that_was_used_and_tidied_away_is_not_used_again(tmp_path):
     finally:
         locks._newest = before
     assert [file.name for file in (tmp_path / locks.FOLDER).iterdir()] == ["cell.3"]
+
+
+def test_folders_that_are_not_there_yet_are_made(tmp_path):
+    with locks.locked(tmp_path / "runs" / "today" / "cell") as ours:
+        assert ours
+        assert locks.owner(tmp_path / "runs" / "today" / "cell").pid == os.getpid()
 
 
 def test_names_that_begin_alike_are_told_apart(tmp_path):
@@ -343,13 +350,15 @@ def test_a_machine_without_linuxs_files_is_known_by_its_name(monkeypatch):
 
 
 @pytest.mark.skipif(shutil.which("ps") is None, reason="ps is what is asked where /proc is not")
-def test_elsewhere_the_system_is_asked_when_a_process_began(monkeypatch):
-    monkeypatch.setattr(locks.sys, "platform", "darwin")
-    process = start(HOLDER, "/nowhere/cell")
-    process.kill()
+@pytest.mark.parametrize("platform", ["darwin", "sunos5"])
+def test_elsewhere_the_system_is_asked_when_a_process_began(platform, monkeypatch):
+    ticks = locks._start_of(os.getpid())
+    monkeypatch.setattr(locks.sys, "platform", platform)
+    process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     assert locks._start_of(process.pid) is None
-    assert locks._start_of(os.getpid()) == locks._start_of(os.getpid()) is not None
+    said = locks._start_of(os.getpid())
+    assert said == locks._start_of(os.getpid()) not in (None, ticks)
 
 
 def test_a_process_that_is_no_more_has_no_start():

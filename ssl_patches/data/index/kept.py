@@ -21,18 +21,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ssl_patches.config.atomic import replacing, write_text
 from ssl_patches.config.keys import key_of
 from ssl_patches.config.machine import cache_folder
 from ssl_patches.config.outside import read_json
+from ssl_patches.data.decode import DECODERS
+from ssl_patches.data.formats import unreadable_suffixes
 from ssl_patches.data.index.table import COLUMNS, FileTable
 from ssl_patches.data.left_out import LeftOut
 from ssl_patches.data.look import Mark
+from ssl_patches.data.suffixes import SUFFIXES, UNREAD
+from ssl_patches.data.tiff import has_tifffile
 
 if sys.platform == "linux":
     from mmap import MADV_DONTNEED
 
+RULES = 3  # of what a table holds; raise it when they change
 MAGIC = b"ssl-patches index 3\n"
 SUFFIX = ".index"
 ALIGNED = 64  # bytes
@@ -59,6 +65,24 @@ class KeptTable(FileTable):
     def __setstate__(self, state: dict[str, Any]) -> None:
         again = mapped_again(state["place"], state["written"])
         self.__dict__.update(again.__dict__ | {"root": state["root"]})
+
+
+def table_key(root: str, channels: int, **of: str) -> str:
+    """Return a hash of what decides a table beside the files below ``root``.
+
+    ``channels``: those that samples must have. ``of``: which files, where it is not all of them.
+    """
+    return key_of(
+        root=os.path.abspath(root),
+        rules=RULES,
+        channels=channels,
+        decoders=DECODERS,
+        suffixes=[SUFFIXES, UNREAD],
+        without=sorted(unreadable_suffixes()),
+        tifffile=has_tifffile(),
+        limit=Image.MAX_IMAGE_PIXELS,  # which another program may have set
+        **of,
+    )
 
 
 def place_of(key: str) -> Path | None:

@@ -21,8 +21,14 @@ def with_headers(
     before: FileTable | None,
     channels: int,
     started: int,
+    *,
+    ordinary: bool = True,
 ) -> FileTable:
-    """Fill in what headers say, read only where ``before`` does not know it."""
+    """Fill in what headers say, read only where ``before`` does not know it.
+
+    ``changed`` (N,): when each file was, in nanoseconds; ``started``: before they were asked.
+    ``ordinary``: as for ``extents_of``.
+    """
     columns = dict(table.columns)
     stamps = np.array(columns["stamps"])
     reasons: dict[int, str] = {}
@@ -38,7 +44,7 @@ def with_headers(
             count=len(rows),
             channels=channels,
             where=table.root,
-            ordinary=True,
+            ordinary=ordinary,
         ),
         strict=True,
     ):
@@ -55,7 +61,7 @@ def with_headers(
     columns["stamps"] = stamps
     looked_at = _believed(table, started, passing)
     state = ""
-    if all(looked_at.values()):
+    if looked_at and all(looked_at.values()):
         digests = sorted((below, mark.digest.hex()) for below, mark in looked_at.items() if mark)
         state = key_of(root=os.path.abspath(table.root), looked=digests)
     return FileTable(
@@ -85,10 +91,27 @@ def _known(
     reasons: dict[int, str],
 ) -> None:
     """Take over what the headers of files said that were not written since."""
+    old_stamps, stamps = np.asarray(before.columns["stamps"]), columns["stamps"]
+    for new, old in _pairs(table, before):
+        same = old_stamps[old] == stamps[new]
+        new, old = new[same], old[same]
+        unknown[new] = False
+        columns["extents"][new] = before.columns["extents"][old]
+        columns["states"][new] = before.columns["states"][old]
+        for at in np.flatnonzero(before.columns["states"][old]).tolist():
+            reasons[int(new[at])] = before.reasons[int(old[at])]
+
+
+def _pairs(
+    table: FileTable, before: FileTable
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield the numbers of files in a table, and those of the same names in the one of before."""
+    if table.same_names(before):
+        yield np.arange(len(table)), np.arange(len(table))
+        return
     there: dict[str, list[tuple[int, int]]] = {}
     for folder, begin, end in before.runs(0, len(before)):
         there.setdefault(folder, []).append((begin, end))
-    old_stamps, stamps = np.asarray(before.columns["stamps"]), columns["stamps"]
     folder, rows = "", dict[str, int]()
     for each, begin, end in table.runs(0, len(table)):
         if each != folder or not rows:
@@ -100,14 +123,7 @@ def _known(
             }
         new = np.arange(begin, end)
         old = np.array([rows.get(name, -1) for name in table.base_names(begin, end)], np.int64)
-        same = old >= 0
-        same[same] = old_stamps[old[same]] == stamps[new[same]]
-        new, old = new[same], old[same]
-        unknown[new] = False
-        columns["extents"][new] = before.columns["extents"][old]
-        columns["states"][new] = before.columns["states"][old]
-        for at in np.flatnonzero(before.columns["states"][old]).tolist():
-            reasons[int(new[at])] = before.reasons[int(old[at])]
+        yield new[old >= 0], old[old >= 0]
 
 
 def _paths(table: FileTable, rows: NDArray[np.int64]) -> Iterator[Names]:

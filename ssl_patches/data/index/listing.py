@@ -26,24 +26,16 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
-from PIL import Image
-
 from ssl_patches.config import locks
-from ssl_patches.config.keys import key_of
 from ssl_patches.config.malloc import give_back_freed_memory
 from ssl_patches.config.plain_text import tell
-from ssl_patches.data.decode import DECODERS
-from ssl_patches.data.formats import unreadable_suffixes
-from ssl_patches.data.index.kept import KeptTable, keep, open_kept, place_of
+from ssl_patches.data.index.kept import KeptTable, keep, open_kept, place_of, table_key
 from ssl_patches.data.index.known import with_headers
 from ssl_patches.data.index.table import FileTable
 from ssl_patches.data.index.unchanged import unchanged
 from ssl_patches.data.index.walked import walked
-from ssl_patches.data.suffixes import SUFFIXES, UNREAD
-from ssl_patches.data.tiff import has_tifffile
 
 LEAST = 1000  # images from which a table is kept
-RULES = 3  # of what a table holds; raise it when they change
 WAIT = 0.5  # seconds between two looks whether another process is done
 HANDED = "SSL_PATCHES_TABLES"
 _right: dict[str, str] = {}
@@ -84,16 +76,7 @@ def list_folder(root: str, *, channels: int) -> FileTable:
 
     ``channels``: those that samples must have, for headers that say other things are damaged.
     """
-    key = key_of(
-        root=os.path.abspath(root),
-        rules=RULES,
-        channels=channels,
-        decoders=DECODERS,
-        suffixes=[SUFFIXES, UNREAD],
-        without=sorted(unreadable_suffixes()),
-        tifffile=has_tifffile(),
-        limit=Image.MAX_IMAGE_PIXELS,  # which another program may have set
-    )
+    key = table_key(root, channels)
     known = _here.get()
     if known is not None and key in known:
         return known[key]

@@ -119,6 +119,13 @@ class FileTable:
             for name in self.base_names(one, two)
         ]
 
+    def same_names(self, other: FileTable) -> bool:
+        """Tell whether another table is of files of the same names in the same order."""
+        return self.folders == other.folders and all(
+            np.array_equal(self.columns[name], other.columns[name])
+            for name in ("names", "run_first", "run_folder")
+        )
+
     def take(self, rows: NDArray[np.int64]) -> FileTable:
         """Return a table of some of the files, in memory; ``rows`` are in order."""
         folder_of = self.folder_of[rows]

@@ -52,7 +52,7 @@ def walked(root: str) -> tuple[FileTable, NDArray[np.int64]]:
         "sizes": np.maximum(values[:, SIZE], 0),
         "numbers": values[:, NUMBER].copy(),
         "devices": values[:, DEVICE].copy(),
-        "stamps": _stamps(values),
+        "stamps": stamps_of(values),
         "places": places.astype(np.uint8),
         "suffixes": suffixes.astype(np.uint8),
         "states": np.zeros(len(values), np.uint8),
@@ -92,7 +92,7 @@ def _places(below: str, names: Sequence[bytes]) -> NDArray[np.uint8]:
     return (np.frombuffer(b"".join(digests), ">u4") % 100).astype(np.uint8)
 
 
-def _stamps(values: NDArray[np.int64]) -> NDArray[np.uint64]:
+def stamps_of(values: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Mix what is known of each file, (N, VALUES), into one number that differs where it does."""
     found = np.full(len(values), 0x9E3779B97F4A7C15, np.uint64)
     for column in values[:, :DEVICE].T.astype(

@@ -15,7 +15,7 @@ def test_stamps_differ_where_anything_does() -> None:
     draw = np.random.default_rng(0).integers(0, 2**62, (4000, 5))
     other = draw.copy()
     other[np.arange(4000), np.arange(4000) % 4] += 1
-    both = np.concatenate([module._stamps(draw), module._stamps(other)])
+    both = np.concatenate([module.stamps_of(draw), module.stamps_of(other)])
     assert len(np.unique(both)) == 8000
     assert both.min() > 0
 
