@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -173,6 +174,32 @@ def test_a_number_that_was_used_and_tidied_away_is_not_used_again(tmp_path):
     finally:
         locks._newest = before
     assert [file.name for file in (tmp_path / locks.FOLDER).iterdir()] == ["cell.3"]
+
+
+def test_a_gap_that_was_filled_may_be_tidied_by_another(tmp_path, monkeypatch):
+    directory, files = tmp_path / "cell", locks._files
+    for _ in range(3):
+        with locks.locked(directory):
+            pass
+
+    def tidied(place: Path) -> list[Path]:
+        found = files(place)
+        (tmp_path / locks.FOLDER / "cell.2").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(locks, "_files", tidied)
+    monkeypatch.setattr(locks, "_newest", lambda at: (1, None))
+    assert locks._acquire(directory) is None
+
+
+def test_a_lock_that_is_just_being_written_is_waited_for(tmp_path):
+    file = claim_of(tmp_path / "cell", machine="another", host="there")
+    content = file.read_text()
+    file.write_text("")
+    writing = threading.Timer(0.1, lambda: file.write_text(content))
+    writing.start()
+    assert locks.owner(tmp_path / "cell").host == "there"
+    writing.join()
 
 
 def test_folders_that_are_not_there_yet_are_made(tmp_path):
