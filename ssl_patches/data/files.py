@@ -198,9 +198,12 @@ class FileSource(StoredSource):
     def _named(self) -> str:
         found, sizes = hashlib.sha256(), self.table.columns["sizes"]
         for begin in range(0, len(self._rows), SOME):
-            names = self.known_as.some(begin, begin + SOME)
-            of_each = sizes[self._rows[begin : begin + SOME]].tolist()
-            lines = (f"{name}\0{size}\n" for name, size in zip(names, of_each, strict=True))
+            of_each = iter(sizes[self._rows[begin : begin + SOME]].tolist())
+            lines = [
+                f"{folder}{name}\0{next(of_each)}\n"
+                for folder, names in self.known_as.by_folder(begin, begin + SOME)
+                for name in names
+            ]
             found.update(os.fsencode("".join(lines)))
         return found.hexdigest()
 

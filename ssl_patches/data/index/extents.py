@@ -32,8 +32,8 @@ from ssl_patches.data.headers import header
 from ssl_patches.data.look import BY_FOLDER
 
 MANY = 20_000  # files from which it pays to start processes
-PART = 2048  # files of a task
-AHEAD = 32  # tasks
+PART = 8192  # files of a task
+AHEAD = 8  # tasks
 TOGETHER = 256  # files whose beginnings are in memory at a time
 if sys.platform == "win32":
     OPENING = os.O_RDONLY | os.O_BINARY

@@ -83,13 +83,13 @@ def _joined(parts: list[NDArray[Any]], shape: tuple[int, ...]) -> NDArray[Any]:
 
 def _places(below: str, names: Sequence[bytes]) -> NDArray[np.uint8]:
     """Return ``placed.place`` of the files of one folder, (N,)."""
-    before = hashlib.sha256(os.fsencode(below))
-    digests = []
+    begin, digests = hashlib.sha256(os.fsencode(below)).copy, []
     for name in names:
-        content = before.copy()
+        content = begin()
         content.update(name)
-        digests.append(content.digest()[:4])
-    return (np.frombuffer(b"".join(digests), ">u4") % 100).astype(np.uint8)
+        digests.append(content.digest())
+    first = np.frombuffer(b"".join(digests), ">u4")[::8]  # of 32 bytes
+    return (first % 100).astype(np.uint8)
 
 
 def stamps_of(values: NDArray[np.int64]) -> NDArray[np.uint64]:
