@@ -1,4 +1,4 @@
-"""Measure an encoder from 1, 5, 10, ... and all labels: is it worth having, and from how many on?
+"""Measure an encoder from few to all labels: is it worth having, and from how many on?
 
 Frozen (the linear probe, nearest neighbours) and, where asked for, trained on from the labels
 (``finetune``; ``scratch`` is the same recipe from random weights). Draws of labelled images and
