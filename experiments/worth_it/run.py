@@ -105,6 +105,9 @@ def main(
             go_on += [f"encoder.pretrained={weights}", f"budget.epochs={EPOCHS}", f"seed={seed}"]
             rivals.append(str(trained(runs / f"{name}_continued_{seed}", go_on)))
         words = [f"rival_size={chosen['rival_size']}", *chosen["table"], *asks]
+        if len(rivals) > 1:  # the continued one beside the one that it was
+            found = table(Path(rivals[1]), [*words, f"rivals=[{rivals[0]}]"], seed, "continued")
+            rows += [row for row in found if "difference" in row]
         rows += table(ours, [*words, f"rivals=[{','.join(rivals)}]"], seed)
         if seed < tuned_seeds:
             tuned = rivals if chosen["tuned_rivals"] else []
@@ -114,18 +117,22 @@ def main(
     save(f"{name}_pairs", [row for row in rows if "difference" in row])
 
 
-def table(ours: Path, words: list[str], seed: int) -> list[dict]:
+def table(run: Path, words: list[str], seed: int, name: str = "ours") -> list[dict]:
     """Evaluate by the number of labels and return the rows and pairs; what is done is read."""
     last = {word.split("=")[0]: word for word in words}  # of a key that is given twice
-    ssl_patches("evaluate", f"model={ours}", *last.values())
-    found = json.loads((ours / "label_efficiency.json").read_text())
+    ssl_patches("evaluate", f"model={run}", *last.values())
+    found = json.loads((run / "label_efficiency.json").read_text())
     print("\n".join(found["report"]), flush=True)
-    return rows_of(found, seed)
+    return rows_of(found, seed, name)
 
 
-def rows_of(found: dict, seed: int) -> list[dict]:
-    """Return the rows of a table, and its pairs, with their seed; a continued run is called so."""
-    rows = [{"seed": seed, **row} for row in [*found["rows"], *found["differences"]]]
+def rows_of(found: dict, seed: int, name: str) -> list[dict]:
+    """Return the rows of a table, and its pairs, with their seed; a continued run is called so.
+
+    ``name``: of the model in question, in pairs.
+    """
+    rows = [{"seed": seed, **row} for row in found["rows"]]
+    rows += [{"seed": seed, "of": name, **row} for row in found["differences"]]
     for row in rows:
         model = "model" if "model" in row else "other"
         row[model] = "continued" if "_continued_" in row[model] else row[model]

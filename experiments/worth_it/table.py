@@ -51,18 +51,18 @@ def table(rows: list[dict[str, str]]) -> list[str]:
 
 
 def pairs(rows: list[dict[str, str]]) -> list[str]:
-    """Say how far ours is above each other encoder, seed by seed."""
-    found: dict[tuple[str, str, str], list[tuple[float, float, float]]] = defaultdict(list)
+    """Say how far ours, and the continued one, are above each other encoder, seed by seed."""
+    found: dict[tuple[str, ...], list[tuple[float, float, float]]] = defaultdict(list)
     for row in rows:
         bounds = (float(row["difference"]), float(row["low"]), float(row["high"]))
-        found[row["column"], row["labels"], row["other"]].append(bounds)
+        found[row["of"], row["column"], row["labels"], row["other"]].append(bounds)
     lines = []
-    for (column, labels, other), each in found.items():
+    for (of, column, labels, other), each in found.items():
         above, below = all(low > 0 for _, low, _ in each), all(high < 0 for *_, high in each)
         said = "clear" if above or below else "not told apart by every seed"
         shown = ", ".join(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]" for mean, low, high in each)
         lines.append(
-            f"{column}, {labels} labels: ours less {NAMES.get(other, other)} {shown}: {said}"
+            f"{column}, {labels} labels: {of} less {NAMES.get(other, other)} {shown}: {said}"
         )
     return lines
 
