@@ -23,14 +23,11 @@ FEW = ["label_efficiency.labels=[10,50]", "label_efficiency.tuned_draws=1"]
 FEW += ["label_efficiency.trials=2", "label_efficiency.columns=[linear,finetune,scratch]"]
 """Of the trained columns: two numbers of labels and all, one draw, two settings for everyone."""
 NEAR = ("views=near_crops", "views.large=0", "views.small=2", "views.small_scale=[0.06,0.25]")
-EPOCHS = 3
-"""Of the continued MobileNetV2. Its FLOPs were overcounted (by a fault of torch's counter that is
-mended here since), so they were no budget."""
 SETS = {
     "elpv": {
         # small crops of one place at the size of the file: a crack is a pixel wide
         "ours": ["experiment=aerial", "data.batch_size=64", *NEAR, "views.small_size=64"],
-        "on": ["data.batch_size=64", *NEAR, "views.small_size=96"],
+        "on": ["data.batch_size=64", *NEAR, "views.small_size=96", "budget.epochs=3"],
         "data": ["data=folder", "data.root={data}/elpv"],
         "size": 128,
         "rival_size": 128,
@@ -40,7 +37,7 @@ SETS = {
     },
     "cifar10": {
         "ours": ["experiment=small_photographs"],
-        "on": ["data.batch_size=64"],
+        "on": ["data.batch_size=64", "image_size=96", "budget.epochs=null", "budget.images=6400"],
         "data": ["data=cifar10", "data.root={data}/cifar10"],
         "size": 32,
         "rival_size": 96,  # off the shelf it wants larger images
@@ -53,7 +50,7 @@ SETS = {
         "on": [
             *NEAR,
             *("views.small_size=64", "sampler=tokens", "task.positions=true"),
-            "data.batch_size=32",
+            *("data.batch_size=32", "budget.epochs=3"),
         ],
         "data": ["data=camvid", "data.root={data}/camvid"],
         "size": 128,
@@ -70,11 +67,16 @@ def ssl_patches(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "ssl_patches", *words], check=True)
 
 
+def of_each_key(words: list[str]) -> list[str]:
+    """Keep the last word of a key that is given twice."""
+    return list({word.split("=")[0]: word for word in words}.values())
+
+
 def trained(run: Path, words: list[str]) -> Path:
     """Pretrain a run unless it is finished; one that was killed goes on."""
     if not (run / "summary.json").is_file():
-        resume = [f"resume={str(run.is_dir()).lower()}"]
-        ssl_patches("pretrain", *words, f"run_dir={run}", *resume)
+        words = [*words, f"run_dir={run}", f"resume={str(run.is_dir()).lower()}"]
+        ssl_patches("pretrain", *of_each_key(words))
     return run
 
 
@@ -101,8 +103,8 @@ def main(
         ours = trained(runs / f"{name}_ours_{seed}", [*chosen["ours"], *rest])
         rivals = [f"mobilenetv2_100@{weights}"]
         if "continued=no" not in asked:
-            go_on = ["experiment=go_on", "encoder.name=mobilenetv2_100", *chosen["on"], *common]
-            go_on += [f"encoder.pretrained={weights}", f"budget.epochs={EPOCHS}", f"seed={seed}"]
+            go_on = ["experiment=go_on", "encoder.name=mobilenetv2_100", *common, *chosen["on"]]
+            go_on += [f"encoder.pretrained={weights}", f"seed={seed}"]
             rivals.append(str(trained(runs / f"{name}_continued_{seed}", go_on)))
         words = [f"rival_size={chosen['rival_size']}", *chosen["table"], *asks]
         if len(rivals) > 1:  # the continued one beside the one that it was
@@ -119,8 +121,7 @@ def main(
 
 def table(run: Path, words: list[str], seed: int, name: str = "ours") -> list[dict]:
     """Evaluate by the number of labels and return the rows and pairs; what is done is read."""
-    last = {word.split("=")[0]: word for word in words}  # of a key that is given twice
-    ssl_patches("evaluate", f"model={run}", *last.values())
+    ssl_patches("evaluate", f"model={run}", *of_each_key(words))
     found = json.loads((run / "label_efficiency.json").read_text())
     print("\n".join(found["report"]), flush=True)
     return rows_of(found, seed, name)
