@@ -19,7 +19,12 @@ from ssl_patches.cli.help import HELP, MAIN_HELP
 from ssl_patches.cli.streams import outlive_readers
 from ssl_patches.cli.typed import Typed, divided, told_aside
 from ssl_patches.config.messages import BadRequest, Failed, Say
-from ssl_patches.config.plain_text import escape_what_cannot_be_encoded, in_lines, tell
+from ssl_patches.config.plain_text import (
+    escape_what_cannot_be_encoded,
+    escape_what_tracebacks_say,
+    in_lines,
+    tell,
+)
 from ssl_patches.training.process import before_torch
 
 GROUPS = {
@@ -39,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     before_torch()
     outlive_readers()
     escape_what_cannot_be_encoded()
+    if argv is None:  # a program of its own, not a call of somebody's
+        escape_what_tracebacks_say()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         tell(in_lines(MAIN_HELP.splitlines()))

@@ -11,13 +11,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 HALF = ".half"
+ABANDONED = 3600.0  # seconds without a write after which nobody writes a file any more
 
 
 @contextmanager
@@ -65,6 +67,18 @@ def replacing_folder(
             flush(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)  # already gone when it got its name
+
+
+def tidy(folder: Path, name: str = "*") -> None:
+    """Delete what killed processes left of files that were being written into ``folder``.
+
+    ``name``: a pattern of the files. What was written to within ``ABANDONED`` seconds stays:
+    somebody may be at it.
+    """
+    for half in folder.glob(f".{name}.{'[0-9a-f]' * 8}{HALF}"):
+        with suppress(OSError):  # another process did so
+            if time.time() - half.stat().st_mtime > ABANDONED:
+                half.unlink()
 
 
 def _swap(folder: Path, path: Path) -> None:

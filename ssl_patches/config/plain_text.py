@@ -14,7 +14,9 @@ from __future__ import annotations
 import io
 import re
 import sys
+import traceback
 from collections.abc import Iterable, Sequence
+from types import TracebackType
 from typing import TextIO
 
 OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -74,6 +76,22 @@ def escape_what_cannot_be_encoded() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def traceback_of(error: BaseException) -> Lines:
+    """Return the traceback of an error, whose text may hold names of files, as lines."""
+    return in_lines("".join(traceback.format_exception(error)).rstrip("\n").split("\n"))
+
+
+def escape_what_tracebacks_say() -> None:
+    """Have errors that nobody catches told as ``traceback_of``, for the process."""
+    sys.excepthook = _tell_error
+
+
+def _tell_error(
+    kind: type[BaseException], error: BaseException, where: TracebackType | None
+) -> None:
+    tell(traceback_of(error), file=sys.stderr)
 
 
 def as_utf8(name: str) -> str:

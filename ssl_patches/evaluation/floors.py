@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ssl_patches.config.atomic import write_text
+from ssl_patches.config.atomic import tidy, write_text
 from ssl_patches.config.keys import key_of
 from ssl_patches.config.outside import read_json
 from ssl_patches.evaluation.features.eval_data import EvalData
@@ -65,7 +65,7 @@ def keep_floors(folder: Path, key: Mapping[str, Any], rows: list[Row]) -> None:
 
 
 def make_folder(folder: Path) -> bool:
-    """Make the folder and try it; tell whether it can be used.
+    """Make the folder and try it; tell whether it can be used. What killed processes left goes.
 
     Floors that cannot be kept are computed each time.
     """
@@ -75,6 +75,7 @@ def make_folder(folder: Path) -> bool:
             pass
     except OSError:
         return False
+    tidy(folder)
     return True
 
 

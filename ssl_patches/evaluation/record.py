@@ -13,6 +13,7 @@ of both.
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_patches.config.atomic import replacing
+from ssl_patches.config.atomic import replacing, tidy
 from ssl_patches.config.outside import parse_json
 from ssl_patches.config.plain_text import aligned
 from ssl_patches.evaluation.labels import Kind
@@ -65,6 +66,7 @@ class Record:
 
     def save(self, path: Path) -> None:
         """Write the record; a reader sees all of it or nothing."""
+        tidy(path.parent, glob.escape(path.name))
         told = {key: vars(self)[key] for key in ("kind", "chosen", "protocol", "data")}
         told |= {"rows": [row.as_dict() for row in self.rows], "classes": list(self.classes)}
         arrays: dict[str, Any] = {

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from typing import Any
 from ssl_patches.config import locks
 from ssl_patches.config.atomic import write_json, write_text
 from ssl_patches.config.messages import Failed, Say
-from ssl_patches.config.plain_text import in_lines
+from ssl_patches.config.plain_text import in_lines, traceback_of
 from ssl_patches.config.run_dir import CELL, SUMMARY
 from ssl_patches.studies import tuning
 from ssl_patches.studies.jobs import Job, Plan, Search, StudyRun
@@ -222,7 +221,7 @@ def errors_told(directory: Path, name: str, say: Say) -> Iterator[None]:
         reason = f"{type(error).__name__}: {error}".strip()
         say(f"{name}: failed: {reason}")
         try:
-            write_text(directory / ERROR, "".join(traceback.format_exception(error)))
+            write_text(directory / ERROR, f"{traceback_of(error)}\n")
         except OSError as unwritten:
             raise Failed(
                 f"{directory}: cannot be written ({unwritten.strerror});"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ssl_patches import config
 from ssl_patches.config.messages import Failed
+from ssl_patches.config.plain_text import escape_what_tracebacks_say
 from ssl_patches.training.prepare import prepare
 from ssl_patches.training.process import before_training
 from ssl_patches.training.run import execute
@@ -37,4 +38,5 @@ def _nothing(*_: object, **__: object) -> None:
 
 
 if __name__ == "__main__":
+    escape_what_tracebacks_say()
     sys.exit(main(sys.argv[1:]))

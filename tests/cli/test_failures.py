@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 import pytest
 from torch._utils import ExceptionWrapper
@@ -44,6 +45,15 @@ def test_bugs_stay_tracebacks(monkeypatch):
     monkeypatch.setitem(commands.COMMANDS, "runs", bug)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["runs"])
+
+
+def test_what_a_traceback_says_is_escaped_in_a_program_of_ours_alone(monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    assert main(["--version"]) == 0
+    assert sys.excepthook is sys.__excepthook__
+    monkeypatch.setattr(sys, "argv", ["ssl-patches", "--version"])
+    assert main() == 0
+    assert sys.excepthook is not sys.__excepthook__
 
 
 def test_an_error_of_a_worker_is_told_in_its_own_words(monkeypatch, capsys):

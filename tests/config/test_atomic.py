@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,20 @@ def test_what_a_killed_process_left_under_a_known_name_goes_first(tmp_path):
         (aside / "file").write_text("new")
     assert names(tmp_path) == {"out"}
     assert names(tmp_path / "out") == {"file"}
+
+
+def test_what_killed_processes_left_long_ago_is_tidied_and_nothing_else(tmp_path):
+    mine, other = ".a.npz.0123abcd.half", ".b.npz.0123abcd.half"
+    stay = {"a.npz", ".a.npz.half", ".a.npz.notours.half", ".a.npz.89ab0123.half"}
+    for name in (mine, other, *stay):
+        (tmp_path / name).write_text("torn")
+        old = time.time() - atomic.ABANDONED - 60
+        if name != ".a.npz.89ab0123.half":  # somebody writes it now
+            os.utime(tmp_path / name, (old, old))
+    atomic.tidy(tmp_path, "a.npz")
+    assert names(tmp_path) == stay | {other}
+    atomic.tidy(tmp_path)
+    assert names(tmp_path) == stay
 
 
 def test_no_other_file_writes_aside_and_renames_by_itself():

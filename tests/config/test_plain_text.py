@@ -90,6 +90,21 @@ def test_a_terminal_of_ascii_shows_any_name(monkeypatch):
     assert raw.getvalue() == rb"gr\xf6\xdfe \x1b \udcfc" + b"\n"
 
 
+def test_no_name_in_a_traceback_acts(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "excepthook", None)
+    plain_text.escape_what_tracebacks_say()
+    try:
+        raise RuntimeError("a\x1b[2J\x9b.png\nin two lines") from OSError("\u202egnp")
+    except RuntimeError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        whole = plain_text.traceback_of(error)
+    told = capsys.readouterr().err
+    assert told == f"{whole}\n"
+    assert told.startswith("OSError: \\u202egnp\n\nThe above exception was the direct cause")
+    assert told.endswith("\nRuntimeError: a\\x1b[2J\\x9b.png\nin two lines\n")
+    assert "test_no_name_in_a_traceback_acts" in told
+
+
 @pytest.mark.parametrize("text", ["=1+1", "'=1", "+cmd", "-a.png", "@SUM(A1)", "\t=1"])
 def test_no_field_is_a_formula_and_the_text_comes_back(text):
     assert field(text) == f"'{text}"

@@ -1,5 +1,7 @@
 """Rows of floors are kept under what they depend on."""
 
+import os
+
 from torch import nn
 
 from ssl_patches.evaluation import floors
@@ -31,6 +33,11 @@ def test_a_folder_that_cannot_be_made_is_done_without(tmp_path):
     (tmp_path / "file").write_text("")
     assert not floors.make_folder(tmp_path / "file" / "folder")
     assert floors.make_folder(tmp_path / "folder")
+    left = tmp_path / "folder" / ".cell.npz.0123abcd.half"
+    left.write_bytes(b"torn")
+    os.utime(left, (0, 0))
+    assert floors.make_folder(tmp_path / "folder")
+    assert not left.exists()
 
 
 def test_kept_rows_are_given_under_todays_name_of_the_data(tmp_path):

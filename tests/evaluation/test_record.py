@@ -1,5 +1,7 @@
 """Records of answers, and two of them compared on the same images."""
 
+import os
+
 import pytest
 import torch
 
@@ -50,6 +52,14 @@ def test_a_record_comes_back_as_it_was_and_is_compact(tmp_path):
     big = record(torch.randint(10, (10_000,)), labels=torch.randint(10, (10_000,)))
     big.save(tmp_path / "big.npz")
     assert (tmp_path / "big.npz").stat().st_size < 40_000
+
+
+def test_what_a_killed_evaluation_left_goes_with_the_next_one(tmp_path):
+    left = tmp_path / ".evaluation.npz.0123abcd.half"
+    left.write_bytes(b"torn")
+    os.utime(left, (0, 0))
+    right_at((0, 100)).save(tmp_path / "evaluation.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["evaluation.npz"]
 
 
 def test_pairs_tell_apart_what_two_intervals_cannot():
