@@ -42,14 +42,14 @@ MUTANTS := $(abspath .mutants)
 MODULE ?= run_dir
 COUNT ?= 60
 SEED ?= 20
-CR := cd $(MUTANTS)/tree && PATH="$(abspath $(BIN)):$(MUTANTS)/site/bin:$$PATH" PYTHONPATH=$(MUTANTS)/site
+CR := cd $(MUTANTS)/tree && PATH="$(abspath $(BIN)):$(MUTANTS)/site/bin:$$PATH" PYTHONPATH=".:$(MUTANTS)/site" OMP_NUM_THREADS=1
 
 mutants: $(VENV)/installed ## what tests miss of MODULE=run_dir: COUNT=60 changes by cosmic-ray, drawn by SEED=20; up to an hour
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(MUTANTS)/site "cosmic-ray>=8.7,<9"
 	rm -rf $(MUTANTS)/tree && mkdir -p $(MUTANTS)/tree && git archive HEAD | tar -x -C $(MUTANTS)/tree
 	$(CR) cosmic-ray init --force benchmarks/mutants/$(MODULE).toml ../$(MODULE).sqlite
 	$(CR) python benchmarks/mutants/sample.py ../$(MODULE).sqlite $(COUNT) $(SEED)
-	$(CR) cosmic-ray exec benchmarks/mutants/$(MODULE).toml ../$(MODULE).sqlite
+	$(CR) python benchmarks/mutants/execute.py benchmarks/mutants/$(MODULE).toml ../$(MODULE).sqlite
 	$(CR) cr-report --show-diff --surviving-only ../$(MODULE).sqlite
 
 types: $(VENV)/installed ## mypy, without an error in the whole package

@@ -41,6 +41,8 @@ def main(toml: str, session: str) -> None:
         for name in names.read_text().split():
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
+        if _tested(words, settings["timeout"], names):
+            sys.exit(f"{toml}: its tests fail in a fork of a process with libraries")
     with use_db(session, WorkDB.Mode.open) as db:
         for item in list(db.pending_work_items):
             db.set_result(item.job_id, _result(item.mutations[0], words, settings["timeout"]))

@@ -43,6 +43,7 @@ ASIDE = (
 )
 """Settings that do not make it another experiment; the data are told apart by their fingerprint."""
 UNEQUAL = 1.05  # FLOPs are counted per step, so an equal budget ends within one step
+NAMED = 4  # things that a note names
 BOOKKEEPING = ("log_every", "checkpoint_minutes", "checkpoint_steps", "checkpoints_kept")
 
 
@@ -249,14 +250,8 @@ def _protocols(runs: Sequence[FinishedRun], *, mixed: bool) -> tuple[dict[Path, 
         shortened = {
             key: (_short(key, before), _short(key, now)) for key, (before, now) in changed.items()
         }
-        told.append(
-            (
-                other,
-                "; ".join(
-                    f"{key} {before} there, {now} here" for key, (before, now) in shortened.items()
-                ),
-            )
-        )
+        texts = [f"{key} {before} there, {now} here" for key, (before, now) in shortened.items()]
+        told.append((other, _few(texts, "; ")))
     if not mixed:
         other, what = told[0]
         raise ValueError(
@@ -275,6 +270,12 @@ def _protocols(runs: Sequence[FinishedRun], *, mixed: bool) -> tuple[dict[Path, 
         for at, (lot, what) in enumerate(told)
     ]
     return marks, notes
+
+
+def _few(texts: Sequence[str], between: str = ", ") -> str:
+    """Join texts; of many the first, and how many more there are: a note is read in passing."""
+    more = [f"and {len(texts) - NAMED} more"] if len(texts) > NAMED else []
+    return between.join([*texts[:NAMED], *more])
 
 
 def _short(key: str, value: Any) -> str:
@@ -297,7 +298,7 @@ def _unequal(runs: Sequence[FinishedRun]) -> list[str]:
             if value
         }
         notes.append(
-            f"budgets differ ({', '.join(sorted(given)) or 'none set'}): read accuracy against"
+            f"budgets differ ({_few(sorted(given)) or 'none set'}): read accuracy against"
             " cost, not the ranking"
         )
     flops = [run.used["flops"] for run in runs]
@@ -310,5 +311,5 @@ def _unequal(runs: Sequence[FinishedRun]) -> list[str]:
     for name in dict.fromkeys(name for run in runs for name in run.versions):
         versions = sorted({str(run.versions.get(name, "-")) for run in runs})
         if len(versions) > 1:
-            notes.append(f"runs were made with different versions of {name}: {', '.join(versions)}")
+            notes.append(f"runs were made with different versions of {name}: {_few(versions)}")
     return notes

@@ -111,3 +111,12 @@ def test_unequal_budgets_are_said(study, write_run):
         note.startswith("budgets differ (budget.images=2000, budget.images=9000)")
         for note in compare_runs([study]).notes
     )
+
+
+def test_a_note_names_the_first_of_many_and_counts_the_others(write_run, tmp_path):
+    for number in range(1, 8):
+        words = (f"budget.images={number}000",)
+        write_run(tmp_path / f"a{number}", *words, seed=number, linear_top1=30.0)
+    (note,) = [note for note in compare_runs([tmp_path]).notes if note.startswith("budgets")]
+    named = ", ".join(f"budget.images={number}000" for number in (1, 2, 3, 4))
+    assert note.startswith(f"budgets differ ({named}, and 3 more): ")
