@@ -7,6 +7,7 @@ camera's EXIF orientation turns the image alone, so such a pair is refused: stor
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -14,9 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssl_patches.config.keys import key_of
+from ssl_patches.data import look
 from ssl_patches.data.damage import DAMAGE
+from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.files import Extent, read_headers
 from ssl_patches.data.headers import is_turned
+from ssl_patches.data.index.kept import remember, remembered
 from ssl_patches.data.opening import open_image
 from ssl_patches.data.walk import find_images
 
@@ -104,11 +109,35 @@ def ids_of(path: str, *, size: int | None = None) -> Tensor:
 
 
 def found_ids(folder: str) -> set[int]:
-    """Return all ids in the masks of a split. ValueError as for ``paired`` and ``ids_of``.
+    """Return all ids in the masks of a split; kept until one of the masks is written.
 
-    ValueError too where the ids number the objects of each image (masks of instances).
+    ValueError as for ``images_with_masks`` and ``ids_of``, and where the ids number the objects of
+    each image (masks of instances).
     """
-    each = [set(ids_of(path).unique().tolist()) for path in images_with_masks(folder)[1]]
+    paths = images_with_masks(folder)[1]
+    state = _state(paths)
+    if (known := remembered(state, "ids")).keys() == {"ids"}:
+        return set(map(int, known["ids"].split()))
+    found = _looked_up(paths, folder)
+    remember(state, "ids", {"ids": " ".join(map(str, sorted(found)))})
+    return found
+
+
+def _state(paths: Sequence[str]) -> str:
+    """Return what is another once one of the files was written; "" where that was just now.
+
+    As for a folder of images (``look.py``) the time of change counts, which no program sets back.
+    """
+    rows = []
+    for path in paths:
+        said = os.stat(path)
+        rows.append((path, said.st_size, said.st_mtime_ns, said.st_ctime_ns, said.st_ino))
+    newest = max(max(row[2:4]) for row in rows)
+    return "" if newest > time.time_ns() - look.RACY else key_of(masks=rows, decoders=DECODERS)
+
+
+def _looked_up(paths: Sequence[str], folder: str) -> set[int]:
+    each = [set(ids_of(path).unique().tolist()) for path in paths]
     found = set().union(*each)
     counted = sum(ids == set(range(min(ids), min(ids) + len(ids))) for ids in each)
     if len(found) > MOST_CLASSES or (len(found) > FEW_CLASSES and counted > 0.9 * len(each)):

@@ -1,11 +1,14 @@
 """A mask holds class ids, as they are stored: neither colours nor numbers of objects."""
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from ssl_patches.data import look, mask_files
 from ssl_patches.data.mask_files import found_ids, ids_of
 
 
@@ -30,3 +33,26 @@ def test_masks_that_number_objects_are_no_classes(
         return
     with pytest.raises(ValueError, match=r"data.root: the masks of .* number the objects"):
         found_ids(str(tmp_path / "train"))
+
+
+@pytest.mark.parametrize("racy", [0, look.RACY])
+def test_ids_are_looked_up_once_and_again_where_a_mask_was_written(
+    tmp_path: Path, monkeypatch, racy: int
+) -> None:
+    """Also one that is written in place with its old size and date."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(look, "RACY", racy)
+    for side in ("images", "masks"):
+        (tmp_path / side).mkdir()
+        for at in range(3):
+            Image.new("L", (8, 8), at).save(tmp_path / side / f"{at}.bmp")
+    read, seen = mask_files.ids_of, list[str]()
+    monkeypatch.setattr(mask_files, "ids_of", lambda path: seen.append(path) or read(path))
+    time.sleep(0.01)  # a tick of the file system's clock
+    assert [found_ids(str(tmp_path)) for _ in range(2)] == [{0, 1, 2}] * 2
+    assert len(seen) == (6 if racy else 3)  # what was just written is not believed
+    mask = tmp_path / "masks" / "2.bmp"
+    before = mask.stat()
+    Image.new("L", (8, 8), 7).save(mask)
+    os.utime(mask, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert found_ids(str(tmp_path)) == {0, 1, 7}
