@@ -34,12 +34,14 @@ from ssl_patches.data.headers import extent_of_bytes
 from ssl_patches.data.shards.division import (
     kept_of,
     named_labels,
+    on_side,
     said_of_labels,
     sides_of_shards,
 )
 from ssl_patches.data.shards.listing import Shard, list_shards, state_on_disk
 from ssl_patches.data.shards.members import Members
 from ssl_patches.data.shards.patience import Patience
+from ssl_patches.data.shards.rewritten import REASON
 from ssl_patches.data.shards.store import Store
 from ssl_patches.data.source import Request, StoredSource
 
@@ -124,6 +126,9 @@ class ShardSource(StoredSource):
                 named,
             )
         )
+        self._damaged = [
+            name for table in tables for name in table.damaged if on_side(name, sides.part)
+        ]
         self._rows, self._names_of = kept, _Tables(self.store, shards)
         self.channels, self.value_range = channels, check_value_range(value_range)
         self._open: OrderedDict[int, int] = OrderedDict()
@@ -137,8 +142,11 @@ class ShardSource(StoredSource):
             classes=classes,
             split_rule=self.split_rule,
             load_size=image_size,
-            corrupt=[],
-            identity=[f"{shard.name}\0{shard.bytes}\0{sides.part}\n" for shard in shards],
+            corrupt=[(name, REASON) for name in self._damaged],
+            identity=[
+                *(f"{shard.name}\0{shard.bytes}\0{sides.part}\n" for shard in shards),
+                *(f"without {name}\n" for name in self._damaged),
+            ],
             max_corrupt=max_corrupt,
         )
         self.load_size = request.side(self._extents() or [(image_size, image_size)])
@@ -186,6 +194,7 @@ class ShardSource(StoredSource):
             read_as=[self.channels, self.value_range],
             decoders=DECODERS,
             labels=self.label_key(),
+            **({"damaged": self._damaged} if self._damaged else {}),
         )
 
     def label_key(self) -> str:

@@ -89,6 +89,7 @@ def test_a_live_owner_is_named_and_cannot_be_displaced(tmp_path):
     try:
         owner = locks.owner(directory)
         assert owner.pid == process.pid
+        assert owner.start != locks._start_of(os.getpid())
         with locks.locked(directory) as ours:
             assert not ours
         with pytest.raises(ValueError, match=f"process {process.pid} on .* works in it"):

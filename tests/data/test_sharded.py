@@ -122,12 +122,35 @@ def test_a_shard_of_ours_that_is_edited_in_place_is_refused(packed, tmp_path, da
     shard = Path(before.shards[0].url)
     os.utime(shard)
     assert source(tmp_path).fingerprint() == before.fingerprint()  # changed, and whole
-    edited(shard, int(before._offsets[0]), dated=dated)
+    after = int(before._offsets[0]) + -(-int(before._lengths[0]) // 512) * 512
+    edited(shard, after + 1536 + len('{"path": "'), dated=dated)  # the name of the first image
     with pytest.raises(ValueError, match=r"was changed after shards\.json, which says another"):
         source(tmp_path)
     (tmp_path / "shards" / "shards.json").unlink()
     assert source(tmp_path).fingerprint() != before.fingerprint()
     assert dated or source(tmp_path).kept_key() != before.kept_key()
+
+
+@pytest.mark.parametrize("dated", [False, True])
+def test_an_image_of_ours_that_is_edited_in_place_is_left_out_alone(
+    packed, tmp_path, dated
+) -> None:
+    """Also one that can still be decoded: it is not what was packed."""
+    shutil.copytree(packed / "shards", tmp_path / "shards")
+    whole, shard = source(packed), tmp_path / "shards" / "train-00000.tar"
+    lost = int(whole._offsets[3]), int(whole._lengths[3])
+    edited(shard, lost[0] + lost[1] - 1, dated=dated)
+    with pytest.raises(ValueError, match=r"data.max_corrupt=0.01: 1 of .* not those that were"):
+        source(tmp_path)
+    found = source(tmp_path, max_corrupt=0.1)
+    others = [name for at, name in enumerate(whole.known_as) if at != 3]
+    assert list(found.known_as) == others
+    assert [name for name, _ in found.unreadable()] == [whole.known_as[3]]
+    assert all(torch.equal(found[at][0], whole[at + (at >= 3)][0]) for at in range(6))
+    assert found.fingerprint() != whole.fingerprint()
+    assert found.kept_key() != whole.kept_key()
+    edited(shard, int(whole._offsets[5]), dated=True)
+    assert source(tmp_path, max_corrupt=0.1).kept_key() != found.kept_key()
 
 
 def test_a_label_that_is_edited_in_place_is_the_new_one(packed: Path, tmp_path: Path) -> None:

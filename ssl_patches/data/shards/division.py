@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ssl_patches.data.labels import one_order, said_alike
 from ssl_patches.data.layout import HELD_OUT
 from ssl_patches.data.left_out import LeftOut
+from ssl_patches.data.placed import place
 from ssl_patches.data.shards.listing import Shard
 from ssl_patches.data.shards.members import Members
 from ssl_patches.data.splits import held_of
@@ -72,6 +73,11 @@ def kept_of(table: Members, part: tuple[int, int] | None) -> NDArray[np.int32]:
         return np.arange(len(table), dtype=np.int32)
     chosen = (table.places >= part[0]) & (table.places < part[1])
     return np.flatnonzero(chosen).astype(np.int32)
+
+
+def on_side(name: str, part: tuple[int, int] | None) -> bool:
+    """Tell whether an image of that name is one of ``kept_of``."""
+    return part is None or part[0] <= place(name) < part[1]
 
 
 def named_labels(

@@ -43,7 +43,8 @@ class Members:
     was unpacked to. ``labels`` (N,) int64, -1 = none. ``places`` (N,) uint8: 0..99, the hash of its
     name, for holding out. ``names``: bytes of all names, ended by 0. ``classes``: of the labels;
     empty: they are numbers. ``left``: what is not used, or has no label. ``contradict``: the names
-    of images with two labels, which have none here.
+    of images with two labels, which have none here. ``damaged``: of those that are not what was
+    packed, and are not among the N (``rewritten.py``); it is not kept.
     """
 
     offsets: NDArray[np.int64]
@@ -54,6 +55,7 @@ class Members:
     classes: list[str]
     left: list[LeftOut] = field(default_factory=list)
     contradict: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -61,6 +63,20 @@ class Members:
     def name_list(self) -> list[str]:
         """Return the names of the images."""
         return [os.fsdecode(name) for name in self.names.split(b"\0")[:-1]]
+
+    def take(self, rows: NDArray[np.int64]) -> Members:
+        """Return the table of some of the images; ``rows`` are in order."""
+        names = self.name_list()
+        gone = {*names} - {names[at] for at in rows.tolist()}
+        return replace(
+            self,
+            offsets=self.offsets[rows],
+            lengths=self.lengths[rows],
+            labels=self.labels[rows],
+            places=self.places[rows],
+            names=b"".join(os.fsencode(names[at]) + b"\0" for at in rows.tolist()),
+            contradict=[name for name in self.contradict if name not in gone],
+        )
 
 
 def members_of_tar(path: str, shard: Shard) -> Members:
@@ -127,17 +143,7 @@ def those_with_library(members: Members) -> Members:
         if why:
             left.add(name, why)
     rows = np.array([why is None for why in needed], bool).nonzero()[0]
-    gone = {name for name, why in zip(names, needed, strict=True) if why}
-    return replace(
-        members,
-        offsets=members.offsets[rows],
-        lengths=members.lengths[rows],
-        labels=members.labels[rows],
-        places=members.places[rows],
-        names=b"".join(os.fsencode(names[at]) + b"\0" for at in rows.tolist()),
-        left=[*members.left, *left.told()],
-        contradict=[name for name in members.contradict if name not in gone],
-    )
+    return replace(members.take(rows), left=[*members.left, *left.told()])
 
 
 def cut_short(shard: Shard, reason: str) -> ValueError:
@@ -185,8 +191,10 @@ def _table(
     )
 
 
-def keep_members(members: Members, path: Path) -> None:
-    """Keep a table. OSError where it cannot be written."""
+def keep_members(members: Members, path: Path, *, sums: NDArray[np.uint64] | None = None) -> None:
+    """Keep a table. ``sums`` (N,): of the bytes of each image. OSError where it cannot be
+    written."""
+    more = {} if sums is None else {"sums": sums}
     with replacing(path) as aside, aside.open("wb") as file:
         np.savez(
             file,
@@ -198,6 +206,7 @@ def keep_members(members: Members, path: Path) -> None:
             classes=_as_bytes(members.classes),
             left=_as_bytes([astuple(each) for each in members.left]),
             contradict=_as_bytes(members.contradict),
+            **more,
         )
 
 
@@ -217,6 +226,16 @@ def read_members(path: Path) -> Members | None:
         return None
     sizes = {len(each) for each in (found.offsets, found.lengths, found.labels, found.places)}
     return found if sizes == {found.names.count(b"\0")} else None
+
+
+def read_sums(path: Path) -> NDArray[np.uint64] | None:
+    """Return the sums that are kept with a table; None where there are none."""
+    try:
+        with PARSING, np.load(path, allow_pickle=False) as kept:
+            found: NDArray[np.uint64] = kept["sums"]
+            return found
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
 
 
 def _as_bytes(value: object) -> NDArray[np.uint8]:

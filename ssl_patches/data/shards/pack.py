@@ -32,6 +32,7 @@ from ssl_patches.data.layout import select
 from ssl_patches.data.left_out import LeftOut, said
 from ssl_patches.data.shards import members as tables
 from ssl_patches.data.shards.listing import CLASSES, LISTED, TABLE, Shard, listed_text
+from ssl_patches.data.shards.rewritten import sums_of
 from ssl_patches.data.walk import find_images
 
 BEGUN = ".pack.json"  # what was asked for, until the list is written
@@ -138,7 +139,7 @@ def _shard(root: str, path: Path, files: Sequence[_File]) -> dict[str, Any]:
         with replacing(path, durable=True) as aside:
             digests = _write(root, aside, files)
             known = _read_back(root, aside, shard, digests)
-        tables.keep_members(known, Path(f"{path}{TABLE}"))
+        tables.keep_members(known, Path(f"{path}{TABLE}"), sums=sums_of(path, known))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     size = path.stat().st_size

@@ -12,7 +12,14 @@ from shard_files import write_tar
 
 from ssl_patches.data import ShardSource
 from ssl_patches.data.left_out import LeftOut
-from ssl_patches.data.shards.division import named_labels, said_of_labels, sides_of_shards
+from ssl_patches.data.placed import place
+from ssl_patches.data.shards.division import (
+    kept_of,
+    named_labels,
+    on_side,
+    said_of_labels,
+    sides_of_shards,
+)
 from ssl_patches.data.shards.listing import Shard
 from ssl_patches.data.shards.members import Members
 
@@ -101,3 +108,11 @@ def test_text_labels_are_classes_on_both_sides(tmp_path: Path, text: bool) -> No
     assert train.classes == val.classes == ["ant", "yak", "zebra"]
     assert train.labels.tolist() == [2, 1] * 3
     assert val.labels.tolist() == [1, 0] * 3
+
+
+@pytest.mark.parametrize("part", [None, (0, 20), (20, 100)])
+def test_a_damaged_image_is_told_on_the_side_that_it_would_be_on(part) -> None:
+    names = [f"{at}.png" for at in range(40)]
+    places = np.array([place(name) for name in names], np.uint8)
+    chosen = kept_of(table([], [-1] * 40, places=places), part).tolist()
+    assert [at for at, name in enumerate(names) if on_side(name, part)] == chosen
