@@ -26,7 +26,7 @@ PARTS = (
     ("ssl_patches.training.finish", "finish", "the rest of the end"),
     ("ssl_patches.training.finish", "_draw", "previews"),
     ("ssl_patches.export.write", "reference_of", "proof: reference"),
-    ("ssl_patches.export.proof", "compare", "proof: a process of its own"),
+    ("ssl_patches.export.proof", "compare_formats", "proof: a process of its own"),
     ("ssl_patches.training.finish", "_export", "export"),
     ("ssl_patches.training.finish", "add_results", "export"),
     ("ssl_patches.training.finish", "evaluate_run", "evaluation: reading images, probes"),
@@ -41,7 +41,6 @@ class Clocks:
     def __init__(self) -> None:
         self.cpu: dict[str, float] = {}
         self.clock: dict[str, float] = {}
-        self.steps: dict[str, int] = {}
         self.stack = ["start"]
         self.before = (0.0, time.monotonic() - _age())
 
@@ -95,28 +94,46 @@ def watch(clocks: Clocks) -> None:
     features._reader = named
 
 
-def main(report: str, words: list[str]) -> int:
-    from ssl_patches.cli import main as command
+def watch_when_loaded(clocks: Clocks) -> None:
+    """Put the clocks on once the command has loaded what it loads first: in its own order."""
+    lean = importlib.import_module("ssl_patches.training.lean_imports")
+    load = lean.load_lean
 
-    run = importlib.import_module("ssl_patches.training.run")
-    clocks = Clocks()
-    watch(clocks)
-    run.fit = importlib.import_module("ssl_patches.training.fit").fit
-    run.finish = importlib.import_module("ssl_patches.training.finish").finish
-    writing = importlib.import_module("ssl_patches.export.write")
-    writing.compare = importlib.import_module("ssl_patches.export.proof").compare
+    def loaded(cfg: Any) -> bool:
+        lean.load_lean = load
+        found = load(cfg)
+        watch(clocks)
+        owners = {"fit": "training.fit", "finish": "training.finish"}
+        for name, module in owners.items():
+            changed = getattr(importlib.import_module(f"ssl_patches.{module}"), name)
+            setattr(importlib.import_module("ssl_patches.training.run"), name, changed)
+        proven = importlib.import_module("ssl_patches.export.proof").compare_formats
+        importlib.import_module("ssl_patches.export.write").compare_formats = proven
+        watch_first_step(clocks)
+        return found
+
+    lean.load_lean = loaded
+
+
+def watch_first_step(clocks: Clocks) -> None:
     meter = importlib.import_module("ssl_patches.training.callbacks.meter").Meter
     first = meter.on_train_batch_end
 
     def until_first(self: Any, *given: Any) -> None:
-        if "until the first step ends" not in clocks.steps:
-            clocks.charge()
-            clocks.steps["until the first step ends"] = 1
-            clocks.cpu["until the first step ends"] = sum(os.times()[:4])
-            clocks.clock["until the first step ends"] = _age()
+        meter.on_train_batch_end = first
+        clocks.charge()
+        clocks.cpu["until the first step ends"] = sum(os.times()[:4])
+        clocks.clock["until the first step ends"] = _age()
         first(self, *given)
 
     meter.on_train_batch_end = until_first
+
+
+def main(report: str, words: list[str]) -> int:
+    from ssl_patches.cli import main as command
+
+    clocks = Clocks()
+    watch_when_loaded(clocks)
     code = command(words)
     clocks.charge()
     Path(report).write_text(json.dumps({"cpu": clocks.cpu, "clock": clocks.clock}))

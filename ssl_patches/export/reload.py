@@ -16,6 +16,8 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 BLOCKED = {
@@ -62,6 +64,58 @@ def isolate(blocked: tuple[str, ...], sites: tuple[str, ...]) -> bool:
     return not any(map(importable, blocked))
 
 
+COMPILER = ("torch._dynamo", "torch._dynamo.utils")
+
+
+class Later(ModuleType):
+    """A part of torch's compiler that is loaded when something of it is used.
+
+    Except for two names that are asked for while timm and torchvision load: a decorator that keeps
+    the compiler away from a function, which is that function where nothing is compiled, and a
+    question that one operator of torchvision asks when it is called.
+    """
+
+    def disable(self, function: Any = None, *_: Any, **__: Any) -> Any:
+        """Leave a function as it is."""
+        return (lambda given: given) if function is None else function
+
+    def is_compile_supported(self, device: str) -> bool:
+        """Ask torch itself."""
+        _withdraw()
+        return importlib.import_module(self.__name__).is_compile_supported(device)
+
+    def __getattr__(self, name: str) -> Any:
+        """Load what this stands for."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        _withdraw()
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def _withdraw() -> None:
+    """Take the stand-ins away: what is imported from here on is real."""
+    torch = sys.modules["torch"]
+    for name in COMPILER:
+        if isinstance(sys.modules.get(name), Later):
+            del sys.modules[name]
+    if isinstance(vars(torch).get("_dynamo"), Later):
+        del torch._dynamo
+
+
+@contextmanager
+def compiler_later() -> Iterator[None]:
+    """Load no compiler of torch's in the block: a quarter of the time and memory of a proof."""
+    import torch
+
+    if not any(name in sys.modules for name in COMPILER):
+        sys.modules.update({name: Later(name) for name in COMPILER})
+        torch._dynamo = sys.modules[COMPILER[0]]  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        _withdraw()
+
+
 def normalised(images: Any, mean: Any, std: Any) -> Any:
     """Normalise uint8 (B, C, H, W) by mean and std per channel, of pixels in 0..1."""
     import numpy as np
@@ -87,8 +141,10 @@ def prepared(images: Any, metadata: str) -> Any:
 
 def read_timm(directory: str) -> Run:
     """Load the folder by timm alone."""
-    import timm
     import torch
+
+    with compiler_later():
+        import timm
 
     model: Any = timm.create_model(f"local-dir:{directory}", pretrained=True).eval()
     data = timm.data.resolve_model_data_config(model)
