@@ -12,6 +12,7 @@ from ssl_patches.config import mixture
 from ssl_patches.config.plain_text import in_lines
 from ssl_patches.config.run_dir import CONFIG
 from ssl_patches.config.schema import PRETRAIN, SUPPLIED, channels_of
+from ssl_patches.training.short_run import fewer_evaluated
 
 if TYPE_CHECKING:  # opens images, which most requests do not need
     from ssl_patches.data.advice import Choice, Facts
@@ -31,14 +32,18 @@ def request_run(words: Sequence[str], *, config_dirs: Sequence[Path]) -> tuple[d
     """
     cfg = _checked(words, config_dirs)
     looked = images_of(cfg)
-    choices = choices_for(looked.facts(), words) if looked else []
+    facts = looked.facts() if looked else None
+    choices = choices_for(facts, words)
+    if choices and cfg["resume"] and cfg["run_dir"] and _begun_with(cfg, Path(cfg["run_dir"])):
+        choices = []
+    if facts:
+        advised = _checked(_with(choices, words), config_dirs)
+        choices += fewer_evaluated(advised, facts.images)
     if not choices:
         return cfg, ""
     from ssl_patches.data.advice import lines_of
 
-    advised = _checked([*(choice.word for choice in choices), *words], config_dirs)
-    if cfg["resume"] and cfg["run_dir"] and _begun_with(cfg, Path(cfg["run_dir"])):
-        return cfg, ""
+    advised = _checked(_with(choices, words), config_dirs)
     said = ["chosen for these images (type KEY=VALUE for another):", *lines_of(choices)]
     return advised, in_lines(said)
 
@@ -80,6 +85,10 @@ def _begun_with(cfg: Mapping[str, Any], run_dir: Path) -> bool:
     begun = config.load(run_dir / CONFIG)
     batch = begun["data"].get("batch_size") == cfg["data"].get("batch_size")
     return batch and all(begun.get(key) == cfg.get(key) for key in CHOSEN)
+
+
+def _with(choices: Sequence[Choice], words: Sequence[str]) -> list[str]:
+    return [*(choice.word for choice in choices), *words]
 
 
 def _checked(words: Sequence[str], config_dirs: Sequence[Path]) -> dict[str, Any]:
