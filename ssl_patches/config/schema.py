@@ -100,7 +100,7 @@ EVALUATE = {
     "figures": str | None,
     "output": str | None,
     "pretrained": bool,
-    "precision": Literal["fp32", "bf16"],
+    "precision": Literal["fp32", "bf16"] | None,
     **EVALUATION,
 }
 

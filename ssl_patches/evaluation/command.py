@@ -21,8 +21,15 @@ from ssl_patches.data.live import Datasets
 from ssl_patches.encoders.subject import Subject, open_model
 from ssl_patches.evaluation.efficiency.report import leave_report
 from ssl_patches.evaluation.efficiency.rivals import Rival, open_rivals
-from ssl_patches.evaluation.images import check_channels, chosen_data, range_told, say_images
+from ssl_patches.evaluation.images import (
+    check_channels,
+    chosen_data,
+    limits_told,
+    range_told,
+    say_images,
+)
 from ssl_patches.evaluation.one_model import record_of
+from ssl_patches.evaluation.precision import precision_for
 from ssl_patches.evaluation.probes.base import Probe
 from ssl_patches.evaluation.probes.table import GROUP, check_probes, probes_named
 from ssl_patches.evaluation.record import Paired, Record, paired
@@ -66,6 +73,8 @@ def evaluate_command(
     if cfg["output"] is not None and Path(cfg["output"]).exists():
         _refuse_other_file(Path(cfg["output"]))
     subject = open_model(cfg["model"], pretrained=cfg["pretrained"])
+    chosen = precision_for(cfg["precision"], subject)
+    cfg = {**cfg, "precision": chosen.precision}
     data, allowed = chosen_data(cfg, subject, changes, config_dirs=config_dirs)
     data = build_data.with_label_kind(data, cfg["labels"], allowed=allowed)
     against = (
@@ -109,6 +118,9 @@ def evaluate_command(
             for split in ("train", "val")
         )
     say_images(say, subject, (train, test), of_run=not cfg.get("data"))
+    for line in (chosen.said, "" if cfg.get("data") else limits_told(cfg, subject, (train, test))):
+        if line:
+            say(line)
     record = record_of(
         subject,
         data,

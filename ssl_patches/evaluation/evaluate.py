@@ -211,6 +211,7 @@ def evaluate_model(
         protocol=PROTOCOL | own_numbers(probes),
         data=data | {"fingerprints": _fingerprints(eval_data)},
         classes=eval_data.test.classes if kind == "class" else (),
+        precision=eval_data.precision,
         seen=seen_in_training(train, test),
     )
 

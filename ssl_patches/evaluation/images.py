@@ -28,6 +28,28 @@ def say_images(say: Say, subject: Subject, sources: Sequence[ImageSource], *, of
         )
 
 
+def limits_told(
+    cfg: Mapping[str, Any], subject: Subject, sources: Sequence[ImageSource]
+) -> str:
+    """Say which words give the figures of the run's own evaluation, where it read fewer images.
+
+    ``sources``: train first. "" where it read as many, and where ``cfg`` says how many.
+    """
+    own = (subject.cfg or {}).get("evaluation") or {}
+    keys = ("train_images", "test_images")
+    if any(cfg[key] is not None for key in keys):
+        return ""
+    fewer = {
+        key: own[key]
+        for key, source in zip(keys, sources, strict=True)
+        if own.get(key) is not None and own[key] < len(source)
+    }
+    if not fewer:
+        return ""
+    words = " ".join(f"{key}={number}" for key, number in fewer.items())
+    return f"images: the run itself was evaluated on fewer; {words} gives its figures"
+
+
 def chosen_data(
     cfg: Mapping[str, Any],
     subject: Subject,

@@ -81,7 +81,7 @@ def record_of(
         choose_attention(model, accelerator=eval_data.device, precision=eval_data.precision)
     total = eval_data.images
     say(
-        f"evaluating {model_name} on {total} images, protocol {PROTOCOL['version']}:"
+        f"evaluating {model_name} on {total} images in {eval_data.precision}, protocol {PROTOCOL['version']}:"
         f" {', '.join(probes)}"
     )
     hidden = not sys.stderr.isatty() or not any(probe.reads for probe in probes.values())

@@ -33,6 +33,7 @@ from ssl_patches.evaluation.metrics import bounds, metrics_of, resamples
 from ssl_patches.evaluation.rows import DIFFERENCE, Row, with_bounds
 
 FILE = "evaluation.npz"
+KEPT = ("kind", "chosen", "protocol", "data", "precision")
 PREFIX = "answers."  # of the name of a probe, in the file
 
 
@@ -44,7 +45,7 @@ class Record:
     float32 (N, D). ``predictions``: by the name of a probe ("knn20"), classes (N,), scores (N, L)
     or values (N, D). ``chosen``: settings that probes chose on train. ``data``: what the train and
     test images are: name, fingerprints, limits. ``classes``: names of the labels where the data
-    have them. ``seen``: numbers of test images, and of training images with the same pixels; it is
+    have them. ``precision``: of the encoder, "" in a file of before. ``seen``: numbers of test images, and of training images with the same pixels; it is
     not kept in the file.
     """
 
@@ -57,6 +58,7 @@ class Record:
     protocol: dict[str, Any]
     data: dict[str, Any]
     classes: Sequence[str] = ()
+    precision: str = ""
     seen: Sequence[tuple[int, int]] = ()
 
     @property
@@ -67,7 +69,7 @@ class Record:
     def save(self, path: Path) -> None:
         """Write the record; a reader sees all of it or nothing."""
         tidy(path.parent, glob.escape(path.name))
-        told = {key: vars(self)[key] for key in ("kind", "chosen", "protocol", "data")}
+        told = {key: vars(self)[key] for key in KEPT}
         told |= {"rows": [row.as_dict() for row in self.rows], "classes": list(self.classes)}
         arrays: dict[str, Any] = {
             PREFIX + name: narrowed(some) for name, some in self.predictions.items()

@@ -83,6 +83,7 @@ def finish(
             else []
         ),
         "protocol": PROTOCOL,
+        "evaluation_precision": cfg["trainer"].get("precision", "fp32") if rows else None,
         "budget_used": {
             "images": images,
             "steps": module.steps_done,

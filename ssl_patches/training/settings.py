@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from ssl_patches.encoders.native_bf16 import native_bf16
 from ssl_patches.training.onednn import quicker_in_onednn
 
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -137,25 +138,6 @@ class TrainerSettings:
         if plain or self.accelerator != "cpu" or self.resolved_precision()[0] != "fp32":
             return None
         return quicker_in_onednn()
-
-
-def native_bf16(accelerator: str) -> str | None:
-    """Say in words what makes bf16 fast on this machine; None where nothing does.
-
-    Emulated bf16 is slower than fp32.
-    """
-    if accelerator == "gpu":
-        name = torch.cuda.get_device_name()
-        return (
-            f"{name} has bf16 tensor cores"
-            if torch.cuda.is_bf16_supported(including_emulation=False)
-            else None
-        )
-    units = {"amx_bf16": "AMX-BF16", "avx512_bf16": "AVX512-BF16", "sve_bf16": "SVE-BF16"}
-    found = (
-        torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    )  # not in the oldest torch allowed
-    return next((f"this CPU has {name}" for key, name in units.items() if found.get(key)), None)
 
 
 def compile_in_place(tasks: Iterable[nn.Module]) -> None:

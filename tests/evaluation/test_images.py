@@ -9,7 +9,7 @@ from PIL import Image
 from ssl_patches import config
 from ssl_patches.data import FolderSource
 from ssl_patches.encoders.subject import Subject
-from ssl_patches.evaluation.images import chosen_data, range_told, say_images
+from ssl_patches.evaluation.images import chosen_data, limits_told, range_told, say_images
 
 RUN_DATA = {
     "_target_": "ssl_patches.data.FolderSource",
@@ -72,3 +72,14 @@ def test_images_are_read_by_the_range_of_the_model_or_the_difference_is_said(typ
     assert data.get("value_range") == (typed or trained)
     (line,) = range_told(cfg["data"], data, subject, "RUN") or [None]
     assert line is None if said is None else re.search(said, line)
+
+
+def test_words_that_give_the_figures_of_the_run_are_said_where_it_read_fewer_images():
+    net = torch.nn.Identity()
+    own = {"evaluation": {"train_images": 8, "test_images": 20}}
+    subject = Subject(net, 32, (0.5,), (0.5,), own)
+    every = {"train_images": None, "test_images": None}
+    sources = [range(10), range(10)]
+    assert limits_told(every, subject, sources).endswith("; train_images=8 gives its figures")
+    assert limits_told({**every, "test_images": 3}, subject, sources) == ""
+    assert limits_told(every, Subject(net, 32, (0.5,), (0.5,), None), sources) == ""
