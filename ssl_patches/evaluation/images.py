@@ -28,9 +28,7 @@ def say_images(say: Say, subject: Subject, sources: Sequence[ImageSource], *, of
         )
 
 
-def limits_told(
-    cfg: Mapping[str, Any], subject: Subject, sources: Sequence[ImageSource]
-) -> str:
+def limits_told(cfg: Mapping[str, Any], subject: Subject, sources: Sequence[ImageSource]) -> str:
     """Say which words give the figures of the run's own evaluation, where it read fewer images.
 
     ``sources``: train first. "" where it read as many, and where ``cfg`` says how many.

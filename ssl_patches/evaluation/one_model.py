@@ -81,8 +81,8 @@ def record_of(
         choose_attention(model, accelerator=eval_data.device, precision=eval_data.precision)
     total = eval_data.images
     say(
-        f"evaluating {model_name} on {total} images in {eval_data.precision}, protocol {PROTOCOL['version']}:"
-        f" {', '.join(probes)}"
+        f"evaluating {model_name} on {total} images in {eval_data.precision}, protocol"
+        f" {PROTOCOL['version']}: {', '.join(probes)}"
     )
     hidden = not sys.stderr.isatty() or not any(probe.reads for probe in probes.values())
     with tqdm(total=total, unit="image", disable=hidden, dynamic_ncols=True) as bar:

@@ -1,8 +1,8 @@
 """Choose the precision in which an encoder is asked about images.
 
 A run is evaluated at its end in the precision of its steps, its floors too. What is evaluated later
-is read in the same, or the figures would not be those that the run reported: features of bf16 differ
-from those of fp32 by about a hundredth (benchmarks/README.md).
+is read in the same, or the figures would not be those that the run reported: features differ a
+little between bf16 and fp32 (``benchmarks/evaluation_precision.py``).
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ class Record:
     float32 (N, D). ``predictions``: by the name of a probe ("knn20"), classes (N,), scores (N, L)
     or values (N, D). ``chosen``: settings that probes chose on train. ``data``: what the train and
     test images are: name, fingerprints, limits. ``classes``: names of the labels where the data
-    have them. ``precision``: of the encoder, "" in a file of before. ``seen``: numbers of test images, and of training images with the same pixels; it is
-    not kept in the file.
+    have them. ``precision``: of the encoder; "" in a file of before. ``seen``: numbers of test
+    images, and of training images with the same pixels; it is not kept in the file.
     """
 
     rows: list[Row]

@@ -38,7 +38,7 @@ def request_run(words: Sequence[str], *, config_dirs: Sequence[Path]) -> tuple[d
         choices = []
     if facts:
         advised = _checked(_with(choices, words), config_dirs)
-        choices += fewer_evaluated(advised, facts.images)
+        choices += fewer_evaluated(advised, facts.images, given=_given(words))
     if not choices:
         return cfg, ""
     from ssl_patches.data.advice import lines_of

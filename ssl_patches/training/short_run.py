@@ -11,7 +11,7 @@ epochs or more read all that they always did; and studies and sweeps are left al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # opens images, which most requests do not need
@@ -27,14 +27,19 @@ USUAL = {"train_images": 10_000, "test_images": None}
 """What conf/pretrain.yaml says; whoever says otherwise is heard."""
 
 
-def fewer_evaluated(cfg: Mapping[str, Any], images: int) -> list[Choice]:
+def fewer_evaluated(
+    cfg: Mapping[str, Any], images: int, *, given: Collection[str] = ()
+) -> list[Choice]:
     """Choose the images of the evaluation; nothing where the run is long, or its numbers are set.
 
-    ``images``: to train on, at least.
+    ``images``: to train on, at least. ``given``: the keys that were typed.
     """
     evaluation = cfg["evaluation"]
     seen = _seen(cfg["budget"], images)
-    usual = all(evaluation[key] == value for key, value in USUAL.items())
+    usual = all(
+        evaluation[key] == value and f"evaluation.{key}" not in given
+        for key, value in USUAL.items()
+    )
     if seen is None or not usual or not evaluation["probes"]:
         return []
     together = max(FEWEST, int(seen / SHARE) // 100 * 100)

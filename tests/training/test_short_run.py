@@ -19,7 +19,8 @@ def composed(*words: str) -> dict:
 
 
 def chosen(*words: str, images: int = 2_000) -> list[str]:
-    return [choice.word for choice in fewer_evaluated(composed(*words), images)]
+    given = [word.partition("=")[0] for word in words]
+    return [choice.word for choice in fewer_evaluated(composed(*words), images, given=given)]
 
 
 def test_the_usual_numbers_are_those_of_the_configuration() -> None:
@@ -50,6 +51,7 @@ def test_a_quarter_of_what_a_run_sees_is_read(budget: str, images: int, train: i
         ["budget.flops=1e12"],
         ["budget.images=3200", "evaluation.train_images=null"],
         ["budget.images=3200", "evaluation.test_images=300"],
+        ["budget.images=3200", "evaluation.train_images=10000"],  # as usual, but typed
         ["budget.images=3200", "evaluation=none"],
     ],
 )
@@ -74,6 +76,10 @@ def test_pretrain_chooses_it_and_says_so_also_when_it_is_resumed(
     request.config.save(cfg, tmp_path / request.CONFIG)
     again, _ = request.request_run([*words, "resume=true"], config_dirs=())
     assert again["evaluation"] == cfg["evaluation"]
+    typed = [*words, "evaluation.train_images=10000"]
+    kept, said = request.request_run(typed, config_dirs=())
+    assert kept["evaluation"]["test_images"] is None
+    assert "evaluation" not in said
 
 
 def test_an_experiment_that_sets_the_numbers_is_heard() -> None:
