@@ -77,8 +77,8 @@ bench: $(VENV)/installed ## ten minutes: two lines, transformers too, input, sam
 	$(ONE) benchmarks/step.py --hugging-face --rounds 7 --minutes 3 --lines "ViT-T/4 @32" "ViT-S/16 @224"
 	$(ONE) benchmarks/input.py
 	$(ONE) benchmarks/sampler.py
-	$(ONE) benchmarks/framework.py
-	$(ONE) benchmarks/scaling.py --real
+	$(ONE) benchmarks/framework.py --minutes 1
+	$(ONE) benchmarks/scaling.py --real --minutes 3
 
 bench-gpu: $(VENV)/installed ## where a GPU is
 	$(BIN)/python benchmarks/gpu.py

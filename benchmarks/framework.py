@@ -129,6 +129,9 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--blocks", type=int, default=5)
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="no block begins later, by the clock"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/framework.json"))
     parser.add_argument(
         "--cifar10", type=Path, help="folder with train/CLASS and test/CLASS: a run of a real size"
@@ -154,7 +157,11 @@ if __name__ == "__main__":
     for way in ways.values():
         way(2)
     taken = {name: [] for name in ways}
-    for _ in range(given.blocks):
+    began = time.monotonic()
+    for block in range(given.blocks):
+        if block and time.monotonic() - began > 60 * given.minutes:
+            print(f"{block} of {given.blocks} blocks: the time was up")
+            break
         for name, way in ways.items():
             taken[name].append(per_step(way))
     shape = LINES["ViT-T/4 @32"]

@@ -1,7 +1,7 @@
 """How a step's cost grows: images per CPU second against batch, image size, number of tiles and
 share hidden; peak memory.
 
-    OMP_NUM_THREADS=1 python benchmarks/scaling.py [--rounds N] [--real] [--ddp]
+    OMP_NUM_THREADS=1 python benchmarks/scaling.py [--rounds N] [--minutes N] [--real] [--ddp]
 
 A ViT of width 192 and depth 4 (--real: ViT-S/16 at 224 px for the encoder's time), fp32. The
 encoder alone, forward and backward, is timed at every share of visible tokens in turns: at 75 %
@@ -37,7 +37,7 @@ def changed(**knobs: object) -> Shape:
     return Shape(**{**{key: getattr(SMALL, key) for key in Shape.__dataclass_fields__}, **knobs})
 
 
-def curve(key: str, rounds: int) -> dict[str, float]:
+def curve(key: str, rounds: int, *, limit: float) -> dict[str, float]:
     """Images per CPU second of a whole step at each value of ``key``."""
     values = {
         "batch": {str(n): (SMALL, n) for n in (4, 16, 64)},
@@ -53,7 +53,7 @@ def curve(key: str, rounds: int) -> dict[str, float]:
         contenders.append(
             Contender(name, our_step(pretrainer(shape, batch=batch), images, bf16=False), batch)
         )
-    taken = interleaved(contenders, rounds=rounds, warm=1)
+    taken = interleaved(contenders, rounds=rounds, warm=1, limit=limit)
     speeds = {name: 1 / statistics.median(found) for name, found in taken.items()}
     print(
         f"{key:14} " + "  ".join(f"{name}: {speed:.1f}" for name, speed in speeds.items()),
@@ -62,7 +62,9 @@ def curve(key: str, rounds: int) -> dict[str, float]:
     return speeds
 
 
-def encoder_against_visible(shape: Shape, batch: int, rounds: int) -> dict[str, dict[str, float]]:
+def encoder_against_visible(
+    shape: Shape, batch: int, rounds: int, *, limit: float
+) -> dict[str, dict[str, float]]:
     """Time of the encoder, forward and backward, as a share of all-visible."""
     sizes = {"embed_dim": shape.width, "depth": shape.depth, "num_heads": shape.heads}
     encoder = TokenEncoder(
@@ -82,7 +84,8 @@ def encoder_against_visible(shape: Shape, batch: int, rounds: int) -> dict[str, 
 
         return Contender(f"{share:g}", run, batch)
 
-    taken = interleaved([at(share) for share in (0.1, 0.25, 0.5, 0.75, 1.0)], rounds=rounds, warm=1)
+    contenders = [at(share) for share in (0.1, 0.25, 0.5, 0.75, 1.0)]
+    taken = interleaved(contenders, rounds=rounds, warm=1, limit=limit)
     shares = {name: ratios(taken, "1", name) for name in taken}
     print(
         "encoder, time as a share of all-visible  "
@@ -225,6 +228,9 @@ if __name__ == "__main__":
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
+        "--minutes", type=float, default=60.0, help="no round begins later, by the clock"
+    )
+    parser.add_argument(
         "--real",
         action="store_true",
         help="the encoder's time on ViT-S/16 at 224 px; memory of that line too",
@@ -238,11 +244,11 @@ if __name__ == "__main__":
         write(given.out.with_name("ddp.json"), {"machine": machine(), "ddp": two_processes()})
         raise SystemExit
     one_thread()
-    curves = {
-        key: curve(key, given.rounds) for key in ("batch", "image size", "tiles", "share hidden")
-    }
+    keys = ("batch", "image size", "tiles", "share hidden")
+    limit = 60 * given.minutes / (len(keys) + 1)
+    curves = {key: curve(key, given.rounds, limit=limit) for key in keys}
     shape, batch = (LINES["ViT-S/16 @224"], 2) if given.real else (changed(image=128), 4)
-    shares = encoder_against_visible(shape, batch, given.rounds)
+    shares = encoder_against_visible(shape, batch, given.rounds, limit=limit)
     lines = {"ViT-T/4 @32": 64, **({"ViT-S/16 @224": 8} if given.real else {})}
     memory = {name: peak_memory(name, size) for name, size in lines.items()}
     found = {
