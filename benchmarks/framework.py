@@ -81,7 +81,7 @@ def lightning(steps: int, callbacks: str) -> float:
     run = prepared(steps, callbacks)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "checkpoints").mkdir()
-        return seconds(lambda: fit(Path(folder), run, resumed=False, logger=False))
+        return seconds(lambda: fit(Path(folder), run, resumed=False, loggers=[]))
 
 
 def per_step(measure) -> float:
@@ -104,7 +104,7 @@ def shares(root: Path, images: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "checkpoints").mkdir()
         began = time.monotonic()
-        fit(Path(folder), run, resumed=False, logger=False)
+        fit(Path(folder), run, resumed=False, loggers=[])
         whole = time.monotonic() - began
         rows = list(csv.DictReader((Path(folder) / "metrics.csv").read_text().splitlines()))
     waiting = statistics.fmean(float(row["data_wait"]) for row in rows[1:])
