@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from elsewhere import Elsewhere
 from processes import run
 from step import peers
 from timing import Contender, bf16_here, interleaved, ratios
+from whole_run_ours import PARTS
 
 
 def test_contenders_run_in_turns_and_ratios_are_taken_within_a_round():
@@ -58,6 +60,23 @@ def test_a_whole_process_is_told_with_its_children(tmp_path, monkeypatch):
     words = [sys.executable, "-c", "print('said before'); raise SystemExit(3)"]
     with pytest.raises(SystemExit, match="said before"):
         run(words, cwd=tmp_path, environment=os.environ, log=tmp_path / "log")
+
+
+def test_the_clocks_of_a_whole_run_are_put_on_functions_that_there_are():
+    for module, path, part in PARTS:
+        found = importlib.import_module(module)
+        for name in path.split("."):
+            assert hasattr(found, name), f"{part}: {module} has no {path}"
+            found = getattr(found, name)
+        assert callable(found)
+
+
+@pytest.mark.slow
+def test_what_the_framework_costs_is_measured_with_and_without_it():
+    import framework
+
+    assert framework.bare(1) > 0
+    assert framework.lightning(1, "default") > 0
 
 
 def burning(seconds: float) -> list[Contender]:
