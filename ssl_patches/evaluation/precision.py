@@ -16,26 +16,26 @@ from ssl_patches.encoders.subject import Subject
 from ssl_patches.evaluation.features.extract import Precision
 
 
-class Chosen(NamedTuple):
+class PrecisionChoice(NamedTuple):
     """A precision, and what is to be said of it ("" for nothing)."""
 
     precision: Precision
     said: str
 
 
-def precision_for(asked: Precision | None, subject: Subject) -> Chosen:
+def precision_for(asked: Precision | None, subject: Subject) -> PrecisionChoice:
     """Choose the precision that was asked for; null: that of the run where this machine has it.
 
     fp32 for a model that comes from no run.
     """
     if asked is not None:
-        return Chosen(asked, "")
+        return PrecisionChoice(asked, "")
     own = own_precision(subject)
     if own == "fp32":
-        return Chosen("fp32", "")
+        return PrecisionChoice("fp32", "")
     if native_bf16("gpu" if torch.cuda.is_available() else "cpu"):
-        return Chosen("bf16", "precision: bf16, as the run itself; precision=fp32 for fp32")
-    return Chosen(
+        return PrecisionChoice("bf16", "precision: bf16, as the run itself; precision=fp32 for fp32")
+    return PrecisionChoice(
         "fp32",
         "precision: fp32, though the run was evaluated in bf16, which is slow on this machine:"
         " its figures may differ a little; precision=bf16 for the same",

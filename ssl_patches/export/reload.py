@@ -94,22 +94,16 @@ class Later(ModuleType):
 
 def _withdraw() -> None:
     """Take the stand-ins away: what is imported from here on is real."""
-    torch = sys.modules["torch"]
     for name in COMPILER:
         if isinstance(sys.modules.get(name), Later):
             del sys.modules[name]
-    if isinstance(vars(torch).get("_dynamo"), Later):
-        del torch._dynamo
 
 
 @contextmanager
 def compiler_later() -> Iterator[None]:
     """Load no compiler of torch's in the block: a quarter of the time and memory of a proof."""
-    import torch
-
     if not any(name in sys.modules for name in COMPILER):
         sys.modules.update({name: Later(name) for name in COMPILER})
-        torch._dynamo = sys.modules[COMPILER[0]]  # type: ignore[assignment]
     try:
         yield
     finally:
