@@ -34,7 +34,9 @@ def precision_for(asked: Precision | None, subject: Subject) -> PrecisionChoice:
     if own == "fp32":
         return PrecisionChoice("fp32", "")
     if native_bf16("gpu" if torch.cuda.is_available() else "cpu"):
-        return PrecisionChoice("bf16", "precision: bf16, as the run itself; precision=fp32 for fp32")
+        return PrecisionChoice(
+            "bf16", "precision: bf16, as the run itself; precision=fp32 for fp32"
+        )
     return PrecisionChoice(
         "fp32",
         "precision: fp32, though the run was evaluated in bf16, which is slow on this machine:"
