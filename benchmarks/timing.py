@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from ssl_patches.encoders.native_bf16 import native_bf16
+from ssl_patches.config.native_bf16 import native_bf16
 
 SHAPES = ((4096, 192, 768), (4096, 768, 192), (3136, 512, 2048), (2048, 1024, 1024))
 """(rows, in, out) of the products whose best rate is the ceiling: those of small and middle-sized

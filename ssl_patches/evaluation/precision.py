@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from ssl_patches.encoders.native_bf16 import native_bf16
+from ssl_patches.config.native_bf16 import native_bf16
 from ssl_patches.encoders.subject import Subject
 from ssl_patches.evaluation.features.extract import Precision
 

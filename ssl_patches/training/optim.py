@@ -26,8 +26,8 @@ import timm.optim
 import torch
 from torch import nn
 
+from ssl_patches.config.native_bf16 import native_bf16
 from ssl_patches.config.schedule import warmup_cosine, warmup_stable_decay
-from ssl_patches.encoders.native_bf16 import native_bf16
 from ssl_patches.training.layer_rates import layer_scales
 from ssl_patches.training.timm_private import Fp32Muon
 

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from ssl_patches.encoders.native_bf16 import native_bf16
+from ssl_patches.config.native_bf16 import native_bf16
 from ssl_patches.training.onednn import quicker_in_onednn
 
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ssl_patches.encoders.native_bf16 import native_bf16
+from ssl_patches.config.native_bf16 import native_bf16
 
 
 @pytest.mark.parametrize(
