@@ -194,7 +194,7 @@ def _table(
 def keep_members(members: Members, path: Path, *, sums: NDArray[np.uint64] | None = None) -> None:
     """Keep a table. ``sums`` (N,): of the bytes of each image. OSError where it cannot be
     written."""
-    more = {} if sums is None else {"sums": sums}
+    more: dict[str, Any] = {} if sums is None else {"sums": sums}
     with replacing(path) as aside, aside.open("wb") as file:
         np.savez(
             file,

@@ -54,7 +54,11 @@ def sums_of(path: Path, members: Members) -> NDArray[np.uint64]:
 
 def _same(one: Members, other: Members) -> bool:
     """Tell whether two tables say the same of a shard: places, names and labels of its images."""
-    arrays = ("offsets", "lengths", "labels")
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays) and (
+    arrays = (
+        (one.offsets, other.offsets),
+        (one.lengths, other.lengths),
+        (one.labels, other.labels),
+    )
+    return all(np.array_equal(*pair) for pair in arrays) and (
         (one.names, one.classes, one.contradict) == (other.names, other.classes, other.contradict)
     )
