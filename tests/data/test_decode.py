@@ -238,7 +238,7 @@ def test_a_plain_jpeg_has_pillows_pixels(
     tmp_path: Path, monkeypatch, channels: int, mode: str, options: dict
 ) -> None:
     """By a decoder that is quicker; where it is resized, by at most a level of 255 more or less."""
-    extent = (135, 60) if mode == "RGB" else (60, 135)  # the middle is taken of a tall and a wide one
+    extent = (135, 60) if mode == "RGB" else (60, 135)  # a tall and a wide one
     noise = torch.nn.functional.interpolate(torch.rand(1, 3, 9, 9), extent, mode="bicubic")
     noise = noise[0].clamp(0, 1)
     image = Image.fromarray((noise * 255).byte().permute(1, 2, 0).numpy()).convert(mode)
