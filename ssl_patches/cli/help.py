@@ -76,8 +76,8 @@ Labels may be classes (accuracy), several yes/no labels (mean average precision)
 rivals=[...] puts other encoders into the same table: a run, an export, a name of timm, a file of
 torchvision's MobileNetV2 or TensorFlow's EfficientNet-Lite0, NAME@FILE. With label_efficiency a
 sentence says which encoder to use from how many labels on; label_efficiency.columns=[linear,knn,
-finetune,scratch] trains too, .metric=balanced is for classes of which one holds most images. What is
-finished is kept in runs/.label_efficiency.
+finetune,scratch] trains too, .metric=balanced is for classes of which one holds most images. What
+is finished is kept in runs/.label_efficiency.
 against=OTHER compares two encoders image by image: the difference with its bootstrap interval,
 and McNemar's test.
 
