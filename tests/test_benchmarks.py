@@ -14,6 +14,8 @@ from small import REPOSITORY
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 import processes
 from elsewhere import Elsewhere
+from knn_contenders import Asked
+from knn_rule import proven, reached, steps_within, told
 from processes import run
 from step import peers
 from timing import Contender, bf16_here, interleaved, ratios
@@ -77,6 +79,47 @@ def test_what_the_framework_costs_is_measured_with_and_without_it():
 
     assert framework.bare(1) > 0
     assert framework.lightning(1, "default") > 0
+
+
+def marks(*pairs: tuple[float, float]) -> list[dict[str, float]]:
+    return [{"cpu": cpu, "knn": knn} for cpu, knn in pairs]
+
+
+def test_a_peer_gets_the_steps_that_use_its_seconds_up():
+    """A start of 16 s, then 2 s a step: 100 s are 42 steps; never fewer than were tried."""
+    assert steps_within({2: 20.0, 4: 24.0, 6: 28.0}, 100.0) == 42
+    assert steps_within({2: 20.0, 6: 28.0}, 10.0) == 6
+    with pytest.raises(ValueError, match="two are needed"):
+        steps_within({6: 28.0}, 100.0)
+
+
+def test_the_first_mark_at_the_goal_counts_and_no_later_one():
+    assert reached(marks((10, 30.0), (20, 45.0), (30, 44.0)), 45) == 20
+    assert reached(marks((10, 30.0)), 45) is None
+
+
+def test_what_marks_prove_is_bounded_by_the_last_mark_below_and_the_first_at_the_goal():
+    curve = marks((100, 30.0), (200, 44.9))
+    assert proven(curve, 45, 50.0) == {"at_least": 4.0, "at_most": None}
+    assert proven(curve, 40, 50.0) == {"at_least": 2.0, "at_most": 4.0}
+    assert proven(curve, 20, 50.0) == {"at_least": 0.0, "at_most": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("goal", "answer"), [(45, "not reached in 200 CPU s"), (40, "open"), (20, "missed")]
+)
+def test_a_goal_between_two_marks_is_open_neither_met_nor_missed(goal, answer):
+    line = told("peer", marks((100, 30.0), (200, 44.9)), goal, 50.0, 3.0)
+    assert answer in line
+    assert ("met" in line) == (goal == 45)
+
+
+@pytest.mark.parametrize(("steps", "count"), [(6, 3), (47, 2), (120, 4), (100, 1), (50, 4)])
+def test_marks_are_as_many_as_asked_and_the_last_step_is_one(tmp_path, steps, count):
+    asked = Asked(data=tmp_path, steps=steps, marks=count, out=tmp_path, bf16=False)
+    due = [step for step in range(1, steps + 1) if asked.due(step)]
+    assert len(due) == count
+    assert due[-1] == steps
 
 
 def burning(seconds: float) -> list[Contender]:
