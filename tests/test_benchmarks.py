@@ -9,12 +9,14 @@ import sys
 import time
 
 import pytest
+import yaml
 from small import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 import processes
 from elsewhere import Elsewhere
 from knn_contenders import Asked
+from knn_networks import NARROW
 from knn_rule import proven, reached, steps_within, told
 from processes import run
 from step import peers
@@ -120,6 +122,11 @@ def test_marks_are_as_many_as_asked_and_the_last_step_is_one(tmp_path, steps, co
     due = [step for step in range(1, steps + 1) if asked.due(step)]
     assert len(due) == count
     assert due[-1] == steps
+
+
+def test_our_network_in_a_peers_recipe_is_the_one_of_the_experiment():
+    text = (REPOSITORY / "conf" / "encoder" / "resnet_small.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["options"] == NARROW
 
 
 def burning(seconds: float) -> list[Contender]:
