@@ -68,7 +68,7 @@ def saved(curves: Sequence[Curve], *, ours: str) -> list[str]:
     return lines
 
 
-def differences(curves: Sequence[Curve], *, ours: str) -> list[dict[str, Any]]:
+def ours_less_others(curves: Sequence[Curve], *, ours: str) -> list[dict[str, Any]]:
     """Tell how far ours lies above each other model at each number of labels, in pairs.
 
     Records of column, labels, other, and difference with low and high, in points; of fine-tuned

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.outside import read_json
 from ssl_patches.config.run_dir import LABELS, SUMMARY
-from ssl_patches.evaluation.efficiency.advice import differences
+from ssl_patches.evaluation.efficiency.advice import ours_less_others
 from ssl_patches.evaluation.efficiency.figure import draw_curves
 from ssl_patches.evaluation.rows import TRAINED
 
@@ -44,7 +44,7 @@ def leave_report(
             "rows": [
                 row.as_dict() for curve in probe.curves for row in curve.rows(data=probe.data)
             ],
-            "differences": differences(probe.curves, ours=TRAINED),
+            "differences": ours_less_others(probe.curves, ours=TRAINED),
             "report": lines,
             "settings": dict(probe.protocol),
             "cost": {

@@ -6,8 +6,8 @@ from curves import curve, point
 from ssl_patches.evaluation.efficiency.advice import (
     SCRATCH,
     advice,
-    differences,
     named,
+    ours_less_others,
     saved,
     stands_to,
 )
@@ -64,7 +64,7 @@ def test_saved_labels_are_read_off_the_rivals_curve():
 def test_differences_are_of_one_column_and_say_what_the_sentence_says():
     tuned = curve("trained", {1: 60.0, None: 80.0}, column="finetune")
     scratch = curve("random_init", {1: 50.0, None: 70.0}, column="scratch")
-    found = differences([OURS, THEIRS, tuned, scratch], ours="trained")
+    found = ours_less_others([OURS, THEIRS, tuned, scratch], ours="trained")
     assert [(row["column"], row["other"], row["labels"]) for row in found] == [
         *(("linear", "mobilenet", number) for number in ("1", "10", "all")),
         *(("finetune", SCRATCH, number) for number in ("1", "all")),
@@ -74,7 +74,7 @@ def test_differences_are_of_one_column_and_say_what_the_sentence_says():
         number = None if row["labels"] == "all" else int(row["labels"])
         stands = stands_to(OURS, [THEIRS], number)[0]
         assert stands == (row["low"] > 0) - (row["high"] < 0)
-    assert differences([OURS], ours="trained") == []
+    assert ours_less_others([OURS], ours="trained") == []
 
 
 def test_without_others_nothing_is_said_and_a_number_nobody_has_is_refused():
