@@ -106,7 +106,8 @@ def main(
             rivals.append(str(trained(runs / f"{name}_continued_{seed}", go_on)))
         words = [f"rival_size={chosen['rival_size']}", *chosen["table"], *asks]
         if len(rivals) > 1:  # the continued one beside the one that it was
-            found = table(Path(rivals[1]), [*words, f"rivals=[{rivals[0]}]"], seed, "continued")
+            alike = [f"rivals=[{rivals[0]}]", f"rival_size={size_of(rivals[1])}"]
+            found = table(Path(rivals[1]), [*words, *alike], seed, "continued")
             rows += [row for row in found if "difference" in row]
         rows += table(ours, [*words, f"rivals=[{','.join(rivals)}]"], seed)
         if seed < tuned_seeds:
@@ -115,6 +116,12 @@ def main(
             rows += [row for row in found if column_of(row) != "linear"]
     save(name, [row for row in rows if "metric" in row])
     save(f"{name}_pairs", [row for row in rows if "difference" in row])
+
+
+def size_of(run: str) -> int:
+    """Return the side in pixels at which a run's encoder sees whole images."""
+    config = json.loads((Path(run) / "encoder" / "config.json").read_text())
+    return int(config["pretrained_cfg"]["input_size"][-1])
 
 
 def table(run: Path, words: list[str], seed: int, name: str = "ours") -> list[dict]:
