@@ -62,7 +62,7 @@ def encoders(data: str, out: Path, seed: int) -> Iterator[tuple[str, Path]]:
 
 def measured(data: str, model: Path) -> dict[str, float]:
     """Evaluate an encoder on the held-out side."""
-    rows = ssl_patches.evaluate(model=model, data=data, say=lambda line: None)
+    rows = ssl_patches.evaluate(model=model, data=data, precision="fp32", say=lambda _: None)
     wanted = [row for row in rows if row.model == "trained" and row.metric in METRICS]
     return {row.metric: row.value for row in wanted}
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-CLASSES = ["probes=[label_efficiency]", "label_efficiency.labels=[5,10,50]"]
+CLASSES = ["probes=[label_efficiency]", "precision=fp32", "label_efficiency.labels=[5,10,50]"]
 FEW = ["label_efficiency.labels=[10,50]", "label_efficiency.tuned_draws=1"]
 FEW += ["label_efficiency.trials=2", "label_efficiency.columns=[linear,finetune,scratch]"]
 """Of the trained columns: two numbers of labels and all, one draw, two settings for everyone."""
@@ -57,7 +57,7 @@ SETS = {
         "rival_size": 512,  # its stride is 32: as many positions as ours have at 128 px
         "flops": 2e13,
         "tuned_rivals": False,  # at 512 px each would take hours
-        "table": [CLASSES[0], "label_efficiency.labels=[10,50]", "label_efficiency.draws=3"],
+        "table": [*CLASSES[:2], "label_efficiency.labels=[10,50]", "label_efficiency.draws=3"],
     },
 }
 

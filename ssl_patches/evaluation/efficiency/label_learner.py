@@ -28,9 +28,6 @@ from ssl_patches.evaluation.efficiency.learner import (
     TUNED,
     Learner,
     Progress,
-    chosen_setting,
-    epochs_of,
-    told_scores,
 )
 from ssl_patches.evaluation.features.passes import Split, kind_of_sources, read_features
 from ssl_patches.evaluation.labels import Kind, check_targets, labelled, targets
@@ -50,6 +47,8 @@ class LabelLearner(Learner):
     ``balanced``: score classes by the mean of their shares told rightly, in place of accuracy.
     ValueError for it where labels are no classes.
     """
+
+    batch = RECIPE["batch_size"]
 
     def __init__(self, inputs: ProbeInputs, *, balanced: bool = False) -> None:
         super().__init__(inputs)
@@ -140,29 +139,22 @@ class LabelLearner(Learner):
         (neighbours,) = near.values()
         return {"linear": predicted.cpu(), "knn": neighbours.cpu()}
 
-    def choose(
-        self, some: Tensor, trials: int, progress: Progress | None = None
-    ) -> tuple[tuple[float, float], dict[str, float]]:
-        """Choose the setting of fine-tuning on held-out images of ``some`` (m,); tell the scores.
-
-        The first setting where nothing can be held out, or of one trial.
-        """
+    def divided(self, some: Tensor) -> tuple[Tensor, Tensor]:
+        """Hold out a share of each class, or of all images where labels are no classes."""
         y = self.taught.train_y[some]
         held = (
             stratified(y, share=HELD_OUT, seed=0)
             if self.kind == "class"
             else shuffled_part(len(y), share=HELD_OUT, seed=0)
         )
-        if trials == 1 or not held.any():
-            return SETTINGS[0], {}
-        scores: dict[tuple[float, float], float] = {}
-        for setting in SETTINGS[:trials]:
-            predicted, found = self._finetuned(
-                some[~held], self._train_images(some[held]), setting, progress
-            )
-            value = self.values(predicted, found, torch.ones(1, len(found))).item()
-            scores[setting] = value
-        return chosen_setting(scores), told_scores(scores)
+        return some[~held], some[held]
+
+    def held_out_score(
+        self, kept: Tensor, held: Tensor, setting: tuple[float, float], progress: Progress | None
+    ) -> float:
+        """Score a copy that was trained on ``kept`` (k,) by the metric, on ``held`` (h,)."""
+        predicted, found = self._finetuned(kept, self._train_images(held), setting, progress)
+        return self.values(predicted, found, torch.ones(1, len(found))).item()
 
     def finetuned(
         self, some: Tensor, setting: tuple[float, float], progress: Progress | None = None
@@ -172,10 +164,6 @@ class LabelLearner(Learner):
         assert self.splits is not None
         test = Labelled(self.eval_data.test, kind=self.kind, only=self.splits[1].index)
         return self._finetuned(some, test, setting, progress)[0]
-
-    def epochs_of(self, some: int) -> int:
-        """Return the epochs of fine-tuning on so many images: ten, or more where they are few."""
-        return epochs_of(some, batch=RECIPE["batch_size"])
 
     def right(self) -> Tensor:
         """Return the targets of the test images, (N, ...)."""

@@ -21,12 +21,6 @@ LEAST_STEPS = 100
 Progress = Callable[[int], None]
 
 
-def epochs_of(some: int, *, batch: int) -> int:
-    """Return the epochs of fine-tuning on so many images: ten, or more where they are few."""
-    batch = min(batch, some)
-    return max(RECIPE["epochs"], ceil(LEAST_STEPS * batch / some))
-
-
 def chosen_setting(scores: Mapping[tuple[float, float], float]) -> tuple[float, float]:
     """Return the setting with the best held-out score; the first of equal ones, NaN is none."""
     known = {key: value if value == value else float("-inf") for key, value in scores.items()}
@@ -43,13 +37,15 @@ class Learner(ABC):
 
     ``metric``: the last word of its rows. ``columns``: of ``FROZEN`` and ``TUNED``, those that it
     can answer. ``key``: what decides its answers besides the images. ``fit``: about how long a
-    frozen fit takes per image, where a forward pass is 1; it is for the time left only.
+    frozen fit takes per image, where a forward pass is 1; it is for the time left only. ``batch``:
+    images of a step of fine-tuning.
     """
 
     metric: str
     columns: tuple[str, ...]
     key: Mapping[str, Any]
     fit: float
+    batch: int
 
     def __init__(self, inputs: ProbeInputs) -> None:
         self.inputs, self.eval_data = inputs, inputs.images()
@@ -81,7 +77,6 @@ class Learner(ABC):
     def frozen(self, some: Tensor) -> dict[str, Tensor]:
         """Answer (N, ...) by each of ``FROZEN`` for the test images, from images ``some`` (m,)."""
 
-    @abstractmethod
     def choose(
         self, some: Tensor, trials: int, progress: Progress | None = None
     ) -> tuple[tuple[float, float], dict[str, float]]:
@@ -89,6 +84,26 @@ class Learner(ABC):
 
         The first of ``SETTINGS`` where nothing can be held out, or of one trial.
         """
+        if trials == 1:
+            return SETTINGS[0], {}
+        kept, held = self.divided(some)
+        if not len(held):
+            return SETTINGS[0], {}
+        scores = {
+            setting: self.held_out_score(kept, held, setting, progress)
+            for setting in SETTINGS[:trials]
+        }
+        return chosen_setting(scores), told_scores(scores)
+
+    @abstractmethod
+    def divided(self, some: Tensor) -> tuple[Tensor, Tensor]:
+        """Divide images (m,) into those to learn from and those held out, which may be none."""
+
+    @abstractmethod
+    def held_out_score(
+        self, kept: Tensor, held: Tensor, setting: tuple[float, float], progress: Progress | None
+    ) -> float:
+        """Score on ``held`` (h,), in percent, a copy that was trained on ``kept`` (k,)."""
 
     @abstractmethod
     def finetuned(
@@ -96,9 +111,10 @@ class Learner(ABC):
     ) -> Tensor:
         """Answer (N, ...) by a copy that was trained on the images ``some`` (m,)."""
 
-    @abstractmethod
     def epochs_of(self, some: int) -> int:
-        """Return the epochs of fine-tuning on so many images."""
+        """Return the epochs of fine-tuning on so many images: ten, or more where they are few."""
+        batch = min(self.batch, some)
+        return max(RECIPE["epochs"], ceil(LEAST_STEPS * batch / some))
 
     @abstractmethod
     def right(self) -> Tensor:

@@ -22,9 +22,6 @@ from ssl_patches.evaluation.efficiency.learner import (
     TUNED,
     Learner,
     Progress,
-    chosen_setting,
-    epochs_of,
-    told_scores,
 )
 from ssl_patches.evaluation.miou import count_matches, miou
 from ssl_patches.evaluation.probes.finetune_masks import (
@@ -40,6 +37,8 @@ from ssl_patches.evaluation.protocol import HELD_OUT
 
 class MaskLearner(Learner):
     """Learns the class of every pixel from a feature map; answers are counts of pixels."""
+
+    batch = BATCH
 
     def __init__(self, inputs: ProbeInputs) -> None:
         super().__init__(inputs)
@@ -83,23 +82,17 @@ class MaskLearner(Learner):
         scores = scores_of(train[some], masks[some], test, classes=self.classes)
         return {name: count_matches(scores[name], truth) for name in FROZEN}
 
-    def choose(
-        self, some: Tensor, trials: int, progress: Progress | None = None
-    ) -> tuple[tuple[float, float], dict[str, float]]:
-        """Choose the setting of fine-tuning on the last fifth of images ``some`` (m,).
-
-        The last, because neighbouring frames of a video are near copies. The first setting where
-        there is one image, or of one trial.
-        """
+    def divided(self, some: Tensor) -> tuple[Tensor, Tensor]:
+        """Hold out the last fifth, because neighbouring frames of a video are near copies."""
         held = min(max(1, round(HELD_OUT * len(some))), len(some) - 1)
-        if trials == 1 or not held:
-            return SETTINGS[0], {}
-        scores: dict[tuple[float, float], float] = {}
-        for setting in SETTINGS[:trials]:
-            asked = ChosenMasks(self.eval_data.train, self.index[some[-held:]])
-            counts = self._finetuned(some[:-held], asked, setting, progress)
-            scores[setting] = 100 * miou(counts.sum(0)).item()
-        return chosen_setting(scores), told_scores(scores)
+        return some[: len(some) - held], some[len(some) - held :]
+
+    def held_out_score(
+        self, kept: Tensor, held: Tensor, setting: tuple[float, float], progress: Progress | None
+    ) -> float:
+        """Score a copy that was trained on ``kept`` (k,) by the mIoU on ``held`` (h,)."""
+        asked = ChosenMasks(self.eval_data.train, self.index[held])
+        return 100 * miou(self._finetuned(kept, asked, setting, progress).sum(0)).item()
 
     def finetuned(
         self, some: Tensor, setting: tuple[float, float], progress: Progress | None = None
@@ -108,10 +101,6 @@ class MaskLearner(Learner):
         test = self.eval_data.test
         asked = ChosenMasks(test, _read_of(len(test), self.eval_data.limit_test))
         return self._finetuned(some, asked, setting, progress)
-
-    def epochs_of(self, some: int) -> int:
-        """Return the epochs of fine-tuning on so many images: ten, or more where they are few."""
-        return epochs_of(some, batch=BATCH)
 
     def right(self) -> Tensor:
         """Return nothing, (0,): counts hold the truth."""

@@ -33,7 +33,7 @@ class Counting(Learner):
     """One that can answer nothing."""
 
     numbers = draws = size = read = frozen = right = values = None
-    choose = finetuned = epochs_of = None
+    divided = held_out_score = finetuned = None
 
 
 def test_the_images_that_are_read_are_those_of_the_limits_and_never_more_than_there_are():
