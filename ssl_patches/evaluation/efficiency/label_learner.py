@@ -140,7 +140,7 @@ class LabelLearner(Learner):
         return {"linear": predicted.cpu(), "knn": neighbours.cpu()}
 
     def divided(self, some: Tensor) -> tuple[Tensor, Tensor]:
-        """Hold out a share of each class, or of all images where labels are no classes."""
+        """Hold out a share of each class of images (m,), or of all where labels are no classes."""
         y = self.taught.train_y[some]
         held = (
             stratified(y, share=HELD_OUT, seed=0)
