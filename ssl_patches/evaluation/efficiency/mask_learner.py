@@ -83,7 +83,7 @@ class MaskLearner(Learner):
         return {name: count_matches(scores[name], truth) for name in FROZEN}
 
     def divided(self, some: Tensor) -> tuple[Tensor, Tensor]:
-        """Hold out the last fifth of images (m,): neighbouring frames of a video are near copies."""
+        """Hold out the last fifth of images (m,): neighbouring frames of a video are alike."""
         held = min(max(1, round(HELD_OUT * len(some))), len(some) - 1)
         return some[: len(some) - held], some[len(some) - held :]
 
