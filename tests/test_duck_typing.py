@@ -24,7 +24,7 @@ REASONS = {
     "data/huggingface.py": "columns of a table are of many classes, and only some have names",
     "data/items.py": DATASETS,
     "data/module.py": DATASETS,
-    "data/source.py": "a wrapper hands on what the source has that it wraps, of whatever class",
+    "data/wrapped.py": "a wrapper hands on what the source has that it wraps, of whatever class",
     "data/torchvision.py": "the data set is named by the user",
     "data/traits.py": "images of some formats only have frames in Pillow",
     "evaluation/__init__.py": "names are imported when they are asked for",

@@ -17,8 +17,9 @@ from ssl_patches.config.schema import LOADER, SUPPLIED, channels_of
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.live import LIVE, Datasets, of_datasets
 from ssl_patches.data.module import ordered_loader
-from ssl_patches.data.source import ImageSource, as_source
+from ssl_patches.data.source import ImageSource
 from ssl_patches.data.statistics import channel_statistics, check_statistics
+from ssl_patches.data.wrapped import as_source
 from ssl_patches.types import IMAGENET_MEAN, IMAGENET_STD
 
 CALIBRATION_IMAGES = 1024

@@ -45,7 +45,9 @@ from ssl_patches.config.plain_text import printable, tell
 from ssl_patches.data.decode import DECODERS
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.module import items_of, ordered_loader
-from ssl_patches.data.source import ImageSource, Item, StoredSource, WrappedSource
+from ssl_patches.data.source import ImageSource, Item
+from ssl_patches.data.stored_source import StoredSource
+from ssl_patches.data.wrapped import WrappedSource
 from ssl_patches.types import ImageBatch
 
 LAYOUT = 1  # of the files in a cache; part of every key

@@ -11,7 +11,7 @@ from ssl_patches.config.plain_text import in_lines
 from ssl_patches.config.words import spelled
 from ssl_patches.data.advice import Choice, Facts, choose
 from ssl_patches.data.files import Reading
-from ssl_patches.data.source import share_above
+from ssl_patches.data.stored_source import share_above
 
 MAX_CORRUPT = 0.01  # the default of data.max_corrupt
 SHOWN = 5  # files named of each kind

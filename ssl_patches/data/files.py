@@ -33,7 +33,8 @@ from ssl_patches.data.index.extents import PART, by_folder, extents_of
 from ssl_patches.data.index.table import CORRUPT, HUGE, OK, SOME, FileTable, Paths
 from ssl_patches.data.look import sizes_and_times
 from ssl_patches.data.remarks import MANY_FRAMES, of_listed
-from ssl_patches.data.source import Request, StoredSource
+from ssl_patches.data.source import Request
+from ssl_patches.data.stored_source import StoredSource
 from ssl_patches.data.suffixes import SUFFIXES
 
 Extent = tuple[int, int]  # width, height in pixels

@@ -23,8 +23,9 @@ from ssl_patches.data.decode import decode
 from ssl_patches.data.headers import extent_of_bytes, header
 from ssl_patches.data.labels import one_order
 from ssl_patches.data.layout import divide_numbers
-from ssl_patches.data.source import Request, StoredSource
+from ssl_patches.data.source import Request
 from ssl_patches.data.splits import held_of, side_of
+from ssl_patches.data.stored_source import StoredSource
 
 IMAGE_COLUMNS = ("image", "img")
 PROBED = 64  # images whose size decides the load size

@@ -34,7 +34,8 @@ from ssl_patches.data.apart import looked_at
 from ssl_patches.data.damage import UnreadableImage
 from ssl_patches.data.decode import square_of, square_of_array
 from ssl_patches.data.layout import divide_numbers
-from ssl_patches.data.source import Request, StoredSource
+from ssl_patches.data.source import Request
+from ssl_patches.data.stored_source import StoredSource
 
 IMAGE_KEYS, LABEL_KEYS = ("image", "img", "pixels"), ("label", "labels", "target", "class", "y")
 LABEL_ATTRIBUTES = ("targets", "labels", "_labels", "y")

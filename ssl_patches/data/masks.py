@@ -43,8 +43,9 @@ from ssl_patches.data.mask_files import (
     readable,
     refuse_turned,
 )
-from ssl_patches.data.source import HasMasks, ImageSource, WrappedSource, choose_load_size
+from ssl_patches.data.source import HasMasks, ImageSource, choose_load_size
 from ssl_patches.data.walk import find_images
+from ssl_patches.data.wrapped import WrappedSource
 
 
 class WithMasks(ImageSource):

@@ -43,7 +43,8 @@ from ssl_patches.data.shards.members import Members
 from ssl_patches.data.shards.patience import Patience
 from ssl_patches.data.shards.rewritten import REASON
 from ssl_patches.data.shards.store import Store
-from ssl_patches.data.source import Request, StoredSource
+from ssl_patches.data.source import Request
+from ssl_patches.data.stored_source import StoredSource
 
 PROBED = 64  # images of the first shard whose size decides the load size
 OPEN = 64  # shards that a process keeps open

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader
 
 from ssl_patches.data.module import EndlessBatches, check_workers, collate, loader
 from ssl_patches.data.order import ORDER, order_of
-from ssl_patches.data.source import ImageSource, as_source
+from ssl_patches.data.source import ImageSource
+from ssl_patches.data.wrapped import as_source
 from ssl_patches.types import ImageBatch
 
 

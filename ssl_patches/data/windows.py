@@ -36,8 +36,9 @@ from ssl_patches.data.huge.image import Box, failures_of
 from ssl_patches.data.huge.open import Opened, Opening, file_kind, require_extras
 from ssl_patches.data.layout import select
 from ssl_patches.data.left_out import said
-from ssl_patches.data.source import Damage, Request, StoredSource
+from ssl_patches.data.source import Damage, Request
 from ssl_patches.data.stored import square
+from ssl_patches.data.stored_source import StoredSource
 from ssl_patches.data.walk import find_images
 
 

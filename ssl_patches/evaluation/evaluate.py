@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ssl_patches.data.source import as_source
+from ssl_patches.data.wrapped import as_source
 from ssl_patches.evaluation import floors as kept
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import Precision

@@ -13,7 +13,7 @@ from ssl_patches.data.build import source
 from ssl_patches.data.items import ItemSource
 from ssl_patches.data.live import LIVE
 from ssl_patches.data.module import items_of, ordered_loader
-from ssl_patches.data.source import as_source
+from ssl_patches.data.wrapped import as_source
 
 
 class Late:

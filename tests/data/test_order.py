@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ssl_patches.data.order import KEYED_FROM, TOGETHER, KeyedOrder, order_of
-from ssl_patches.data.source import as_source
+from ssl_patches.data.wrapped import as_source
 
 
 class Numbers(Dataset):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ssl_patches.data.source import ImageSource, as_source
+from ssl_patches.data.source import ImageSource
+from ssl_patches.data.wrapped import as_source
 from ssl_patches.evaluation.features.extract import Precision
 
 

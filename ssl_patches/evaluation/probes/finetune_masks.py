@@ -24,8 +24,8 @@ from torch.utils.data import Dataset
 from ssl_patches.config.schedule import warmup_cosine
 from ssl_patches.data.masks import WithMasks
 from ssl_patches.data.module import Item, ordered_loader
-from ssl_patches.data.source import as_source
 from ssl_patches.data.training_stream import PatchDataModule
+from ssl_patches.data.wrapped import as_source
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import Precision, collect
 from ssl_patches.evaluation.probes.finetune import RECIPE, optimizer_of, steps_of

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from ssl_patches.data.module import Item, ordered_loader
 from ssl_patches.data.order import permutation
-from ssl_patches.data.source import as_source
+from ssl_patches.data.wrapped import as_source
 from ssl_patches.evaluation.features.eval_data import EvalData
 from ssl_patches.evaluation.features.extract import extract
 from ssl_patches.evaluation.labels import Kind, kind_of, labelled, targets
