@@ -30,6 +30,7 @@ from ssl_patches.encoders.exported import CARD
 from ssl_patches.encoders.origin import caution
 from ssl_patches.export.staging import check_free
 from ssl_patches.training import processes
+from ssl_patches.training.busy import crowded_here
 from ssl_patches.training.callbacks.checkpoint import disk_full_guard
 from ssl_patches.training.finish import finish
 from ssl_patches.training.fit import fit, gathered
@@ -186,6 +187,8 @@ def _opening(run_dir: Path, run: Prepared, checkpoint: Mapping[str, Any] | None)
         lines.append(f"precision {precision} ({why})")
     if quicker := run.settings.onednn_reason():
         lines.append(f"linear maps in oneDNN ({quicker}; trainer.onednn=false turns it off)")
+    if run.settings.accelerator == "cpu" and (busy := crowded_here()):
+        lines.append(busy)
     if run.settings.processes > 1 or run.settings.accumulate > 1:
         lines.append(
             f"each step in {run.settings.processes} processes ({run.settings.strategy}) x"
