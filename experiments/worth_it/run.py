@@ -3,7 +3,8 @@
     python experiments/worth_it/run.py DATA RUNS elpv|cifar10|camvid [SEEDS] [FLOPS] [KEY=VALUE ...]
 
 Finished runs and finished cells of the tables are kept, so the command goes on where it was ended.
-It writes results/SET.csv beside this file: the rows of every seed. KEY=VALUE goes to evaluate;
+It writes results/SET.csv beside this file: the rows of every seed. first=K makes only seeds from K
+on, and keeps the rows of those before, which another day made. KEY=VALUE goes to evaluate;
 continued=no leaves the continued MobileNetV2 out, trained=SEEDS says for how many seeds encoders
 are also trained on from the labels, and from random weights (1; each is minutes to an hour).
 """
@@ -93,10 +94,11 @@ def main(
     images = [word.format(data=data) for word in chosen["data"]]
     images += ["data.num_workers=0"]
     common = [*images, f"image_size={chosen['size']}", "evaluation=none"]  # the table evaluates
-    asks = [word for word in asked if not word.startswith(("continued=", "trained="))]
+    asks = [word for word in asked if not word.startswith(("continued=", "trained=", "first="))]
     tuned_seeds = next((int(w[8:]) for w in asked if w.startswith("trained=")), 1)
+    first = next((int(w[6:]) for w in asked if w.startswith("first=")), 0)
     rows = []
-    for seed in range(seeds):
+    for seed in range(first, seeds):
         rest = [*common, f"budget.flops={flops or chosen['flops']:g}", f"seed={seed}"]
         ours = trained(runs / f"{name}_ours_{seed}", [*chosen["ours"], *rest])
         rivals = [f"mobilenetv2_100@{weights}"]
@@ -114,8 +116,8 @@ def main(
             tuned = rivals if chosen["tuned_rivals"] else []
             found = table(ours, [*words, *FEW, f"rivals=[{','.join(tuned)}]"], seed)
             rows += [row for row in found if column_of(row) != "linear"]
-    save(name, [row for row in rows if "metric" in row])
-    save(f"{name}_pairs", [row for row in rows if "difference" in row])
+    save(name, [row for row in rows if "metric" in row], first)
+    save(f"{name}_pairs", [row for row in rows if "difference" in row], first)
 
 
 def size_of(run: str) -> int:
@@ -150,13 +152,17 @@ def column_of(row: dict) -> str:
     return row["column"] if "column" in row else row["metric"].split("_")[1]
 
 
-def save(name: str, rows: list[dict]) -> None:
-    """Write the rows of a data set to results/NAME.csv."""
+def save(name: str, rows: list[dict], first: int) -> None:
+    """Write the rows to results/NAME.csv, after those that it has of earlier seeds."""
     (HERE / "results").mkdir(exist_ok=True)
-    with (HERE / "results" / f"{name}.csv").open("w", newline="") as file:
+    path, before = HERE / "results" / f"{name}.csv", []
+    if first:
+        with path.open(newline="") as file:
+            before = [row for row in csv.DictReader(file) if int(row["seed"]) < first]
+    with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows([*before, *rows])
 
 
 if __name__ == "__main__":
