@@ -36,7 +36,7 @@ from torch.nn import functional as F
 from ssl_patches.encoders.base import Encoder
 from ssl_patches.tasks.base import PretextTask
 from ssl_patches.tasks.blocks import Projector
-from ssl_patches.tasks.spread import SPREADS
+from ssl_patches.tasks.spread import SPREADS, mean_of
 from ssl_patches.types import PatchBatch, PatchGrid, Picture, TaskOutput
 
 Spread = Literal["sigreg", "logdet", "tcr"]
@@ -131,17 +131,19 @@ class Agree(PretextTask):
             )
         tiles = encoder(patches).tiles  # (B * V, K, dim)
         projected = self.projector(tiles.flatten(0, 1)).float().unflatten(0, tiles.shape[:2])
-        matched = same_places(projected, patches)
+        matched, shown = same_places(projected, patches)
         if self.spread == "tcr":
             matched = F.normalize(matched, dim=-1)
-        return self._output(matched, matched.mean(1), tiles.mean(1))
+        return self._output(matched, matched.mean(1), tiles.mean(1), shown)
 
-    def _output(self, projected: Tensor, centre: Tensor, pooled: Tensor) -> TaskOutput:
-        agreement, penalty = compare_views(projected, centre, spread=self.spread)
+    def _output(
+        self, projected: Tensor, centre: Tensor, pooled: Tensor, shown: Tensor | None = None
+    ) -> TaskOutput:
+        agreement, penalty = compare_views(projected, centre, spread=self.spread, shown=shown)
         metrics = {
             "agreement": agreement.detach(),
             "spread": penalty.detach(),
-            **retrieval(*projected.detach()[:ASKED, :2].unbind(1)),
+            **retrieval(projected[:, 0].detach(), projected[:, 1].detach(), shown),
         }
         return TaskOutput(agreement + self.spread_weight * penalty, metrics, features=pooled)
 
@@ -162,11 +164,13 @@ def project(projector: nn.Module, pooled: Tensor, views: int, *, spread: Spread)
     return projected.unflatten(0, (-1, views))
 
 
-def same_places(features: Tensor, patches: PatchBatch) -> Tensor:
-    """Read what each view of an image has at the places of its first view: (N, V, D).
+def same_places(features: Tensor, patches: PatchBatch) -> tuple[Tensor, Tensor]:
+    """Read what each view of an image has at the places of its first view, (N, V, D), and which of
+    these places all views of the image show, (N,) bool.
 
-    ``features`` (B * V, K, D) of the K cells of a dense grid, in raster order. Between cells they
-    are blended; N counts the cells of first views that all views of their image show.
+    ``features`` (B * V, K, D) of the K cells of a dense grid, in raster order; N = B * K. Between
+    cells they are blended. What is not shown stays in the rows, so that their number is known
+    without a look at the crops, for which a GPU would be waited for.
     """
     views, side = patches.views, patches.tiles.shape[-1]
     rows, cols = (length // side for length in patches.size)
@@ -183,37 +187,53 @@ def same_places(features: Tensor, patches: PatchBatch) -> Tensor:
     shown = ((at >= 0) & (at <= 1)).all(-1).all(1)  # (B, rows, cols)
     maps = features.transpose(1, 2).unflatten(2, (rows, cols))
     read = F.grid_sample(maps, at.flatten(0, 1) * 2 - 1, padding_mode="border", align_corners=False)
-    return read.movedim(1, -1).unflatten(0, (-1, views)).movedim(1, 3)[shown]
+    read = read.movedim(1, -1).unflatten(0, (-1, views)).movedim(1, 3)  # (B, rows, cols, V, D)
+    return read.flatten(0, 2), shown.flatten()
 
 
-def compare_views(views: Tensor, centre: Tensor, *, spread: Spread) -> tuple[Tensor, Tensor]:
+def compare_views(
+    views: Tensor, centre: Tensor, *, spread: Spread, shown: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return disagreement and spread penalty, two scalars, of projected views.
 
-    ``views`` (B, V, D), ``centre`` (B, D): what the views of an image shall agree with.
+    ``views`` (B, V, D), ``centre`` (B, D): what the views of an image shall agree with. ``shown``
+    (B,) bool: rows that count; None: all do.
     """
     views, centre = views.float(), centre.float()
     if spread == "tcr":
-        disagreement = 1 - F.cosine_similarity(views, centre[:, None], dim=-1).mean()
+        disagreement = 1 - _average(F.cosine_similarity(views, centre[:, None], dim=-1), shown)
     else:
-        disagreement = (views - centre[:, None]).square().mean()
+        disagreement = _average((views - centre[:, None]).square(), shown)
     if spread == "logdet":
-        return disagreement, SPREADS[spread](views.mean(1))
-    return disagreement, torch.stack([SPREADS[spread](view) for view in views.unbind(1)]).mean()
+        return disagreement, SPREADS[spread](views.mean(1), shown)
+    penalties = [SPREADS[spread](view, shown) for view in views.unbind(1)]
+    return disagreement, torch.stack(penalties).mean()
 
 
 @torch.no_grad()
-def retrieval(first: Tensor, second: Tensor) -> dict[str, Tensor]:
+def retrieval(first: Tensor, second: Tensor, shown: Tensor | None = None) -> dict[str, Tensor]:
     """Return how often a view finds the other view of its image among those of the batch, and what
     chance gives.
 
-    ``first``, ``second`` (B, D): projected views of the same images.
+    ``first``, ``second`` (B, D): projected views of the same images, of which the first ``ASKED``
+    are asked. ``shown`` (B,) bool: rows that ask and can be found; None: all.
     """
+    if shown is not None:  # those that count come first, in their order
+        order = shown.logical_not().to(torch.uint8).argsort(stable=True)[:ASKED]
+        first, second, shown = first[order], second[order], shown[order]
+    first, second = first[:ASKED], second[:ASKED]
     similar = F.normalize(first.float(), dim=1) @ F.normalize(second.float(), dim=1).mT
+    if shown is None:
+        count = similar.new_full((), len(similar))
+    else:
+        similar, count = similar.masked_fill(~shown, -2), shown.sum()  # below any cosine
     right = similar.argmax(1) == torch.arange(len(similar), device=similar.device)
-    return {
-        "accuracy": right.float().mean(),
-        "chance": torch.full((), 1 / len(similar), device=similar.device),
-    }
+    return {"accuracy": _average(right.float(), shown), "chance": 1 / count.clamp(min=1)}
+
+
+def _average(values: Tensor, shown: Tensor | None) -> Tensor:
+    """Return the mean of all numbers of the rows (B, ...) that count, a scalar."""
+    return values.mean() if shown is None else mean_of(values, shown).mean()
 
 
 def check_weight(weight: float | None) -> None:

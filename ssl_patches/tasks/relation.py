@@ -160,7 +160,8 @@ def balanced_shares(truth: Tensor) -> Tensor:
 
     ``truth`` (B, M, M) in 0..8; 0 on the diagonal.
     """
-    member = F.one_hot(truth, 9)[..., :8].float()
+    # F.one_hot looks at the values, for which a device would be waited for
+    member = (truth[..., None] == torch.arange(8, device=truth.device)).float()
     frequency = member.sum((1, 2))
     present = (frequency > 0).sum(1, keepdim=True)
     weight = 1 / (frequency.clamp(min=1) * present.clamp(min=1))

@@ -2,6 +2,8 @@
 
 A task that only asks views to agree is solved by one feature for all images. Each function here
 takes one feature per image and returns a scalar; the lower, the more directions the features use.
+``counted`` (N,) bool says which rows count; None: all. To pick them instead would make a GPU wait
+for their number.
 
 ``sigreg``: random projections of the features shall look like draws of N(0, 1), judged by the
 Epps-Pulley statistic (LeJEPA, Balestriero & LeCun 2025, arXiv 2511.08544, eq. 5-7), without its
@@ -29,7 +31,7 @@ EPSILON = 0.2  # of the coding rate, as EMP-SSL
 RIDGE = 1e-4  # added to the covariance before its determinant is taken
 
 
-def sigreg(features: Tensor, *, slices: int = 256) -> Tensor:
+def sigreg(features: Tensor, counted: Tensor | None = None, *, slices: int = 256) -> Tensor:
     """Return how far projections of the features are from N(0, 1), 0 to 0.41 per feature.
 
     ``features`` (N, D) float, N images; ``slices``: random directions, drawn anew at each call. The
@@ -40,10 +42,10 @@ def sigreg(features: Tensor, *, slices: int = 256) -> Tensor:
         directions = torch.randn(
             features.shape[1], slices, device=features.device, dtype=features.dtype
         )
-        return epps_pulley(features @ (directions / directions.norm(dim=0)))
+        return epps_pulley(features @ (directions / directions.norm(dim=0)), counted)
 
 
-def epps_pulley(values: Tensor) -> Tensor:
+def epps_pulley(values: Tensor, counted: Tensor | None = None) -> Tensor:
     """Return the Epps-Pulley statistic of each column against N(0, 1), divided by N, averaged over
     columns.
 
@@ -52,36 +54,36 @@ def epps_pulley(values: Tensor) -> Tensor:
     """
     at = torch.linspace(0, FURTHEST, POINTS, device=values.device, dtype=values.dtype)
     normal = (-at.square() / 2).exp()
-    weight = 2 * normal * (FURTHEST / (POINTS - 1))
-    weight[[0, -1]] /= 2
+    step = 2 * normal * (FURTHEST / (POINTS - 1))
+    step[0], step[-1] = step[0] / 2, step[-1] / 2
     angle = values[..., None] * at  # (N, M, points)
-    error = (angle.cos().mean(0) - normal).square() + angle.sin().mean(0).square()
-    return (error @ weight).mean()
+    real, imaginary = mean_of(angle.cos(), counted), mean_of(angle.sin(), counted)
+    return (((real - normal).square() + imaginary.square()) @ step).mean()
 
 
-def coding_rate(features: Tensor) -> Tensor:
+def coding_rate(features: Tensor, counted: Tensor | None = None) -> Tensor:
     """Return minus the coding rate of the features, each taken at unit length: low where they span
     much.
 
     ``features`` (N, D) float: *one* view of N images. Between -D / 2 log(1 + 1 / 0.2) for spread
-    and
-    -1 / 2 log(1 + D / 0.2) for equal features. Source: EMP-SSL, arXiv 2304.03977, eq. 2.
+    and -1 / 2 log(1 + D / 0.2) for equal features. Source: EMP-SSL, arXiv 2304.03977, eq. 2.
     """
     with torch.autocast(features.device.type, enabled=False):
         features = torch.nn.functional.normalize(
             features.float() if features.dtype != torch.float64 else features, dim=1
         )
-        count, width = features.shape
-        gram = features.mT @ features * (width / (count * EPSILON))
+        width = features.shape[1]
+        products, count = products_of(features, counted)
+        gram = products * (width / (count * EPSILON))
         return -0.5 * _log_det(gram + torch.eye(width, device=gram.device, dtype=gram.dtype))
 
 
-def log_det(features: Tensor, *, rotate: bool = True) -> Tensor:
+def log_det(features: Tensor, counted: Tensor | None = None, *, rotate: bool = True) -> Tensor:
     """Return KL(N(mean, covariance) || N(0, I)) of the features, divided by their width.
 
     ``features`` (N, D) float, one row per image. A batch shows at most N directions: with
     ``rotate`` the features are first projected on N / 4 random orthonormal ones where D is larger,
-    new at each call. Source: SACReg (lambda-JEPA).
+    new at each call (N is all rows, also those that do not count). Source: SACReg (lambda-JEPA).
     """
     with torch.autocast(features.device.type, enabled=False):
         features = features.float() if features.dtype != torch.float64 else features
@@ -89,14 +91,29 @@ def log_det(features: Tensor, *, rotate: bool = True) -> Tensor:
         if rotate and (kept := max(1, count // 4)) < width:
             frame = torch.randn(width, kept, device=features.device, dtype=features.dtype)
             features, width = features @ torch.linalg.qr(frame).Q, kept
-        mean = features.mean(0)
-        centred = features - mean
-        covariance = centred.mT @ centred / count
+        mean = mean_of(features, counted)
+        products, total = products_of(features - mean, counted)
+        covariance = products / total
         ridge = RIDGE * torch.eye(width, device=features.device, dtype=features.dtype)
         divergence = (
             mean.square().sum() + covariance.diagonal().sum() - _log_det(covariance + ridge) - width
         )
         return divergence / (2 * width)
+
+
+def mean_of(values: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Return the mean of the rows (N, ...) that count -> (...); 0 where none does."""
+    if counted is None:
+        return values.mean(0)
+    return torch.tensordot(counted.to(values.dtype), values, 1) / counted.sum().clamp(min=1)
+
+
+def products_of(features: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor | int]:
+    """Return the sum over rows (N, D) that count of their outer products, (D, D), and how many."""
+    if counted is None:
+        return features.mT @ features, len(features)
+    rows = features * counted[:, None]
+    return rows.mT @ rows, counted.sum().clamp(min=1)
 
 
 def _log_det(matrix: Tensor) -> Tensor:
@@ -105,12 +122,12 @@ def _log_det(matrix: Tensor) -> Tensor:
     return 2 * factor.diagonal().log().sum()
 
 
-def missing_rate(features: Tensor) -> Tensor:
+def missing_rate(features: Tensor, counted: Tensor | None = None) -> Tensor:
     """Return how much coding rate the features (N, D) lack of what their width can have, 0 or more.
 
     As ``coding_rate`` but for a constant, so that a loss is never negative.
     """
-    return highest_coding_rate(features.shape[1]) + coding_rate(features)
+    return highest_coding_rate(features.shape[1]) + coding_rate(features, counted)
 
 
 def highest_coding_rate(width: int) -> float:
@@ -118,7 +135,7 @@ def highest_coding_rate(width: int) -> float:
     return width / 2 * math.log(1 + 1 / EPSILON)
 
 
-SPREADS: dict[str, Callable[[Tensor], Tensor]] = {
+SPREADS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {
     "sigreg": sigreg,
     "logdet": log_det,
     "tcr": missing_rate,

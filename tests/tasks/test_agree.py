@@ -115,7 +115,8 @@ def test_features_are_read_at_the_place_that_the_first_view_shows():
     y, x, h, w = made.boxes[:, None].unbind(-1)
     down, along = (patches.boxes[..., :2] + 2).div(32).unbind(-1)
     features = torch.stack([y + down * h, x + along * w], -1)
-    matched = same_places(features, patches)
+    matched, shown = same_places(features, patches)
+    matched = matched[shown]
     assert matched.shape[0] > 8 * 8, "crops that are near overlap"
     inner = (matched[:, 0] - matched[:, 1]).abs().amax(-1)
     # within half a cell of its edge a view is read at its edge
@@ -158,3 +159,26 @@ def test_small_crops_without_large_ones_are_cut_on_a_grid_of_their_own():
     patches = cutter(Views(torch.rand(4, 3, 16, 16), 2, 2, boxes=box))
     assert (patches.size, patches.tiles.shape[:2], patches.complete) == ((16, 16), (4, 4), True)
     assert torch.isfinite(task(patches, net).loss)
+
+
+@pytest.mark.parametrize("spread", ["tcr", "sigreg", "logdet"])
+def test_rows_that_do_not_count_are_as_if_they_were_not_there(spread):
+    torch.manual_seed(0)
+    views, shown = torch.randn(80, 2, 6), torch.rand(80) < 0.5
+    found = []
+    for given, which in ((views[shown], None), (views, shown)):
+        torch.manual_seed(1)
+        losses = compare_views(given, given.mean(1), spread=spread, shown=which)
+        found.append([*losses, *retrieval(*given.unbind(1), which).values()])
+    for picked, left_out in zip(*found, strict=True):
+        assert float(picked) == pytest.approx(float(left_out), rel=1e-5)
+
+
+def test_a_batch_without_a_place_that_all_views_show_has_a_finite_loss():
+    torch.manual_seed(0)
+    net, cutter, task = put_together("vit", positions=True)
+    far = torch.tensor([[0.0, 0.0, 8.0, 8.0], [24.0, 24.0, 8.0, 8.0]]).repeat(4, 1)
+    output = task(cutter(Views(torch.rand(8, 3, 32, 32), 2, 2, boxes=far)), net)
+    output.loss.backward()
+    assert torch.isfinite(output.loss)
+    assert all(torch.isfinite(value) for value in output.metrics.values())

@@ -108,3 +108,19 @@ def test_penalties_are_computed_in_fp32_under_autocast(spread):
 def test_a_batch_smaller_than_its_width_has_a_finite_log_det():
     assert torch.isfinite(log_det(torch.randn(16, 192)))
     assert torch.isfinite(sigreg(torch.randn(2, 64)))
+
+
+@pytest.mark.parametrize("spread", SPREADS)
+def test_rows_that_do_not_count_change_nothing(spread):
+    """As if they had been picked, in value and in gradient."""
+    torch.manual_seed(0)
+    features = torch.randn(128, 8, dtype=torch.float64, requires_grad=True)
+    counted = torch.rand(128) < 0.6
+    values, gradients = [], []
+    for given in ((features[counted],), (features, counted)):
+        torch.manual_seed(1)
+        values.append(SPREADS[spread](*given))
+        gradients.append(torch.autograd.grad(values[-1], features)[0])
+    assert values[0].item() == pytest.approx(values[1].item(), rel=1e-5)
+    assert torch.allclose(*gradients, atol=1e-7)
+    assert torch.equal(gradients[1][~counted], torch.zeros_like(features[~counted]))

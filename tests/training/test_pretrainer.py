@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections import Counter
 
 import pytest
 import torch
+from ops import Ops
 from small import REPOSITORY
 from timm.models.vision_transformer import Block
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ssl_patches.tasks.blocks import Decoder
 from ssl_patches.training.budget import count_flops
@@ -22,29 +21,9 @@ from ours import our_step, pretrainer, same_weights
 from peers import ReferenceMAE, Shape
 
 TINY = Shape(32, 8, 48, 2, 3, 64, 2, 2, "vit_tiny_patch16_224")
-SYNCS = (
-    "aten::_local_scalar_dense",
-    "aten::nonzero",
-    "aten::is_nonzero",
-    "aten::masked_select",
-    "aten::unique_dim",
-)
-
 FLOPS, OPS, BREAKS = 12_056_768, 855, 0
 """Of a step of TINY: change them together with what makes a step cheaper, or with the reason why it
 costs more."""
-
-
-class Ops(TorchDispatchMode):
-    """Counts what reaches the device, by name."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count[func._schema.name] += 1
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.fixture
@@ -132,7 +111,7 @@ def test_guard_ops_and_host_syncs_per_step(module, images):
     run()  # makes the optimiser's state
     with Ops() as ops:
         run()
-    assert [name for name in SYNCS if ops.count[name]] == []
+    assert ops.syncs() == []
     assert ops.count.total() <= OPS, ops.count.most_common(12)
 
 
