@@ -160,7 +160,7 @@ def _acquire(directory: Path) -> Path | None:
     number, last = _newest(directory)
     if last and _alive(last, _file(directory, number)):
         return None
-    file, me = _file(directory, number + 1), asdict(_myself())
+    file, me = _file(directory, number + 1), asdict(myself())
     aside = file.with_name(f".{uuid.uuid4().hex}")
     while True:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -261,11 +261,17 @@ def _passed(file: Path, others: Sequence[Path]) -> bool:
     return any(_number(other) > _number(file) for other in others)
 
 
-def _alive(last: Owner, file: Path) -> bool:
+def lives_here(last: Owner) -> bool | None:
+    """Tell whether an owner works still; None where it ran on another machine, which tells
+    nothing."""
     if last.released:
         return False
-    if last.machine == _machine():
-        return _start_of(last.pid) == last.start
+    return _start_of(last.pid) == last.start if last.machine == _machine() else None
+
+
+def _alive(last: Owner, file: Path) -> bool:
+    if (here := lives_here(last)) is not None:
+        return here
     probe = file.with_name(f".{uuid.uuid4().hex}")
     try:
         probe.touch()  # what time is it where the heartbeat is written?
@@ -279,7 +285,8 @@ def _alive(last: Owner, file: Path) -> bool:
             probe.unlink(missing_ok=True)
 
 
-def _myself() -> Owner:
+def myself() -> Owner:
+    """Return this process as an owner that begins now."""
     pid = os.getpid()
     return Owner(socket.gethostname(), _machine(), pid, _start_of(pid) or "", time.time())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 import time
 import uuid
@@ -44,6 +45,10 @@ TRIAL = "trial.json"
 """What a trial of a study leaves in place of a summary."""
 
 
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""What an address begins with; ``Path`` has made one slash of two."""
+
+
 def default_name(cfg: Mapping[str, Any], part: str) -> Path:
     """Return runs/TASK-ENCODER-TIME; ``part`` names the task or the tasks of a mixture."""
     return Path("runs") / f"{part}-{cfg['encoder'].get('name', 'encoder')}-{stamp()}"
@@ -56,7 +61,13 @@ def stamp() -> str:
 
 
 def refuse_used(directory: Path, *, resume: bool, overwrite: bool) -> None:
-    """Raise ValueError when ``directory`` is in use and neither key allows it."""
+    """Raise ValueError when ``directory`` is in use and neither key allows it, and where it is no
+    folder of this machine."""
+    if ADDRESS.match(str(directory)):
+        raise ValueError(
+            f"run_dir={directory}: must be a folder of this machine, and is an address; set"
+            " run_dir=DIR (a study on Ray keeps its runs in an object store with ray.store=)"
+        )
     if directory.exists() and not directory.is_dir():
         raise ValueError(
             f"run_dir={directory}: is a file; set run_dir=DIR to a new or empty folder"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,19 @@ from ssl_patches.config.hydra_words import of_hydra, our_word
 from ssl_patches.config.messages import BadRequest, Say
 from ssl_patches.config.plain_text import aligned, in_lines, tell
 from ssl_patches.config.run_dir import stamp
-from ssl_patches.studies import design, planning, ray_tasks, slurm
+from ssl_patches.studies import design, planning, ray_cluster, slurm
 from ssl_patches.studies.advised import Advice
 from ssl_patches.studies.jobs import Job, Plan
 
 if TYPE_CHECKING:  # both load torch
     from ssl_patches.studies.estimate import Estimator, RunCost
+    from ssl_patches.studies.object_store import ObjectStore
     from ssl_patches.studies.worker import JobStatus
 
+FOLDER = (
+    "a folder of this machine; give out=runs/NAME (launcher=ray ray.store=ADDRESS keeps runs in an"
+    " object store, and fetches them to it)"
+)
 LAUNCHERS = ("local", "slurm", "ray")
 
 
@@ -76,6 +81,8 @@ def sweep_command(
     own, words = _apart(words, ("run_dir",))
     settings, rest, problems = settings_of(words)
     out = Path(own["run_dir"]) if "run_dir" in own else Path("runs") / f"sweep-{stamp()}"
+    if "://" in own.get("run_dir", ""):
+        problems.append(f"run_dir={own['run_dir']}: must be {FOLDER.replace('out=', 'run_dir=')}")
     with _beside(problems):
         asked = design.sweep(rest, name=out.name, config_dirs=config_dirs)
         advice = Advice()
@@ -122,7 +129,7 @@ def settings_of(words: Sequence[str]) -> tuple[Settings, list[str], list[str]]:
             settings.slurm[key.removeprefix("slurm.")] = value
         elif key.startswith("ray."):
             settings.ray[key.removeprefix("ray.")] = value
-        elif key == "out" and raw:
+        elif key == "out" and raw and "://" not in raw:
             settings.out = Path(raw)
         elif key == "workers" and isinstance(value, int) and value >= 1:
             settings.workers = value
@@ -133,11 +140,9 @@ def settings_of(words: Sequence[str]) -> tuple[Settings, list[str], list[str]]:
                 "workers": "a whole number from 1; give workers=2",
                 "launcher": f"one of {', '.join(LAUNCHERS)}",
             }
-            problems.append(
-                f"{key}={raw}: must be {rules.get(key, 'a folder; give out=runs/NAME')}"
-            )
-    problems += ray_tasks.problems_of_ray(settings.ray)
-    problems += ray_tasks.what_ray_needs() if settings.launcher == "ray" else []
+            problems.append(f"{key}={raw}: must be {rules.get(key, FOLDER)}")
+    problems += ray_cluster.problems_of_ray(settings.ray)
+    problems += ray_cluster.what_ray_needs() if settings.launcher == "ray" else []
     for launcher, given in (("slurm", settings.slurm), ("ray", settings.ray)):
         if given and settings.launcher != launcher:
             problems.append(
@@ -162,24 +167,42 @@ def _apart(words: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], l
 
 def run(plan: Plan, settings: Settings, *, say: Say) -> int:
     """Run what is missing of ``plan`` and print how it stands. Return 0 when all is finished, else
-    1. BadRequest when ``out`` cannot be made."""
+    1. BadRequest when ``out`` cannot be made, and where a cluster or store refuses."""
     out = Path(plan.out)
-    if settings.launcher == "slurm":
-        slurm.check_slurm()
-    told = ""
-    if settings.launcher == "ray":
-        told = ray_tasks.begin_ray(settings.ray)
-    from ssl_patches.studies import launchers
+    from ssl_patches.studies.store_mark import only_driver
     from ssl_patches.studies.worker import clear_errors, job_statuses
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadRequest(
-            [f"out={out}: cannot be made ({error.strerror}); give another folder"]
-        ) from None
-    clear_errors(plan)
-    say(f"{plan.name}: {len(plan.runs)} runs, {_trials(plan)} -> {out}")
+    with ExitStack() as until_the_end:
+        told, store = "", None
+        if settings.launcher == "slurm":
+            slurm.check_slurm()
+        if settings.launcher == "ray":
+            store = ray_cluster.store_of(settings.ray)
+            told = ray_cluster.begin_ray(settings.ray)
+        if store:
+            until_the_end.enter_context(only_driver(store))
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadRequest(
+                [f"out={out}: cannot be made ({error.strerror}); give another folder"]
+            ) from None
+        clear_errors(plan)
+        say(f"{plan.name}: {len(plan.runs)} runs, {_trials(plan)} -> {out}")
+        _launch(plan, settings, told, store, say=say)
+    tell(listing(plan))
+    left = [status for status in job_statuses(plan) if status.state.kind != "finished"]
+    again = ["      the same command again tries what is left"] if left else []
+    tell(in_lines(["", f"next  ssl-patches compare {out}", *again]))
+    return 1 if left else 0
+
+
+def _launch(
+    plan: Plan, settings: Settings, told: str, store: ObjectStore | None, *, say: Say
+) -> None:
+    """Run a plan where the settings say. ``told``: of the cluster; ``store``: keeps its runs."""
+    from ssl_patches.studies import launchers, ray_tasks
+
     if settings.launcher == "slurm":
         workers = settings.workers or 1
         job_id = slurm.submit(plan, workers=workers, settings=settings.slurm)
@@ -189,17 +212,15 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
         )
         launchers.watch(plan, alive=lambda: slurm.in_queue(job_id), say=say)
     elif settings.launcher == "ray":
-        say(f"{told}; what runs say is in {out / 'logs'}")
-        ray_tasks.run_on_ray(plan, workers=settings.workers, settings=settings.ray, say=say)
+        logs = f"{store.url}/logs, and comes when they end" if store else Path(plan.out, "logs")
+        say(f"{told}; what runs say is in {logs}")
+        ray_tasks.run_on_ray(
+            plan, workers=settings.workers, settings=settings.ray, store=store, say=say
+        )
     elif settings.workers and settings.workers > 1:
         launchers.processes(plan, workers=settings.workers, say=say)
     else:
         launchers.here(plan, say=say)
-    tell(listing(plan))
-    left = [status for status in job_statuses(plan) if status.state.kind != "finished"]
-    again = ["      the same command again tries what is left"] if left else []
-    tell(in_lines(["", f"next  ssl-patches compare {out}", *again]))
-    return 1 if left else 0
 
 
 def _cost(status: JobStatus, choices: Mapping[str, Job], estimator: Estimator) -> RunCost:

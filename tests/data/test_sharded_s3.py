@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from s3_server import ACCESS, moto_server, needs_moto
 from shard_files import pack_images
 
 from ssl_patches.data import ShardSource
@@ -26,13 +25,7 @@ from ssl_patches.data.order import order_of
 from ssl_patches.data.shards import patience
 from ssl_patches.data.training_stream import PatchDataModule
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not all(map(importlib.util.find_spec, ("moto", "s3fs", "flask"))),
-        reason="moto[server] and s3fs are not installed",
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_moto]
 
 
 class Line(ThreadingHTTPServer):
@@ -99,27 +92,17 @@ HOP = ("transfer-encoding", "connection", "content-length", "server", "date")
 
 @pytest.fixture(scope="module")
 def line() -> Any:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(300):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.1)
-    found = Line(port)
-    yield found
-    found.shutdown()
-    server.terminate()
-    server.wait()
+    with moto_server() as port:
+        found = Line(port)
+        yield found
+        found.shutdown()
 
 
 def options(line: Line, **others: Any) -> dict[str, Any]:
     return {
         "endpoint_url": f"http://127.0.0.1:{line.server_address[1]}",
-        **{"key": "k", "secret": "s", "config_kwargs": {"retries": {"max_attempts": 1}}},
+        **ACCESS,
+        "config_kwargs": {"retries": {"max_attempts": 1}},
         **others,
     }
 

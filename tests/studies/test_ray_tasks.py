@@ -3,89 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ray_nodes import start_study, three_nodes, wait_for
 
-from ssl_patches.cli import main
-from ssl_patches.config.messages import BadRequest
-from ssl_patches.studies import ray_tasks
-
-MEMORY = 80 * 2**20  # of each node's store, the least that Ray takes
 STEPS = 400
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "said"),
-    [
-        ("num_gpus", -1, "ray.num_gpus=-1: must be a number from 0"),
-        ("num_cpus", "four", "ray.num_cpus=four: must be a number"),
-        ("num_cpus", True, "ray.num_cpus=true: must be a number"),
-        ("num_cpus", float("nan"), "must be a number"),
-        ("memory_gb", 0, "must be a number above 0"),
-        ("address", None, "ray.address=null: must be the address"),
-        ("num_cpu", 1, "ray.num_cpu: unknown key; there are ray.address"),
-    ],
-)
-def test_what_cannot_be_meant_is_refused(key: str, value: Any, said: str) -> None:
-    (problem,) = ray_tasks.problems_of_ray({key: value})
-    assert said in problem
-
-
-def test_what_can_be_meant_is_not() -> None:
-    good = {"address": "auto", "num_cpus": 2, "num_gpus": 0.5, "memory_gb": 8}
-    assert ray_tasks.problems_of_ray(good) == []
-
-
-def test_without_ray_it_is_said_what_to_install(tiny_study, capsys, monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    folder = tiny_study(axes={"task": []})  # told together with all else
-    assert main(["study", str(folder), "launcher=ray"]) == 2
-    said = capsys.readouterr().err
-    assert "launcher=ray: needs ray; pip install 'ssl-patches[ray]'" in said
-    assert "axes.task: is empty" in said
-
-
-def test_settings_of_ray_without_it_are_refused(tiny_study, tmp_path, capsys) -> None:
-    assert main(["study", str(tiny_study(axes={"task": []})), "ray.num_gpus=1"]) == 2
-    assert "ray.num_gpus: has no effect without launcher=ray" in capsys.readouterr().err
-
-
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A head and two nodes of one processor each."""
-    pytest.importorskip("ray", reason="needs ssl-patches[ray]")
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    node = {"num_cpus": 1, "object_store_memory": MEMORY}
-    made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    made.extra = [made.add_node(**node) for _ in range(2)]
-    yield made
-    made.shutdown()
-
-
-def start(folder: Path, cluster: Any, *words: str) -> subprocess.Popen:
-    out, where = f"out={folder.parent / 'out'}", f"ray.address={cluster.address}"
-    command = [sys.executable, "-m", "ssl_patches", "study", str(folder), out, "launcher=ray"]
-    command += [where, "trainer.checkpoint_steps=20", "trainer.log_every=5", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(condition: Any, process: subprocess.Popen, seconds: float = 500) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.2)
+def cluster(tmp_path_factory) -> Iterator[Any]:
+    with three_nodes(tmp_path_factory.mktemp("nodes")) as made:
+        yield made
 
 
 def saved(out: Path) -> list[Path]:
@@ -107,7 +40,7 @@ def test_a_lost_node_and_ctrl_c_cost_no_run(cluster, tiny_study, tmp_path) -> No
     seeds = [0, 1, 2]
     folder = tiny_study(axes={"seed": seeds}, budget={"images": 16 * STEPS})
     out = tmp_path / "out"
-    process = start(folder, cluster)
+    process = start_study(folder, cluster)
     wait_for(lambda: len(saved(out)) == len(seeds), process)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=300)
@@ -115,7 +48,7 @@ def test_a_lost_node_and_ctrl_c_cost_no_run(cluster, tiny_study, tmp_path) -> No
     assert "the same command goes on" in said[1]
     stopped = {file: file.stat().st_mtime_ns for file in saved(out)}
 
-    process = start(folder, cluster)
+    process = start_study(folder, cluster)
     later = lambda: [file for file in saved(out) if file.stat().st_mtime_ns != stopped[file]]  # noqa: E731
     wait_for(lambda: len(later()) == len(seeds), process)
     cluster.remove_node(cluster.extra.pop(), allow_graceful=False)
@@ -129,14 +62,8 @@ def test_a_lost_node_and_ctrl_c_cost_no_run(cluster, tiny_study, tmp_path) -> No
 
 @pytest.mark.slow
 def test_what_no_node_has_is_refused_before_anything_is_written(cluster, tiny_study, tmp_path):
-    process = start(tiny_study(), cluster, "ray.num_gpus=8")
+    process = start_study(tiny_study(), cluster, "ray.num_gpus=8")
     said = process.communicate(timeout=200)
     assert process.returncode == 2
     assert "no node of the cluster has what each run is to have" in said[1]
     assert not (tmp_path / "out").exists()
-
-
-def test_no_cluster_where_one_is_named() -> None:
-    pytest.importorskip("ray", reason="needs ssl-patches[ray]")
-    with pytest.raises(BadRequest, match="no cluster answers"):
-        ray_tasks.connect("127.0.0.1:1")

@@ -121,8 +121,8 @@ def list_shards(path: str, options: Mapping[str, Any], patience: Patience = USUA
     return Listing(shards, classes, left.told())
 
 
-def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
-    """Return fsspec's file system of an address, and the path in it.
+def file_system(url: str, options: Mapping[str, Any], key: str = "data.path") -> tuple[Any, str]:
+    """Return fsspec's file system of an address, and the path in it. ``key``: the setting of it.
 
     ValueError where its library is not installed.
     """
@@ -135,7 +135,7 @@ def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     except ImportError as error:
         protocol = url.partition("://")[0]
         raise ValueError(
-            f"data.path={url}: needs what reads {protocol}:// ({error}); install it: pip install"
+            f"{key}={url}: needs what reads {protocol}:// ({error}); install it: pip install"
             f" 'ssl-patches[shards]' {'s3fs' if protocol == 's3' else ''}".rstrip()
         ) from None
 

@@ -14,14 +14,28 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """What messages call what was typed: the setting of an address, and two remedies."""
+
+    key: str = "data.path"
+    public: str = ", or data.storage_options={anon:true} where it is public"
+    longer: str = ", or set data.timeout higher"
+
+
+OF_DATA = Words()
+
+
+@dataclass(frozen=True, slots=True)
 class Patience:
     """How long a store is waited for.
 
     ``timeout``: seconds until a request counts as failed. ``retries``: how often it is tried again.
+    ``words``: what its messages say.
     """
 
     timeout: float = 60.0
     retries: int = 5
+    words: Words = OF_DATA
 
     def tried(self, url: str, work: Callable[[], Result]) -> Result:
         """Return what ``work`` returns, at the first try that succeeds.
@@ -43,10 +57,10 @@ class Patience:
                     break
         if isinstance(last, TimeoutError):
             raise ValueError(
-                f"data.path={url}: no answer within {self.timeout:g} s, {self.retries + 1} times;"
-                " see whether its server is there, or set data.timeout higher"
+                f"{self.words.key}={url}: no answer within {self.timeout:g} s,"
+                f" {self.retries + 1} times; see whether its server is there{self.words.longer}"
             ) from last
-        raise refused(url, last) from last
+        raise refused(url, last, self.words) from last
 
 
 USUAL = Patience()
@@ -76,17 +90,16 @@ def within(seconds: float, work: Callable[[], Result]) -> Result:
     return found[0]
 
 
-def refused(url: str, error: BaseException) -> ValueError:
+def refused(url: str, error: BaseException, words: Words = OF_DATA) -> ValueError:
     """Say why a place cannot be read, and what to do."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     if any(word in name for name in _names(error) for word in REFUSED):
         return ValueError(
-            f"data.path={url}: may not be read ({reason}); give credentials (AWS_PROFILE, or"
-            " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), or data.storage_options={anon:true}"
-            " where it is public"
+            f"{words.key}={url}: may not be read ({reason}); give credentials (AWS_PROFILE, or"
+            f" AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY){words.public}"
         )
     return ValueError(
-        f"data.path={url}: cannot be read ({reason}); see whether it is there and its server"
+        f"{words.key}={url}: cannot be read ({reason}); see whether it is there and its server"
         " answers"
     )
 
