@@ -186,8 +186,9 @@ how long it takes.
   ssl-patches study my_study.yaml out=runs/mine launcher=slurm workers=4 slurm.timeout_min=600
 
 out=DIR (runs/NAME), workers=N (processes, tasks of the Slurm array, or most tasks of Ray at
-once), launcher=local|slurm|ray, slurm.SETTING and ray.SETTING are about the study; a key of an
-axis replaces its values; all others are settings of each run, as in `pretrain`. Several values
+once), launcher=local|slurm|ray, slurm.SETTING and ray.SETTING are about the study (ray.store=
+s3://BUCKET/NAME keeps its runs where the nodes of a cluster share no disk); a key of an axis
+replaces its values; all others are settings of each run, as in `pretrain`. Several values
 are typed in Hydra's syntax: 0,1, 'range(0,3)', 'choice(a,b)', 'glob(*)'. Below tune, lists are a
 grid, and Optuna chooses from ranges (extra [tune]). What failed leaves its traceback in error.txt
 of the run, and is tried again by the next command. Ctrl-C saves the step in progress; a second

@@ -13,6 +13,7 @@ bytes at random and compares.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from zlib import crc32
 
 import numpy as np
@@ -47,14 +48,19 @@ def glance(begin: bytes) -> tuple[int, int] | None:
     return found if found[0] * found[1] <= _most() else None
 
 
-def glances(begins: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.uint32]:
+def is_plain_png(begin: bytes) -> bool:
+    """Tell whether the first ``LEAST`` bytes of a file may say all that ``glances`` needs."""
+    return begin[37:LEAST] == b"IDAT"
+
+
+def glances(begins: Sequence[bytes]) -> NDArray[np.uint32]:
     """Return what ``glance`` says of many files, (N, 2) width and height; 0, 0 for None.
 
-    ``begins`` (N, ``BEGIN``): their first bytes; ``lengths`` (N,): how many of those there are.
+    ``begins``: their first ``BEGIN`` bytes, or all; the first ``LEAST`` do for a plain PNG.
     """
-    found = _pngs(begins, lengths)
-    for at in np.flatnonzero((found[:, 0] == 0) & (lengths > 0)).tolist():
-        found[at] = glance(begins[at, : lengths[at]].tobytes()) or (0, 0)
+    found = _pngs(begins)
+    for at in np.flatnonzero(found[:, 0] == 0).tolist():
+        found[at] = glance(begins[at]) or (0, 0)
     return found
 
 
@@ -63,12 +69,13 @@ def _most() -> int:
     return MANY_PIXELS if limit is None else min(limit, MANY_PIXELS)
 
 
-def _pngs(begins: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.uint32]:
+def _pngs(begins: Sequence[bytes]) -> NDArray[np.uint32]:
     """Return the extents of those whose pixels follow on the header; 0, 0 for all others."""
-    head = begins[:, :LEAST].T.copy()  # rows lie a page apart, where a cache holds few of them
+    heads = b"".join([begin[:LEAST].ljust(LEAST, b"\0") for begin in begins])
+    head = np.frombuffer(heads, np.uint8).reshape(-1, LEAST).T.copy()
     wide, high = _number(head[16:20]), _number(head[20:24])
     pixels = wide * high  # negative from 2**63 on
-    sure = (lengths >= LEAST) & (pixels > 0) & (pixels <= _most())
+    sure = (pixels > 0) & (pixels <= _most())
     sure &= (head[:16] == _PNG_BEGIN).all(0) & (head[37:41] == _PIXELS).all(0)
     sure &= _PNG_SORTS[head[24], head[25]]
     sure &= (head[26] == 0) & (head[27] == 0) & (head[28] <= 1)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
-import subprocess
-import sys
+import socket
 import threading
 import time
 from collections import Counter

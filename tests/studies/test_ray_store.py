@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -29,9 +28,9 @@ def store() -> Iterator[ObjectStore]:
         found = ObjectStore(
             "s3://bucket/study", {"endpoint_url": f"http://127.0.0.1:{port}", **ACCESS}
         )
-        with pytest.raises(BadRequest, match=r"ray\.store=s3://bucket/study: is not there; make"):
-            with only_driver(found):
-                pass
+        missing = r"ray\.store=s3://bucket/study: is not there; make"
+        with pytest.raises(BadRequest, match=missing), only_driver(found):
+            pass
         found._opened[0].mkdir("bucket")
         yield found
 

@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -27,7 +26,7 @@ from ssl_patches.config.machine import cores
 from ssl_patches.config.outside import check_regular
 from ssl_patches.config.plain_text import printable
 from ssl_patches.data.damage import HugeImageFile, UnreadableImage
-from ssl_patches.data.glance import BEGIN, glances
+from ssl_patches.data.glance import BEGIN, LEAST, glances, is_plain_png
 from ssl_patches.data.headers import header
 from ssl_patches.data.look import BY_FOLDER
 
@@ -155,7 +154,7 @@ def _at_a_glance(folder: str, names: Sequence[str], ordinary: bool) -> NDArray[n
                 some = [name if _is_regular(folder, name) else "" for name in some]
             if here is None:
                 some = [name and os.path.join(folder, name) for name in some]
-            found[at : at + TOGETHER] = glances(_room.begins[: len(some)], _read(some, here))
+            found[at : at + TOGETHER] = glances(_begins(some, here))
     finally:
         if here is not None:
             os.close(here)
@@ -170,41 +169,27 @@ def _is_regular(folder: str, name: str) -> bool:
     return True
 
 
-class _Room(threading.local):
-    """Where the beginnings of files are read to, in each thread another place."""
+def _begins(names: Sequence[str], here: int | None) -> list[bytes]:
+    """Read the beginnings of files; empty where one cannot be read.
 
-    def __init__(self) -> None:
-        self.begins: NDArray[np.uint8] = np.empty((TOGETHER, BEGIN), np.uint8)
-        self.rows = [(memoryview(row),) for row in self.begins]
-
-
-_room = _Room()
-
-
-def _read(names: Sequence[str], here: int | None) -> NDArray[np.int64]:
-    """Read the beginnings of files into the room of this thread, and return how many bytes those
-    are; 0 where a file cannot be read."""
-    lengths = []
-    for name, row in zip(names, _room.rows, strict=False):
-        length = 0
+    After a plain PNG as much is read as tells of another one, and the rest where it is none.
+    """
+    found, size = [], BEGIN
+    for name in names:
         try:
             file = os.open(name, OPENING, dir_fd=here)
             try:
-                length = _read_into(file, row)
+                begin = os.read(file, size)
+                plain = is_plain_png(begin)
+                if not plain and len(begin) == size < BEGIN:
+                    begin += os.read(file, BEGIN - size)
             finally:
                 os.close(file)
         except OSError:
-            pass
-        lengths.append(length)
-    return np.array(lengths, np.int64)
-
-
-def _read_into(file: int, begins: Sequence[memoryview]) -> int:
-    if sys.platform != "win32":
-        return os.readv(file, begins)
-    content = os.read(file, BEGIN)
-    begins[0][: len(content)] = content
-    return len(content)
+            begin, plain = b"", False
+        found.append(begin)
+        size = LEAST if plain else BEGIN
+    return found
 
 
 def pool(files: int) -> Executor:

@@ -10,6 +10,7 @@ import pytest
 from plain_files import FILES
 
 from ssl_patches.cli.failures import of_the_machine
+from ssl_patches.data.glance import BEGIN, glances
 from ssl_patches.data.index import extents
 from ssl_patches.data.index.extents import by_folder, extents_of
 
@@ -34,6 +35,30 @@ def test_parts_come_in_their_order_from_processes_and_from_threads(
     assert all((looked.extents == [37, 23]).all() for looked in (found[0], found[2]))
     assert [damaged.passing for damaged in found[1].damaged.values()] == [False, True]
     assert list(found[3].damaged) == [0]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_after_a_plain_png_is_known_at_a_glance_as_it_is_alone(tmp_path, name: str) -> None:
+    """Of a plain PNG little is read, and the next file is one as a rule."""
+    (tmp_path / name).write_bytes(FILES[name])
+    (tmp_path / "first.png").write_bytes(FILES["rgb.png"])
+    here = os.open(tmp_path, os.O_RDONLY)
+    (alone,), (first, second, third) = (
+        extents._begins(names, here) for names in ([name], ["first.png", name, name])
+    )
+    os.close(here)
+    assert glances([second, third]).tolist() == glances([alone, alone]).tolist()
+    assert glances([first]).tolist() == [[37, 23]]
+    assert alone == FILES[name][:BEGIN]
+
+
+def test_what_cannot_be_read_has_no_beginning(tmp_path) -> None:
+    (tmp_path / "first.png").write_bytes(FILES["rgb.png"])
+    (tmp_path / "folder.png").mkdir()
+    here = os.open(tmp_path, os.O_RDONLY)
+    found = extents._begins(["first.png", "gone.png", "folder.png", ""], here)
+    os.close(here)
+    assert [len(begin) > 0 for begin in found] == [True, False, False, False]
 
 
 def _killed(*_: object) -> None:
