@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +15,14 @@ import pytest
 
 from ssl_patches.config import locks
 from ssl_patches.config.atomic import write_json
+from ssl_patches.config.run_dir import LAST
 from ssl_patches.studies import design, mirrored, planning
 from ssl_patches.studies.jobs import Plan
 from ssl_patches.studies.mirror import states
 from ssl_patches.studies.mirrored import exchange, fetch, folder_of_task, log_of, work_mirrored
 from ssl_patches.studies.object_store import ObjectStore
-from ssl_patches.studies.worker import job_statuses
+from ssl_patches.studies.ray_tasks import run_one
+from ssl_patches.studies.worker import job_statuses, work_on
 
 pytest.importorskip("fsspec", reason="needs ssl-patches[shards]")
 Work = Callable[[Path], None]
@@ -223,3 +229,58 @@ def test_trials_come_before_the_run_that_they_choose_for(
     monkeypatch.setattr(mirrored, "work_on", chooses)
     run_elsewhere(plan, store)
     assert chosen == [plan.runs[0].choices[1].key]
+
+
+TASK = """
+import sys
+from pathlib import Path
+from ssl_patches.studies.jobs import read_plan
+from ssl_patches.studies.object_store import ObjectStore
+from ssl_patches.studies.ray_tasks import run_one
+run_one(read_plan(Path(sys.argv[1])), sys.argv[2], ".", [], ObjectStore(sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+def test_a_task_that_is_killed_goes_on_elsewhere_to_the_same_weights(
+    tiny_study, tmp_path, monkeypatch, quick_end
+) -> None:
+    """As on two machines that share nothing but the store; ``test_ray_store`` has Ray as well."""
+    import torch
+
+    words = ["trainer.checkpoint_steps=20", "trainer.log_every=5"]
+    folder = tiny_study(axes={"seed": [0]}, budget={"images": 16 * 400})
+    asked = design.read_study(folder, words, config_dirs=[])
+    plan = planning.plan(asked, tmp_path / "out", config_dirs=[])
+    name, store = plan.runs[0].name, ObjectStore(f"file://{tmp_path}/store")
+    for node in ("first", "second"):
+        (tmp_path / node).mkdir()
+    killed = subprocess.Popen(
+        [sys.executable, "-c", TASK, str(plan.save()), name, store.url],
+        env={**os.environ, "TMPDIR": str(tmp_path / "first")},
+    )
+    while not states(store):
+        assert killed.poll() is None
+        time.sleep(0.2)
+    killed.kill()
+    killed.wait()
+    assert list((tmp_path / "first").rglob("last.ckpt"))  # which nobody reads any more
+    assert not any(each.finished for each in next(iter(states(store).values())))
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "second"))
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    run_one(plan, name, ".", [], store)
+    assert fetch(plan, name, store, say=pytest.fail).kind == "finished"
+    log = Path(plan.out, log_of(name)).read_text()
+    assert log.count(" begins") == 2
+    assert int(log.partition("resumed at step ")[2].split()[0]) >= 20
+
+    undisturbed = planning.plan(asked, tmp_path / "undisturbed", config_dirs=[])
+    work_on(undisturbed, name, say=lambda _: None)
+    expected, found = (
+        torch.load(each.directory(each.runs[0].choices[0]) / LAST, weights_only=True)["state_dict"]
+        for each in (undisturbed, plan)
+    )
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
