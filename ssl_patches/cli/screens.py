@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ssl_patches.config.plain_text import in_lines
+from ssl_patches.config.summary import read_summary
 from ssl_patches.evaluation.rows import Row, table
 from ssl_patches.evaluation.verdict import NOT_YET, verdict
-from ssl_patches.studies.run_reader import read_summary
 
 FETCHED = ("data.path=", "data.storage_options=")
 """What has to be typed for images that lie in an object store."""

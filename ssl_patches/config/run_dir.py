@@ -16,7 +16,7 @@ from typing import Any
 
 from ssl_patches.config.atomic import replacing
 from ssl_patches.config.locks import exclusive, refuse_others
-from ssl_patches.config.ownership import LEFT, refuse_what_no_run_wrote, strange
+from ssl_patches.config.ownership import LEFT, STEP, refuse_what_no_run_wrote, strange
 from ssl_patches.config.renamed import with_current_names
 from ssl_patches.config.saved import load
 
@@ -112,11 +112,18 @@ def claim(directory: Path, *, resume: bool, overwrite: bool) -> None:
         point_at(newest, directory / LAST)
 
 
+def steps_in(checkpoints: Path) -> list[Path]:
+    """Return the files ``step-N.ckpt`` of a folder by their number; not ``step-best.ckpt``, say,
+    which somebody put there."""
+    found = [(STEP.fullmatch(file.name), file) for file in checkpoints.glob("step-*.ckpt")]
+    return [file for _, file in sorted((int(match[1]), file) for match, file in found if match)]
+
+
 def newest_checkpoint(directory: Path) -> Path:
     """Return ``last.ckpt``, or the newer ``step-N.ckpt`` of a run that was killed before that was
     pointed at it."""
     last = directory / LAST
-    newest = max(last.parent.glob("step-*.ckpt"), default=None)
+    newest = next(reversed(steps_in(last.parent)), None)
     if newest is None or not last.is_file():
         return newest or last
     return newest if newest.stat().st_mtime_ns > last.stat().st_mtime_ns else last

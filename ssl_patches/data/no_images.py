@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ssl_patches.config.pictures import is_ours
 from ssl_patches.config.run_dir import CONFIG, LAST
 
 MASKS = ("masks", "annotations", "labels")
@@ -38,9 +39,12 @@ MASK_NAMES = {
 }
 """Folders that may hold masks of images elsewhere, which are used as images and told."""
 OWN_PICTURE = re.compile(r"dry_run(-\d+)?\.png")
-DRAWN = {"segmentation.png", "health.png", "neighbours.png", "patches.png"}
-PICTURE_MARK = {"Software": "ssl-patches"}
-"""What a figure of ours says about itself, as metadata of PNG: it is nobody's image."""
+DRAWN = {
+    f"{name}{number}.png"
+    for name in ("segmentation", "label_efficiency", "health", "neighbours", "patches")
+    for number in ("", *(f"-{at}" for at in range(2, 10)))
+}
+"""Names of figures, which lie among images only where they were told to."""
 
 
 def made_by_us(names: set[str]) -> bool:
@@ -65,13 +69,7 @@ def drawn_by_us(name: str, path: str, missing: bool) -> bool:
     """Tell whether a PNG is a figure of this program: by its name and the mark in it."""
     if OWN_PICTURE.fullmatch(name):
         return True
-    if name not in DRAWN or missing:
-        return False
-    try:
-        with open(path, "rb") as file:
-            return b"Software\0" + PICTURE_MARK["Software"].encode() in file.read(256)
-    except OSError:
-        return False
+    return name in DRAWN and not missing and is_ours(path)
 
 
 def begins_as_image(path: str) -> bool:

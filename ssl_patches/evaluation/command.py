@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ssl_patches import config
-from ssl_patches.config.messages import Say
+from ssl_patches.config.messages import Failed, Say
 from ssl_patches.config.plain_text import tell
 from ssl_patches.config.schema import channels_of
 from ssl_patches.config.words import Place, data_words, words_of_keys
@@ -34,7 +34,7 @@ from ssl_patches.evaluation.probes.base import Probe
 from ssl_patches.evaluation.probes.table import GROUP, check_probes, probes_named
 from ssl_patches.evaluation.record import Paired, Record, paired
 from ssl_patches.evaluation.request import evaluate_request
-from ssl_patches.evaluation.rows import AGAINST, TRAINED, Row
+from ssl_patches.evaluation.rows import AGAINST, TRAINED, Row, table
 
 
 class Evaluated(NamedTuple):
@@ -131,7 +131,7 @@ def evaluate_command(
         pair=(train, test),
     )
     if cfg["output"] is not None:
-        record.save(Path(cfg["output"]))
+        _save(record, Path(cfg["output"]), say)
     rows = list(record.rows)
     for rival in rivals:
         rows += record_of(
@@ -184,6 +184,18 @@ def _rivals_told(
                 f" {subject.image_size} px (rival_size=N sets another size)"
             )
         yield from range_told(None, data, rival.subject, rival.name)
+
+
+def _save(record: Record, output: Path, say: Say) -> None:
+    """Write the record; where that fails, what was found is said before."""
+    try:
+        record.save(output)
+    except OSError as error:  # a full disk, say
+        say(table(record.rows))
+        raise Failed(
+            f"output={output}: cannot be written ({error.strerror}); what was found stands above;"
+            " give another FILE"
+        ) from None
 
 
 def _refuse_other_file(output: Path) -> None:

@@ -12,11 +12,11 @@ from ssl_patches import config
 from ssl_patches.config import mixture
 from ssl_patches.config.files import trusted
 from ssl_patches.config.messages import MISSING, BadRequest, Say
-from ssl_patches.config.outside import read_json
 from ssl_patches.config.ownership import SETTINGS
 from ssl_patches.config.plain_text import in_lines, tell
 from ssl_patches.config.run_dir import CONFIG, LAST, SUMMARY, read_checkpoint
 from ssl_patches.config.schema import EXPORT
+from ssl_patches.config.summary import read_summary
 from ssl_patches.config.words import Place, data_words, words_of_keys
 from ssl_patches.data import build as build_data
 from ssl_patches.data.live import Datasets
@@ -201,7 +201,7 @@ def _provenance(
     summary: dict[str, Any] = {}
     own: dict[str, Any] = {}
     if (run_dir / SUMMARY).is_file():
-        summary = read_json(run_dir / SUMMARY)
+        summary = _summary(run_dir)
     if (run_dir / "encoder" / CARD).is_file():
         own = read_card(run_dir / "encoder")
     card = {
@@ -220,6 +220,15 @@ def _provenance(
         if cfg["weights"] == LAST_WEIGHTS and cfg["image_size"] in (None, run["image_size"]):
             card["results"] = summary.get("results", [])
     return card
+
+
+def _summary(run_dir: Path) -> dict[str, Any]:
+    try:
+        return read_summary(run_dir)
+    except ValueError as error:
+        raise ValueError(
+            f"model={run_dir}: {error}; restore the file, or delete it to export without results"
+        ) from None
 
 
 def _loading(output: Path) -> dict[str, str]:

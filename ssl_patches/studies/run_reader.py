@@ -21,6 +21,7 @@ from ssl_patches.config.baseline import is_supervised
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.outside import read_json, read_text
 from ssl_patches.config.run_dir import CELL, CONFIG, SUMMARY, TRIAL
+from ssl_patches.config.summary import read_summary
 from ssl_patches.evaluation.rows import TRAINED
 
 ERROR = "error.txt"
@@ -55,7 +56,13 @@ class Run:
     def metrics(self) -> dict[str, float]:
         """Map each metric of the trained encoder to its value."""
         rows = self.summary.get("results", [])
-        return {row["metric"]: row["value"] for row in rows if row["model"] == TRAINED}
+        return {
+            row["metric"]: row["value"]
+            for row in rows
+            if row.get("model") == TRAINED
+            and isinstance(row.get("metric"), str)
+            and isinstance(row.get("value"), int | float)
+        }
 
 
 def run_folders(place: Path) -> Iterator[Path]:
@@ -100,7 +107,20 @@ def run_state(directory: Path) -> State:
         return State("failed", last_error(directory))
     if locks.left_behind(directory):
         return State("crashed")
-    return State("stopped" if (directory / CONFIG).is_file() else "missing")
+    if not (directory / CONFIG).is_file():
+        return State("missing")
+    return State("stopped", _damage(directory))
+
+
+def _damage(directory: Path) -> str:
+    """Say what is wrong with the summary of a run that ended; "" where it has none yet."""
+    if not (directory / SUMMARY).exists():
+        return ""
+    try:
+        read_summary(directory)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def last_error(directory: Path) -> str:
@@ -111,20 +131,6 @@ def last_error(directory: Path) -> str:
         return ""
     lines = text.strip().splitlines()
     return lines[-1].strip() if lines else ""
-
-
-def read_summary(directory: Path) -> dict[str, Any]:
-    """Read ``summary.json``. ValueError where the run is not finished, or the file cannot be
-    read."""
-    try:
-        found = read_json(directory / SUMMARY)
-    except (FileNotFoundError, NotADirectoryError):
-        raise ValueError("not finished") from None
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{SUMMARY} cannot be read ({type(error).__name__}: {error})") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{SUMMARY} cannot be read (must hold one JSON object)")
-    return found
 
 
 def summary_of(directory: Path) -> dict[str, Any] | None:
@@ -140,7 +146,8 @@ def used(directory: Path) -> Mapping[str, float]:
     """Return images, FLOPs and seconds so far: of the summary, or of the last whole row of
     metrics.csv."""
     if summary := summary_of(directory):
-        return summary["budget_used"]
+        used = summary.get("budget_used", {})
+        return {key: each for key, each in used.items() if isinstance(each, int | float)}
     try:
         lines = read_text(directory / "metrics.csv", errors="replace").splitlines(keepends=True)
         rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))

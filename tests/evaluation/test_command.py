@@ -54,6 +54,22 @@ def test_two_encoders_are_compared_image_by_image_and_one_with_itself_does_not_d
     assert "10 classes per image: accuracy" in said.err
 
 
+def test_results_are_said_where_the_record_cannot_be_written(
+    finished_run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+
+    def full(record, path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Record, "save", full)
+    words = ["evaluate", f"model={finished_run}", *LIMITS, "probes=[knn]", "output=one.npz"]
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert "knn20_top1" in said
+    assert "output=one.npz: cannot be written (No space left on device)" in said
+
+
 def test_what_cannot_be_asked_is_refused_before_an_image_is_read(finished_run, capsys):
     for word, said in (
         ("probes=[lnear]", "did you mean 'linear'"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,13 @@ def test_the_weights_are_as_readable_as_the_other_files(finished_run):
     folder = finished_run / "encoder"
     modes = {(folder / name).stat().st_mode for name in ("model.safetensors", "config.json")}
     assert len(modes) == 1
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"budget_used": [], "results": []}'])
+def test_a_damaged_summary_is_named_before_anything_is_written(finished_run, content, here, capsys):
+    run = here / "run"
+    shutil.copytree(finished_run, run)
+    (run / "summary.json").write_text(content)
+    assert main(["export", "model=run", "output=mine"]) == 2
+    assert "model=run: summary.json cannot be read (" in capsys.readouterr().err
+    assert not (here / "mine").exists()

@@ -10,7 +10,6 @@ import pytest
 from ssl_patches.studies.run_reader import (
     last_error,
     read_run,
-    read_summary,
     run_folders,
     run_state,
     typed_command,
@@ -49,17 +48,30 @@ def test_states_follow_from_files(run, tmp_path):
     assert run_state(tmp_path / "nowhere").kind == "missing"
     (run / "summary.json").write_text('{"results": [')
     assert run_state(run).kind == "stopped"
+    assert "summary.json cannot be read" in run_state(run).note
+    (run / "summary.json").unlink()
+    assert (run_state(run).kind, run_state(run).note) == ("stopped", "")
     (run / "error.txt").write_text("Traceback\nValueError: no\n")
     assert (run_state(run).kind, run_state(run).note) == ("failed", "ValueError: no")
     (run / "error.txt").write_bytes(b"\xff\n")
     assert last_error(run)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "3"])
-def test_a_damaged_summary_is_named(run, content):
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"results": 5}', '{"results": [3]}', '{"results": [], "budget_used": []}'],
+)
+def test_a_damaged_summary_is_a_note_and_nothing_of_it_is_shown(run, content):
     (run / "summary.json").write_text(content)
-    with pytest.raises(ValueError, match=r"summary\.json cannot be read"):
-        read_summary(run)
+    found = read_run(run)
+    assert (found.state.kind, found.metrics, found.summary) == ("stopped", {}, {})
+    assert "summary.json cannot be read" in found.state.note
+
+
+@pytest.mark.parametrize("row", [{}, {"model": "trained"}, {"model": "trained", "metric": [1]}])
+def test_a_row_without_its_fields_is_not_shown(run, row):
+    (run / "summary.json").write_text(json.dumps({"results": [row], "budget_used": {"images": ""}}))
+    assert (read_run(run).metrics, read_run(run).used) == ({}, {})
 
 
 def test_hidden_folders_are_no_runs(run, write_run, tmp_path):

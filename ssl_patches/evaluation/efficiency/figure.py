@@ -28,7 +28,7 @@ PLAIN = {RANDOM_INIT: ("#808080", "--"), RAW_PIXELS: ("#a8a8a8", ":")}
 
 
 def draw_curves(path: Path, curves: Sequence[Curve], *, ours: str, label: str, title: str) -> Path:
-    """Draw the curves with their intervals and return the file.
+    """Draw the curves with their intervals and return the file, as ``save_figure`` does.
 
     ``ours``: the model in question, called ``label``. ``title``: of the figure.
     """
@@ -53,8 +53,7 @@ def draw_curves(path: Path, curves: Sequence[Curve], *, ours: str, label: str, t
     figure.legend(
         shown.values(), shown.keys(), loc="outside lower center", ncols=4, fontsize=8, frameon=False
     )
-    save_figure(figure, path, title)
-    return path
+    return save_figure(figure, path, title)
 
 
 def _styles(curves: Sequence[Curve], ours: str) -> dict[tuple[str, str], tuple[str, str]]:

@@ -234,8 +234,8 @@ class Segmentation(Probe):
         scores = scores_of(train, masks, test, classes=len(source.classes))
         size = (truth.shape[1], truth.shape[2])
         batches = ordered_loader(source, batch_size=PICTURES, num_workers=0, limit=PICTURES)
-        draw_segmentation(
-            path := folder / "segmentation.png",
+        path = draw_segmentation(
+            folder / "segmentation.png",
             images=torch.cat([batch.images for batch in batches]),
             truth=truth,
             predicted={

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl_patches.data.no_images import PICTURE_MARK
+from ssl_patches.config.pictures import free_place, save_picture
 
 UNLABELLED = (0.0, 0.0, 0.0)
 
@@ -21,11 +21,11 @@ def draw_segmentation(
     truth: Tensor,
     predicted: Mapping[str, Tensor],
     classes: Sequence[str],
-) -> None:
+) -> Path:
     """Draw a row per image: the image, its mask, and the prediction of each probe.
 
     ``images`` uint8 (N, C, H, H); ``truth`` (N, H', W') with -1 = unlabelled, which is black;
-    ``predicted``: title -> classes (N, H', W').
+    ``predicted``: title -> classes (N, H', W'). The file is returned, as ``save_figure`` does.
     """
     from matplotlib.patches import Patch
 
@@ -44,7 +44,7 @@ def draw_segmentation(
     ]
     handles += [Patch(color=UNLABELLED, label="unlabelled")] if (truth < 0).any() else []
     figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=7, frameon=False)
-    save_figure(figure, path, "Segmentation with a frozen encoder")
+    return save_figure(figure, path, "Segmentation with a frozen encoder")
 
 
 def for_matplotlib(images: Tensor) -> Tensor:
@@ -74,11 +74,14 @@ def picture_grid(
     return figure, panels
 
 
-def save_figure(figure: Any, path: Path, title: str) -> None:
-    """Write a matplotlib figure under a title, and the folder of ``path`` where it is missing."""
+def save_figure(figure: Any, path: Path, title: str) -> Path:
+    """Write a matplotlib figure under a title and return the file.
+
+    Another name is taken where ``path`` is a picture of somebody else.
+    """
     figure.suptitle(title, fontsize=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata=PICTURE_MARK)
+    save_picture(figure, place := free_place(path))
+    return place
 
 
 def _class_colours(count: int) -> Tensor:

@@ -17,11 +17,11 @@ from ssl_patches import config
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.outside import read_json
 from ssl_patches.config.run_dir import CONFIG, LABELS, SUMMARY, TRIAL
+from ssl_patches.config.summary import read_summary
 from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS
 from ssl_patches.studies.run_reader import (
     ERROR,
     last_error,
-    read_summary,
     run_folders,
     typed_command,
 )

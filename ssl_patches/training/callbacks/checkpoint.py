@@ -27,7 +27,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 
 from ssl_patches.config.atomic import HALF, replacing
 from ssl_patches.config.messages import Failed
-from ssl_patches.config.run_dir import point_at
+from ssl_patches.config.run_dir import point_at, steps_in
 from ssl_patches.training.pretrainer import step_ended
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -151,5 +151,5 @@ class Checkpoints(L.Callback):
         with replacing(path, durable=True) as half:
             trainer.save_checkpoint(half)
         point_at(path, self.last)
-        for old in sorted(self.directory.glob("step-*.ckpt"))[: -self.keep]:
+        for old in steps_in(self.directory)[: -self.keep]:
             old.unlink()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_patches.config.outside import read_json
-from ssl_patches.data.no_images import PICTURE_MARK
+from ssl_patches.config.pictures import save_picture
 from ssl_patches.training.callbacks.alarms import PATIENCE_IMAGES
 from ssl_patches.training.rows import HELD_OUT, TRAIN, Rows, of_split
 from ssl_patches.types import ACCURACY, Metric, measured
@@ -67,8 +67,7 @@ def draw_health(path: Path, runs: Mapping[str, Path], *, title: str) -> bool:
             axis.set_yscale("log")
     figure.suptitle(title, fontsize=11)
     _legend(figure, found, runs)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata=PICTURE_MARK)
+    save_picture(figure, path)
     return True
 
 

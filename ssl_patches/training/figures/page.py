@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl_patches.data.no_images import PICTURE_MARK
+from ssl_patches.config.pictures import save_picture
 
 FRAME = {True: (0.11, 0.62, 0.35), False: (0.85, 0.16, 0.12)}
 """Green: right. Red: wrong."""
@@ -98,8 +98,7 @@ def save_page(path: Path, columns: Sequence[Column], title: str) -> None:
                 _draw(axis, arrow)
         axes[0][place].set_title(fill(column.title, width=int(14 * INCHES)), fontsize=9)
     figure.suptitle(fill(title, width=int(12 * INCHES * len(columns))), fontsize=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata=PICTURE_MARK)
+    save_picture(figure, path)
 
 
 def _draw(axis: Any, arrow: Arrow) -> None:

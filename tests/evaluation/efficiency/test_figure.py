@@ -3,7 +3,7 @@
 from curves import curve
 from PIL import Image
 
-from ssl_patches.data.no_images import PICTURE_MARK
+from ssl_patches.config.pictures import MARK
 from ssl_patches.evaluation.efficiency.figure import draw_curves
 
 
@@ -15,4 +15,4 @@ def test_a_panel_for_each_column(tmp_path):
     three = draw_curves(tmp_path / "three.png", more, ours="trained", label="ours", title="t")
     with Image.open(one) as small, Image.open(three) as wide:
         assert wide.width > 2 * small.width
-        assert PICTURE_MARK.items() <= wide.text.items()
+        assert MARK.items() <= wide.text.items()
