@@ -83,6 +83,12 @@ def missing_library(reader: FormatReader) -> str:
     )
 
 
+def suffix_by(begin: bytes) -> str:
+    """Return the suffix of a format with a library of its own, by how a nameless image begins."""
+    fitting = (reader for reader in READERS if reader.extra and reader.begins(begin[:BEGIN]))
+    return next((reader.suffixes[0] for reader in fitting), "")
+
+
 def library_missing_for(name: str, without: Mapping[str, str]) -> str | None:
     """Return what to install for a file of that name; None: nothing.
 

@@ -20,9 +20,16 @@ from ssl_patches.data.arrays import check_value_range
 from ssl_patches.data.damage import UnreadableImage
 from ssl_patches.data.datasets_private import fingerprint
 from ssl_patches.data.decode import decode
+from ssl_patches.data.formats import (
+    BEGIN,
+    library_missing_for,
+    suffix_by,
+    unreadable_suffixes,
+)
 from ssl_patches.data.headers import extent_of_bytes, header
 from ssl_patches.data.labels import one_order
 from ssl_patches.data.layout import divide_numbers
+from ssl_patches.data.left_out import Aside, LeftOut
 from ssl_patches.data.source import Request
 from ssl_patches.data.splits import held_of, side_of
 from ssl_patches.data.stored_source import StoredSource
@@ -87,8 +94,16 @@ class HuggingFaceSource(StoredSource):
                 f"images of the columns {others} are not used: data.image_column={name} where none"
                 " is said"
             )
-        self.rows = table.select_columns([name]).cast_column(name, Image(decode=False))
-        self.image_column, self.channels = name, channels
+        rows = table.select_columns([name]).cast_column(name, Image(decode=False))
+        if (without := unreadable_suffixes()) and len(rows):
+            kept, left = _with_library(rows, name, without)
+            if not kept:
+                raise ValueError(f"data.path={path}: must hold images for {split} ({left[0]})")
+            if left:
+                self.remarks += map(str, left)
+                table, rows = table.select(kept), rows.select(kept)
+                numbers = [numbers[at] for at in kept]
+        self.rows, self.image_column, self.channels = rows, name, channels
         self.value_range = check_value_range(value_range)
         named = [each.features for each in _parts(found)]
         labels, classes = _labels(table, label_column, path, named)
@@ -152,6 +167,28 @@ class HuggingFaceSource(StoredSource):
             return header(stored["path"], channels=self.channels)
         except UnreadableImage:
             return None
+
+
+def _with_library(
+    rows: Any, column: str, without: Mapping[str, str]
+) -> tuple[list[int], list[LeftOut]]:
+    """Return which rows are of formats that can be read here, and what the others need.
+
+    ``without``: of ``unreadable_suffixes``. A row without a name is known by its first bytes.
+    """
+    from pyarrow import compute
+
+    kept, left, at = list[int](), Aside(), 0
+    for batch in rows.with_format("arrow").iter(1000):
+        cells = batch[column].combine_chunks()
+        begins = compute.binary_slice(cells.field("bytes"), 0, BEGIN).to_pylist()
+        for name, begin in zip(cells.field("path").to_pylist(), begins, strict=True):
+            if why := library_missing_for(name or suffix_by(begin or b""), without):
+                left.add(name or f"row {at}", why)
+            else:
+                kept.append(at)
+            at += 1
+    return kept, left.told()
 
 
 def _open(path: str) -> Any:

@@ -64,7 +64,7 @@ def finish(
     fingerprint = data.train.fingerprint()
     _note_unreadable(run_dir, data.train, say)
     changed = _note_changed(data.train, time.time() - (time.monotonic() - began), say)
-    _draw(cfg, run_dir, module, data, images)
+    _draw(cfg, run_dir, module, data, images, say)
     origin = {
         "config": cfg,
         "data_fingerprint": fingerprint,
@@ -123,16 +123,26 @@ def versions() -> dict[str, str]:
 
 
 def _draw(
-    cfg: Mapping[str, Any], run_dir: Path, module: Pretrainer, data: PatchDataModule, images: int
+    cfg: Mapping[str, Any],
+    run_dir: Path,
+    module: Pretrainer,
+    data: PatchDataModule,
+    images: int,
+    say: Say,
 ) -> None:
     """Draw the task at work on held-out images, in eval mode.
 
-    Whole views, tiles in the middle of their cells; not where an observer has drawn it already.
+    Whole views, tiles in the middle of their cells; not where an observer has drawn it already, nor
+    where too many of them prove damaged, which is said: the encoder is worth more than a picture.
     """
     if data.val is None:
         return
     held, count = data.val, min(FIGURE_IMAGES, len(data.val))
-    chosen = items_of(held, [index * len(held) // count for index in range(count)])
+    try:
+        chosen = items_of(held, [index * len(held) // count for index in range(count)])
+    except ValueError as error:
+        say(f"no picture of the task: {error}")
+        return
     pictures = torch.stack([image for image, _, _ in chosen])
     for name, sampler, task in module.named_parts():
         if (path := run_dir / "figures" / f"{name}.png").is_file():

@@ -11,7 +11,7 @@ from PIL import Image
 from pyarrow import parquet
 from shard_files import write_tar
 
-from ssl_patches.data import ManifestSource, ShardSource
+from ssl_patches.data import HuggingFaceSource, ManifestSource, ShardSource
 from ssl_patches.data.damage import UnreadableImage
 from ssl_patches.data.dicom import DicomReader
 from ssl_patches.data.formats import READERS, reader_in
@@ -78,6 +78,52 @@ def test_without_its_library_images_of_shards_and_lists_are_left_out_too(
     assert without.kept_key() != here.kept_key()
     monkeypatch.undo()
     assert list(source().known_as) == names
+
+
+BEGINS = {
+    DicomReader: bytes(128) + b"DICM" + bytes(9),
+    HeicReader: b"\0\0\0\x18ftypheic" + bytes(20),
+}
+
+
+@pytest.mark.parametrize("kind", [DicomReader, HeicReader])
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("container", ["parquet", "arrow"])
+def test_rows_of_a_table_are_left_out_with_the_remedy_with_names_or_without(
+    kind, named, container, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(kind, "is_there", lambda self: False)
+    picture = io.BytesIO()
+    Image.fromarray(np.full((20, 20, 3), 9, np.uint8)).save(picture, "PNG")
+    cells = [
+        {
+            "bytes": BEGINS[kind] if at % 3 == 0 else picture.getvalue(),
+            "path": f"{at}{kind.suffixes[0] if at % 3 == 0 else '.png'}" if named else None,
+        }
+        for at in range(12)
+    ]
+    asked = {"split": "train", "image_size": 16}
+    place = tmp_path / "train"
+    if container == "parquet":
+        place.mkdir()
+        schema = pyarrow.struct({"bytes": pyarrow.binary(), "path": pyarrow.string()})
+        table = pyarrow.table({"image": pyarrow.array(cells, schema)})
+        parquet.write_table(table, place / "train.parquet")
+        source = ShardSource(path=str(place), shard_dir=str(tmp_path / "kept"), mixed=1, **asked)
+    else:
+        from datasets import Dataset, DatasetDict, Features
+        from datasets import Image as ImageFeature
+
+        rows = Dataset.from_dict({"image": cells}, features=Features({"image": ImageFeature()}))
+        DatasetDict({"train": rows, "test": rows}).save_to_disk(place)
+        source = HuggingFaceSource(path=str(place), **asked)
+        assert list(source.known_as) == [f"train/{at}" for at in range(12) if at % 3]
+        assert len(source) == len(source.labels) == 8
+    (said,) = [line for line in source.remarks if "ssl-patches[" in line]
+    assert said.startswith("4 ")
+    assert f"ssl-patches[{kind.extra}]" in said
+    assert [source[at][2] for at in range(len(source))] == list(range(len(source)))
+    assert source.unreadable() == []
 
 
 def test_where_nothing_else_is_there_the_remedy_is_said(tmp_path, monkeypatch):

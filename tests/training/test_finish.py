@@ -56,6 +56,22 @@ def test_what_is_left_out_is_not_done_and_said(
     assert ("encoder   none" in said) == (word == "export=none")
 
 
+def test_damage_among_held_out_images_costs_a_picture_and_not_the_encoder(tmp_path) -> None:
+    class Damaged:
+        reads_apart = False
+
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, at: int):
+            raise ValueError("data.max_corrupt=0.01: 1 of 3 images cannot be read")
+
+    said: list[str] = []
+    data = SimpleNamespace(val=Damaged())
+    finish._draw({}, tmp_path, SimpleNamespace(), data, 64, said.append)
+    assert said == ["no picture of the task: data.max_corrupt=0.01: 1 of 3 images cannot be read"]
+
+
 def test_versions_are_of_what_influences_results() -> None:
     assert set(versions()) == {
         "python",

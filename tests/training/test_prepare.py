@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from small import SMALL
@@ -13,6 +14,7 @@ from ssl_patches.training.prepare import prepare, resolve_run_dir
 
 def asked(*words: str) -> dict:
     given = {word.partition("=")[0] for word in words}
+    given |= {"data.count"} if "data" in given else set()  # a key of the images drawn here
     small = [word for word in SMALL if word.partition("=")[0] not in given]
     return mixture.request([*small, *words], supplied=SUPPLIED, schema=PRETRAIN)
 
@@ -38,3 +40,18 @@ def test_seconds_and_several_processes_do_not_go_together() -> None:
 def test_the_products_of_muon_are_counted() -> None:
     plain, muon = (prepare(asked(f"optimizer={name}")).flops for name in ("adamw", "muon"))
     assert muon > plain
+
+
+def test_held_out_images_of_which_none_can_be_decoded_are_refused_before_the_training(
+    tmp_path,
+) -> None:
+    """Their headers are whole, so only reading them tells; a run does so at its end."""
+    for split, value in (("train", 0.5), ("val", np.nan)):
+        (tmp_path / split).mkdir()
+        for at in range(16):
+            np.save(tmp_path / split / f"{at}.npy", np.full((32, 32, 3), value, np.float32))
+    words = ("data=folder", f"data.root={tmp_path}", "data.max_corrupt=0.99")
+    with pytest.raises(
+        ValueError, match=r"^images held out: .*must hold readable images, but none"
+    ):
+        prepare(asked(*words))

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_patches.config.atomic import replacing
-from ssl_patches.data.formats import library_missing_for, unreadable_suffixes
+from ssl_patches.data.formats import library_missing_for, suffix_by, unreadable_suffixes
 from ssl_patches.data.left_out import Aside, LeftOut
 from ssl_patches.data.opening import PARSING
 from ssl_patches.data.placed import place
@@ -117,8 +117,8 @@ def members_of_parquet(path: str, shard: Shard, unpacked: Path) -> Members:
             columns = [name for name in (image, label) if name]
             for batch in opened.iter_batches(batch_size=ROWS, columns=columns):
                 for sample, content in samples_of_batch(batch, image, label, unlabelled):
-                    name = f"{shard.name}/{len(samples)} {sample.name}".rstrip()
-                    sample.name, sample.offset = name, at
+                    name = f" {sample.name}" if sample.name else suffix_by(content)
+                    sample.name, sample.offset = f"{shard.name}/{len(samples)}{name}", at
                     samples.append(sample)
                     file.write(content)
                     at += len(content)
