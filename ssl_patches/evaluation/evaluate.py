@@ -172,6 +172,7 @@ def evaluate_model(
         if some
     }
     predictions: dict[str, Tensor] = {}
+    fresh: dict[tuple[str, str], dict[str, Tensor]] = {}
     chosen: dict[str, Any] = {}
     train, test = read_features(
         {name: models[name] for name in families}, families, eval_data, kind, progress
@@ -190,9 +191,13 @@ def evaluate_model(
         for probe in missing[name]:
             if tell is not None:
                 tell(f"{name}: {probe}")
+            before = set(inputs.predictions)
             known[name, probe] = probes[probe].rows(inputs)
+            fresh[name, probe] = own = {
+                each: some for each, some in inputs.predictions.items() if each not in before
+            }
             if floors_cache is not None and (name, probe) in keys:
-                kept.keep_floors(floors_cache, keys[name, probe], known[name, probe])
+                kept.keep_floors(floors_cache, keys[name, probe], known[name, probe], own)
         if name == model_name:
             predictions, chosen = inputs.predictions, inputs.chosen
     rows = [row for name, some in fitting.items() for probe in some for row in known[name, probe]]
@@ -213,6 +218,7 @@ def evaluate_model(
         classes=eval_data.test.classes if kind == "class" else (),
         precision=eval_data.precision,
         seen=seen_in_training(train, test),
+        floors=kept.collected(floors_cache, keys, fresh),
     )
 
 

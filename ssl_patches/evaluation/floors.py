@@ -35,6 +35,7 @@ from ssl_patches.evaluation.rows import RANDOM_INIT, RAW_PIXELS, Row
 Keys = dict[tuple[str, str], dict[str, Any]]
 """Of (floor, probe)."""
 Rows = dict[tuple[str, str], list[Row]]
+Predictions = dict[str, torch.Tensor]
 FLOORS = {RANDOM_INIT, RAW_PIXELS}
 
 
@@ -58,10 +59,52 @@ def read_floors(folder: Path, key: Mapping[str, Any]) -> list[Row] | None:
         return None
 
 
-def keep_floors(folder: Path, key: Mapping[str, Any], rows: list[Row]) -> None:
-    """Keep ``rows`` under ``key``. Whoever reads at the same time sees all of it or nothing."""
-    text = json.dumps({"key": key, "rows": [row.as_dict() for row in rows]}, indent=1)
-    write_text(_file(folder, key), text)
+def read_predictions(folder: Path, key: Mapping[str, Any]) -> Predictions:
+    """Read the classes predicted for N test images that are kept under ``key``, by name, (N,)."""
+    try:
+        kept = read_json(_file(folder, key))["predictions"]
+        return {
+            name: torch.tensor([int(each) for each in some.split()]) for name, some in kept.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or of before
+        return {}
+
+
+def keep_floors(
+    folder: Path, key: Mapping[str, Any], rows: list[Row], predictions: Predictions
+) -> None:
+    """Keep ``rows`` and ``predictions`` of classes (N,) by name under ``key``. Whoever reads at the
+    same time sees all of it or nothing."""
+    classes = {
+        name: " ".join(map(str, some.tolist())) for name, some in _of_classes(predictions).items()
+    }
+    kept = {"key": key, "rows": [row.as_dict() for row in rows], "predictions": classes}
+    write_text(_file(folder, key), json.dumps(kept, indent=1))
+
+
+def _of_classes(predictions: Predictions) -> Predictions:
+    """Leave out scores and values, which take more room."""
+    return {
+        name: some
+        for name, some in predictions.items()
+        if some.dim() == 1 and not some.is_floating_point()
+    }
+
+
+def collected(
+    folder: Path | None, keys: Keys, fresh: Mapping[tuple[str, str], Predictions]
+) -> dict[str, Predictions]:
+    """Return the predictions of classes of each floor, fresh or kept."""
+    found: dict[str, Predictions] = {}
+    for floor, probe in dict.fromkeys([*fresh, *keys]):
+        if floor not in FLOORS:
+            continue
+        if (floor, probe) in fresh:
+            some = _of_classes(fresh[floor, probe])
+        else:
+            some = {} if folder is None else read_predictions(folder, keys[floor, probe])
+        found.setdefault(floor, {}).update(some)
+    return found
 
 
 def make_folder(folder: Path) -> bool:

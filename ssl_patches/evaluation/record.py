@@ -16,7 +16,7 @@ from __future__ import annotations
 import glob
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -35,6 +35,7 @@ from ssl_patches.evaluation.rows import DIFFERENCE, Row, with_bounds
 FILE = "evaluation.npz"
 KEPT = ("kind", "chosen", "protocol", "data", "precision")
 PREFIX = "answers."  # of the name of a probe, in the file
+FLOOR_PREFIX = "floor."  # then the floor, a dot and the name of a probe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,8 @@ class Record:
     or values (N, D). ``chosen``: settings that probes chose on train. ``data``: what the train and
     test images are: name, fingerprints, limits. ``classes``: names of the labels where the data
     have them. ``precision``: of the encoder; "" in a file of before. ``seen``: numbers of test
-    images, and of training images with the same pixels; it is not kept in the file.
+    images, and of training images with the same pixels; it is not kept in the file. ``floors``: by
+    floor, predictions of classes as ``predictions``; a file of before has none.
     """
 
     rows: list[Row]
@@ -60,6 +62,11 @@ class Record:
     classes: Sequence[str] = ()
     precision: str = ""
     seen: Sequence[tuple[int, int]] = ()
+    floors: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+
+    def of(self, model: str) -> Record:
+        """Return the record with what another model predicted for the same images, a floor."""
+        return replace(self, predictions=self.floors.get(model, {}))
 
     @property
     def answers(self) -> dict[str, Tensor]:
@@ -73,6 +80,11 @@ class Record:
         told |= {"rows": [row.as_dict() for row in self.rows], "classes": list(self.classes)}
         arrays: dict[str, Any] = {
             PREFIX + name: narrowed(some) for name, some in self.predictions.items()
+        }
+        arrays |= {
+            f"{FLOOR_PREFIX}{floor}.{name}": narrowed(some)
+            for floor, found in self.floors.items()
+            for name, some in found.items()
         }
         with replacing(path) as half, half.open("wb") as file:
             np.savez_compressed(
@@ -96,8 +108,17 @@ class Record:
                 for name, array in arrays.items()
                 if name.startswith(PREFIX)
             }
+            floors: dict[str, dict[str, Tensor]] = {}
+            for name, array in arrays.items():
+                if name.startswith(FLOOR_PREFIX):
+                    floor, _, probe = name.removeprefix(FLOOR_PREFIX).partition(".")
+                    floors.setdefault(floor, {})[probe] = array
             return cls(
-                index=arrays["index"], labels=arrays["labels"], predictions=predictions, **told
+                index=arrays["index"],
+                labels=arrays["labels"],
+                predictions=predictions,
+                floors=floors,
+                **told,
             )
         except FileNotFoundError:
             raise ValueError(
@@ -141,7 +162,7 @@ def paired(first: Record, second: Record) -> list[Paired]:
 
     ValueError when they are not of the same images under the same protocol.
     """
-    _check_alike(first, second)
+    check_alike(first, second)
     both = [name for name in first.predictions if name in second.predictions]
     counts = list(resamples(len(first.labels))) if both else []
     found = []
@@ -198,7 +219,8 @@ def mcnemar(first: Tensor, second: Tensor, labels: Tensor) -> tuple[int, int, fl
     return only_first, only_second, float(binomtest(only_first, differ).pvalue) if differ else 1.0
 
 
-def _check_alike(first: Record, second: Record) -> None:
+def check_alike(first: Record, second: Record) -> None:
+    """Raise ValueError unless both are of the same images under the same protocol."""
     if first.protocol.get("version") != second.protocol.get("version"):
         versions = [record.protocol.get("version") for record in (first, second)]
         raise ValueError(

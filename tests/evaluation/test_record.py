@@ -40,7 +40,12 @@ def right_at(*places):
 
 
 def test_a_record_comes_back_as_it_was_and_is_compact(tmp_path):
-    first = record(right_at((0, 100)).predictions["knn20"], classes=["ant", "bee", "cat", "dog"])
+    of_floor = {"raw_pixels": {"knn20": right_at((0, 9)).predictions["knn20"]}}
+    first = record(
+        right_at((0, 100)).predictions["knn20"],
+        classes=["ant", "bee", "cat", "dog"],
+        floors=of_floor,
+    )
     first.save(tmp_path / "evaluation.npz")
     again = Record.load(tmp_path / "evaluation.npz")
     assert again.rows == first.rows
@@ -48,6 +53,8 @@ def test_a_record_comes_back_as_it_was_and_is_compact(tmp_path):
     assert again.protocol == PROTOCOL
     assert torch.equal(again.predictions["knn20"], first.predictions["knn20"])
     assert paired(again, first)[0].difference == 0
+    assert again.of("raw_pixels").predictions["knn20"].equal(of_floor["raw_pixels"]["knn20"])
+    assert again.of("random_init").predictions == {}
     assert [path.name for path in tmp_path.iterdir()] == ["evaluation.npz"]
     big = record(torch.randint(10, (10_000,)), labels=torch.randint(10, (10_000,)))
     big.save(tmp_path / "big.npz")

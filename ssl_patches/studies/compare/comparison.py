@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ssl_patches.config.run_dir import SUMMARY
 from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.compare.entries import Entry, entries_of, metric_names
 from ssl_patches.studies.compare.runs import FinishedRun, OmittedRun, find_runs
+from ssl_patches.studies.compare.same_images import on_images
 from ssl_patches.studies.compare.statistics import (
     Contrast,
     all_pairs,
@@ -77,13 +78,15 @@ class Comparison:
         found: list[Contrast] = []
         for mark in sorted({entry.mark for entry in self.trained}):
             samples = [entry.sample(metric) for entry in self.trained if entry.mark == mark]
-            found += all_pairs([sample for sample in samples if sample], metric=metric)
+            pairs = all_pairs([sample for sample in samples if sample], metric=metric)
+            named = {entry.name: entry for entry in self.trained if entry.mark == mark}
+            found += [_with_images(pair, named[pair.first], named[pair.second]) for pair in pairs]
         return found
 
     def against_floors(self, metric: str) -> list[Contrast]:
         """Compare every trained entry with the floors of its own encoder and protocol: a family of
         its own."""
-        pairs = []
+        pairs, named = [], []
         for entry in self.trained:
             for floor in self.floors:
                 ours = (
@@ -94,7 +97,18 @@ class Comparison:
                 first, second = entry.sample(metric), floor.sample(metric)
                 if ours and first and second:
                     pairs.append((first, second))
-        return family(pairs, metric=metric)
+                    named.append({entry.name: entry, floor.name: floor})
+        return [
+            _with_images(pair, held[pair.first], held[pair.second])
+            for pair, held in zip(family(pairs, metric=metric), named, strict=True)
+        ]
+
+
+def _with_images(pair: Contrast, first: Entry, second: Entry) -> Contrast:
+    """Add what the test images say where seeds say nothing."""
+    if pair.p_holm is not None or 1 not in pair.n:
+        return pair
+    return replace(pair, images=on_images(pair.metric, first, second))
 
 
 def compare_runs(

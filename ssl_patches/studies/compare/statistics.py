@@ -66,6 +66,7 @@ class Contrast:
     high: float | None = None
     p: float | None = None  # of this pair alone; None: no statement
     p_holm: float | None = None  # adjusted over all pairs of the family
+    images: str = ""  # what a test over images says of two trainings of one seed
 
     @property
     def decided(self) -> bool:
@@ -80,7 +81,7 @@ class Contrast:
             why = "one seed" if 1 in self.n else "all seeds agree to the last digit"
             return (
                 f"{self.first} and {self.second}: {why}: no statement ({self.ahead:.1f}{points}"
-                " apart)"
+                f" apart){self.images and '; '}{self.images}"
             )
         n = " and ".join(map(str, dict.fromkeys(n for n in self.n if n)))
         p = "p < 0.001" if self.p_holm < 0.001 else f"p = {self.p_holm:.2g}"
