@@ -12,6 +12,7 @@ SPOKEN_OF = ("linear", "knn20", "miou_linear")
 CEILING = "miou_ceiling"
 NOT_YET = "It did not help yet"
 """How a verdict begins that names a floor."""
+FULL = 99.0  # percent; a floor there leaves nothing to gain
 COARSE = 75.0  # percent; below it most of what is missing may be the grid's
 WORDS = {1: "above", 0: "not told from", -1: "below"}
 """How a number stands to another."""
@@ -34,7 +35,7 @@ def verdict(rows: Iterable[Row]) -> str:
     if not pairs:
         return ""
     if said := list(_missed(pairs)):
-        return f"{NOT_YET}: {'; '.join(said)}."
+        return f"{NOT_YET}: {'; '.join(said)}.{_full(pairs)}"
     floors = dict.fromkeys(FLOORS[floor.model] for _, floor in pairs)
     metrics = dict.fromkeys(row.metric for row, _ in pairs)
     return f"It helped: above {' and '.join(floors)} in {' and '.join(metrics)}."
@@ -65,6 +66,20 @@ def _missed(pairs: Sequence[tuple[Row, Row]]) -> Iterator[str]:
         ]
         if floors:
             yield f"{metric} {_number(some[0][0])} is {' and '.join(floors)}"
+
+
+def _full(pairs: Sequence[tuple[Row, Row]]) -> str:
+    """Say that a question is too easy, where a floor answers it already."""
+    easy = any(
+        floor.value >= FULL and floor.as_metric().higher_is_better
+        for row, floor in pairs
+        if standing(row, floor) < 1
+    )
+    return (
+        f" Where a floor is at {FULL:.0f} or more, nothing is left to gain: take harder labels."
+        if easy
+        else ""
+    )
 
 
 def standing(row: Row, floor: Row) -> int:

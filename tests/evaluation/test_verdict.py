@@ -31,6 +31,13 @@ def test_a_floor_that_is_not_cleared_is_named(value: float, word: str) -> None:
     assert "raw pixels" not in said
 
 
+@pytest.mark.parametrize(("value", "easy"), [(100.0, True), (98.0, False)])
+def test_labels_that_a_floor_tells_already_are_called_too_easy(value: float, easy: bool) -> None:
+    said = verdict([row("trained", value), row("random_init", value)])
+    assert said.startswith("It did not help yet")
+    assert ("nothing is left to gain" in said) is easy
+
+
 def test_of_errors_less_is_better() -> None:
     assert standing(row("trained", 1, "linear_mae", 0.1), row("raw_pixels", 2, "linear_mae")) == 0
     assert standing(row("trained", 1, "x_mae", 0.1), row("raw_pixels", 3, "x_mae")) == 1
