@@ -57,7 +57,7 @@ def start_study(folder: Path, cluster: Any, *words: str) -> subprocess.Popen:
 
 
 def wait_for(
-    condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 900
+    condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 3000
 ) -> None:
     """Wait until something holds while a process goes on."""
     end = time.monotonic() + seconds
