@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.outside import LARGEST_TEXT, read_json
-from ssl_patches.config.pictures import is_ours
+from ssl_patches.config.pictures import has_mark
 from ssl_patches.config.saved import load
 
 WRITTEN = (
@@ -44,7 +44,7 @@ LEFT = (".*.half", ".encoder.*.tmp")
 INSIDE: dict[str, Callable[[Path], bool]] = {
     "checkpoints": lambda place: place.name == "last.ckpt" or bool(STEP.fullmatch(place.name)),
     "encoder": lambda place: place.name in EXPORTED,
-    "figures": lambda place: bool(FIGURES.fullmatch(place.name)) or is_ours(place),
+    "figures": lambda place: bool(FIGURES.fullmatch(place.name)) or has_mark(place),
 }
 """What tells that a run wrote what lies in a folder of it. Folders of loggers are the loggers'."""
 SETTINGS = {"seed", "image_size", "budget", "data", "encoder"}

@@ -15,7 +15,7 @@ from ssl_patches.config.atomic import replacing
 MARK = {"Software": "ssl-patches"}
 
 
-def is_ours(path: Path | str) -> bool:
+def has_mark(path: Path | str) -> bool:
     """Tell whether a file is a picture of this program."""
     try:
         with open(path, "rb") as file:
@@ -34,6 +34,6 @@ def save_picture(figure: Any, path: Path) -> None:
 def free_place(path: Path) -> Path:
     """Return ``path``, or the first of NAME-2, NAME-3, ... where no picture of others lies."""
     names = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
-    while path.exists() and not is_ours(path):
+    while path.exists() and not has_mark(path):
         path = next(names)
     return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ssl_patches.config.pictures import is_ours
+from ssl_patches.config.pictures import has_mark
 from ssl_patches.config.run_dir import CONFIG, LAST
 
 MASKS = ("masks", "annotations", "labels")
@@ -69,7 +69,7 @@ def drawn_by_us(name: str, path: str, missing: bool) -> bool:
     """Tell whether a PNG is a figure of this program: by its name and the mark in it."""
     if OWN_PICTURE.fullmatch(name):
         return True
-    return name in DRAWN and not missing and is_ours(path)
+    return name in DRAWN and not missing and has_mark(path)
 
 
 def begins_as_image(path: str) -> bool:

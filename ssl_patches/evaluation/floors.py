@@ -94,16 +94,16 @@ def _of_classes(predictions: Predictions) -> Predictions:
 def collected(
     folder: Path | None, keys: Keys, fresh: Mapping[tuple[str, str], Predictions]
 ) -> dict[str, Predictions]:
-    """Return the predictions of classes of each floor, fresh or kept."""
+    """Return the predictions of classes of each floor, fresh or kept; in one order, however."""
     found: dict[str, Predictions] = {}
-    for floor, probe in dict.fromkeys([*fresh, *keys]):
+    for floor, probe in sorted({*fresh, *keys}):
         if floor not in FLOORS:
             continue
         if (floor, probe) in fresh:
             some = _of_classes(fresh[floor, probe])
         else:
             some = {} if folder is None else read_predictions(folder, keys[floor, probe])
-        found.setdefault(floor, {}).update(some)
+        found.setdefault(floor, {}).update(sorted(some.items()))
     return found
 
 

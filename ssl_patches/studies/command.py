@@ -177,7 +177,7 @@ def run(plan: Plan, settings: Settings, *, say: Say) -> int:
         if settings.launcher == "slurm":
             slurm.check_slurm()
         if settings.launcher == "ray":
-            store = ray_cluster.store_of(settings.ray)
+            store = ray_cluster.object_store_of(settings.ray)
             told = ray_cluster.begin_ray(settings.ray)
         if store:
             until_the_end.enter_context(only_driver(store))

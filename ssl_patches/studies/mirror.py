@@ -37,7 +37,7 @@ LOOK = 1.0  # seconds between looks for a new checkpoint
 
 
 @dataclass(frozen=True, order=True)
-class State:
+class KeptState:
     """A state of a folder in the store; a later one is greater."""
 
     finished: bool
@@ -51,16 +51,16 @@ class State:
         return f"{self.number:06d}{'-finished' * self.finished}-{self.sha256}.tar"
 
 
-def states(store: ObjectStore, place: str = "") -> dict[str, list[State]]:
+def states(store: ObjectStore, place: str = "") -> dict[str, list[KeptState]]:
     """List the states at or below ``place``: path of the folder -> its states, oldest first.
 
     ValueError where the store refuses or does not answer, as of all that follows.
     """
-    found: dict[str, list[State]] = {}
+    found: dict[str, list[KeptState]] = {}
     for path, size in store.sizes(place).items():
         folder, _, name = path.rpartition("/")
         if known := NAME.fullmatch(name):
-            state = State(bool(known[2]), int(known[1]), known[3], size)
+            state = KeptState(bool(known[2]), int(known[1]), known[3], size)
             found.setdefault(folder, []).append(state)
     return {folder: sorted(each) for folder, each in found.items()}
 
@@ -72,14 +72,14 @@ def push(store: ObjectStore, folder: Path, place: str, *, finished: bool = False
         packed = Path(aside, "state.tar")
         _pack(folder, packed, whole=finished)
         number = max((state.number for state in before), default=0) + 1
-        state = State(finished, number, _sha256(packed), packed.stat().st_size)
+        state = KeptState(finished, number, _sha256(packed), packed.stat().st_size)
         if before and (before[-1].finished, before[-1].sha256) == (finished, state.sha256):
             return
         store.put(packed, f"{place}/{state.name}")
     store.remove(*(f"{place}/{old.name}" for old in sorted([*before, state])[:-KEPT]))
 
 
-def pull(store: ObjectStore, place: str, into: Path, *, say: Say) -> State | None:
+def pull(store: ObjectStore, place: str, into: Path, *, say: Say) -> KeptState | None:
     """Make ``into`` the newest whole state of ``place``, and return it; None where there is none.
 
     A folder that is there is replaced; the caller has its lock.

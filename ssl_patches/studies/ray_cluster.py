@@ -11,10 +11,12 @@ import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssl_patches.config.messages import BadRequest, shown
-from ssl_patches.studies.object_store import KEY, ObjectStore
+
+if TYPE_CHECKING:  # loads numpy and Pillow
+    from ssl_patches.studies.object_store import ObjectStore
 
 RULES = {
     "address": "the address of a cluster, auto, or local; give ray.address=auto",
@@ -64,13 +66,15 @@ def _problems_of_store(settings: Mapping[str, Any], key: str) -> list[str]:
     return [] if "store" in settings else ["ray.store_options: has no effect without ray.store"]
 
 
-def store_of(settings: Mapping[str, Any]) -> ObjectStore | None:
+def object_store_of(settings: Mapping[str, Any]) -> ObjectStore | None:
     """Return the object store that keeps the runs; None where all nodes see one disk.
 
     BadRequest where what reads it is not installed, or its options are none of its own.
     """
     if "store" not in settings:
         return None
+    from ssl_patches.studies.object_store import KEY, ObjectStore
+
     found = ObjectStore(settings["store"], settings.get("store_options"))
     try:
         found.open()

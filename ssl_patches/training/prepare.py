@@ -21,7 +21,6 @@ from ssl_patches.config.run_dir import (
 from ssl_patches.data.index.listing import one_look
 from ssl_patches.data.live import Datasets
 from ssl_patches.data.module import EndlessBatches, items_of
-from ssl_patches.data.source import ImageSource
 from ssl_patches.data.training_stream import PatchDataModule
 from ssl_patches.evaluation.probes.table import check_probes
 from ssl_patches.training import build as build_run
@@ -84,19 +83,6 @@ def pretrainer(cfg: Mapping[str, Any], train: Any, **settings: Any) -> Pretraine
     )
 
 
-def _check_held_out(val: ImageSource | None) -> None:
-    """Raise ValueError where none of the images held out can be decoded.
-
-    They are read when training is over, too late.
-    """
-    if val is None:
-        return
-    try:
-        items_of(val, [0])
-    except ValueError as error:
-        raise ValueError(f"images held out: {error}") from None
-
-
 def prepare(cfg: Mapping[str, Any], sources: Datasets | None = None) -> Prepared:
     """Build everything that a run needs and count the cost of a step.
 
@@ -130,7 +116,6 @@ def prepare(cfg: Mapping[str, Any], sources: Datasets | None = None) -> Prepared
             " differ, and so would their learning rates; set budget.images or budget.flops"
             " instead, or trainer.devices=1"
         )
-    _check_held_out(val)
     sample = torch.stack([item[0] for item in items_of(train, range(min(4, len(train))))])
     flops = count_flops(module, lambda copied, images: copied.losses(images)[0], sample)
     if module.recipe.multiplies:

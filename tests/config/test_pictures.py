@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ssl_patches.config.pictures import free_place, is_ours, save_picture
+from ssl_patches.config.pictures import free_place, has_mark, save_picture
 
 
 def _figure() -> Figure:
@@ -17,12 +17,16 @@ def test_a_picture_of_ours_is_replaced_and_one_of_others_is_not(tmp_path):
     ours, theirs = tmp_path / "a" / "ours.png", tmp_path / "theirs.png"
     save_picture(_figure(), ours)
     Image.new("RGB", (9, 9)).save(theirs)
-    assert (is_ours(ours), is_ours(theirs), is_ours(tmp_path / "none.png")) == (True, False, False)
+    assert (has_mark(ours), has_mark(theirs), has_mark(tmp_path / "none.png")) == (
+        True,
+        False,
+        False,
+    )
     assert free_place(ours) == ours
     for _ in range(2):
         save_picture(_figure(), free_place(theirs))
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["theirs-2.png", "theirs.png"]
-    assert not is_ours(theirs)
+    assert not has_mark(theirs)
 
 
 def test_what_cannot_be_written_leaves_the_old_picture_and_no_half_of_a_new_one(tmp_path):

@@ -59,9 +59,9 @@ def test_settings_of_ray_without_it_are_refused(tiny_study, tmp_path, capsys) ->
 
 def test_options_that_the_store_has_not_are_refused() -> None:
     pytest.importorskip("fsspec", reason="needs ssl-patches[shards]")
-    assert ray_cluster.store_of({}) is None
+    assert ray_cluster.object_store_of({}) is None
     with pytest.raises(BadRequest, match=r"ray\.store"):
-        ray_cluster.store_of({"store": "nothing-known://bucket/a"})
+        ray_cluster.object_store_of({"store": "nothing-known://bucket/a"})
 
 
 def test_no_cluster_where_one_is_named() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from small import SMALL
@@ -40,18 +39,3 @@ def test_seconds_and_several_processes_do_not_go_together() -> None:
 def test_the_products_of_muon_are_counted() -> None:
     plain, muon = (prepare(asked(f"optimizer={name}")).flops for name in ("adamw", "muon"))
     assert muon > plain
-
-
-def test_held_out_images_of_which_none_can_be_decoded_are_refused_before_the_training(
-    tmp_path,
-) -> None:
-    """Their headers are whole, so only reading them tells; a run does so at its end."""
-    for split, value in (("train", 0.5), ("val", np.nan)):
-        (tmp_path / split).mkdir()
-        for at in range(16):
-            np.save(tmp_path / split / f"{at}.npy", np.full((32, 32, 3), value, np.float32))
-    words = ("data=folder", f"data.root={tmp_path}", "data.max_corrupt=0.99")
-    with pytest.raises(
-        ValueError, match=r"^images held out: .*must hold readable images, but none"
-    ):
-        prepare(asked(*words))
