@@ -34,6 +34,9 @@ NOT_RUN = {
         "needs a network; tests/encoders/test_subject.py opens models of a stub of the hub",
         "needs a network; tests/training/test_weights.py trains from a stub of the hub",
     ],
+    "studies.md": [
+        "needs a cluster and an object store; tests/studies/test_ray_store.py is what runs it"
+    ],
     "trackers.md": [
         "MLflow is an extra of its own, see tests/training/trackers/test_mlflow_run.py",
         "needs the run of a store",
