@@ -9,6 +9,10 @@ equally frequent, so each has the same share within an image; only tiles whose p
 asked, and the shares are counted over just these. A guesser stays at 1/8, or, where few tiles are
 asked and directions are missing, below one over how many occur: told places say which do.
 
+What it gains: 7.8 points of kNN over random weights at 1e14 FLOPs of CIFAR-10, the least of the
+tasks that ask where (experiments/tasks_cifar10_1e14, three seeds); ``position`` asks nearly the
+same and gains 16.2.
+
 Known limit: a crop that is *enlarged* to the view leaves its interpolation phase and its border in
 the pixels, and on pure noise this task reads places from them (tests/test_leaks.py). Raise
 ``views.scale``, set ``views=none``, or a smaller ``image_size`` (larger files are loaded at up to
