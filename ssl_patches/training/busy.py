@@ -1,8 +1,7 @@
 """Say when other work on this machine makes the threads of a step wait for each other.
 
 The threads of a product end together: where a core is shared, all wait for the one that was put
-aside, at every product. A run of two threads on two cores with a load of 6 made 22 images a second
-where it made 577 alone; with one thread it gets its share of a core.
+aside, at every product. One thread gets its share of a core instead.
 """
 
 from __future__ import annotations

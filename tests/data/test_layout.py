@@ -8,10 +8,9 @@ import re
 from pathlib import Path
 
 import layouts
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from noise_files import many, put, source
 from small import REPOSITORY
 
 from ssl_patches.data.folder import FolderSource
@@ -19,22 +18,6 @@ from ssl_patches.data.layout import Selection, select
 from ssl_patches.data.placed import place
 from ssl_patches.data.splits import side_of
 from ssl_patches.data.walk import ImageFile, find_images
-
-
-def put(root: Path, *paths: str, side: int = 12) -> None:
-    """Images of noise, each a different one."""
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        rng = np.random.default_rng(list(path.encode()))
-        Image.fromarray(rng.integers(0, 256, (side, side + 3, 3), dtype=np.uint8)).save(root / path)
-
-
-def many(pattern: str, count: int) -> list[str]:
-    return [pattern.format(i) for i in range(count)]
-
-
-def source(root: Path, split: str = "train", **options: object) -> FolderSource:
-    return FolderSource(**{"root": str(root), "split": split, "image_size": 8, **options})
 
 
 def names(data: FolderSource) -> list[str]:

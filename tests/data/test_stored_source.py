@@ -9,33 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from noise_files import many, put, put_damaged, source, truncate
 
-from ssl_patches.data.folder import FolderSource
 from ssl_patches.data.module import ordered_loader
 from ssl_patches.data.stored_source import share_above
 from ssl_patches.data.training_stream import PatchDataModule
-
-
-def put(root: Path, *paths: str, side: int = 12) -> None:
-    """Images of noise, each a different one."""
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        rng = np.random.default_rng(list(path.encode()))
-        Image.fromarray(rng.integers(0, 256, (side, side + 3, 3), dtype=np.uint8)).save(root / path)
-
-
-def many(pattern: str, count: int) -> list[str]:
-    return [pattern.format(i) for i in range(count)]
-
-
-def source(root: Path, split: str = "train", **options: object) -> FolderSource:
-    return FolderSource(**{"root": str(root), "split": split, "image_size": 8, **options})
-
-
-def truncate(path: Path) -> None:
-    """The header stays, the last part of the pixels goes."""
-    path.write_bytes(path.read_bytes()[:-40])
 
 
 @pytest.mark.parametrize(("side", "expected"), [(5, 8), (12, 12), (50, 16)])
@@ -50,19 +28,7 @@ def test_load_size_is_the_median_side_within_one_and_two_image_sizes(
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
-    """40 images; four fail by their header, and three by their pixels: 10, 11 and the last."""
-    put(tmp_path, *many("train/{:02}.png", 36), *many("train/{:02}.jpg", 4), "val/1.png")
-    (tmp_path / "train/01.jpg").write_bytes(
-        bytes(np.random.default_rng(0).integers(0, 256, 900, dtype=np.uint8))
-    )
-    (tmp_path / "train/02.jpg").write_bytes(b"")
-    (tmp_path / "train/03.png").write_text("this is not an image")
-    (tmp_path / "train/04.png").unlink()
-    (tmp_path / "train/04.png").symlink_to(tmp_path / "gone.png")
-    put(tmp_path, "train/10.jpg", "train/11.jpg", "train/99.jpg", side=40)
-    for name in ("10.jpg", "11.jpg", "99.jpg"):
-        truncate(tmp_path / "train" / name)
-    return tmp_path
+    return put_damaged(tmp_path)
 
 
 def test_broken_pixels_are_replaced_by_the_next_readable_image(damaged: Path) -> None:
