@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ssl_patches.config.atomic import HALF, replacing_folder
 from ssl_patches.config.locks import FOLDER as LOCKS
@@ -82,7 +82,8 @@ def push(store: ObjectStore, folder: Path, place: str, *, finished: bool = False
 def pull(store: ObjectStore, place: str, into: Path, *, say: Say) -> KeptState | None:
     """Make ``into`` the newest whole state of ``place``, and return it; None where there is none.
 
-    A folder that is there is replaced; the caller has its lock.
+    A folder that is there is replaced; the caller has its lock. ValueError for a state that holds
+    what no run writes, as one from a stranger may.
     """
     for state in reversed(states(store, place).get(place, [])):
         with tempfile.TemporaryDirectory() as aside:
@@ -94,6 +95,7 @@ def pull(store: ObjectStore, place: str, into: Path, *, say: Say) -> KeptState |
                 continue
             into.parent.mkdir(parents=True, exist_ok=True)
             with replacing_folder(into) as folder, tarfile.open(packed) as tar:
+                _refuse_strange(tar, f"{store.url}/{name}")
                 tar.extraction_filter = getattr(tarfile, "data_filter", None)  # not before 3.11.4
                 tar.extractall(folder)
         return state
@@ -166,6 +168,18 @@ def _pack(folder: Path, packed: Path, *, whole: bool) -> None:
                     tar.inodes.clear()  # type: ignore[attr-defined]
                 name = file.relative_to(folder).as_posix()
                 tar.addfile(tar.gettarinfo(arcname=name, fileobj=opened), opened)
+
+
+def _refuse_strange(tar: tarfile.TarFile, name: str) -> None:
+    """Raise ValueError unless a tar holds plain files below its folder alone."""
+    for member in tar:
+        places = [PurePosixPath(place) for place in (member.name, member.linkname) if place]
+        outside = any(place.is_absolute() or ".." in place.parts for place in places)
+        if outside or not (member.isreg() or member.islnk()):
+            raise ValueError(
+                f"{name}: holds {member.name!r}, which no run writes; delete it, or name another"
+                " folder"
+            )
 
 
 def _sha256(file: Path) -> str:

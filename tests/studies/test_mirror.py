@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tarfile
 import threading
 import time
 from pathlib import Path
@@ -105,6 +107,29 @@ def test_where_nothing_is_whole_nothing_is_touched(store, run, tmp_path) -> None
     assert pull(store, PLACE, there, say=lambda _: None) is None
     assert pull(store, "cells/never", there, say=pytest.fail) is None
     assert content(there) == {"mine": "kept"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "link"),
+    [
+        ("../outside", tarfile.REGTYPE, ""),
+        ("/outside", tarfile.REGTYPE, ""),
+        ("a", tarfile.SYMTYPE, "/etc"),
+        ("a", tarfile.LNKTYPE, "../../outside"),
+        ("a", tarfile.FIFOTYPE, ""),
+    ],
+)
+def test_a_strangers_state_writes_nothing_outside(name, kind, link, store, tmp_path) -> None:
+    packed = tmp_path / "x.tar"
+    with tarfile.open(packed, "w") as tar:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, link
+        tar.addfile(member)
+    digest = hashlib.sha256(packed.read_bytes()).hexdigest()
+    store.put(packed, f"{PLACE}/000001-{digest}.tar")
+    with pytest.raises(ValueError, match="which no run writes; delete it"):
+        pull(store, PLACE, tmp_path / "other", say=pytest.fail)
+    assert {path.name for path in tmp_path.iterdir()} == {"x.tar"}
 
 
 def test_two_states_are_kept_and_the_same_one_is_kept_once(store, run) -> None:
