@@ -29,20 +29,18 @@ import errno
 import glob
 import json
 import os
-import socket
-import subprocess
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict
 from pathlib import Path
 
 from ssl_patches.config.atomic import write_text
 from ssl_patches.config.outside import read_json
+from ssl_patches.config.owners import Owner, lives_here, myself
 from ssl_patches.config.plain_text import tell
 
 HEARTBEAT = 30.0  # seconds
@@ -50,24 +48,6 @@ SILENCE = 20 * HEARTBEAT
 FOLDER = ".claims"
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM)
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The process that locked a directory.
-
-    ``machine`` tells apart machines and containers of the same host name; ``began``: Unix time.
-    """
-
-    host: str
-    machine: str
-    pid: int
-    start: str  # of the process, as the system tells it
-    began: float
-    released: bool = False
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
 
 
 def owner(directory: Path) -> Owner | None:
@@ -261,14 +241,6 @@ def _passed(file: Path, others: Sequence[Path]) -> bool:
     return any(_number(other) > _number(file) for other in others)
 
 
-def lives_here(last: Owner) -> bool | None:
-    """Tell whether an owner works still; None where it ran on another machine, which tells
-    nothing."""
-    if last.released:
-        return False
-    return _start_of(last.pid) == last.start if last.machine == _machine() else None
-
-
 def _alive(last: Owner, file: Path) -> bool:
     if (here := lives_here(last)) is not None:
         return here
@@ -283,39 +255,3 @@ def _alive(last: Owner, file: Path) -> bool:
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
-
-
-def myself() -> Owner:
-    """Return this process as an owner that begins now."""
-    pid = os.getpid()
-    return Owner(socket.gethostname(), _machine(), pid, _start_of(pid) or "", time.time())
-
-
-@cache
-def _machine() -> str:
-    """Return what is equal for two processes exactly when one can look up the other's pid."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:  # not Linux
-        return socket.gethostname()
-
-
-def _start_of(pid: int) -> str | None:
-    """Return when a process began, in the system's own words; None where it is no more (or a
-    zombie)."""
-    if sys.platform == "linux":
-        try:
-            after_name = (
-                Path(f"/proc/{pid}/stat")
-                .read_text(encoding="ascii", errors="replace")
-                .rpartition(")")[2]
-                .split()
-            )
-        except OSError:
-            return None
-        return None if after_name[0] in "ZX" else after_name[19]
-    told = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return told.stdout.strip() or None

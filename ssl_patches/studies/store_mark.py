@@ -23,9 +23,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
-from ssl_patches.config.locks import HEARTBEAT, SILENCE, Owner, lives_here, myself
+from ssl_patches.config.locks import HEARTBEAT, SILENCE
 from ssl_patches.config.messages import BadRequest
 from ssl_patches.config.outside import parse_json
+from ssl_patches.config.owners import Owner, lives_here, myself
 from ssl_patches.config.plain_text import tell
 from ssl_patches.studies.object_store import KEY, ObjectStore
 

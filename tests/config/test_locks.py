@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ssl_patches.config import locks
+from ssl_patches.config.owners import start_of
 
 RACER = """
 import sys, time
@@ -89,7 +89,7 @@ def test_a_live_owner_is_named_and_cannot_be_displaced(tmp_path):
     try:
         owner = locks.owner(directory)
         assert owner.pid == process.pid
-        assert owner.start != locks._start_of(os.getpid())
+        assert owner.start != start_of(os.getpid())
         with locks.locked(directory) as ours:
             assert not ours
         with pytest.raises(ValueError, match=f"process {process.pid} on .* works in it"):
@@ -364,35 +364,3 @@ def test_a_lock_of_another_format_is_not_believed(tmp_path):
         (tmp_path / locks.FOLDER / "cell.1").write_text(text)
         with pytest.raises(ValueError, match="is no lock of ssl-patches; delete it"):
             locks.owner(tmp_path / "cell")
-
-
-def test_a_machine_without_linuxs_files_is_known_by_its_name(monkeypatch):
-    def refuse(*_, **__):
-        raise FileNotFoundError("/proc")
-
-    monkeypatch.setattr(Path, "read_text", refuse)
-    monkeypatch.setattr(locks.socket, "gethostname", lambda: "here")
-    assert locks._machine.__wrapped__() == "here"
-    monkeypatch.undo()
-    assert locks._machine() == locks._machine.__wrapped__() != ""
-
-
-@pytest.mark.skipif(shutil.which("ps") is None, reason="ps is what is asked where /proc is not")
-@pytest.mark.parametrize("platform", ["darwin", "sunos5"])
-def test_elsewhere_the_system_is_asked_when_a_process_began(platform, monkeypatch):
-    ticks = locks._start_of(os.getpid())
-    monkeypatch.setattr(locks.sys, "platform", platform)
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    assert locks._start_of(process.pid) is None
-    said = locks._start_of(os.getpid())
-    assert said == locks._start_of(os.getpid()) not in (None, ticks)
-
-
-def test_a_process_that_is_no_more_has_no_start():
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    assert locks._start_of(process.pid) is None
-    mine = locks._start_of(os.getpid())
-    assert mine is not None
-    assert mine.isdigit()

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from ssl_patches.config import locks, run_dir, save
+from ssl_patches.config.owners import Owner, machine_name, start_of
 from ssl_patches.config.run_dir import (
     CONFIG,
     LAST,
@@ -230,9 +231,9 @@ def test_a_link_to_a_run_is_not_overwritten(tmp_path):
 def running(directory: Path) -> None:
     """The lock of another process, which is alive: the one that started the tests."""
     pid = os.getppid()
-    start = locks._start_of(pid)
+    start = start_of(pid)
     assert start is not None
-    other = locks.Owner(socket.gethostname(), locks._machine(), pid, start, time.time())
+    other = Owner(socket.gethostname(), machine_name(), pid, start, time.time())
     file = directory.parent / locks.FOLDER / f"{directory.name}.1"
     file.parent.mkdir()
     file.write_text(json.dumps(asdict(other)))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ssl_patches.config.locks import myself
 from ssl_patches.config.messages import BadRequest
+from ssl_patches.config.owners import myself
 from ssl_patches.studies import store_mark
 from ssl_patches.studies.object_store import ObjectStore
 from ssl_patches.studies.store_mark import only_driver

@@ -15,6 +15,7 @@ import pytest
 
 from ssl_patches.cli import main
 from ssl_patches.config import locks
+from ssl_patches.config.owners import start_of
 from ssl_patches.studies import tuning
 from ssl_patches.studies.run_reader import run_state, used
 from ssl_patches.training.callbacks.checkpoint import Checkpoints
@@ -307,7 +308,7 @@ def test_two_runs_of_pretrain_in_one_directory_are_refused(finished_run, tmp_pat
         file = next((tmp_path / locks.FOLDER).iterdir())
         claim = json.loads(file.read_text())
         process = subprocess.Popen(["sleep", "60"])
-        other = claim | {"pid": process.pid, "start": locks._start_of(process.pid)}
+        other = claim | {"pid": process.pid, "start": start_of(process.pid)}
     file.write_text(json.dumps(other))
     try:
         assert main(["pretrain", *SMALL, f"run_dir={tmp_path / 'run'}", "resume=true"]) == 2
