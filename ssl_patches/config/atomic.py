@@ -2,12 +2,13 @@
 
 The content is written aside, in the same folder, and moved to its place: a rename is atomic, on
 network file systems too. What is aside is deleted when writing fails, a full disk above all. Every
-file and folder that must be whole is written here; only ``config/locks.py`` links in place of
-renaming, because a lock must not replace another.
+file and folder that must be whole is written here. What must not replace another, such as a lock,
+is linked in place of renamed.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 HALF = ".half"
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 ABANDONED = 3600.0  # seconds without a write after which nobody writes a file any more
 
 
@@ -96,6 +98,23 @@ def _swap(folder: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def link(aside: Path, file: Path) -> None:
+    """Give ``aside`` the name ``file`` as well; FileExistsError where that is taken.
+
+    Where the file system has no hard links (exFAT, some shares) the content is written anew:
+    whoever looks at that moment sees an empty file and looks again.
+    """
+    try:
+        os.link(aside, file)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(aside.read_text(encoding="utf-8"))
+
+
 def flush(path: Path) -> None:
     """Wait until the content of a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -109,6 +128,17 @@ def write_text(path: Path, content: str) -> None:
     """Write ``content`` as UTF-8, whole or not at all; what is no text is escaped."""
     with replacing(path) as aside:
         aside.write_text(content, encoding="utf-8", errors="backslashreplace")
+
+
+def create_text(path: Path, content: str) -> None:
+    """Write ``content`` as UTF-8 under a name that is free, at once; FileExistsError where it is
+    taken."""
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{HALF}")
+    try:
+        aside.write_text(content, encoding="utf-8")
+        link(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:

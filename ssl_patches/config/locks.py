@@ -38,7 +38,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from ssl_patches.config.atomic import write_text
+from ssl_patches.config.atomic import link, write_text
 from ssl_patches.config.outside import read_json
 from ssl_patches.config.owners import Owner, lives_here, myself
 from ssl_patches.config.plain_text import tell
@@ -46,7 +46,6 @@ from ssl_patches.config.plain_text import tell
 HEARTBEAT = 30.0  # seconds
 SILENCE = 20 * HEARTBEAT
 FOLDER = ".claims"
-NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM)
 
 
@@ -146,7 +145,7 @@ def _acquire(directory: Path) -> Path | None:
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             aside.write_text(json.dumps(me), encoding="utf-8")
-            _link(aside, file)
+            link(aside, file)
         except FileExistsError:
             return None
         except FileNotFoundError:  # ``remove`` took the folder away
@@ -161,23 +160,6 @@ def _acquire(directory: Path) -> Path | None:
     for old in others:
         old.unlink(missing_ok=True)
     return file
-
-
-def _link(aside: Path, file: Path) -> None:
-    """Give ``aside`` the name ``file`` as well; FileExistsError where that is taken.
-
-    Where the file system has no hard links (exFAT, some shares) the content is written anew:
-    whoever looks at that moment sees an empty file and looks again.
-    """
-    try:
-        os.link(aside, file)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        with file.open("x", encoding="utf-8") as opened:
-            opened.write(aside.read_text(encoding="utf-8"))
 
 
 def _release(file: Path) -> None:

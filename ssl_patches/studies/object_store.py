@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ssl_patches.config.atomic import replacing
+from ssl_patches.config.atomic import create_text, replacing, write_text
 from ssl_patches.data.shards.listing import file_system
 from ssl_patches.data.shards.patience import Patience, Words, within
 
@@ -48,6 +48,10 @@ class ObjectStore:
     def _opened(self) -> tuple[Any, str]:
         system, root = file_system(self.url, self.options, KEY)
         return system, root.rstrip("/")
+
+    @property
+    def _on_disk(self) -> bool:
+        return "file" in self._opened[0].protocol
 
     def _ask(self, work: Callable[[Any, str], Result], name: str = "", *, size: int = 0) -> Result:
         """Return what ``work`` returns of the file system and the path of a name; ``size``: bytes
@@ -85,7 +89,10 @@ class ObjectStore:
     def write(self, name: str, text: str) -> None:
         """Write a text under a name."""
         self._folder(name)
-        self._ask(lambda system, path: system.pipe_file(path, text.encode()), name)
+        if self._on_disk:  # where a reader must not see half of it; object stores show wholes
+            self._ask(lambda _, path: write_text(Path(path), text), name)
+        else:
+            self._ask(lambda system, path: system.pipe_file(path, text.encode()), name)
 
     def create(self, name: str, text: str) -> bool:
         """Write a text under a name that is free; tell whether it lies there.
@@ -94,11 +101,16 @@ class ObjectStore:
         """
         self._folder(name)
         system, root = self._opened
+        path = f"{root}/{name}"
+
+        def created() -> None:
+            if self._on_disk:  # fsspec's own looks first and writes then
+                create_text(Path(path), text)
+            else:
+                system.pipe_file(path, text.encode(), mode="create")
+
         try:
-            within(
-                self.patience.timeout,
-                lambda: system.pipe_file(f"{root}/{name}", text.encode(), mode="create"),
-            )
+            within(self.patience.timeout, created)
         except FileNotFoundError:
             raise
         except Exception:  # taken, an answer that was lost, or a store without such a condition
@@ -126,6 +138,6 @@ class ObjectStore:
 
     def _folder(self, name: str) -> None:
         """Make the folder of a name on a disk; object stores have none."""
-        if "file" in self._opened[0].protocol:
+        if self._on_disk:
             above = os.path.dirname(name)
             self._ask(lambda system, path: system.makedirs(path, exist_ok=True), above)

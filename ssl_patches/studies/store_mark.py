@@ -74,7 +74,11 @@ def _take(store: ObjectStore) -> tuple[str, str]:
     number = int(names[-1].partition("/")[2][:6]) + 1 if names else 1
     name = f"{FOLDER}/{number:06d}.json"
     content = json.dumps({**asdict(myself()), "id": uuid.uuid4().hex})
-    if not store.create(name, content):
+    made = store.create(name, content)
+    if made and _marks(store)[-1:] != [name]:  # it filled a gap, a number used and tidied away
+        store.remove(name)
+        made = False
+    if not made:
         raise _in_use(store, "another command has just begun with it; try again")
     store.remove(*names)
     return name, content

@@ -288,7 +288,7 @@ def test_a_lock_that_went_meanwhile_has_no_owner(tmp_path):
 
 
 def test_a_folder_of_locks_that_goes_while_one_is_made_is_made_again(tmp_path, monkeypatch):
-    link, times = locks._link, []
+    link, times = locks.link, []
 
     def gone(aside, file):
         times.append(file)
@@ -298,7 +298,7 @@ def test_a_folder_of_locks_that_goes_while_one_is_made_is_made_again(tmp_path, m
             raise FileNotFoundError(file)
         link(aside, file)
 
-    monkeypatch.setattr(locks, "_link", gone)
+    monkeypatch.setattr(locks, "link", gone)
     assert locks._acquire(tmp_path / "cell") == tmp_path / locks.FOLDER / "cell.1"
     assert [file.name for file in (tmp_path / locks.FOLDER).iterdir()] == ["cell.1"]
 
@@ -344,7 +344,7 @@ def test_only_places_that_cannot_be_written_do_without_a_lock(number, tmp_path, 
     def refuse(*_):
         raise OSError(number, "not now")
 
-    monkeypatch.setattr(locks, "_link", refuse)
+    monkeypatch.setattr(locks, "link", refuse)
     with pytest.raises(OSError, match="not now"), locks.locked(tmp_path / "run"):
         pass
     assert list((tmp_path / locks.FOLDER).iterdir()) == []

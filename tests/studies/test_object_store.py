@@ -52,7 +52,7 @@ def test_a_later_write_is_later_by_the_stores_clock(store) -> None:
 
 
 def test_a_store_without_conditional_writes_keeps_the_name_as_well(tmp_path, monkeypatch) -> None:
-    store = ObjectStore(f"file://{tmp_path}/store")
+    store = ObjectStore(f"memory://{tmp_path}/store")
     system, _ = store._opened
     plain = system.pipe_file
 

@@ -41,7 +41,8 @@ def test_a_second_command_is_refused_and_the_next_is_not(store) -> None:
         assert [*store.sizes("drivers")] == ["drivers/000002.json"]
 
 
-def test_of_many_that_begin_at_once_one_goes_on(store) -> None:
+@pytest.mark.parametrize("again", range(10))
+def test_of_many_that_begin_at_once_one_goes_on(store, again: int) -> None:
     begun, refused, gate = [], [], threading.Barrier(8)
     end = threading.Event()
 
@@ -62,6 +63,15 @@ def test_of_many_that_begin_at_once_one_goes_on(store) -> None:
     for thread in threads:
         thread.join()
     assert (len(begun), len(refused)) == (1, 7)
+
+
+def test_who_looked_before_others_came_and_went_fills_no_gap(store, monkeypatch) -> None:
+    mark(store, 3)
+    real = store_mark._marks
+    looks = iter([lambda of: []])
+    monkeypatch.setattr(store_mark, "_marks", lambda of: next(looks, real)(of))
+    with pytest.raises(BadRequest, match="has just begun"), only_driver(store):
+        pytest.fail("two at once")
 
 
 def test_one_that_was_killed_on_this_machine_holds_nobody_up(store) -> None:
