@@ -10,6 +10,11 @@ from ssl_patches.evaluation.record import FILE, Record, check_alike, mcnemar
 from ssl_patches.evaluation.rows import TRAINED
 from ssl_patches.studies.compare.entries import Entry
 
+LEGEND = (
+    "right alone: on how many of the same test images only the first, only the second is right;"
+    " McNemar's test of it speaks of these two trainings, not of another run"
+)
+
 
 def on_images(metric: str, first: Entry, second: Entry) -> str:
     """Say how two entries differ image by image; ``first`` is the one with the better value.
@@ -30,10 +35,7 @@ def on_images(metric: str, first: Entry, second: Entry) -> str:
         return ""
     alone, its, p = mcnemar(one.predictions[name], other.predictions[name], one.labels)
     said = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
-    return (
-        f"of the same {len(one.labels):,} test images {alone:,} are right for {first.name} alone"
-        f" and {its:,} for {second.name} alone, {said} (McNemar, of these two trainings only)"
-    )
+    return f"right alone on {alone:,} and {its:,} of {len(one.labels):,} images, {said} (McNemar)"
 
 
 def _record(entry: Entry, beside: Entry) -> Record:

@@ -19,6 +19,7 @@ from ssl_patches.evaluation.rows import RAW_PIXELS, TRAINED
 from ssl_patches.studies.compare.comparison import Comparison, estimate_metric
 from ssl_patches.studies.compare.entries import Entry
 from ssl_patches.studies.compare.runs import ROW, FinishedRun
+from ssl_patches.studies.compare.same_images import LEGEND as LEGEND_OF_IMAGES
 
 SHOWN = 4  # metrics that a terminal has room for; the page shows all
 LEGEND = {
@@ -89,9 +90,12 @@ def sentences(comparison: Comparison) -> list[str]:
     """Say what the seeds tell about every pair, in the metric that the table is ranked by."""
     if (metric := comparison.ranked_by) is None:
         return []
-    pairs = comparison.pairs(metric)
-    alone = [ALONE] if any(pair.p_holm is None and 1 in pair.n for pair in pairs) else []
-    return [pair.sentence for pair in pairs + comparison.against_floors(metric)] + alone
+    between = comparison.pairs(metric)
+    pairs = between + comparison.against_floors(metric)
+    notes = [LEGEND_OF_IMAGES] if any(pair.images for pair in pairs) else []
+    if any(pair.p_holm is None and 1 in pair.n and not pair.images for pair in between):
+        notes.append(ALONE)
+    return [pair.sentence for pair in pairs] + notes
 
 
 def legend(comparison: Comparison) -> str:
