@@ -41,6 +41,7 @@ def create(
     output_stride: int | None = None,
     options: dict[str, Any] | None = None,
     pretrained: bool | str = False,
+    fixed_statistics: bool = False,
 ) -> Encoder:
     """Create the encoder of a timm name.
 
@@ -51,13 +52,18 @@ def create(
     ``options``: further arguments of timm's model, such as ``{depth: 6}``; None: none.
     ``pretrained``: true for timm's weights, or a file, a run, an export or a repository of the hub
     (``hf-hub:USER/NAME``) to go on from (see ``pretrained``). Why: the task alone is to have taught
-    what is measured. What was loaded is told by the attribute ``loaded``. ValueError for an unknown
-    or unfit name, and for weights that do not fit.
+    what is measured. What was loaded is told by the attribute ``loaded``. ``fixed_statistics``:
+    BatchNorm keeps the statistics that ``pretrained`` weights came with, in training and in the
+    export, where there is BatchNorm. Why: random weights have none to keep. ValueError for an
+    unknown or unfit name, and for weights that do not fit.
     """
     sizes = {"patch_size": patch_size, "output_stride": output_stride}
     encoder = _create(name=name, image_size=image_size, channels=channels, options=options, **sizes)
     if pretrained:
         encoder.loaded = load_weights(encoder, pretrained)
+    if fixed_statistics:
+        encoder.fixed_statistics = True
+        encoder.train()
     return encoder
 
 

@@ -55,6 +55,9 @@ class Encoder(nn.Module, ABC):
         A family that cannot place freely takes each alone.
         """
 
+    fixed_statistics = False
+    """Whether BatchNorm keeps the statistics that the weights came with."""
+
     def note_training(self, *, placed: bool) -> None:
         """Note what a training step has shown; who trains calls it before each change of weights.
 

@@ -234,14 +234,29 @@ class ConvEncoder(Encoder):
             for stage in stages
         )
 
+    @property
+    def norms(self) -> list[nn.BatchNorm2d]:
+        """Return the BatchNorms of the network."""
+        return [module for module in self.model.modules() if isinstance(module, nn.BatchNorm2d)]
+
+    def train(self, mode: bool = True) -> ConvEncoder:
+        """Set the mode of every part; BatchNorm whose statistics are fixed stays in eval mode."""
+        super().train(mode)
+        if self.fixed_statistics:
+            for norm in self.norms:
+                norm.eval()
+        return self
+
     @torch.no_grad()
     def calibrate(self, images: Iterable[Tensor]) -> None:
         """Measure the statistics of BatchNorm anew on whole images, batches of (B, C, H, W).
 
-        Every batch counts the same ("precise BatchNorm", Wu & Johnson, arXiv 2105.07576).
-        ValueError when there are no images.
+        Every batch counts the same ("precise BatchNorm", Wu & Johnson, arXiv 2105.07576). Does
+        nothing where they are fixed. ValueError when there are no images.
         """
-        norms = [module for module in self.model.modules() if isinstance(module, nn.BatchNorm2d)]
+        if self.fixed_statistics:
+            return
+        norms = self.norms
         before = [(module, module.training) for module in self.modules()]
         momentum = [norm.momentum for norm in norms]
         self.eval()  # no stochastic depth

@@ -186,6 +186,7 @@ def untrained_of(
             return create(name=name, image_size=subject.image_size).export(subject.image_size)
     named = trusted("encoder", config_dirs=config_dirs)
     encoder = build_encoders.encoder(subject.cfg, allowed=named)
+    encoder.fixed_statistics = False  # random weights came with none
     encoder.calibrate(_images_of_run(subject, data, allowed, sources))
     return encoder.export(subject.image_size)
 

@@ -107,6 +107,11 @@ def prepare(cfg: Mapping[str, Any], sources: Datasets | None = None) -> Prepared
     origin = origin_of(cfg, train.fingerprint())
     make = supervised.module if is_supervised(cfg) else pretrainer
     module = make(cfg, train, batch_size=together, seed=cfg["seed"], origin=origin)
+    if module.encoder.fixed_statistics and not cfg["encoder"].get("pretrained"):
+        raise ValueError(
+            "encoder.fixed_statistics=true: random weights have no statistics worth keeping; set"
+            " encoder.pretrained= to weights to go on from, or leave it out"
+        )
     if module.recipe.frozen_layers:
         layer_scales(module.encoder, 1.0, module.recipe.frozen_layers)  # or refuse
     budget = Budget(**cfg["budget"])

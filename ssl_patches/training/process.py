@@ -15,6 +15,7 @@ from ssl_patches.config.malloc import keep_freed_memory
 UNHELPFUL = (
     ".*LeafSpec.*",
     ".*does not have many workers.*",
+    ".*in eval mode at the start of training.*",  # BatchNorm of which the statistics are fixed
     ".*`srun` command is available.*",  # also where Slurm is there and not meant
 )
 """Lightning's hints about settings that are deliberate here."""

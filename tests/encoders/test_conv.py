@@ -13,6 +13,7 @@ from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssl_patches.encoders import create
 from ssl_patches.encoders.conv import ConvEncoder, canvas
 from ssl_patches.encoders.visible import VisibleBatchNorm2d
 from ssl_patches.types import PatchBatch, PatchGrid
@@ -408,6 +409,21 @@ def test_calibrate_takes_the_statistics_of_whole_images() -> None:
     assert all(torch.equal(weights[name], p) for name, p in encoder.named_parameters())
     with pytest.raises(ValueError, match="calibrate: got no images"):
         encoder.calibrate([])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fixed_statistics_stay_in_training_and_calibration(name: str) -> None:
+    encoder = create(name=name, image_size=32, options=narrow(name), fixed_statistics=True)
+    before = copy.deepcopy(dict(encoder.named_buffers()))
+    for mode in (True, False, True):
+        encoder.train(mode)
+        encoder.pooled(cut(noise(4), 32)).sum().backward()
+        encoder.alone(cut(noise(4), 32))
+    encoder.calibrate([noise(8)])
+    assert all(torch.equal(before[key], value) for key, value in encoder.named_buffers())
+    assert all(not norm.training for norm in encoder.norms)
+    assert encoder.training
+    assert all(norm.weight.grad is not None for norm in encoder.norms), "its scale learns"
 
 
 def test_calibrate_is_not_stochastic() -> None:
