@@ -275,5 +275,6 @@ def whole_batches(
             " fingerprint), and the statistics of BatchNorm are measured on those; set data.root"
             " to where they are now"
         )
-    for batch in ordered_loader(train, batch_size=128, num_workers=0, limit=CALIBRATION_IMAGES):
+    some: dict[str, Any] = {"batch_size": 128, "limit": CALIBRATION_IMAGES}
+    for batch in ordered_loader(train, num_workers=0, dealt=True, **some):
         yield (batch.images.float().div_(255) - mean).div_(std)

@@ -92,8 +92,13 @@ def ordered_loader(
     num_workers: int,
     limit: int | None = None,
     start: int = 0,
+    dealt: bool = False,
 ) -> DataLoader[ImageBatch]:
     """Return a loader of every image once, in order; the last batch may be smaller.
+
+    ``dealt``: batches of about one size, each with images from all of the order, as cards are
+    dealt. For what looks at a batch as a whole: in order, one of a folder of classes is of one
+    class.
 
     ``limit``: at most so many images, the first ones of a fixed permutation, sorted. Being drawn at
     random they hold the classes in about their proportions, and a smaller subset lies within a
@@ -110,6 +115,10 @@ def ordered_loader(
     chosen = (
         np.arange(len(source)) if limit is None else np.sort(permutation(len(source), 0, 0)[:limit])
     )
+    if dealt:
+        hands = -(-len(chosen) // batch_size)
+        batch_size = -(-len(chosen) // hands)
+        chosen = np.concatenate([chosen[hand::hands] for hand in range(hands)])
     return loader(
         _Asked(source, chosen[start:]),
         batch_size=batch_size,

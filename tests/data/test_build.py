@@ -104,6 +104,18 @@ def test_only_places_are_made_absolute(tmp_path: Path, monkeypatch: pytest.Monke
     }
 
 
+def test_a_batch_of_calibration_is_not_of_one_class(tmp_path: Path) -> None:
+    for name, tone in (("dark", 0), ("light", 200)):
+        folder = tmp_path / name
+        folder.mkdir()
+        for at in range(130):
+            Image.new("RGB", (4, 4), (tone, tone, at)).save(folder / f"{at:03}.png")
+    batches = list(build_data.whole_batches(node(str(tmp_path))))
+    assert len(batches) == 2
+    for batch in batches:
+        assert 0.3 < (batch[:, 0].mean((1, 2)) > batch[:, 0].mean()).float().mean() < 0.7
+
+
 def test_calibration_refuses_other_images_than_those_of_the_run(tmp_path: Path) -> None:
     own, other = (pictures(tmp_path / name, tone=tone) for name, tone in (("a", 0), ("b", 5)))
     found = build_data.source(node(str(own)), "train", whole=True).fingerprint()

@@ -147,6 +147,18 @@ def test_a_limit_reaches_all_of_a_sorted_source() -> None:
     assert index.div(100, rounding_mode="floor").bincount(minlength=10).min() >= 3
 
 
+@given(st.integers(1, 200), st.integers(1, 60))
+@quick
+def test_dealt_batches_hold_every_image_once_and_each_some_of_all(length: int, size: int) -> None:
+    loader = ordered_loader(Numbers(length), batch_size=size, num_workers=0, dealt=True)
+    batches = [batch.index for batch in loader]
+    assert sorted(torch.cat(batches).tolist()) == list(range(length))
+    assert len(batches) == -(-length // size)
+    for batch in batches[:-1]:  # no long stretch of the order is missing
+        gaps = batch.sort()[0].diff(prepend=torch.tensor([-1]), append=torch.tensor([length]))
+        assert gaps.max() <= 2 * len(batches)
+
+
 def test_replaced_images_are_left_out_of_the_ordered_pass() -> None:
     """Images 3 and 4 are broken: image 5 is shown once, not three times, even where a whole batch
     is broken."""

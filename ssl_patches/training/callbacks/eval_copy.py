@@ -76,8 +76,10 @@ def calibrated(module: Pretrainer, data: PatchDataModule) -> Encoder:
     """
 
     def batches() -> Iterator[Tensor]:
-        for images in first_images(data.train, CALIBRATION).images.split(BATCH):
-            yield whole_views(module, images)
+        images = first_images(data.train, CALIBRATION).images
+        hands = -(-len(images) // BATCH)
+        for hand in range(hands):  # dealt, as ``whole_batches`` of the export are
+            yield whole_views(module, images[hand::hands])
 
     module.encoder.calibrate(batches())
     return module.encoder.eval()
