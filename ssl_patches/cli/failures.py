@@ -10,8 +10,8 @@ import errno
 import re
 
 REMEDIES = {
-    errno.ENOSPC: "make room",
-    errno.EDQUOT: "make room",
+    errno.ENOSPC: "make room, or name another place",
+    errno.EDQUOT: "make room, or name another place",
     errno.EACCES: "make it yours, or name another place",
     errno.EPERM: "make it yours, or name another place",
     errno.EROFS: "name a place that may be written",

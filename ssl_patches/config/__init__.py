@@ -22,11 +22,12 @@ from typing import Any
 from ssl_patches.config import files as conf_files
 from ssl_patches.config.callback_settings import without_absent
 from ssl_patches.config.check import check
-from ssl_patches.config.composer import Composer, about
+from ssl_patches.config.composer import Composer
 from ssl_patches.config.files import LISTED, folders_of, names_in, read_yaml
 from ssl_patches.config.instantiate import locate, signature
 from ssl_patches.config.messages import BadRequest, nearest
 from ssl_patches.config.renamed import with_current_names
+from ssl_patches.config.resolved import about
 from ssl_patches.config.saved import load, save
 from ssl_patches.config.schema import LOADER, SUPPLIED
 from ssl_patches.config.sweeps import sweeps

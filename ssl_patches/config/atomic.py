@@ -2,8 +2,9 @@
 
 The content is written aside, in the same folder, and moved to its place: a rename is atomic, on
 network file systems too. What is aside is deleted when writing fails, a full disk above all. Every
-file and folder that must be whole is written here. What must not replace another, such as a lock,
-is linked in place of renamed.
+file and folder that must be whole is written here, and an error of the system names it, whichever
+library met it (``naming``). What must not replace another, such as a lock, is linked in place of
+renamed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -22,6 +24,29 @@ from typing import Any
 HALF = ".half"
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 ABANDONED = 3600.0  # seconds without a write after which nobody writes a file any more
+NUMBER = re.compile(r"os error (\d+)")  # how libraries written in Rust pass on what a system said
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give an error of the system within the block the name ``path``, where it has none.
+
+    A write to a full disk names no file, torch's writer hides the error that it met, and
+    safetensors tells it in its text. OSError in place of each; what is none passes through.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
+    except Exception as error:
+        said = NUMBER.search(str(error))
+        cause = error.__context__ if isinstance(error, RuntimeError) else None
+        number = int(said[1]) if said else cause.errno if isinstance(cause, OSError) else None
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 @contextmanager
@@ -35,12 +60,13 @@ def replacing(path: Path, *, durable: bool = False, folder: Path | None = None) 
     """
     aside = (folder or path.parent) / f".{path.name}.{uuid.uuid4().hex[:8]}{HALF}"
     try:
-        yield aside
-        if durable:
-            flush(aside)
-        os.replace(aside, path)
-        if durable:
-            flush(path.parent)
+        with naming(path):
+            yield aside
+            if durable:
+                flush(aside)
+            os.replace(aside, path)
+            if durable:
+                flush(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -58,15 +84,16 @@ def replacing_folder(
     """
     aside = aside or path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()  # not mkdtemp, whose folders nobody else may read
     try:
-        yield aside
-        if durable:
-            for one in (*aside.iterdir(), aside):
-                flush(one)
-        _swap(aside, path)
-        if durable:
-            flush(path.parent)
+        with naming(path):
+            aside.mkdir()  # not mkdtemp, whose folders nobody else may read
+            yield aside
+            if durable:
+                for one in (*aside.iterdir(), aside):
+                    flush(one)
+            _swap(aside, path)
+            if durable:
+                flush(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)  # already gone when it got its name
 
@@ -135,8 +162,9 @@ def create_text(path: Path, content: str) -> None:
     taken."""
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{HALF}")
     try:
-        aside.write_text(content, encoding="utf-8")
-        link(aside, path)
+        with naming(path):
+            aside.write_text(content, encoding="utf-8")
+            link(aside, path)
     finally:
         aside.unlink(missing_ok=True)
 

@@ -20,14 +20,13 @@ from ssl_patches.config.hydra_refusals import refusal, without_refused
 from ssl_patches.config.hydra_words import of_hydra, our_word
 from ssl_patches.config.instantiate import knobs_of
 from ssl_patches.config.messages import (
-    MISSING,
     BadRequest,
     closest,
     nearest,
-    placeholder,
     shown,
     typed,
 )
+from ssl_patches.config.resolved import plain
 from ssl_patches.config.sweeps import parse_override
 
 SEVERAL = {"logger"}
@@ -255,33 +254,3 @@ def quoted(text: str) -> str:
     if not sign or raw.isascii() or re.search(r"[\s'\"\\{}\[\](),:=$]", raw):
         return text
     return f'{key}="{raw}"'
-
-
-def about(problem: str) -> str:
-    """Return the key that a problem begins with."""
-    return re.split(r"[=:]", problem)[0]
-
-
-def plain(node: Any, key: str, problems: list[str]) -> Any:
-    """Turn OmegaConf into dict, list and scalars, with interpolations resolved.
-
-    What cannot be resolved is added to ``problems``.
-    """
-    from omegaconf import DictConfig, ListConfig, OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    if not isinstance(node, DictConfig | ListConfig):
-        return node
-    result: dict[Any, Any] = {}
-    names: Sequence[Any] = list(node) if isinstance(node, DictConfig) else range(len(node))
-    for name in names:
-        inner = f"{key}.{name}".lstrip(".")
-        try:
-            missing = OmegaConf.is_missing(node, name)
-            result[name] = MISSING if missing else plain(node[name], inner, problems)
-        except OmegaConfBaseException as error:
-            problems.append(f"{inner}: {str(error).splitlines()[0]}; set {inner}=VALUE")
-            continue
-        if missing and inner not in map(about, problems):
-            problems.append(f"{inner}: missing; give {inner}={placeholder(str(name), str)}")
-    return result if isinstance(node, DictConfig) else list(result.values())

@@ -76,4 +76,6 @@ def test_a_full_disk_ends_a_command_with_one_line(monkeypatch, capsys):
 
     monkeypatch.setitem(commands.COMMANDS, "runs", full)
     assert main(["runs"]) == 1
-    assert capsys.readouterr().err == "runs: out/a.parquet: No space left on device; make room\n"
+    assert capsys.readouterr().err == (
+        "runs: out/a.parquet: No space left on device; make room, or name another place\n"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -183,3 +184,48 @@ def test_json_is_read_back_and_what_has_no_form_in_it_is_refused(tmp_path):
     assert json.loads((tmp_path / "file").read_text(encoding="utf-8")) == {"a": [1, None, "ü"]}
     with pytest.raises(TypeError):
         write_json(tmp_path / "file", {"a": object()})
+
+
+class Rusty(Exception):
+    """As safetensors tells what a system said: in a class of its own, with the number as text."""
+
+
+def torch_writes() -> None:
+    try:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    except OSError:
+        raise RuntimeError("unexpected pos 64 vs 0")  # noqa: B904 - as torch's writer does it
+
+
+def full_write() -> None:
+    with open("/dev/full", "wb", buffering=0) as file:
+        file.write(b"x")
+
+
+def rust_writes() -> None:
+    raise Rusty("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+@pytest.mark.parametrize("write", [full_write, torch_writes, rust_writes])
+@pytest.mark.parametrize("writer", [replacing, replacing_folder])
+def test_a_full_disk_names_what_was_being_written_whichever_library_met_it(tmp_path, writer, write):
+    def fill_up() -> None:
+        with writer(tmp_path / "out"):
+            write()
+
+    with pytest.raises(OSError, match="No space left") as told:
+        fill_up()
+    assert (told.value.errno, told.value.filename) == (errno.ENOSPC, str(tmp_path / "out"))
+    assert not names(tmp_path)
+
+
+def test_an_error_that_is_none_of_the_system_passes_through_as_it_is(tmp_path):
+    for error in (RuntimeError("a bug"), OSError("of ours"), ValueError("28"), KeyError("x")):
+
+        def fail(error=error) -> None:
+            with replacing(tmp_path / "out"):
+                raise error
+
+        with pytest.raises(type(error)) as told:
+            fail()
+        assert told.value is error

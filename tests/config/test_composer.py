@@ -118,7 +118,13 @@ def test_a_mapping_that_is_typed_joins_the_one_of_an_experiment(conf, key):
         ),
         ("run_dir=a=b", "run_dir=a=b: cannot be read; quote the value: 'run_dir=\"a=b\"'"),
         ("data=folder", "data.root: missing; give data.root=DIR"),
-        ("seed=${nothing}", "seed: Interpolation key 'nothing' not found; set seed=VALUE"),
+        (
+            "seed=${nothing}",
+            (
+                "seed=${nothing}: ${nothing} stands for the value of a key, and there is no"
+                " nothing; set seed=VALUE, with '\\${' in quotes where these letters are meant"
+            ),
+        ),
         ("logger.x=1", "logger: none is chosen; give logger=NAME too (there are: csv)"),
         ("~sed", "~sed: there is none to leave out; did you mean 'seed'?"),
     ],
@@ -129,6 +135,10 @@ def test_each_mistake_is_one_line_with_its_remedy(override, problem):
 
 def test_the_remedies_for_quoting_work():
     assert compose("pretrain", ['run_dir="a=b"'])["run_dir"] == "a=b"
+
+
+def test_letters_that_stand_for_a_key_are_taken_as_letters_where_they_are_escaped():
+    assert compose("pretrain", ["run_dir=\\${x}"])["run_dir"] == "${x}"
 
 
 def test_settings_of_hydra_that_would_have_no_effect_are_refused():
