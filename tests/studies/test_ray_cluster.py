@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import pytest
+from small import SMALL
 
 from ssl_patches.cli import main
 from ssl_patches.config.messages import BadRequest
@@ -50,6 +51,14 @@ def test_without_ray_it_is_said_what_to_install(tiny_study, capsys, monkeypatch)
     said = capsys.readouterr().err
     assert "launcher=ray: needs ray; pip install 'ssl-patches[ray]'" in said
     assert "axes.task: is empty" in said
+
+
+def test_runs_of_pretrain_are_tasks_of_ray_too(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    words = ["task=jigsaw,relative", "launcher=ray", f"run_dir={tmp_path / 'runs'}"]
+    assert main(["pretrain", "-m", *SMALL, *words]) == 2
+    assert "launcher=ray: needs ray" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_settings_of_ray_without_it_are_refused(tiny_study, tmp_path, capsys) -> None:
