@@ -92,6 +92,16 @@ def test_without_imagecodecs_a_range_of_jpeg_2000_is_refused(
         read(tmp_path / "a.jp2", channels=1)
 
 
+def test_avif_has_the_pixels_of_its_own_library(tmp_path: Path) -> None:
+    levels = (DEEP // 16).astype(np.uint8)
+    content = imagecodecs.avif_encode(levels, level=60)
+    (tmp_path / "a.avif").write_bytes(content)
+    want = imagecodecs.avif_decode(content)[:, :8].transpose(2, 0, 1)
+    found = np.asarray(read(tmp_path / "a.avif", value_range=None)).astype(int)
+    assert want.std() > 10
+    assert np.abs(found - want).max() <= 2
+
+
 def test_avif_of_ten_bits_is_refused_with_a_range_alone(tmp_path: Path) -> None:
     content = imagecodecs.avif_encode((DEEP // 4).astype(np.uint16), bitspersample=10)
     (tmp_path / "a.avif").write_bytes(content)
