@@ -122,6 +122,7 @@ class FileSource(StoredSource):
         classes: Sequence[str],
         split_rule: str,
         max_corrupt: float,
+        of_all: int = 0,
         remarks: Sequence[str] = (),
     ) -> None:
         reading.require(Paths(table, rows, whole=True))
@@ -156,6 +157,7 @@ class FileSource(StoredSource):
             files=self.paths,
             read_as=asdict(reading),
             max_corrupt=max_corrupt,
+            of_all=of_all,
         )
 
     def read(self, at: int) -> tuple[Tensor, float]:

@@ -102,6 +102,7 @@ class FolderSource(FileSource):
             split_rule=chosen.rule
             + (f"; {len(chosen.images) - len(rows)} skipped" if skipped else ""),
             max_corrupt=max_corrupt,
+            of_all=len(found) - len(skipped),
             remarks=[*said([*found.left, *chosen.left]), *said_alike(chosen.classes)],
         )
 

@@ -157,6 +157,7 @@ class ManifestSource(FileSource):
             classes=classes,
             split_rule=f"{_kind(classes, fields)}; {rule}",
             max_corrupt=max_corrupt,
+            of_all=len(listed),
             remarks=remarks,
         )
 

@@ -109,3 +109,29 @@ def test_the_share_that_is_advised_is_one_that_is_taken() -> None:
             share = share_above(bad / total)
             assert bad / total <= share < 1
             assert bad <= share * total
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(("bad", "taken"), [(1, True), (3, True), (4, False)])
+def test_few_damaged_images_of_a_small_side_are_a_share_of_all(
+    tmp_path: Path, late: bool, bad: int, taken: bool
+) -> None:
+    """Of 8 held out and 32 in all a tenth may be damaged, but not half of what is held out."""
+    put(tmp_path, *many("train/{}.png", 24), *many("val/{}.jpg", 8), side=40)
+    for at in range(bad):
+        path = tmp_path / f"val/{at}.jpg"
+        truncate(path) if late else path.write_bytes(b"")
+
+    def read() -> None:
+        held = source(tmp_path, "val", max_corrupt=0.1)
+        assert [held[at][1] for at in range(len(held))]
+        assert len(held.unreadable()) == bad
+
+    if taken:
+        read()
+        with pytest.raises(ValueError, match=rf"{'1' if late else bad} of 8 images"):
+            held = source(tmp_path, "val", max_corrupt=0)
+            held[0]
+    else:
+        with pytest.raises(ValueError, match=r"max_corrupt=0.1: 4 of 8 images .*set data.max_c"):
+            read()
