@@ -47,7 +47,8 @@ def _typed(node: Any, name: Any) -> str:
     """Return what stands at ``name`` as it was typed: not resolved."""
     from omegaconf import OmegaConf
 
-    return str(OmegaConf.to_container(node, resolve=False)[name])
+    written: Any = OmegaConf.to_container(node, resolve=False)
+    return str(written[name])
 
 
 def _unresolved(error: Exception, key: str) -> str:

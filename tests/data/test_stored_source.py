@@ -130,8 +130,7 @@ def test_few_damaged_images_of_a_small_side_are_a_share_of_all(
     if taken:
         read()
         with pytest.raises(ValueError, match=rf"{'1' if late else bad} of 8 images"):
-            held = source(tmp_path, "val", max_corrupt=0)
-            held[0]
+            source(tmp_path, "val", max_corrupt=0)[0]
     else:
         with pytest.raises(ValueError, match=r"max_corrupt=0.1: 4 of 8 images .*set data.max_c"):
             read()
