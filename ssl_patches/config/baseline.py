@@ -20,6 +20,6 @@ def is_supervised(cfg: Mapping[str, Any]) -> bool:
 def instead_of_task(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """Put the baseline in place of the task, its sampler, and observers of held-out images."""
     kept = {key: value for key, value in cfg.items() if key not in (*OWN, "parts")}
-    # random weights, of which there are no statistics to keep
-    kept["encoder"] = {k: v for k, v in cfg["encoder"].items() if k != "fixed_statistics"}
+    if "encoder" in kept:  # random weights, of which there are no statistics to keep
+        kept["encoder"] = {k: v for k, v in kept["encoder"].items() if k != "fixed_statistics"}
     return {**kept, "task": {"_target_": TARGET}, "callbacks": {}}

@@ -22,3 +22,9 @@ def test_the_baseline_takes_the_place_of_a_task_or_of_parts_and_is_recognised():
 
 def test_its_path_leads_to_the_class():
     assert locate(TARGET).__name__ == "Supervised"
+
+
+def test_its_random_weights_keep_no_statistics():
+    encoder = {"name": "resnet10t", "fixed_statistics": True}
+    found = instead_of_task({"task": {}, "encoder": encoder})
+    assert found["encoder"] == {"name": "resnet10t"}
